@@ -1,0 +1,25 @@
+// How every part of elbo reports that something is wrong.
+//
+// `fail` throws an `Error` whose text is one line: what was wrong, where, and what to do about it.
+// The command-line program prints that line and exits with status 2. May use fmt only.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace elbo {
+
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Throws Error with a formatted one-line message, e.g. fail("[matmul] inner sizes differ: {}", shape).
+template <class... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace elbo

@@ -1,0 +1,137 @@
+#include "tensor/gemm.h"
+
+#include <cblas.h>
+
+#include "tensor/parallel.h"
+
+// Present when BLAS is OpenBLAS; null otherwise.
+extern "C" {
+__attribute__((weak)) void openblas_set_num_threads(int);
+__attribute__((weak)) char* openblas_get_config(void);
+}
+
+namespace elbo {
+namespace {
+
+struct Matrices {
+  int64_t m, n, k, lda, ldb, ldc;
+  CBLAS_TRANSPOSE ta, tb;
+};
+
+void blas_gemm(const Matrices& p, int64_t m, int64_t n, float alpha, const float* a, const float* b, float beta,
+               float* c) {
+  cblas_sgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k), alpha, a,
+              static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c, static_cast<int>(p.ldc));
+}
+
+void blas_gemm(const Matrices& p, int64_t m, int64_t n, double alpha, const double* a, const double* b, double beta,
+               double* c) {
+  cblas_dgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k), alpha, a,
+              static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c, static_cast<int>(p.ldc));
+}
+
+void use_one_blas_thread() {
+  static const bool done = [] {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    return true;
+  }();
+  (void)done;
+}
+
+/// Offset in elements of the matrix that batch index `flat` of `batch` reads from an operand with leading `own`.
+int64_t matrix_offset(const Shape& batch, const Shape& own, int64_t flat, int64_t matrix_elements) {
+  int64_t offset = 0, step = 1;
+  for (int back = 1; back <= batch.rank(); ++back) {
+    const int64_t index = flat % batch[-back];
+    flat /= batch[-back];
+    if (back > own.rank()) continue;
+    if (own[-back] != 1) offset += index * step;
+    step *= own[-back];
+  }
+  return offset * matrix_elements;
+}
+
+template <class T>
+void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, T beta, T alpha) {
+  const Shape batch = c.shape().drop_back(2);
+  const Shape batch_a = a.shape().drop_back(2), batch_b = b.shape().drop_back(2);
+  const int64_t batches = batch.elements();
+  // Small matrices in large batches: a thread takes whole products. Otherwise each product is cut into column
+  // blocks when it is wide and row blocks when it is tall, so that no two threads write one cache line often.
+  const int64_t flops = 2 * p.m * p.n * p.k;
+  const int64_t wanted = batches >= threads() ? 1 : threads();
+  const bool by_columns = p.n >= p.m;
+  constexpr int64_t kNarrowest = 32;
+  const int64_t side = by_columns ? p.n : p.m;
+  const int64_t cuts = std::clamp<int64_t>(side / kNarrowest, 1, wanted);
+  const int64_t grain = std::max<int64_t>(1, 400'000 * cuts / std::max<int64_t>(flops, 1));
+  parallel_for(batches * cuts, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t which = item / cuts, cut = item % cuts;
+      // Cuts fall on multiples of 16 elements.
+      const auto edge = [&](int64_t i) { return i == cuts ? side : side * i / cuts / 16 * 16; };
+      const int64_t first = edge(cut), count = edge(cut + 1) - first;
+      const T* pa = a.data<T>() + matrix_offset(batch, batch_a, which, p.m * p.k);
+      const T* pb = b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n);
+      T* pc = c.data<T>() + which * p.m * p.n;
+      if (by_columns) {
+        blas_gemm(p, p.m, count, alpha, pa, pb + first * (p.tb == CblasNoTrans ? 1 : p.ldb), beta, pc + first);
+      } else {
+        blas_gemm(p, count, p.n, alpha, pa + first * (p.ta == CblasNoTrans ? p.lda : 1), pb, beta, pc + first * p.ldc);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+  if (a.rank() < 2 || b.rank() < 2)
+    fail("[matmul] needs matrices: a {}, b {}", a.shape().str(), b.shape().str());
+  const int64_t m = a.size(op_a == Op::none ? -2 : -1), k = a.size(op_a == Op::none ? -1 : -2);
+  const int64_t kb = b.size(op_b == Op::none ? -2 : -1), n = b.size(op_b == Op::none ? -1 : -2);
+  if (k != kb) {
+    const int64_t other_kb = b.size(op_b == Op::none ? -1 : -2);
+    const char* hint = k != other_kb ? "" : op_b == Op::none ? "; did you mean matmul_nt?" : "; did you mean matmul?";
+    fail("[matmul] inner sizes differ: a {}{}, b {}{}{}", a.shape().str(), op_a == Op::none ? "" : "^T",
+         b.shape().str(), op_b == Op::none ? "" : "^T", hint);
+  }
+  if (a.dtype() != b.dtype())
+    fail("[matmul] a is {} and b is {}; convert one of them", name(a.dtype()), name(b.dtype()));
+  return broadcast(a.shape().drop_back(2), b.shape().drop_back(2), "matmul").concatenated({m, n});
+}
+
+void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate, double alpha) {
+  const Shape shape = gemm_shape(a, op_a, b, op_b);
+  if (!(shape == c.shape()) || c.dtype() != a.dtype())
+    fail("[gemm] the product is {} {}, the result given is {} {}", name(a.dtype()), shape.str(), name(c.dtype()),
+         c.shape().str());
+  if (c.elements() == 0) return;
+  const Matrices p{c.size(-2),
+                   c.size(-1),
+                   a.size(op_a == Op::none ? -1 : -2),
+                   std::max<int64_t>(a.size(-1), 1),
+                   std::max<int64_t>(b.size(-1), 1),
+                   c.size(-1),
+                   op_a == Op::none ? CblasNoTrans : CblasTrans,
+                   op_b == Op::none ? CblasNoTrans : CblasTrans};
+  if (p.k == 0) {
+    if (!accumulate) c.fill(0);
+    return;
+  }
+  use_one_blas_thread();
+  visit_floating(c.dtype(), "gemm", [&](auto zero) {
+    using T = decltype(zero);
+    run<T>(p, c, a, b, accumulate ? T(1) : T(0), static_cast<T>(alpha));
+  });
+}
+
+Tensor matmul(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+  Tensor c = Tensor::empty(gemm_shape(a, op_a, b, op_b), a.dtype(), a.device());
+  gemm(c, a, op_a, b, op_b);
+  return c;
+}
+
+const char* blas_name() { return openblas_get_config ? openblas_get_config() : "BLAS"; }
+
+}  // namespace elbo

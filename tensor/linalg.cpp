@@ -1,0 +1,82 @@
+#include "tensor/linalg.h"
+
+#include <cblas.h>
+#include <lapacke.h>
+
+#include <cmath>
+
+namespace elbo {
+namespace {
+
+int64_t square_size(const Tensor& a, const char* where) {
+  if (a.rank() != 2 || a.size(0) != a.size(1)) fail("[{}] needs a square matrix, got {}", where, a.shape().str());
+  return a.size(0);
+}
+
+int syevd(int n, float* a, float* w) { return LAPACKE_ssyevd(LAPACK_ROW_MAJOR, 'V', 'L', n, a, n, w); }
+int syevd(int n, double* a, double* w) { return LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'L', n, a, n, w); }
+int potrf(int n, float* a) { return LAPACKE_spotrf(LAPACK_ROW_MAJOR, 'L', n, a, n); }
+int potrf(int n, double* a) { return LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', n, a, n); }
+
+void trsm(CBLAS_TRANSPOSE op, int n, int columns, const float* l, float* x) {
+  cblas_strsm(CblasRowMajor, CblasLeft, CblasLower, op, CblasNonUnit, n, columns, 1.0f, l, n, x, columns);
+}
+void trsm(CBLAS_TRANSPOSE op, int n, int columns, const double* l, double* x) {
+  cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, op, CblasNonUnit, n, columns, 1.0, l, n, x, columns);
+}
+
+}  // namespace
+
+Eigen symmetric_eigen(const Tensor& s) {
+  const int64_t n = square_size(s, "symmetric_eigen");
+  return visit_floating(s.dtype(), "symmetric_eigen", [&](auto zero) {
+    using T = decltype(zero);
+    for (T value : s.span<T>())
+      if (!std::isfinite(value)) fail("[symmetric_eigen] the matrix holds a NaN or an infinity");
+    const Tensor ascending = s.clone();
+    Eigen result{Tensor::empty({n}, s.dtype()), Tensor::empty({n, n}, s.dtype())};
+    const int info = syevd(static_cast<int>(n), ascending.data<T>(), result.values.data<T>());
+    if (info != 0) fail("[symmetric_eigen] LAPACK's syevd did not converge (info {})", info);
+    std::reverse(result.values.data<T>(), result.values.data<T>() + n);
+    const T* from = ascending.data<T>();
+    T* to = result.vectors.data<T>();
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) to[i * n + j] = from[i * n + (n - 1 - j)];
+    return result;
+  });
+}
+
+Tensor cholesky(const Tensor& a) {
+  const int64_t n = square_size(a, "cholesky");
+  return visit_floating(a.dtype(), "cholesky", [&](auto zero) {
+    using T = decltype(zero);
+    Tensor l = a.clone();
+    const int info = potrf(static_cast<int>(n), l.data<T>());
+    if (info > 0) fail("[cholesky] the matrix is not positive definite: leading minor {} of {}", info, n);
+    if (info < 0) fail("[cholesky] LAPACK's potrf rejected argument {}", -info);
+    T* data = l.data<T>();
+    for (int64_t i = 0; i < n; ++i) std::fill(data + i * n + i + 1, data + (i + 1) * n, T(0));
+    return l;
+  });
+}
+
+Tensor solve_triangular(const Tensor& l, const Tensor& b, bool transposed) {
+  const int64_t n = square_size(l, "solve_triangular");
+  if (b.rank() != 2 || b.size(0) != n || b.dtype() != l.dtype())
+    fail("[solve_triangular] the right side must be {} ({}, n), got {} {}", name(l.dtype()), n, name(b.dtype()),
+         b.shape().str());
+  return visit_floating(l.dtype(), "solve_triangular", [&](auto zero) {
+    using T = decltype(zero);
+    Tensor x = b.clone();
+    trsm(transposed ? CblasTrans : CblasNoTrans, static_cast<int>(n), static_cast<int>(b.size(1)), l.data<T>(),
+         x.data<T>());
+    return x;
+  });
+}
+
+Tensor solve_positive_definite(const Tensor& a, const Tensor& b) {
+  const Tensor l = cholesky(a);
+  return solve_triangular(l, solve_triangular(l, b), true);
+}
+
+}  // namespace elbo

@@ -1,0 +1,71 @@
+// Memory: where tensors' bytes come from, and the counters that prove a training step allocates nothing.
+//
+// Freed blocks are kept in size classes and handed out again, so a loop that repeats itself stops asking the
+// system for memory after its first turn. Blocks are 64-byte aligned and reference-counted in their header.
+// Safe to use from several threads. One of the few places that knows devices.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace elbo {
+
+enum class Device { cpu, cuda };
+
+inline const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+
+/// A reference-counted block of bytes. Made by `allocate`, used through `StorageRef`.
+struct Storage {
+  std::byte* data = nullptr;
+  size_t bytes = 0;     ///< what was asked for
+  size_t capacity = 0;  ///< what the block holds (its size class)
+  Device device = Device::cpu;
+  std::atomic<int> references{0};
+  Storage* next_free = nullptr;
+};
+
+/// Shared ownership of a Storage; the block returns to the cache when the last reference goes.
+class StorageRef {
+ public:
+  StorageRef() = default;
+  explicit StorageRef(Storage* storage) : storage_(storage) { retain(); }
+  StorageRef(const StorageRef& other) : storage_(other.storage_) { retain(); }
+  StorageRef(StorageRef&& other) noexcept : storage_(other.storage_) { other.storage_ = nullptr; }
+  StorageRef& operator=(StorageRef other) noexcept {
+    Storage* mine = storage_;
+    storage_ = other.storage_;
+    other.storage_ = mine;
+    return *this;
+  }
+  ~StorageRef();
+
+  Storage* operator->() const { return storage_; }
+  explicit operator bool() const { return storage_ != nullptr; }
+  bool operator==(const StorageRef& other) const { return storage_ == other.storage_; }
+
+ private:
+  void retain() {
+    if (storage_) storage_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  Storage* storage_ = nullptr;
+};
+
+/// A block of at least `bytes` uninitialised bytes. Throws Error when the system has no more.
+StorageRef allocate(size_t bytes, Device device);
+
+/// All in bytes of size-class capacity, except the two counts, which only grow.
+struct MemoryCounters {
+  size_t live = 0;                   ///< held by tensors now
+  size_t cached = 0;                 ///< freed, kept for the next request
+  size_t peak = 0;                   ///< largest `live` since the start or `reset_peak`
+  uint64_t requests = 0;             ///< calls of `allocate`
+  uint64_t system_allocations = 0;   ///< requests the cache could not serve
+};
+MemoryCounters memory_counters();
+void reset_peak_memory();
+
+/// Gives every cached block back to the system.
+void release_cached_memory();
+
+}  // namespace elbo

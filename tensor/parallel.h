@@ -1,0 +1,32 @@
+// parallel_for: the one way elbo uses more than one thread, on top of OpenMP.
+//
+// Calls never nest: inside a parallel region the body runs where it is. The split into ranges depends on the
+// thread count, so a body whose result depends on its range (a partial sum) must fix its own chunks.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace elbo {
+
+/// Threads used by parallel_for; at least 1. Starts as OpenMP's default (OMP_NUM_THREADS or all cores).
+int threads();
+void set_threads(int count);
+bool inside_parallel_region();
+
+/// Work below this many simple element operations is not worth waking other threads for.
+inline constexpr int64_t kParallelGrain = 16384;
+
+/// Calls body(begin, end) on disjoint ranges that cover 0..n, at most one per thread, each at least `grain` long.
+template <class Body>
+void parallel_for(int64_t n, int64_t grain, const Body& body) {
+  const int64_t ranges = std::min<int64_t>(threads(), n / std::max<int64_t>(grain, 1));
+  if (ranges <= 1 || inside_parallel_region()) {
+    if (n > 0) body(int64_t{0}, n);
+    return;
+  }
+#pragma omp parallel for num_threads(static_cast<int>(ranges)) schedule(static, 1)
+  for (int64_t r = 0; r < ranges; ++r) body(n * r / ranges, n * (r + 1) / ranges);
+}
+
+}  // namespace elbo

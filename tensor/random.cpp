@@ -1,0 +1,131 @@
+#include "tensor/random.h"
+
+#include <numeric>
+
+#include "tensor/parallel.h"
+
+namespace elbo {
+namespace {
+
+__extension__ typedef unsigned __int128 uint128;
+
+constexpr int64_t kGroups = 64;  // blocks drawn together, structure-of-arrays, so that the rounds vectorise
+
+/// Draws the blocks first_group .. first_group + kGroups - 1, words[w][g] being word w of block g.
+void draw_groups(const RandomKey& key, uint32_t first_group, uint32_t words[4][kGroups]) {
+#pragma omp simd
+  for (int64_t g = 0; g < kGroups; ++g) {
+    const PhiloxBlock block = random_block(key, first_group + static_cast<uint32_t>(g));
+    words[0][g] = block.word[0];
+    words[1][g] = block.word[1];
+    words[2][g] = block.word[2];
+    words[3][g] = block.word[3];
+  }
+}
+
+struct Uniforms {
+  template <class T>
+  static void convert(const uint32_t words[4][kGroups], T* out) {
+    for (int64_t g = 0; g < kGroups; ++g)
+      for (int w = 0; w < 4; ++w) out[4 * g + w] = to_unit<T>(words[w][g]);
+  }
+};
+
+struct Normals {
+  template <class T>
+  static void convert(const uint32_t words[4][kGroups], T* out) {
+    alignas(64) T pair[4][kGroups];
+    for (int half = 0; half < 4; half += 2) {
+#pragma omp simd
+      for (int64_t g = 0; g < kGroups; ++g)
+        to_normal_pair<T>(words[half][g], words[half + 1][g], pair[half][g], pair[half + 1][g]);
+    }
+    for (int64_t g = 0; g < kGroups; ++g)
+      for (int w = 0; w < 4; ++w) out[4 * g + w] = pair[w][g];
+  }
+};
+
+template <class Convert, class T>
+void fill_one_member(T* out, int64_t n, const RandomKey& key) {
+  constexpr int64_t kBatch = 4 * kGroups;
+  parallel_for((n + kBatch - 1) / kBatch, 16, [&](int64_t begin, int64_t end) {
+    alignas(64) uint32_t words[4][kGroups];
+    alignas(64) T tail[kBatch];
+    for (int64_t batch = begin; batch < end; ++batch) {
+      draw_groups(key, static_cast<uint32_t>(batch * kGroups), words);
+      const int64_t first = batch * kBatch, count = std::min(kBatch, n - first);
+      T* const target = count == kBatch ? out + first : tail;
+      Convert::template convert<T>(words, target);
+      if (count < kBatch) std::copy_n(tail, count, out + first);
+    }
+  });
+}
+
+template <class Convert>
+void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* where) {
+  if (members > 1 && (out.rank() == 0 || out.size(0) != members))
+    fail("[{}] {} members need a first axis of that size, got shape {}", where, members, out.shape().str());
+  visit_floating(out.dtype(), where, [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t each = out.elements() / members;
+    for (int64_t m = 0; m < members; ++m) {
+      RandomKey own = key;
+      own.member += static_cast<uint32_t>(m);
+      fill_one_member<Convert>(out.data<T>() + m * each, each, own);
+    }
+  });
+}
+
+}  // namespace
+
+void fill_uniform(const Tensor& out, const RandomKey& key, int64_t members) {
+  fill<Uniforms>(out, key, members, "uniform");
+}
+
+void fill_normal(const Tensor& out, const RandomKey& key, int64_t members) {
+  fill<Normals>(out, key, members, "normal");
+}
+
+Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members) {
+  Tensor out = Tensor::empty(shape, dtype);
+  fill_uniform(out, key, members);
+  return out;
+}
+
+Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members) {
+  Tensor out = Tensor::empty(shape, dtype);
+  fill_normal(out, key, members);
+  return out;
+}
+
+void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin) {
+  alignas(64) uint32_t words[4][kGroups];
+  alignas(64) float values[4 * kGroups];
+  int64_t done = 0;
+  const int64_t count = static_cast<int64_t>(out.size());
+  while (done < count) {
+    const int64_t element = begin + done, group = element / 4, skip = element % 4;
+    draw_groups(key, static_cast<uint32_t>(group), words);
+    Uniforms::convert<float>(words, values);
+    const int64_t n = std::min(count - done, 4 * kGroups - skip);
+    std::copy_n(values + skip, n, out.data() + done);
+    done += n;
+  }
+}
+
+Tensor permutation(int64_t n, const RandomKey& key) {
+  Tensor result = Tensor::empty({n}, DType::i64);
+  const std::span<int64_t> order = result.span<int64_t>();
+  std::iota(order.begin(), order.end(), int64_t{0});
+  // Fisher and Yates, from the end; element i's own draw decides its partner.
+  for (int64_t i = n - 1; i > 0; --i) {
+    const PhiloxBlock block = random_block(key, static_cast<uint32_t>(i));
+    const uint64_t word = (uint64_t{block.word[0]} << 32) | block.word[1];
+    // The high half of word * (i + 1) is uniform on 0..i up to a bias below 2^-31 for any n in reach.
+    const auto partner = static_cast<int64_t>((uint128{word} * static_cast<uint64_t>(i + 1)) >> 64);
+    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(partner)]);
+  }
+  return result;
+}
+
+}  // namespace elbo

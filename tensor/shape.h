@@ -1,0 +1,53 @@
+// Shape: the sizes of a tensor's axes, outermost first; and the index arithmetic of broadcasting.
+//
+// A plain value of at most eight axes that never touches the heap. Knows nothing of data or devices.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace elbo {
+
+class Shape {
+ public:
+  static constexpr int kMaxRank = 8;
+
+  Shape() = default;  ///< rank 0: a scalar, one element
+  Shape(std::initializer_list<int64_t> sizes);
+  explicit Shape(const std::vector<int64_t>& sizes);
+
+  int rank() const { return rank_; }
+  /// Size of an axis; negative axes count from the end, so shape[-1] is the innermost.
+  int64_t operator[](int axis) const { return sizes_[axis < 0 ? axis + rank_ : axis]; }
+  int64_t& operator[](int axis) { return sizes_[axis < 0 ? axis + rank_ : axis]; }
+  /// Number of elements: the product of all sizes (1 for a scalar).
+  int64_t elements() const;
+
+  void push_back(int64_t size);
+  /// The shape without its last `count` axes / with only its last `count` axes.
+  Shape drop_back(int count) const;
+  Shape back(int count) const;
+  Shape concatenated(const Shape& tail) const;
+
+  bool operator==(const Shape& other) const;
+  std::string str() const;  ///< "(128, 784)"
+
+ private:
+  std::array<int64_t, kMaxRank> sizes_{};
+  int rank_ = 0;
+};
+
+/// The shape that `a` and `b` broadcast to: axes are aligned at the end, and sizes must agree or be 1.
+/// Throws with `where` in the message otherwise.
+Shape broadcast(const Shape& a, const Shape& b, const char* where);
+
+/// True when `from` can be broadcast to exactly `to`.
+bool broadcasts_to(const Shape& from, const Shape& to);
+
+/// Turns a possibly negative axis into 0..rank-1, or throws.
+int normalize_axis(int axis, int rank, const char* where);
+
+}  // namespace elbo
