@@ -18,16 +18,18 @@ struct Matrices {
   CBLAS_TRANSPOSE ta, tb;
 };
 
-void blas_gemm(const Matrices& p, int64_t m, int64_t n, float alpha, const float* a, const float* b, float beta,
-               float* c) {
-  cblas_sgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k), alpha, a,
-              static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c, static_cast<int>(p.ldc));
+void blas_gemm(const Matrices& p, int64_t m, int64_t n, float alpha, const float* a, const float* b,
+               float beta, float* c) {
+  cblas_sgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k),
+              alpha, a, static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c,
+              static_cast<int>(p.ldc));
 }
 
-void blas_gemm(const Matrices& p, int64_t m, int64_t n, double alpha, const double* a, const double* b, double beta,
-               double* c) {
-  cblas_dgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k), alpha, a,
-              static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c, static_cast<int>(p.ldc));
+void blas_gemm(const Matrices& p, int64_t m, int64_t n, double alpha, const double* a, const double* b,
+               double beta, double* c) {
+  cblas_dgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k),
+              alpha, a, static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c,
+              static_cast<int>(p.ldc));
 }
 
 void use_one_blas_thread() {
@@ -38,7 +40,8 @@ void use_one_blas_thread() {
   (void)done;
 }
 
-/// Offset in elements of the matrix that batch index `flat` of `batch` reads from an operand with leading `own`.
+/// Offset in elements of the matrix that batch index `flat` of `batch` reads from an operand with leading
+/// `own`.
 int64_t matrix_offset(const Shape& batch, const Shape& own, int64_t flat, int64_t matrix_elements) {
   int64_t offset = 0, step = 1;
   for (int back = 1; back <= batch.rank(); ++back) {
@@ -75,9 +78,11 @@ void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, T
       const T* pb = b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n);
       T* pc = c.data<T>() + which * p.m * p.n;
       if (by_columns) {
-        blas_gemm(p, p.m, count, alpha, pa, pb + first * (p.tb == CblasNoTrans ? 1 : p.ldb), beta, pc + first);
+        blas_gemm(p, p.m, count, alpha, pa, pb + first * (p.tb == CblasNoTrans ? 1 : p.ldb), beta,
+                  pc + first);
       } else {
-        blas_gemm(p, count, p.n, alpha, pa + first * (p.ta == CblasNoTrans ? p.lda : 1), pb, beta, pc + first * p.ldc);
+        blas_gemm(p, count, p.n, alpha, pa + first * (p.ta == CblasNoTrans ? p.lda : 1), pb, beta,
+                  pc + first * p.ldc);
       }
     }
   });
@@ -92,7 +97,9 @@ Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
   const int64_t kb = b.size(op_b == Op::none ? -2 : -1), n = b.size(op_b == Op::none ? -1 : -2);
   if (k != kb) {
     const int64_t other_kb = b.size(op_b == Op::none ? -1 : -2);
-    const char* hint = k != other_kb ? "" : op_b == Op::none ? "; did you mean matmul_nt?" : "; did you mean matmul?";
+    const char* hint = k != other_kb      ? ""
+                       : op_b == Op::none ? "; did you mean matmul_nt?"
+                                          : "; did you mean matmul?";
     fail("[matmul] inner sizes differ: a {}{}, b {}{}{}", a.shape().str(), op_a == Op::none ? "" : "^T",
          b.shape().str(), op_b == Op::none ? "" : "^T", hint);
   }
@@ -101,11 +108,12 @@ Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
   return broadcast(a.shape().drop_back(2), b.shape().drop_back(2), "matmul").concatenated({m, n});
 }
 
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate, double alpha) {
+void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate,
+          double alpha) {
   const Shape shape = gemm_shape(a, op_a, b, op_b);
   if (!(shape == c.shape()) || c.dtype() != a.dtype())
-    fail("[gemm] the product is {} {}, the result given is {} {}", name(a.dtype()), shape.str(), name(c.dtype()),
-         c.shape().str());
+    fail("[gemm] the product is {} {}, the result given is {} {}", name(a.dtype()), shape.str(),
+         name(c.dtype()), c.shape().str());
   if (c.elements() == 0) return;
   const Matrices p{c.size(-2),
                    c.size(-1),

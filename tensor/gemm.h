@@ -1,8 +1,8 @@
 // gemm: matrix products, the one place that calls BLAS.
 //
 // Row-major, with transposes as flags and leading axes as a batch. BLAS runs single-threaded inside our own
-// parallel region, each thread computing a block of the result: right with every BLAS build, and no second thread
-// runtime competes for the cores.
+// parallel region, each thread computing a block of the result: right with every BLAS build, and no second
+// thread runtime competes for the cores.
 #pragma once
 
 #include "tensor/tensor.h"
@@ -13,8 +13,8 @@ enum class Op { none, transpose };
 
 /// c = alpha op(a) op(b) + (accumulate ? c : 0), all f32 or all f64.
 ///
-/// The last two axes are the matrices: op(a) (..., m, k), op(b) (..., k, n), c (..., m, n). Leading axes of a and b
-/// broadcast to c's. Throws when inner sizes or leading axes disagree. c must not overlap a or b.
+/// The last two axes are the matrices: op(a) (..., m, k), op(b) (..., k, n), c (..., m, n). Leading axes of a
+/// and b broadcast to c's. Throws when inner sizes or leading axes disagree. c must not overlap a or b.
 void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate = false,
           double alpha = 1.0);
 

@@ -9,7 +9,8 @@ namespace elbo {
 namespace {
 
 int64_t square_size(const Tensor& a, const char* where) {
-  if (a.rank() != 2 || a.size(0) != a.size(1)) fail("[{}] needs a square matrix, got {}", where, a.shape().str());
+  if (a.rank() != 2 || a.size(0) != a.size(1))
+    fail("[{}] needs a square matrix, got {}", where, a.shape().str());
   return a.size(0);
 }
 
@@ -63,13 +64,13 @@ Tensor cholesky(const Tensor& a) {
 Tensor solve_triangular(const Tensor& l, const Tensor& b, bool transposed) {
   const int64_t n = square_size(l, "solve_triangular");
   if (b.rank() != 2 || b.size(0) != n || b.dtype() != l.dtype())
-    fail("[solve_triangular] the right side must be {} ({}, n), got {} {}", name(l.dtype()), n, name(b.dtype()),
-         b.shape().str());
+    fail("[solve_triangular] the right side must be {} ({}, n), got {} {}", name(l.dtype()), n,
+         name(b.dtype()), b.shape().str());
   return visit_floating(l.dtype(), "solve_triangular", [&](auto zero) {
     using T = decltype(zero);
     Tensor x = b.clone();
-    trsm(transposed ? CblasTrans : CblasNoTrans, static_cast<int>(n), static_cast<int>(b.size(1)), l.data<T>(),
-         x.data<T>());
+    trsm(transposed ? CblasTrans : CblasNoTrans, static_cast<int>(n), static_cast<int>(b.size(1)),
+         l.data<T>(), x.data<T>());
     return x;
   });
 }

@@ -14,8 +14,8 @@ struct Eigen {
 /// Throws when s is not square or holds a NaN or infinity.
 Eigen symmetric_eigen(const Tensor& s);
 
-/// Lower-triangular L with L L^T = a, for symmetric positive definite a (D, D). Throws, naming the leading minor
-/// that fails, when a is not positive definite.
+/// Lower-triangular L with L L^T = a, for symmetric positive definite a (D, D). Throws, naming the leading
+/// minor that fails, when a is not positive definite.
 Tensor cholesky(const Tensor& a);
 
 /// Solves L x = b (or L^T x = b) for lower-triangular L (D, D) and b (D, n).

@@ -1,9 +1,10 @@
 // map and map_reduce: the two loops behind every pointwise op and every reduction.
 //
-// `map` evaluates a formula at every index of a broadcast space; `map_reduce` evaluates it and folds the values
-// into a smaller shape, summing (or taking the maximum) over every axis that the smaller shape lacks. A formula is a
-// small functor marked ELBO_HD, written once; from it come the CPU loop (vectorised, threaded) here and, when this
-// header is compiled as CUDA, the kernel. Broadcasting is index arithmetic: nothing is ever expanded in memory.
+// `map` evaluates a formula at every index of a broadcast space; `map_reduce` evaluates it and folds the
+// values into a smaller shape, summing (or taking the maximum) over every axis that the smaller shape lacks.
+// A formula is a small functor marked ELBO_HD, written once; from it come the CPU loop (vectorised, threaded)
+// here and, when this header is compiled as CUDA, the kernel. Broadcasting is index arithmetic: nothing is
+// ever expanded in memory.
 //
 //   struct Square { template <class T> ELBO_HD T operator()(T x) const { return x * x; } };
 //   Tensor y = map(Square{}, x);                        // x (N, D) -> y (N, D)
@@ -23,17 +24,25 @@ namespace elbo {
 
 struct Sum {
   template <class T>
-  static constexpr T identity() { return T(0); }
+  static constexpr T identity() {
+    return T(0);
+  }
   template <class T>
-  ELBO_HD T operator()(T a, T b) const { return a + b; }
+  ELBO_HD T operator()(T a, T b) const {
+    return a + b;
+  }
 };
 
 struct Max {
   template <class T>
-  static constexpr T identity() { return -std::numeric_limits<T>::infinity(); }
+  static constexpr T identity() {
+    return -std::numeric_limits<T>::infinity();
+  }
   /// A NaN on either side stays.
   template <class T>
-  ELBO_HD T operator()(T a, T b) const { return (a > b || a != a) ? a : b; }
+  ELBO_HD T operator()(T a, T b) const {
+    return (a > b || a != a) ? a : b;
+  }
 };
 
 namespace detail {
@@ -41,7 +50,8 @@ namespace detail {
 inline constexpr int kMaxOperands = 6;
 inline constexpr int64_t kBlock = 256;  // elements a broadcast operand is expanded to, in cache
 
-/// An iteration space with adjacent axes merged where every operand allows it; stride 0 marks a broadcast axis.
+/// An iteration space with adjacent axes merged where every operand allows it; stride 0 marks a broadcast
+/// axis.
 struct Loop {
   int rank = 0;
   int64_t size[Shape::kMaxRank] = {};
@@ -89,7 +99,8 @@ void map_range(const Loop& loop, int64_t begin, int64_t end, F f, T* out, const 
   while (begin < end) {
     int64_t n = std::min(end - begin, inner - at.index[last]);
     if (any_broadcast) n = std::min(n, kBlock);
-    evaluate_block(n, f, out + begin, block_of(in[I] + at.offset[I], loop.stride[I][last], n, expanded[I])...);
+    evaluate_block(n, f, out + begin,
+                   block_of(in[I] + at.offset[I], loop.stride[I][last], n, expanded[I])...);
     begin += n;
     at.index[last] += n;
     ((at.offset[I] += n * loop.stride[I][last]), ...);
@@ -107,7 +118,9 @@ std::array<const T*, sizeof...(In)> pointers(const In&... in) {
 }
 
 template <class In>
-Shape broadcast_all(const char*, const In& only) { return only.shape(); }
+Shape broadcast_all(const char*, const In& only) {
+  return only.shape();
+}
 template <class First, class Second, class... Rest>
 Shape broadcast_all(const char* where, const First& first, const Second& second, const Rest&... rest) {
   Shape shape = broadcast(first.shape(), second.shape(), where);
@@ -134,14 +147,15 @@ void fold_into_row(int64_t n, F f, T* row, Pointers... in) {
   for (int64_t i = 0; i < n; ++i) row[i] = Combine{}(row[i], f(in[i]...));
 }
 
-/// The axes of a reduction sorted by what happens to them; `kept` axes number the outputs, `folded` ones are summed.
+/// The axes of a reduction sorted by what happens to them; `kept` axes number the outputs, `folded` ones are
+/// summed.
 struct ReducePlan {
-  Loop kept, folded;      // strides as in the joint loop; operand 0 is the output
-  int64_t outputs = 1;    // product of kept sizes, without the inner axis when that is kept
-  int64_t terms = 1;      // what an output folds: rows when the inner axis is kept, elements when it is folded
-  int64_t inner = 1;      // contiguous run: of folded terms, or of kept outputs
+  Loop kept, folded;    // strides as in the joint loop; operand 0 is the output
+  int64_t outputs = 1;  // product of kept sizes, without the inner axis when that is kept
+  int64_t terms = 1;    // what an output folds: rows when the inner axis is kept, elements when it is folded
+  int64_t inner = 1;    // contiguous run: of folded terms, or of kept outputs
   bool inner_is_kept = false;
-  int64_t chunks = 1;     // fixed split of `terms`, whatever the thread count, so sums do not depend on it
+  int64_t chunks = 1;  // fixed split of `terms`, whatever the thread count, so sums do not depend on it
 };
 ReducePlan plan_reduce(const Loop& joint);
 
@@ -153,8 +167,8 @@ inline void seek(const Loop& loop, int64_t flat, int operands, int64_t* offset) 
   }
 }
 
-/// Folds part of the terms of one output row (inner axis kept: terms first..last-1 are whole rows), or of one output
-/// (inner axis folded: first..last-1 count single elements).
+/// Folds part of the terms of one output row (inner axis kept: terms first..last-1 are whole rows), or of one
+/// output (inner axis folded: first..last-1 count single elements).
 template <class Combine, class T, size_t N, class F, size_t... I>
 void reduce_one(const ReducePlan& plan, int64_t output, int64_t first, int64_t last, F f, T* out,
                 const std::array<const T*, N>& in, std::index_sequence<I...>) {
@@ -174,7 +188,8 @@ void reduce_one(const ReducePlan& plan, int64_t output, int64_t first, int64_t l
       seek(plan.folded, term, kOperands, offset);
       for (int64_t i = 0; i < plan.inner; i += kBlock) {
         const int64_t n = std::min(kBlock, plan.inner - i);
-        fold_into_row<Combine>(n, f, out + base[0] + i, block(std::integral_constant<size_t, I>{}, offset, i, n)...);
+        fold_into_row<Combine>(n, f, out + base[0] + i,
+                               block(std::integral_constant<size_t, I>{}, offset, i, n)...);
       }
     }
     return;
@@ -197,7 +212,8 @@ void reduce_one(const ReducePlan& plan, int64_t output, int64_t first, int64_t l
 
 }  // namespace detail
 
-/// out[i] = f(in[i]...) for every index of out; each `in` broadcasts to out's shape. `out` may be one of `in`.
+/// out[i] = f(in[i]...) for every index of out; each `in` broadcasts to out's shape. `out` may be one of
+/// `in`.
 template <class F, class... In>
 void map_into(const Tensor& out, F f, const In&... in) {
   const detail::Loop loop = detail::plan_loop(out.shape(), {&in.shape()...});
@@ -224,7 +240,8 @@ Tensor map(F f, const First& first, const Rest&... rest) {
 template <class Combine, class F, class... In>
 void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
   const Shape space = detail::broadcast_all("map_reduce", out, in...);
-  const detail::ReducePlan plan = detail::plan_reduce(detail::plan_loop(space, {&out.shape(), &in.shape()...}));
+  const detail::ReducePlan plan =
+      detail::plan_reduce(detail::plan_loop(space, {&out.shape(), &in.shape()...}));
   visit_floating(out.dtype(), "map_reduce", [&](auto zero) {
     using T = decltype(zero);
     if (!accumulate) out.fill(Combine::template identity<T>());
@@ -232,10 +249,13 @@ void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
     const auto inputs = detail::pointers<T>(in...);
     constexpr auto operands = std::index_sequence_for<In...>{};
     // Fixed chunks each fold into a buffer of their own, and the buffers are joined in order.
-    const Tensor partial = plan.chunks == 1 ? Tensor() : Tensor::full([&] {
-      Shape shape{plan.chunks};
-      return shape.concatenated(out.shape());
-    }(), Combine::template identity<T>(), out.dtype(), out.device());
+    const Tensor partial = plan.chunks == 1 ? Tensor()
+                                            : Tensor::full(
+                                                  [&] {
+                                                    Shape shape{plan.chunks};
+                                                    return shape.concatenated(out.shape());
+                                                  }(),
+                                                  Combine::template identity<T>(), out.dtype(), out.device());
     const int64_t work = plan.outputs * plan.chunks;
     const int64_t grain = std::max<int64_t>(1, kParallelGrain * work / space.elements());
     parallel_for(work, grain, [&](int64_t begin, int64_t end) {
@@ -249,7 +269,8 @@ void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
     T* const output = out.template data<T>();
     for (int64_t chunk = 0; plan.chunks > 1 && chunk < plan.chunks; ++chunk) {
       const T* const part = partial.slice(chunk).template data<T>();
-      detail::fold_into_row<Combine>(out.elements(), [](T x) { return x; }, output, part);
+      detail::fold_into_row<Combine>(
+          out.elements(), [](T x) { return x; }, output, part);
     }
   });
 }
@@ -264,10 +285,13 @@ Tensor map_reduce(const Shape& shape, F f, const First& first, const Rest&... re
 
 struct Identity {
   template <class T>
-  ELBO_HD T operator()(T x) const { return x; }
+  ELBO_HD T operator()(T x) const {
+    return x;
+  }
 };
 
-/// Sums x down to `shape`, undoing a broadcast from `shape` to x's shape. Shares x when nothing is to be summed.
+/// Sums x down to `shape`, undoing a broadcast from `shape` to x's shape. Shares x when nothing is to be
+/// summed.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 /// target += x, which broadcasts to it.

@@ -112,8 +112,10 @@ class Cache {
     if (!block) {
       const std::lock_guard lock(mutex_);
       counters_.live -= capacity;
-      fail("[allocate] out of memory: {} more bytes on top of {} in use; try a smaller --batch, --limit or --latent",
-           capacity, counters_.live);
+      fail(
+          "[allocate] out of memory: {} more bytes on top of {} in use; try a smaller --batch, --limit or "
+          "--latent",
+          capacity, counters_.live);
     }
     auto* storage = new (block) Storage;
     storage->data = static_cast<std::byte*>(block) + kHeader;
@@ -143,7 +145,8 @@ Cache& cache() {
 }  // namespace
 
 StorageRef::~StorageRef() {
-  if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) cache().give_back(storage_);
+  if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    cache().give_back(storage_);
 }
 
 StorageRef allocate(size_t bytes, Device device) { return cache().take(bytes, device); }

@@ -56,11 +56,11 @@ StorageRef allocate(size_t bytes, Device device);
 
 /// All in bytes of size-class capacity, except the two counts, which only grow.
 struct MemoryCounters {
-  size_t live = 0;                   ///< held by tensors now
-  size_t cached = 0;                 ///< freed, kept for the next request
-  size_t peak = 0;                   ///< largest `live` since the start or `reset_peak`
-  uint64_t requests = 0;             ///< calls of `allocate`
-  uint64_t system_allocations = 0;   ///< requests the cache could not serve
+  size_t live = 0;                  ///< held by tensors now
+  size_t cached = 0;                ///< freed, kept for the next request
+  size_t peak = 0;                  ///< largest `live` since the start or `reset_peak`
+  uint64_t requests = 0;            ///< calls of `allocate`
+  uint64_t system_allocations = 0;  ///< requests the cache could not serve
 };
 MemoryCounters memory_counters();
 void reset_peak_memory();

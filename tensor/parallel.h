@@ -17,7 +17,8 @@ bool inside_parallel_region();
 /// Work below this many simple element operations is not worth waking other threads for.
 inline constexpr int64_t kParallelGrain = 16384;
 
-/// Calls body(begin, end) on disjoint ranges that cover 0..n, at most one per thread, each at least `grain` long.
+/// Calls body(begin, end) on disjoint ranges that cover 0..n, at most one per thread, each at least `grain`
+/// long.
 template <class Body>
 void parallel_for(int64_t n, int64_t grain, const Body& body) {
   const int64_t ranges = std::min<int64_t>(threads(), n / std::max<int64_t>(grain, 1));
@@ -25,7 +26,7 @@ void parallel_for(int64_t n, int64_t grain, const Body& body) {
     if (n > 0) body(int64_t{0}, n);
     return;
   }
-#pragma omp parallel for num_threads(static_cast<int>(ranges)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(ranges)) schedule(static, 1)
   for (int64_t r = 0; r < ranges; ++r) body(n * r / ranges, n * (r + 1) / ranges);
 }
 

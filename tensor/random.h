@@ -1,8 +1,10 @@
-// Random numbers by counter: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Random numbers by counter: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+// 3").
 //
-// A draw is a pure function of (seed, member, stream, step, element): nothing is global, nothing is stored, any
-// element can be drawn alone, in any order, on any device. The same integers come out on CPU and GPU, in f32 and
-// f64, so a resumed run equals an unbroken one, and a member of an ensemble draws what it would draw alone.
+// A draw is a pure function of (seed, member, stream, step, element): nothing is global, nothing is stored,
+// any element can be drawn alone, in any order, on any device. The same integers come out on CPU and GPU, in
+// f32 and f64, so a resumed run equals an unbroken one, and a member of an ensemble draws what it would draw
+// alone.
 //
 //   RandomKey key{.seed = 7, .stream = kLatentNoise, .step = 12};
 //   Tensor eps = normal({128, 200}, DType::f32, key);
@@ -50,8 +52,8 @@ ELBO_HD PhiloxBlock philox4x32(PhiloxBlock counter, uint32_t key0, uint32_t key1
   return counter;
 }
 
-/// The block that holds elements 4 * group .. 4 * group + 3 of a draw. The counter is (group, step, member and
-/// stream); element counts stay below 2^34 and steps below 2^32.
+/// The block that holds elements 4 * group .. 4 * group + 3 of a draw. The counter is (group, step, member
+/// and stream); element counts stay below 2^34 and steps below 2^32.
 ELBO_HD PhiloxBlock random_block(const RandomKey& key, uint32_t group) {
   const PhiloxBlock counter{{group, static_cast<uint32_t>(key.step), key.member, key.stream}};
   return philox4x32(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
@@ -74,8 +76,8 @@ ELBO_HD void to_normal_pair(uint32_t a, uint32_t b, T& first, T& second) {
   second = radius * sine;
 }
 
-/// Uniform draws in (0, 1), or standard normals, one per element, f32 or f64. With `members` > 1 the first axis
-/// must have that size, and index m of it is what key.member + m draws alone.
+/// Uniform draws in (0, 1), or standard normals, one per element, f32 or f64. With `members` > 1 the first
+/// axis must have that size, and index m of it is what key.member + m draws alone.
 Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1);
 Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1);
 /// The same draws into an existing tensor.

@@ -81,6 +81,8 @@ class Tensor {
   std::vector<double> to_vector() const;
 
   bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  /// True when no other tensor or view holds this storage.
+  bool sole_owner() const { return defined() && storage_->references.load(std::memory_order_acquire) == 1; }
 
   /// Nested brackets, shape and dtype; long axes are abbreviated.
   std::string str() const;

@@ -1,0 +1,288 @@
+// The pointwise formulas: each op's value and derivative side by side, written once for host and device, f32
+// and f64.
+//
+// Add one here, declare it in ops.h, give it a row in op_table.cpp: that is all (docs/add-an-op.md).
+#pragma once
+
+#include <cmath>
+
+#include "autograd/pointwise.h"
+#include "tensor/math.h"
+
+namespace elbo::formulas {
+
+// ---- one input
+// --------------------------------------------------------------------------------------------------
+
+/// y = s x + c;  dy/dx = s.
+struct Affine {
+  static constexpr const char* name = "affine";
+  static constexpr Saves saves = Saves::input;
+  double scale, shift;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return T(scale) * x + T(shift);
+  }
+  template <class T>
+  ELBO_HD T backward(T, T dy) const {
+    return T(scale) * dy;
+  }
+};
+
+/// y = x^2;  dy/dx = 2 x.
+struct Square {
+  static constexpr const char* name = "square";
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x * x;
+  }
+  template <class T>
+  ELBO_HD T backward(T x, T dy) const {
+    return T(2) * x * dy;
+  }
+};
+
+/// y = sqrt(x), x > 0;  dy/dx = 1 / (2 y).
+struct Sqrt {
+  static constexpr const char* name = "sqrt";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::sqrt(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return T(0.5) * dy / y;
+  }
+};
+
+/// y = e^x;  dy/dx = y.
+struct Exp {
+  static constexpr const char* name = "exp";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::exp(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return y * dy;
+  }
+};
+
+/// y = ln x, x > 0;  dy/dx = 1 / x.
+struct Log {
+  static constexpr const char* name = "log";
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::log(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T x, T dy) const {
+    return dy / x;
+  }
+};
+
+/// y = x^p, x > 0 unless p is a whole number;  dy/dx = p x^(p-1).
+struct Pow {
+  static constexpr const char* name = "pow";
+  static constexpr Saves saves = Saves::input;
+  double exponent;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return std::pow(x, T(exponent));
+  }
+  template <class T>
+  ELBO_HD T backward(T x, T dy) const {
+    return T(exponent) * std::pow(x, T(exponent - 1)) * dy;
+  }
+};
+
+/// y = |x|;  dy/dx = sign x, and 0 at 0.
+struct Abs {
+  static constexpr const char* name = "abs";
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x < T(0) ? -x : x;
+  }
+  template <class T>
+  ELBO_HD T backward(T x, T dy) const {
+    return x > T(0) ? dy : (x < T(0) ? -dy : T(0));
+  }
+};
+
+/// y = x bounded to [low, high];  dy/dx = 1 inside and at the bounds, 0 outside.
+struct Clamp {
+  static constexpr const char* name = "clamp";
+  static constexpr Saves saves = Saves::input;
+  double low, high;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x < T(low) ? T(low) : (x > T(high) ? T(high) : x);
+  }
+  template <class T>
+  ELBO_HD T backward(T x, T dy) const {
+    return (x < T(low)) | (x > T(high)) ? T(0) : dy;
+  }
+};
+
+// The activations save their output, so that a layer can overwrite its pre-activation.
+
+/// y = x.
+struct NoActivation {
+  static constexpr const char* name = "none";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x;
+  }
+  template <class T>
+  ELBO_HD T backward(T, T dy) const {
+    return dy;
+  }
+};
+
+/// y = max(x, 0);  dy/dx = [y > 0].
+struct Relu {
+  static constexpr const char* name = "relu";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x < T(0) ? T(0) : x;
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return y > T(0) ? dy : T(0);
+  }
+};
+
+/// y = x for x > 0, else slope x, slope > 0;  dy/dx = 1 or slope, told apart by the sign of y.
+struct LeakyRelu {
+  static constexpr const char* name = "leaky_relu";
+  static constexpr Saves saves = Saves::output;
+  double slope = 0.01;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x > T(0) ? x : T(slope) * x;
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return y > T(0) ? dy : T(slope) * dy;
+  }
+};
+
+/// y = x for x > 0, else e^x - 1;  dy/dx = 1 or y + 1.
+struct Elu {
+  static constexpr const char* name = "elu";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x > T(0) ? x : math::expm1(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return y > T(0) ? dy : dy * (y + T(1));
+  }
+};
+
+/// y = ln(1 + e^x);  dy/dx = 1 - e^-y.
+struct Softplus {
+  static constexpr const char* name = "softplus";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::softplus(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return -dy * math::expm1(-y);
+  }
+};
+
+/// y = 1 / (1 + e^-x);  dy/dx = y (1 - y).
+struct Sigmoid {
+  static constexpr const char* name = "sigmoid";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::sigmoid(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return dy * y * (T(1) - y);
+  }
+};
+
+/// y = tanh x;  dy/dx = 1 - y^2.
+struct Tanh {
+  static constexpr const char* name = "tanh";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::tanh(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return dy * (T(1) - y * y);
+  }
+};
+
+// ---- two inputs
+// -------------------------------------------------------------------------------------------------
+
+/// y = a + b.
+struct Add {
+  static constexpr const char* name = "add";
+  template <class T>
+  ELBO_HD T forward(T a, T b) const {
+    return a + b;
+  }
+  template <class T>
+  ELBO_HD Gradients<T> backward(T, T, T dy) const {
+    return {dy, dy};
+  }
+};
+
+/// y = a - b.
+struct Sub {
+  static constexpr const char* name = "sub";
+  template <class T>
+  ELBO_HD T forward(T a, T b) const {
+    return a - b;
+  }
+  template <class T>
+  ELBO_HD Gradients<T> backward(T, T, T dy) const {
+    return {dy, -dy};
+  }
+};
+
+/// y = a b.
+struct Mul {
+  static constexpr const char* name = "mul";
+  template <class T>
+  ELBO_HD T forward(T a, T b) const {
+    return a * b;
+  }
+  template <class T>
+  ELBO_HD Gradients<T> backward(T a, T b, T dy) const {
+    return {dy * b, dy * a};
+  }
+};
+
+/// y = a / b.
+struct Div {
+  static constexpr const char* name = "div";
+  template <class T>
+  ELBO_HD T forward(T a, T b) const {
+    return a / b;
+  }
+  template <class T>
+  ELBO_HD Gradients<T> backward(T a, T b, T dy) const {
+    return {dy / b, -dy * a / (b * b)};
+  }
+};
+
+}  // namespace elbo::formulas

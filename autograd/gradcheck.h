@@ -1,0 +1,61 @@
+// The gradient checker, and the table of everything it checks.
+//
+// One row declares an op once; from it come the f64 gradient check against central differences (every element
+// of every input, a random cotangent), f32 against f64, and for a fused op, fused against its composed twin.
+// `elbo gradcheck` prints the table; the test suite asserts it and fails when an op has no row.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "autograd/variable.h"
+
+namespace elbo {
+
+/// From where a row's inputs are drawn; kinks and poles are kept out of the finite differences' reach.
+enum class Domain {
+  real,       ///< standard normal
+  positive,   ///< uniform on (0.5, 2)
+  off_kinks,  ///< away from 0 and +-1: magnitudes in (0.1, 0.9) or (1.1, 1.9), either sign
+  distinct,   ///< no two elements closer than 0.05
+};
+
+using OpFunction = std::function<std::vector<Variable>(const std::vector<Variable>&)>;
+
+struct OpRow {
+  std::string name;  ///< as declared
+  OpFunction op;
+  std::vector<Shape> shapes;  ///< of the differentiated inputs
+  Domain domain = Domain::real;
+  OpFunction twin = nullptr;  ///< a fused op's definition in plain ops
+};
+
+/// Wraps a function of one to five Variables, returning a Variable or several, as an OpFunction.
+template <class R, class... V>
+OpFunction op_function(R (*function)(V...)) {
+  return [function](const std::vector<Variable>& in) {
+    const auto call = [&]<size_t... I>(std::index_sequence<I...>) { return function(in[I]...); };
+    return std::vector<Variable>{call(std::index_sequence_for<V...>{})};
+  };
+}
+
+struct OpCheck {
+  std::string name;
+  std::string shapes;         ///< "(3, 5), (5,)"
+  double gradient_error = 0;  ///< f64 gradient against central differences, worst element
+  double float_error = 0;     ///< f32 value and gradient against f64, worst element
+  double twin_error = -1;     ///< f64 value and gradient against the twin; -1 when there is none
+};
+
+/// What each error of an OpCheck may be at most.
+inline constexpr double kGradientTolerance = 1e-6, kFloatTolerance = 5e-5, kTwinTolerance = 1e-10;
+
+/// Runs all checks of one row. Errors are relative: |a - b| / max(|a|, |b|, 1% of the largest element).
+OpCheck check_op(const OpRow& row);
+bool passes(const OpCheck& check);
+
+/// The rows of the ops in autograd/ops.h.
+const std::vector<OpRow>& autograd_op_table();
+
+}  // namespace elbo

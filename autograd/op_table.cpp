@@ -1,0 +1,167 @@
+// One row for every op of ops.h (gradcheck.h says what is made of them).
+#include "autograd/gradcheck.h"
+#include "autograd/ops.h"
+
+namespace elbo {
+namespace {
+
+using In = const std::vector<Variable>&;
+
+OpRow unary(const char* name, Variable (*op)(const Variable&), Domain domain) {
+  return {name, op_function(op), {{3, 5}}, domain};
+}
+
+OpRow binary(const char* name, Variable (*op)(const Variable&, const Variable&), Shape a, Shape b,
+             Domain domain = Domain::real) {
+  return {name, op_function(op), {a, b}, domain};
+}
+
+OpRow reduction(const char* name, Variable (*op)(const Variable&, const Axes&, bool), Axes axes, bool keep,
+                Domain domain = Domain::real) {
+  return {name, [=](In in) { return std::vector{op(in[0], axes, keep)}; }, {{2, 3, 4}}, domain};
+}
+
+OpRow layer(Activation activation, Shape x, Shape weight, Shape bias) {
+  return {"linear",
+          [=](In in) { return std::vector{linear(in[0], in[1], in[2], activation)}; },
+          {x, weight, bias},
+          Domain::real,
+          nullptr};
+}
+
+Variable activate(Activation activation, const Variable& x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return relu(x);
+    case Activation::leaky_relu:
+      return leaky_relu(x);
+    case Activation::elu:
+      return elu(x);
+    case Activation::softplus:
+      return softplus(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::tanh:
+      break;
+  }
+  return tanh(x);
+}
+
+/// The fused layer beside its definition.
+OpRow layer_and_twin(Activation activation) {
+  OpRow row = layer(activation, {4, 3}, {2, 3}, {2});
+  row.twin = [=](In in) { return std::vector{activate(activation, matmul_nt(in[0], in[1]) + in[2])}; };
+  return row;
+}
+
+std::vector<OpRow> make_table() {
+  std::vector<OpRow> rows{
+      // Broadcasting in every direction: rows, columns, scalars, missing axes, both sides at once.
+      binary("add", add, {3, 5}, {3, 5}),
+      binary("add", add, {3, 5}, {5}),
+      binary("add", add, {2, 1, 4}, {3, 1}),
+      binary("sub", sub, {3, 5}, {3, 1}),
+      binary("sub", sub, {4}, {2, 3, 4}),
+      binary("mul", mul, {3, 5}, {3, 5}),
+      binary("mul", mul, {2, 3, 4}, {3, 1}),
+      binary("mul", mul, {3, 5}, {}),
+      binary("div", div, {3, 5}, {3, 5}, Domain::positive),
+      binary("div", div, {3, 1}, {1, 5}, Domain::positive),
+      unary("neg", neg, Domain::real),
+      {"affine", [](In in) { return std::vector{affine(in[0], -2.5, 0.75)}; }, {{3, 5}}},
+      unary("square", square, Domain::real),
+      unary("sqrt", sqrt, Domain::positive),
+      unary("exp", exp, Domain::real),
+      unary("log", log, Domain::positive),
+      {"pow", [](In in) { return std::vector{pow(in[0], 2.5)}; }, {{3, 5}}, Domain::positive},
+      {"pow", [](In in) { return std::vector{pow(in[0], 3)}; }, {{3, 5}}, Domain::off_kinks},
+      unary("abs", abs, Domain::off_kinks),
+      {"clamp", [](In in) { return std::vector{clamp(in[0], -1, 1)}; }, {{3, 5}}, Domain::off_kinks},
+      unary("relu", relu, Domain::off_kinks),
+      {"leaky_relu", [](In in) { return std::vector{leaky_relu(in[0], 0.2)}; }, {{3, 5}}, Domain::off_kinks},
+      unary("elu", elu, Domain::off_kinks),
+      unary("softplus", softplus, Domain::real),
+      unary("sigmoid", sigmoid, Domain::real),
+      unary("tanh", tanh, Domain::real),
+
+      // Products: plain, batched, a batch broadcast against one matrix, and against another batch.
+      binary("matmul", matmul, {3, 4}, {4, 5}),
+      binary("matmul", matmul, {2, 3, 4}, {4, 5}),
+      binary("matmul", matmul, {2, 1, 3, 4}, {3, 4, 2}),
+      binary("matmul_nt", matmul_nt, {3, 4}, {5, 4}),
+      binary("matmul_nt", matmul_nt, {3, 4}, {2, 5, 4}),
+      binary("matmul_tn", matmul_tn, {4, 3}, {4, 5}),
+      binary("matmul_tn", matmul_tn, {2, 4, 3}, {2, 4, 5}),
+      binary("matmul_tt", matmul_tt, {4, 3}, {5, 4}),
+      binary("matmul_tt", matmul_tt, {2, 4, 3}, {5, 4}),
+
+      // Layers: one network; extra leading axes; members with inputs of their own; members sharing one input.
+      layer_and_twin(Activation::none),
+      layer_and_twin(Activation::relu),
+      layer_and_twin(Activation::leaky_relu),
+      layer_and_twin(Activation::elu),
+      layer_and_twin(Activation::softplus),
+      layer_and_twin(Activation::sigmoid),
+      layer_and_twin(Activation::tanh),
+      layer(Activation::tanh, {2, 2, 3}, {4, 3}, {4}),
+      layer(Activation::tanh, {2, 5, 3}, {2, 4, 3}, {2, 4}),
+      layer(Activation::none, {5, 3}, {2, 4, 3}, {2, 4}),
+      layer(Activation::sigmoid, {2, 5, 2, 3}, {2, 4, 3}, {2, 4}),
+
+      reduction("sum", sum, {}, false),
+      reduction("sum", sum, {1}, true),
+      reduction("sum", sum, {0, -1}, false),
+      reduction("mean", mean, {}, false),
+      reduction("mean", mean, {-1}, false),
+      reduction("max", max, {}, false, Domain::distinct),
+      reduction("max", max, {0, 2}, true, Domain::distinct),
+      reduction("logsumexp", logsumexp, {}, false),
+      reduction("logsumexp", logsumexp, {1}, true),
+      reduction("logsumexp", logsumexp, {2}, false),
+
+      {"reshape",
+       [](In in) {
+         return std::vector{reshape(in[0], {4, 6})};
+       },
+       {{2, 3, 4}}},
+      {"slice", [](In in) { return std::vector{slice(in[0], 0, 1, 3)}; }, {{4, 3}}},
+      {"slice", [](In in) { return std::vector{slice(in[0], -1, 0, 2)}; }, {{2, 3, 4}}},
+      {"concat",
+       [](In in) {
+         return std::vector{concat({in[0], in[1], in[0]}, 1)};
+       },
+       {{2, 3}, {2, 2}}},
+      {"split",
+       [](In in) {
+         return split(in[0], 1, {2, 0, 3});
+       },
+       {{3, 5}}},
+      {"broadcast_to",
+       [](In in) {
+         return std::vector{broadcast_to(in[0], {2, 3, 4})};
+       },
+       {{3, 1}}},
+      {"gather_rows",
+       [](In in) {
+         return std::vector{gather_rows(in[0], Tensor::from<int64_t>({4}, {2, 0, 2, 1}))};
+       },
+       {{3, 2}}},
+      // Finite differences see through the stop, so the stopped part is multiplied by 0 here; tape_test has
+      // the rest.
+      {"stop_gradient",
+       [](In in) { return std::vector{stop_gradient(exp(in[0])) * 0.0 + square(in[0])}; },
+       {{3, 5}}},
+  };
+  return rows;
+}
+
+}  // namespace
+
+const std::vector<OpRow>& autograd_op_table() {
+  static const std::vector<OpRow> table = make_table();
+  return table;
+}
+
+}  // namespace elbo

@@ -1,0 +1,154 @@
+// Matrix products and the fused linear layer. Gradients are gemms too, written straight into their
+// destination.
+#include <array>
+
+#include "autograd/formulas.h"
+#include "autograd/ops.h"
+#include "tensor/gemm.h"
+
+namespace elbo {
+namespace {
+
+/// Adds op(a) op(b) to input i's gradient; when the input was broadcast over a batch, through a full-size
+/// product.
+void contribute_gemm(Backward& pass, int input, const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+  if (!pass.wants(input)) return;
+  if (!(gemm_shape(a, op_a, b, op_b) == pass.input_shape(input))) {
+    pass.add(input, matmul(a, op_a, b, op_b));
+    return;
+  }
+  const Backward::Target to = pass.target(input);
+  gemm(to.tensor, a, op_a, b, op_b, to.accumulate);
+}
+
+Op flip(Op op) { return op == Op::none ? Op::transpose : Op::none; }
+
+Variable product(const char* name, const Variable& va, Op op_a, const Variable& vb, Op op_b) {
+  Tensor c = matmul(va.value(), op_a, vb.value(), op_b);
+  return Tape::record(name, {&va, &vb}, c, [a = va.value(), b = vb.value(), op_a, op_b](Backward& pass) {
+    const Tensor dc = pass.dy();
+    // c = A B with A = op(a), B = op(b):  dA = dc B^T, dB = A^T dc, each transposed back where op was a
+    // transpose.
+    if (op_a == Op::none)
+      contribute_gemm(pass, 0, dc, Op::none, b, flip(op_b));
+    else
+      contribute_gemm(pass, 0, b, op_b, dc, Op::transpose);
+    if (op_b == Op::none)
+      contribute_gemm(pass, 1, a, flip(op_a), dc, Op::none);
+    else
+      contribute_gemm(pass, 1, dc, Op::transpose, a, op_a);
+  });
+}
+
+template <class F>
+decltype(auto) visit_activation(Activation activation, F&& f) {
+  switch (activation) {
+    case Activation::none:
+      return f(formulas::NoActivation{});
+    case Activation::relu:
+      return f(formulas::Relu{});
+    case Activation::leaky_relu:
+      return f(formulas::LeakyRelu{});
+    case Activation::elu:
+      return f(formulas::Elu{});
+    case Activation::softplus:
+      return f(formulas::Softplus{});
+    case Activation::sigmoid:
+      return f(formulas::Sigmoid{});
+    case Activation::tanh:
+      break;
+  }
+  return f(formulas::Tanh{});
+}
+
+constexpr std::array kActivations{Activation::none, Activation::relu,     Activation::leaky_relu,
+                                  Activation::elu,  Activation::softplus, Activation::sigmoid,
+                                  Activation::tanh};
+
+/// activation(product + bias), the layer's one pass over its output.
+template <class Formula>
+struct BiasThen {
+  Formula activation;
+  template <class T>
+  ELBO_HD T operator()(T product, T bias) const {
+    return activation.forward(product + bias);
+  }
+};
+
+}  // namespace
+
+Variable matmul(const Variable& a, const Variable& b) { return product("matmul", a, Op::none, b, Op::none); }
+Variable matmul_nt(const Variable& a, const Variable& b) {
+  return product("matmul_nt", a, Op::none, b, Op::transpose);
+}
+Variable matmul_tn(const Variable& a, const Variable& b) {
+  return product("matmul_tn", a, Op::transpose, b, Op::none);
+}
+Variable matmul_tt(const Variable& a, const Variable& b) {
+  return product("matmul_tt", a, Op::transpose, b, Op::transpose);
+}
+
+const char* name(Activation activation) {
+  return visit_activation(activation, [](auto formula) { return decltype(formula)::name; });
+}
+
+Activation parse_activation(std::string_view text) {
+  std::string known;
+  for (Activation activation : kActivations) {
+    if (text == name(activation)) return activation;
+    known += (known.empty() ? "" : ", ") + std::string(name(activation));
+  }
+  fail("[activation] unknown activation '{}'; there are {}", text, known);
+}
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
+  const int members_axes = weight.rank() - 2;
+  if (members_axes < 0 || members_axes > 1)
+    fail("[linear] weight must be (out, in) or (M, out, in), got {}", weight.shape().str());
+  const int64_t out = weight.size(-2), in = weight.size(-1);
+  if (x.rank() < 1 || x.size(-1) != in)
+    fail("[linear] x {} does not end in the weight's input size {}", x.shape().str(), in);
+  if (!(bias.shape() == weight.shape().drop_back(1)))
+    fail("[linear] bias must be {}, got {}", weight.shape().drop_back(1).str(), bias.shape().str());
+  const bool ensemble = members_axes == 1;
+  const bool shared_x = ensemble && x.rank() == 2;  // (N, in), read by every member
+  if (ensemble && !shared_x && x.size(0) != weight.size(0))
+    fail("[linear] x {} has no axis for the {} members of weight {}", x.shape().str(), weight.size(0),
+         weight.shape().str());
+
+  // Everything between the members and the features is rows.
+  const int64_t members = ensemble ? weight.size(0) : 1;
+  const int64_t rows = x.value().elements() / (in * (ensemble && !shared_x ? members : 1));
+  const Shape flat_x = ensemble && !shared_x ? Shape{members, rows, in} : Shape{rows, in};
+  const Shape flat_y = ensemble ? Shape{members, rows, out} : Shape{rows, out};
+  Shape shape_y = x.shape().drop_back(1).concatenated({out});
+  if (shared_x) shape_y = flat_y;
+  const Shape row_bias = ensemble ? Shape{members, 1, out} : Shape{1, out};
+
+  const Tensor input = x.value().reshape(flat_x);
+  Tensor y = Tensor::empty(flat_y, x.dtype(), x.value().device());
+  gemm(y, input, Op::none, weight.value(), Op::transpose);
+  visit_activation(activation, [&](auto formula) {
+    map_into(y, BiasThen<decltype(formula)>{formula}, y, bias.value().reshape(row_bias));
+  });
+  y = y.reshape(shape_y);
+  return Tape::record("linear", {&x, &weight, &bias}, y,
+                      [=, w = weight.value(), shape_x = x.shape()](Backward& pass) {
+                        Tensor d = pass.dy().reshape(flat_y);  // gradient before the activation
+                        if (activation != Activation::none)
+                          visit_activation(activation, [&](auto formula) {
+                            d = map(BackwardOf<decltype(formula)>{formula}, y.reshape(flat_y), d);
+                          });
+                        contribute_gemm(pass, 1, d, Op::transpose, input, Op::none);
+                        if (pass.wants(2)) {
+                          const Backward::Target to = pass.target(2);
+                          map_reduce_into<Sum>(to.tensor.reshape(row_bias), to.accumulate, Identity{}, d);
+                        }
+                        if (pass.wants(0)) {
+                          Tensor dx = matmul(d, Op::none, w, Op::none);
+                          pass.add(0, shared_x ? dx : dx.reshape(shape_x));
+                        }
+                      });
+}
+
+}  // namespace elbo

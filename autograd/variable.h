@@ -1,0 +1,46 @@
+// Variable: a tensor that may know where it came from; Parameter: a tensor that learning changes.
+//
+// A Variable is a small value: the tensor, and the place on the live tape where its gradient will gather.
+// Made from a Tensor it is a constant; made from a Parameter it is a leaf; returned by an op while a tape is
+// alive it is a recorded result. Without a tape the same ops are plain evaluation.
+#pragma once
+
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace elbo {
+
+struct Parameter {
+  std::string name;
+  Tensor value;
+  Tensor gradient;  ///< same shape and dtype as value
+  bool has_gradient =
+      false;  ///< false: `gradient` holds nothing yet, and the next backward pass overwrites it
+};
+
+class Variable {
+ public:
+  Variable() = default;
+  Variable(Tensor value) : value_(std::move(value)) {}  // NOLINT: a tensor is a constant
+  Variable(Parameter& parameter) : value_(parameter.value), parameter_(&parameter) {}  // NOLINT: a leaf
+
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  int rank() const { return value_.rank(); }
+  int64_t size(int axis) const { return value_.size(axis); }
+  DType dtype() const { return value_.dtype(); }
+  double item() const { return value_.item(); }
+
+  /// True for a parameter and for a result that depends on one through the tape.
+  bool needs_gradient() const { return parameter_ != nullptr || slot_ >= 0; }
+
+ private:
+  friend class Tape;
+  Tensor value_;
+  Parameter* parameter_ = nullptr;
+  int slot_ = -1;         // index of the gradient on the tape that recorded this
+  uint64_t tape_id_ = 0;  // which tape that was
+};
+
+}  // namespace elbo

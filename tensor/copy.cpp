@@ -1,0 +1,86 @@
+#include "tensor/copy.h"
+
+#include <cstring>
+
+#include "tensor/parallel.h"
+
+namespace elbo {
+namespace {
+
+void check_indices(const Tensor& x, const Tensor& indices, const char* where) {
+  if (x.rank() < 1) fail("[{}] needs at least one axis to index", where);
+  if (indices.rank() != 1) fail("[{}] indices must be one axis of i64, got {}", where, indices.shape().str());
+  for (int64_t index : indices.span<int64_t>())
+    if (index < 0 || index >= x.size(0)) fail("[{}] index {} is outside 0..{}", where, index, x.size(0) - 1);
+}
+
+}  // namespace
+
+void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source, int64_t source_begin,
+                int axis, int64_t count) {
+  axis = normalize_axis(axis, source.rank(), "copy_range");
+  Shape a = target.shape(), b = source.shape();
+  if (a.rank() == b.rank()) a[axis] = b[axis] = 1;
+  if (!(a == b) || target.dtype() != source.dtype())
+    fail("[copy_range] {} and {} must agree in every axis but {}", target.shape().str(), source.shape().str(),
+         axis);
+  if (target_begin < 0 || source_begin < 0 || count < 0 || target_begin + count > target.size(axis) ||
+      source_begin + count > source.size(axis))
+    fail("[copy_range] {} indices from {} to {} do not fit {} and {}", count, source_begin, target_begin,
+         source.shape().str(), target.shape().str());
+  int64_t outer = 1, inner = size_of(source.dtype());
+  for (int i = 0; i < axis; ++i) outer *= source.size(i);
+  for (int i = axis + 1; i < source.rank(); ++i) inner *= source.size(i);
+  auto* to = static_cast<std::byte*>(target.bytes());
+  const auto* from = static_cast<const std::byte*>(source.bytes());
+  const int64_t to_step = target.size(axis) * inner, from_step = source.size(axis) * inner;
+  const int64_t bytes = count * inner;
+  parallel_for(outer, std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i)
+                   std::memcpy(to + i * to_step + target_begin * inner,
+                               from + i * from_step + source_begin * inner, static_cast<size_t>(bytes));
+               });
+}
+
+Tensor gather_rows(const Tensor& x, const Tensor& indices) {
+  check_indices(x, indices, "gather_rows");
+  Shape shape = x.shape();
+  shape[0] = indices.size(0);
+  Tensor rows = Tensor::empty(shape, x.dtype(), x.device());
+  const int64_t bytes = x.shape().back(x.rank() - 1).elements() * size_of(x.dtype());
+  auto* to = static_cast<std::byte*>(rows.bytes());
+  const auto* from = static_cast<const std::byte*>(x.bytes());
+  const int64_t* index = indices.data<int64_t>();
+  parallel_for(shape[0], std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i)
+                   std::memcpy(to + i * bytes, from + index[i] * bytes, static_cast<size_t>(bytes));
+               });
+  return rows;
+}
+
+void scatter_add_rows(const Tensor& target, const Tensor& indices, const Tensor& rows) {
+  check_indices(target, indices, "scatter_add_rows");
+  Shape expected = target.shape();
+  expected[0] = indices.size(0);
+  if (!(rows.shape() == expected) || rows.dtype() != target.dtype())
+    fail("[scatter_add_rows] rows must be {} {}, got {} {}", name(target.dtype()), expected.str(),
+         name(rows.dtype()), rows.shape().str());
+  const int64_t width = target.shape().back(target.rank() - 1).elements();
+  const int64_t* index = indices.data<int64_t>();
+  const int64_t count = indices.size(0);
+  visit_floating(target.dtype(), "scatter_add_rows", [&](auto zero) {
+    using T = decltype(zero);
+    T* to = target.data<T>();
+    const T* from = rows.data<T>();
+    // Threads share out columns, so every element is summed by one thread in the order of i.
+    parallel_for(width, std::max<int64_t>(16, kParallelGrain / std::max<int64_t>(count, 1)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = 0; i < count; ++i)
+                     for (int64_t j = begin; j < end; ++j) to[index[i] * width + j] += from[i * width + j];
+                 });
+  });
+}
+
+}  // namespace elbo

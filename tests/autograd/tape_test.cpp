@@ -1,0 +1,142 @@
+// The tape: recording, order, accumulation, misuse, and that a repeated step allocates nothing at all.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "autograd/ops.h"
+#include "autograd/tape.h"
+#include "tensor/random.h"
+
+using namespace elbo;
+
+namespace {
+
+std::atomic<int64_t> heap_allocations{0};
+
+Parameter parameter(const Tensor& value) {
+  return {"p", value, Tensor::zeros(value.shape(), value.dtype()), false};
+}
+
+}  // namespace
+
+// Counts every use of the heap by this test program.
+void* operator new(size_t bytes) {
+  ++heap_allocations;
+  if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+TEST_SUITE("autograd") {
+  TEST_CASE("without a tape nothing is recorded, and constants never are") {
+    Parameter w = parameter(Tensor::full({3}, 2, DType::f64));
+    CHECK_FALSE(square(w).needs_gradient());
+    Tape tape;
+    CHECK_FALSE(square(Tensor::full({3}, 2, DType::f64)).needs_gradient());
+    CHECK(tape.size() == 0);
+    CHECK(square(w).needs_gradient());
+    CHECK(tape.size() == 1);
+  }
+
+  TEST_CASE("a value used twice receives both gradients, and sharing a gradient tensor does not corrupt it") {
+    Parameter w = parameter(Tensor::from<double>({2}, {3, 4}));
+    Tape tape;
+    const Variable a = w + w;      // both inputs get one gradient tensor
+    const Variable b = a * a + a;  // a is used three times
+    tape.backward(sum(b + reshape(b, {2})));
+    // b = 4 w^2 + 2 w, loss = 2 sum b.
+    CHECK(w.gradient.to_vector() == std::vector<double>{2 * (8 * 3 + 2), 2 * (8 * 4 + 2)});
+  }
+
+  TEST_CASE("gradients of parameters accumulate until they are consumed") {
+    Parameter w = parameter(Tensor::from<double>({1}, {3}));
+    for (int pass = 1; pass <= 3; ++pass) {
+      Tape tape;
+      tape.backward(sum(square(w)));
+      CHECK(w.gradient.item() == 6 * pass);
+    }
+    w.has_gradient = false;  // what an optimiser's step does
+    Tape tape;
+    tape.backward(sum(square(w)));
+    CHECK(w.gradient.item() == 6);
+  }
+
+  TEST_CASE("a parameter that the loss does not reach keeps its gradient") {
+    Parameter w = parameter(Tensor::from<double>({1}, {3})),
+              unused = parameter(Tensor::from<double>({1}, {5}));
+    Tape tape;
+    const Variable dead_end = square(unused);
+    tape.backward(sum(square(w)));
+    CHECK_FALSE(unused.has_gradient);
+    CHECK(dead_end.item() == 25);
+  }
+
+  TEST_CASE("misuse is told in one line") {
+    Parameter w = parameter(Tensor::from<double>({2}, {3, 4}));
+    Variable old;
+    {
+      Tape tape;
+      CHECK_THROWS_AS(Tape second, Error);
+      old = square(w);
+      CHECK_THROWS_WITH_AS(tape.backward(old),
+                           "[backward] the loss must be one number, got shape (2,); sum or average it",
+                           Error);
+      tape.backward(sum(old));
+      CHECK_THROWS_AS(tape.backward(sum(old)), Error);
+    }
+    Tape tape;
+    CHECK_THROWS_WITH_AS(
+        square(old), "[square] an input was recorded on a tape that has ended; pass it through stop_gradient",
+        Error);
+    CHECK_THROWS_AS(tape.backward(sum(Variable(Tensor::full({2}, 1, DType::f64)))), Error);
+  }
+
+  TEST_CASE("a long chain needs no stack") {
+    Parameter w = parameter(Tensor::from<double>({1}, {1}));
+    Tape tape;
+    Variable x = w;
+    for (int i = 0; i < 200000; ++i) x = x + 1.0;
+    tape.backward(x);
+    CHECK(w.gradient.item() == 1);
+  }
+
+  TEST_CASE("backward frees what the rules saved") {
+    Parameter w = parameter(Tensor::full({1 << 16}, 0.5));
+    const size_t before = memory_counters().live;
+    {
+      Tape tape;
+      Variable loss;
+      {
+        Variable x = w;
+        for (int i = 0; i < 10; ++i) x = tanh(x);
+        loss = sum(x);
+      }
+      CHECK(memory_counters().live >= before + (10 << 18));
+      tape.backward(loss);
+      CHECK(memory_counters().live <= before + 4096);
+    }
+    CHECK(memory_counters().live <= before);
+  }
+
+  TEST_CASE("a repeated step touches neither the system's memory nor the heap") {
+    Parameter w = parameter(normal({32, 16}, DType::f32, {.seed = 1})), b = parameter(Tensor::zeros({32}));
+    const Tensor x = normal({64, 16}, DType::f32, {.seed = 2});
+    const auto step = [&] {
+      Tape tape;
+      const Variable h = linear(x, w, b, Activation::tanh);
+      const Variable loss = mean(square(h - 0.5) * exp(h));
+      tape.backward(loss);
+      w.has_gradient = b.has_gradient = false;
+    };
+    for (int i = 0; i < 3; ++i) step();
+    const uint64_t system = memory_counters().system_allocations;
+    const int64_t heap = heap_allocations;
+    for (int i = 0; i < 10; ++i) step();
+    CHECK(memory_counters().system_allocations == system);
+    // `mean` takes a list of axes, empty here; nothing else may reach the heap.
+    CHECK(heap_allocations == heap);
+  }
+}
