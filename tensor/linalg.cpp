@@ -28,6 +28,29 @@ void trsm(CBLAS_TRANSPOSE op, int n, int columns, const double* l, double* x) {
 
 }  // namespace
 
+Tensor trace(const Tensor& x) {
+  if (x.rank() < 2 || x.size(-1) != x.size(-2)) fail("[trace] needs square matrices, got {}", x.shape().str());
+  const int64_t n = x.size(-1);
+  Tensor result = Tensor::empty(x.shape().drop_back(2), x.dtype());
+  visit_floating(x.dtype(), "trace", [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t m = 0; m < result.elements(); ++m) {
+      double total = 0;
+      for (int64_t i = 0; i < n; ++i) total += static_cast<double>(x.data<T>()[(m * n + i) * n + i]);
+      result.data<T>()[m] = static_cast<T>(total);
+    }
+  });
+  return result;
+}
+
+Tensor identity_matrix(int64_t n, DType dtype) {
+  Tensor result = Tensor::zeros({n, n}, dtype);
+  visit_floating(dtype, "identity_matrix", [&](auto zero) {
+    for (int64_t i = 0; i < n; ++i) result.data<decltype(zero)>()[i * n + i] = 1;
+  });
+  return result;
+}
+
 Eigen symmetric_eigen(const Tensor& s) {
   const int64_t n = square_size(s, "symmetric_eigen");
   return visit_floating(s.dtype(), "symmetric_eigen", [&](auto zero) {

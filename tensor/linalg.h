@@ -1,9 +1,13 @@
-// linalg: the two factorisations that closed-form pPCA and the test oracles need, from LAPACK, in f64 or f32.
+// linalg: traces, and the two factorisations that closed-form pPCA needs, from LAPACK, in f64 or f32.
 #pragma once
 
 #include "tensor/tensor.h"
 
 namespace elbo {
+
+/// The sums of the diagonals of x (..., n, n), of shape (...), and the identity (n, n).
+Tensor trace(const Tensor& x);
+Tensor identity_matrix(int64_t n, DType dtype);
 
 struct Eigen {
   Tensor values;   ///< (D), largest first

@@ -47,7 +47,7 @@ OpRow row_of(Formula formula) {
 std::set<std::string> declared_ops(const std::string& header) {
   std::ifstream file(std::string(ELBO_SOURCE_DIR) + "/" + header);
   REQUIRE(file.good());
-  const std::regex declaration(R"(^(?:Variable|std::vector<Variable> (\w+)\()");
+  const std::regex declaration(R"(^(?:Variable|std::vector<Variable>) (\w+)\()");
   std::set<std::string> names;
   for (std::string line; std::getline(file, line);)
     if (std::smatch match; std::regex_search(line, match, declaration)) names.insert(match[1]);

@@ -1,0 +1,38 @@
+// Layers: structs with their parameters and a call. No base class, no hidden state.
+#pragma once
+
+#include <vector>
+
+#include "autograd/ops.h"
+#include "nn/parameters.h"
+
+namespace elbo {
+
+/// y = activation(x W^T + b); weight (out, in), bias (out), each with the store's member axis in front if it has one.
+class Linear {
+ public:
+  /// Declares `name`.weight and `name`.bias (which starts at 0) in the store.
+  Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, Initializer weight,
+         Activation activation = Activation::none);
+  /// x (..., in) -> (..., out); see elbo::linear for members.
+  Variable operator()(const Variable& x) const { return linear(x, *weight_, *bias_, activation_); }
+
+ private:
+  Parameter* weight_;
+  Parameter* bias_;
+  Activation activation_;
+};
+
+/// Linear layers of the given widths one after another, named `name`.0, `name`.1, ...; every layer but the last, or
+/// with `activate_last` every layer, ends in the activation. widths {784, 512, 10} makes two layers.
+class Sequential {
+ public:
+  Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths, Activation activation,
+             Initializer weight, bool activate_last = false);
+  Variable operator()(Variable x) const;
+
+ private:
+  std::vector<Linear> layers_;
+};
+
+}  // namespace elbo

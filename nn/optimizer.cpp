@@ -1,0 +1,155 @@
+#include "nn/optimizer.h"
+
+#include <cmath>
+
+#include "tensor/map.h"
+
+namespace elbo {
+namespace {
+
+/// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own.
+template <class Sweep>
+void for_each_stretch(const ParameterStore& store, std::span<const double> rates, const char* where,
+                      const Sweep& sweep) {
+  if (rates.size() == 1) {
+    parallel_for(store.values().elements(), kParallelGrain,
+                 [&](int64_t begin, int64_t end) { sweep(begin, end, rates[0]); });
+    return;
+  }
+  if (static_cast<int64_t>(rates.size()) != std::max<int64_t>(store.members(), 1))
+    fail("[{}] {} learning rates for {} members", where, rates.size(), store.members());
+  const auto& spans = store.spans();
+  const auto count = static_cast<int64_t>(spans.size());
+  const int64_t grain = std::max<int64_t>(1, kParallelGrain * count / std::max<int64_t>(store.values().elements(), 1));
+  parallel_for(count, grain, [&](int64_t first, int64_t last) {
+    for (int64_t s = first; s < last; ++s) {
+      const ParameterStore::Span& span = spans[static_cast<size_t>(s)];
+      sweep(span.begin, span.end, rates[static_cast<size_t>(span.member)]);
+    }
+  });
+}
+
+/// Zeros shaped like the store's arena: an optimiser's memory of past gradients.
+Tensor state_for(const ParameterStore& store, const char* where) {
+  if (!store.values().defined()) fail("[{}] call the store's initialise before making an optimiser for it", where);
+  return Tensor::zeros(store.values().shape(), store.dtype());
+}
+
+struct Product {
+  template <class T>
+  ELBO_HD T operator()(T a, T b) const { return a * b; }
+};
+
+struct SquareOf {
+  template <class T>
+  ELBO_HD T operator()(T x) const { return x * x; }
+};
+
+}  // namespace
+
+Adam::Adam(ParameterStore& store, AdamOptions options)
+    : store_(store),
+      options_(options),
+      m_(state_for(store, "adam")),
+      v_(state_for(store, "adam")) {}
+
+void Adam::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
+
+void Adam::step(std::span<const double> rates) {
+  ++steps_;
+  store_.complete_gradients();
+  const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
+  const double c2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
+  visit_floating(store_.dtype(), "adam", [&](auto zero) {
+    using T = decltype(zero);
+    T* const w = store_.values().data<T>();
+    T* const m = m_.data<T>();
+    T* const v = v_.data<T>();
+    const T* const g = store_.gradients().data<T>();
+    for_each_stretch(store_, rates, "adam", [&](int64_t begin, int64_t end, double rate) {
+      const AdamFormula<T> formula{static_cast<T>(options_.beta1),     static_cast<T>(options_.beta2),
+                                   static_cast<T>(1 - options_.beta1), static_cast<T>(1 - options_.beta2),
+                                   static_cast<T>(rate / c1),          static_cast<T>(1 / std::sqrt(c2)),
+                                   static_cast<T>(options_.epsilon)};
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) formula(w[i], m[i], v[i], g[i]);
+    });
+  });
+  store_.consume_gradients();
+}
+
+void Adam::restore(int64_t steps, const Tensor& first_moment, const Tensor& second_moment) {
+  m_.copy_from(first_moment);
+  v_.copy_from(second_moment);
+  steps_ = steps;
+}
+
+Sgd::Sgd(ParameterStore& store, double momentum)
+    : store_(store), momentum_(momentum), velocity_(state_for(store, "sgd")) {
+  if (momentum < 0 || momentum >= 1) fail("[sgd] momentum must be in [0, 1), got {}", momentum);
+}
+
+void Sgd::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
+
+void Sgd::step(std::span<const double> rates) {
+  store_.complete_gradients();
+  visit_floating(store_.dtype(), "sgd", [&](auto zero) {
+    using T = decltype(zero);
+    T* const w = store_.values().data<T>();
+    T* const u = velocity_.data<T>();
+    const T* const g = store_.gradients().data<T>();
+    const T momentum = static_cast<T>(momentum_);
+    for_each_stretch(store_, rates, "sgd", [&](int64_t begin, int64_t end, double rate) {
+      const T step = static_cast<T>(rate);
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        u[i] = momentum * u[i] + g[i];
+        w[i] -= step * u[i];
+      }
+    });
+  });
+  store_.consume_gradients();
+}
+
+std::vector<double> clip_gradient_norm(ParameterStore& store, double max_norm) {
+  if (!(max_norm > 0)) fail("[clip] the largest norm must be above 0, got {}", max_norm);
+  store.complete_gradients();
+  std::vector<double> norms(static_cast<size_t>(std::max<int64_t>(store.members(), 1)), 0.0);
+  const auto stretch = [&](const ParameterStore::Span& span) {
+    return store.gradients().slice(span.begin, span.end);
+  };
+  for (const ParameterStore::Span& span : store.spans())
+    norms[static_cast<size_t>(span.member)] += map_reduce<Sum>({}, SquareOf{}, stretch(span)).item();
+  for (double& norm : norms) norm = std::sqrt(norm);
+  for (const ParameterStore::Span& span : store.spans()) {
+    const double norm = norms[static_cast<size_t>(span.member)];
+    if (!(norm > max_norm)) continue;
+    const Tensor part = stretch(span), factor = Tensor::scalar(max_norm / norm, store.dtype());
+    map_into(part, Product{}, part, factor);
+  }
+  return norms;
+}
+
+double Schedule::at(int64_t step) const {
+  if (step < warmup_steps) return base * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
+  switch (kind) {
+    case Kind::constant: break;
+    case Kind::step:
+      return base * std::pow(step_factor, static_cast<double>((step - warmup_steps) / std::max<int64_t>(step_every, 1)));
+    case Kind::cosine: {
+      const double span = static_cast<double>(std::max<int64_t>(total_steps - warmup_steps, 1));
+      const double done = std::min(1.0, static_cast<double>(step - warmup_steps) / span);
+      return base * (final_fraction + (1 - final_fraction) * 0.5 * (1 + std::cos(math::kPi * done)));
+    }
+  }
+  return base;
+}
+
+Schedule::Kind parse_schedule(std::string_view name) {
+  if (name == "constant") return Schedule::Kind::constant;
+  if (name == "step") return Schedule::Kind::step;
+  if (name == "cosine") return Schedule::Kind::cosine;
+  fail("[schedule] unknown learning-rate schedule '{}'; there are constant, step, cosine", name);
+}
+
+}  // namespace elbo

@@ -1,0 +1,86 @@
+// Optimisers: SGD with momentum, and Adam, each one fused sweep over the flat arenas of a ParameterStore.
+//
+// `step` reads the gradients, moves the values and marks the gradients as consumed, so the next backward pass starts
+// afresh: there is nothing to zero. Learning rates may differ between members.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "nn/parameters.h"
+#include "tensor/math.h"
+
+namespace elbo {
+
+/// Adam (Kingma & Ba 2015, Algorithm 1) on one number. The composed twin is in tests/nn/optimizer_test.cpp:
+///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= lr (m / c1) / (sqrt(v / c2) + eps),
+/// with c1 = 1 - b1^t and c2 = 1 - b2^t.
+template <class T>
+struct AdamFormula {
+  T beta1, beta2, one_minus_beta1, one_minus_beta2;
+  T rate;       // lr / c1
+  T root_bias;  // 1 / sqrt(c2)
+  T epsilon;
+  ELBO_HD void operator()(T& w, T& m, T& v, T g) const {
+    m = beta1 * m + one_minus_beta1 * g;
+    v = beta2 * v + one_minus_beta2 * (g * g);
+    w -= rate * m / (math::sqrt(v) * root_bias + epsilon);
+  }
+};
+
+struct AdamOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+};
+
+class Adam {
+ public:
+  explicit Adam(ParameterStore& store, AdamOptions options = {});
+  /// One step with one learning rate for all, or one for each member.
+  void step(double learning_rate);
+  void step(std::span<const double> learning_rates);
+
+  int64_t steps() const { return steps_; }
+  /// State for checkpoints: the first and second moments, flat like the store's values.
+  const Tensor& first_moment() const { return m_; }
+  const Tensor& second_moment() const { return v_; }
+  void restore(int64_t steps, const Tensor& first_moment, const Tensor& second_moment);
+
+ private:
+  ParameterStore& store_;
+  AdamOptions options_;
+  Tensor m_, v_;
+  int64_t steps_ = 0;
+};
+
+/// w -= lr u with u = momentum u + g, as PyTorch's SGD.
+class Sgd {
+ public:
+  explicit Sgd(ParameterStore& store, double momentum = 0);
+  void step(double learning_rate);
+  void step(std::span<const double> learning_rates);
+
+ private:
+  ParameterStore& store_;
+  double momentum_;
+  Tensor velocity_;
+};
+
+/// Scales each member's gradient so that its Euclidean norm is at most max_norm. Returns the norms before scaling,
+/// one per member.
+std::vector<double> clip_gradient_norm(ParameterStore& store, double max_norm);
+
+/// A learning rate as a function of the step, counted from 0.
+struct Schedule {
+  enum class Kind { constant, step, cosine };
+  Kind kind = Kind::constant;
+  double base = 1e-3;
+  int64_t warmup_steps = 0;  ///< rises linearly to `base` over the first so many steps, then the kind takes over
+  int64_t total_steps = 0;   ///< cosine: where it reaches `final_fraction`
+  double final_fraction = 0; ///< cosine: last rate / base
+  int64_t step_every = 1;    ///< step: multiplies by step_factor each so many steps
+  double step_factor = 0.1;
+  double at(int64_t step) const;
+};
+Schedule::Kind parse_schedule(std::string_view name);
+
+}  // namespace elbo

@@ -1,0 +1,155 @@
+#include "nn/parameters.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "tensor/map.h"
+
+namespace elbo {
+namespace {
+
+constexpr int64_t kAlignment = 16;  // elements: parameters start on cache lines
+
+struct Named {
+  const char* name;
+  Initializer::Kind kind;
+  bool takes_value;
+};
+constexpr Named kInitializers[] = {
+    {"constant", Initializer::Kind::constant, true},
+    {"normal", Initializer::Kind::normal, true},
+    {"uniform", Initializer::Kind::uniform, true},
+    {"xavier_normal", Initializer::Kind::xavier_normal, false},
+    {"xavier_uniform", Initializer::Kind::xavier_uniform, false},
+    {"kaiming_normal", Initializer::Kind::kaiming_normal, false},
+    {"kaiming_uniform", Initializer::Kind::kaiming_uniform, false},
+};
+
+struct AroundZero {
+  double half_width;
+  template <class T>
+  ELBO_HD T operator()(T u) const { return T(half_width) * (T(2) * u - T(1)); }
+};
+
+struct TimesConstant {
+  double factor;
+  template <class T>
+  ELBO_HD T operator()(T x) const { return T(factor) * x; }
+};
+
+/// Fills one member's tensor.
+void draw(const Tensor& out, const Initializer& initializer, const RandomKey& key) {
+  using Kind = Initializer::Kind;
+  const double fan_in = static_cast<double>(out.rank() >= 1 ? out.size(-1) : 1);
+  const double fan_out = static_cast<double>(out.rank() >= 2 ? out.size(-2) : 1);
+  const auto gaussian = [&](double deviation) {
+    fill_normal(out, key);
+    map_into(out, TimesConstant{deviation}, out);
+  };
+  const auto flat = [&](double half_width) {
+    fill_uniform(out, key);
+    map_into(out, AroundZero{half_width}, out);
+  };
+  switch (initializer.kind) {
+    case Kind::constant: return out.fill(initializer.value);
+    case Kind::normal: return gaussian(initializer.value);
+    case Kind::uniform: return flat(initializer.value);
+    // Glorot & Bengio 2010, Eq. 16; He et al. 2015, Eq. 10 (the gain for ReLU).
+    case Kind::xavier_normal: return gaussian(std::sqrt(2 / (fan_in + fan_out)));
+    case Kind::xavier_uniform: return flat(std::sqrt(6 / (fan_in + fan_out)));
+    case Kind::kaiming_normal: return gaussian(std::sqrt(2 / fan_in));
+    case Kind::kaiming_uniform: return flat(std::sqrt(6 / fan_in));
+  }
+}
+
+}  // namespace
+
+Initializer parse_initializer(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view name = text.substr(0, colon);
+  std::string known;
+  for (const Named& candidate : kInitializers) {
+    known += std::string(known.empty() ? "" : ", ") + candidate.name + (candidate.takes_value ? ":VALUE" : "");
+    if (name != candidate.name || candidate.takes_value != (colon != std::string_view::npos)) continue;
+    Initializer result{candidate.kind, 0};
+    if (candidate.takes_value) {
+      const std::string_view number = text.substr(colon + 1);
+      const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), result.value);
+      if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(result.value)) continue;
+    }
+    return result;
+  }
+  fail("[initializer] cannot read '{}'; there are {}", text, known);
+}
+
+ParameterStore::ParameterStore(DType dtype, int64_t members) : dtype_(dtype), members_(members) {
+  if (!is_floating(dtype)) fail("[parameters] parameters are f32 or f64, not {}", elbo::name(dtype));
+  if (members < 0) fail("[parameters] the number of members cannot be {}", members);
+}
+
+Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, bool trained) {
+  if (values_.defined()) fail("[parameters] '{}' was declared after initialise", name);
+  for (const Parameter& other : parameters_)
+    if (other.name == name) fail("[parameters] there are two parameters named '{}'", name);
+  Parameter& parameter = parameters_.emplace_back();
+  parameter.name = name;
+  // Until there is an arena the value only carries the shape.
+  Shape full;
+  if (members_ > 0) full.push_back(members_);
+  parameter.value = Tensor::empty(full.concatenated(shape), dtype_);
+  declared_.push_back({initializer, trained});
+  return parameter;
+}
+
+void ParameterStore::initialise(uint64_t seed) {
+  if (values_.defined()) fail("[parameters] initialise was already called");
+  int64_t trained = 0, fixed = 0;
+  std::vector<int64_t> offsets;
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    int64_t& used = declared_[p].trained ? trained : fixed;
+    offsets.push_back(used);
+    used += (parameters_[p].value.elements() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  values_ = Tensor::zeros({trained}, dtype_);
+  gradients_ = Tensor::zeros({trained}, dtype_);
+  fixed_ = Tensor::zeros({fixed}, dtype_);
+  const int64_t members = std::max<int64_t>(members_, 1);
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    Parameter& parameter = parameters_[p];
+    const Shape shape = parameter.value.shape();
+    const int64_t each = shape.elements() / members;
+    parameter.value = (declared_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
+    parameter.gradient = declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_);
+    for (int64_t m = 0; m < members; ++m) {
+      draw(members_ > 0 ? parameter.value.slice(m) : parameter.value, declared_[p].initializer,
+           {.seed = seed, .member = static_cast<uint32_t>(m), .stream = kInitialisation, .step = p});
+      if (declared_[p].trained) spans_.push_back({offsets[p] + m * each, offsets[p] + (m + 1) * each, m});
+    }
+  }
+}
+
+int64_t ParameterStore::count() const {
+  int64_t total = 0;
+  for (const Span& span : spans_) total += span.end - span.begin;
+  return total;
+}
+
+Parameter& ParameterStore::at(const std::string& name) {
+  std::string known;
+  for (Parameter& parameter : parameters_) {
+    if (parameter.name == name) return parameter;
+    known += (known.empty() ? "" : ", ") + parameter.name;
+  }
+  fail("[parameters] there is no '{}'; there are {}", name, known);
+}
+
+void ParameterStore::complete_gradients() {
+  for (size_t p = 0; p < parameters_.size(); ++p)
+    if (declared_[p].trained && !parameters_[p].has_gradient) parameters_[p].gradient.fill(0);
+}
+
+void ParameterStore::consume_gradients() {
+  for (Parameter& parameter : parameters_) parameter.has_gradient = false;
+}
+
+}  // namespace elbo

@@ -1,0 +1,77 @@
+// ParameterStore: the parameters of a model, in flat arenas that an optimiser sweeps in one go.
+//
+// Layers declare parameters by name; `initialise` then lays them out and draws their first values. Values and gradients
+// are one aligned tensor each, [parameter][member][element], so that every parameter, with its leading member axis, is
+// a contiguous view. The names are those of the model file (PyTorch's state-dict names).
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "autograd/variable.h"
+#include "tensor/random.h"
+
+namespace elbo {
+
+/// How a parameter starts. Fans are read off the last two axes (out, in).
+struct Initializer {
+  enum class Kind { constant, normal, uniform, xavier_normal, xavier_uniform, kaiming_normal, kaiming_uniform };
+  Kind kind = Kind::constant;
+  double value = 0;  ///< the constant; the standard deviation (normal); the half width (uniform); else unused
+};
+/// "xavier_uniform" (also called Glorot), "kaiming_normal", "normal:0.001", "constant:0", ...; an Error lists them.
+Initializer parse_initializer(std::string_view text);
+
+class ParameterStore {
+ public:
+  /// `members` > 0 gives every parameter a leading axis of that size.
+  explicit ParameterStore(DType dtype = DType::f32, int64_t members = 0);
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
+
+  /// Declares a parameter of one member's `shape`. The reference stays valid; its tensors exist after `initialise`.
+  /// A `trained` parameter is swept by the optimiser, others stay as they are. Throws when the name is taken.
+  Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
+
+  /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, m, p) only.
+  void initialise(uint64_t seed);
+
+  DType dtype() const { return dtype_; }
+  int64_t members() const { return members_; }  ///< 0: no member axis
+  int64_t count() const;                        ///< trained numbers, over all members
+  std::deque<Parameter>& all() { return parameters_; }
+  const std::deque<Parameter>& all() const { return parameters_; }
+  /// The parameter called `name`, or an Error that lists them.
+  Parameter& at(const std::string& name);
+
+  /// The trained part of the arenas, padding included (padding stays 0). Flat.
+  Tensor values() const { return values_; }
+  Tensor gradients() const { return gradients_; }
+
+  /// A stretch of the flat arena that belongs to one member of one trained parameter.
+  struct Span {
+    int64_t begin, end;
+    int64_t member;
+  };
+  const std::vector<Span>& spans() const { return spans_; }
+
+  /// Zeroes the gradient of every trained parameter that has none, so that a sweep may read the whole arena.
+  void complete_gradients();
+  /// Marks all gradients as consumed: the next backward pass overwrites them.
+  void consume_gradients();
+
+ private:
+  struct Declared {
+    Initializer initializer;
+    bool trained;
+  };
+  DType dtype_;
+  int64_t members_;
+  std::deque<Parameter> parameters_;
+  std::deque<Declared> declared_;
+  Tensor values_, gradients_, fixed_;
+  std::vector<Span> spans_;
+};
+
+}  // namespace elbo

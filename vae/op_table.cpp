@@ -1,0 +1,72 @@
+#include "vae/op_table.h"
+
+#include "vae/fused.h"
+
+namespace elbo {
+namespace {
+
+using In = const std::vector<Variable>&;
+
+const RandomKey kNoise{.seed = 5, .stream = kLatentNoise};
+
+OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members) {
+  const auto run = [=](auto function) {
+    return [=](In in) {
+      const PosteriorTerms terms = function(in[0], in[1], kNoise, members);
+      return std::vector{terms.z, terms.kl};
+    };
+  };
+  return {"reparameterize_kl", run(reparameterize_kl), {mean, log_variance}, Domain::real, run(reparameterize_kl_twin)};
+}
+
+OpRow likelihood_row(Shape x, Shape mean, Shape log_sigma2) {
+  return {"gaussian_log_likelihood", op_function(gaussian_log_likelihood), {x, mean, log_sigma2}, Domain::real,
+          op_function(gaussian_log_likelihood_twin)};
+}
+
+/// Both forms of the analytic ELBO, against one twin. D = 5, k = 3.
+using ElboFunction = Variable (*)(const Tensor&, const Variable&, const Variable&, const Variable&, const Variable&);
+OpRow linear_vae_row(bool from_covariance, Shape members) {
+  const Tensor x = normal({7, 5}, DType::f64, {.seed = 9, .stream = kTestInput});
+  const auto run = [](const Tensor& data, ElboFunction function) {
+    return [=](In in) { return std::vector{function(data.to(in[0].dtype()), in[0], in[1], in[2], in[3])}; };
+  };
+  const Tensor covariance = (matmul_tn(x, x) / 7.0).value();
+  return {from_covariance ? "linear_vae_elbo_from_covariance" : "linear_vae_elbo",
+          from_covariance ? run(covariance, linear_vae_elbo_from_covariance) : run(x, linear_vae_elbo),
+          {members.concatenated({5, 3}), members.concatenated({3, 5}), members.concatenated({3}),
+           members.concatenated({1})},
+          Domain::real,
+          run(x, linear_vae_elbo_twin)};
+}
+
+std::vector<OpRow> make_table() {
+  return {
+      // Each point with its own variance; one variance for all; members with theirs.
+      reparameterize_row({4, 3}, {4, 3}, 1),
+      reparameterize_row({4, 3}, {3}, 1),
+      reparameterize_row({2, 4, 3}, {2, 1, 3}, 2),
+      likelihood_row({4, 3}, {4, 3}, {1}),
+      likelihood_row({4, 3}, {2, 4, 3}, {2, 1}),
+      linear_vae_row(false, {}),
+      linear_vae_row(false, {2}),
+      linear_vae_row(true, {}),
+      linear_vae_row(true, {2}),
+      {"gaussian_kl", op_function(gaussian_kl), {{4, 3}, {3}}},
+  };
+}
+
+}  // namespace
+
+const std::vector<OpRow>& vae_op_table() {
+  static const std::vector<OpRow> table = make_table();
+  return table;
+}
+
+std::vector<OpRow> op_table() {
+  std::vector<OpRow> rows = autograd_op_table();
+  rows.insert(rows.end(), vae_op_table().begin(), vae_op_table().end());
+  return rows;
+}
+
+}  // namespace elbo
