@@ -54,13 +54,6 @@ struct Taped {
   std::vector<Tensor> gradients;
 };
 
-struct MulSum {
-  template <class T>
-  ELBO_HD T operator()(T a, T b) const {
-    return a * b;
-  }
-};
-
 Taped run_taped(const OpFunction& op, const std::vector<Tensor>& inputs,
                 const std::vector<Tensor>& cotangents) {
   std::vector<Parameter> parameters;
@@ -74,7 +67,7 @@ Taped run_taped(const OpFunction& op, const std::vector<Tensor>& inputs,
   Tensor total = Tensor::zeros({}, inputs[0].dtype());
   for (size_t k = 0; k < result.outputs.size(); ++k) {
     pointers.push_back(&result.outputs[k]);
-    map_reduce_into<Sum>(total, true, MulSum{}, result.outputs[k].value(),
+    map_reduce_into<Sum>(total, true, Product{}, result.outputs[k].value(),
                          cotangents[k].to(inputs[0].dtype()));
   }
   const Variable loss = Tape::record("cotangent", pointers, total, [&](Backward& pass) {

@@ -74,8 +74,12 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
 // ---- reductions over chosen axes; no axes means all. `keep` leaves reduced axes with size 1
 // ----------------------
 struct Axes {
-  std::vector<int> list;
-  Axes(std::initializer_list<int> axes = {}) : list(axes) {}
+  int count = 0;
+  int list[Shape::kMaxRank] = {};
+  Axes(std::initializer_list<int> axes = {}) {
+    if (axes.size() > Shape::kMaxRank) fail("[axes] {} axes were named; a tensor has at most {}", axes.size(), Shape::kMaxRank);
+    for (int axis : axes) list[count++] = axis;
+  }
 };
 Variable sum(const Variable& x, const Axes& axes = {}, bool keep = false);
 Variable mean(const Variable& x, const Axes& axes = {}, bool keep = false);

@@ -14,24 +14,16 @@ struct Reduction {
 
 Reduction plan(const Variable& x, const Axes& axes, bool keep, const char* where) {
   bool reduced[Shape::kMaxRank] = {};
-  for (int axis : axes.list) reduced[normalize_axis(axis, x.rank(), where)] = true;
+  for (int i = 0; i < axes.count; ++i) reduced[normalize_axis(axes.list[i], x.rank(), where)] = true;
   Reduction r{{}, {}, 1};
   for (int axis = 0; axis < x.rank(); ++axis) {
-    const bool folds = axes.list.empty() || reduced[axis];
+    const bool folds = axes.count == 0 || reduced[axis];
     r.kept.push_back(folds ? 1 : x.size(axis));
     if (folds) r.count *= x.size(axis);
     if (!folds || keep) r.result.push_back(r.kept[axis]);
   }
   return r;
 }
-
-struct Scaled {
-  double factor;
-  template <class T>
-  ELBO_HD T operator()(T x) const {
-    return T(factor) * x;
-  }
-};
 
 Variable scaled_sum(const char* name, const Variable& x, const Reduction& r, double factor) {
   Tensor y = map_reduce<Sum>(r.kept, Scaled{factor}, x.value()).reshape(r.result);

@@ -35,16 +35,6 @@ Tensor state_for(const ParameterStore& store, const char* where) {
   return Tensor::zeros(store.values().shape(), store.dtype());
 }
 
-struct Product {
-  template <class T>
-  ELBO_HD T operator()(T a, T b) const { return a * b; }
-};
-
-struct SquareOf {
-  template <class T>
-  ELBO_HD T operator()(T x) const { return x * x; }
-};
-
 }  // namespace
 
 Adam::Adam(ParameterStore& store, AdamOptions options)

@@ -31,12 +31,6 @@ struct AroundZero {
   ELBO_HD T operator()(T u) const { return T(half_width) * (T(2) * u - T(1)); }
 };
 
-struct TimesConstant {
-  double factor;
-  template <class T>
-  ELBO_HD T operator()(T x) const { return T(factor) * x; }
-};
-
 /// Fills one member's tensor.
 void draw(const Tensor& out, const Initializer& initializer, const RandomKey& key) {
   using Kind = Initializer::Kind;
@@ -44,7 +38,7 @@ void draw(const Tensor& out, const Initializer& initializer, const RandomKey& ke
   const double fan_out = static_cast<double>(out.rank() >= 2 ? out.size(-2) : 1);
   const auto gaussian = [&](double deviation) {
     fill_normal(out, key);
-    map_into(out, TimesConstant{deviation}, out);
+    map_into(out, Scaled{deviation}, out);
   };
   const auto flat = [&](double half_width) {
     fill_uniform(out, key);

@@ -117,7 +117,7 @@ class HeaderReader : public nlohmann::json::json_sax_t {
     return true;
   }
   bool end_object() override {
-    place_ = place_ == Place::top ? Place::outside : Place::top;
+    place_ = Place::top;  // also after the outermost one: the parser lets nothing follow that
     return true;
   }
   bool start_array(size_t) override {

@@ -2,6 +2,8 @@
 
 #include <cblas.h>
 
+#include <limits>
+
 #include "tensor/parallel.h"
 
 // Present when BLAS is OpenBLAS; null otherwise.
@@ -30,14 +32,6 @@ void blas_gemm(const Matrices& p, int64_t m, int64_t n, double alpha, const doub
   cblas_dgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k),
               alpha, a, static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c,
               static_cast<int>(p.ldc));
-}
-
-void use_one_blas_thread() {
-  static const bool done = [] {
-    if (openblas_set_num_threads) openblas_set_num_threads(1);
-    return true;
-  }();
-  (void)done;
 }
 
 /// Offset in elements of the matrix that batch index `flat` of `batch` reads from an operand with leading
@@ -88,24 +82,46 @@ void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, T
   });
 }
 
+int64_t rows(const Tensor& x, Op op) { return x.size(op == Op::none ? -2 : -1); }
+int64_t columns(const Tensor& x, Op op) { return x.size(op == Op::none ? -1 : -2); }
+Op other(Op op) { return op == Op::none ? Op::transpose : Op::none; }
+
+const char* product_name(Op op_a, Op op_b) {
+  if (op_a == Op::none) return op_b == Op::none ? "matmul" : "matmul_nt";
+  return op_b == Op::none ? "matmul_tn" : "matmul_tt";
+}
+
+[[noreturn]] void fail_inner_sizes(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+  std::string hint;
+  const auto try_instead = [&](Op try_a, Op try_b) {
+    if (hint.empty() && columns(a, try_a) == rows(b, try_b))
+      hint = fmt::format("; did you mean {}?", product_name(try_a, try_b));
+  };
+  try_instead(op_a, other(op_b));
+  try_instead(other(op_a), op_b);
+  try_instead(other(op_a), other(op_b));
+  fail("[{}] inner sizes differ: a {}, b {}{}", product_name(op_a, op_b), a.shape().str(), b.shape().str(),
+       hint);
+}
+
 }  // namespace
+
+void use_one_blas_thread() {
+  static const bool done = [] {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    return true;
+  }();
+  (void)done;
+}
 
 Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
   if (a.rank() < 2 || b.rank() < 2)
     fail("[matmul] needs matrices: a {}, b {}", a.shape().str(), b.shape().str());
-  const int64_t m = a.size(op_a == Op::none ? -2 : -1), k = a.size(op_a == Op::none ? -1 : -2);
-  const int64_t kb = b.size(op_b == Op::none ? -2 : -1), n = b.size(op_b == Op::none ? -1 : -2);
-  if (k != kb) {
-    const int64_t other_kb = b.size(op_b == Op::none ? -1 : -2);
-    const char* hint = k != other_kb      ? ""
-                       : op_b == Op::none ? "; did you mean matmul_nt?"
-                                          : "; did you mean matmul?";
-    fail("[matmul] inner sizes differ: a {}{}, b {}{}{}", a.shape().str(), op_a == Op::none ? "" : "^T",
-         b.shape().str(), op_b == Op::none ? "" : "^T", hint);
-  }
+  if (columns(a, op_a) != rows(b, op_b)) fail_inner_sizes(a, op_a, b, op_b);
   if (a.dtype() != b.dtype())
     fail("[matmul] a is {} and b is {}; convert one of them", name(a.dtype()), name(b.dtype()));
-  return broadcast(a.shape().drop_back(2), b.shape().drop_back(2), "matmul").concatenated({m, n});
+  return broadcast(a.shape().drop_back(2), b.shape().drop_back(2), "matmul")
+      .concatenated({rows(a, op_a), columns(b, op_b)});
 }
 
 void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate,
@@ -117,12 +133,14 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
   if (c.elements() == 0) return;
   const Matrices p{c.size(-2),
                    c.size(-1),
-                   a.size(op_a == Op::none ? -1 : -2),
+                   columns(a, op_a),
                    std::max<int64_t>(a.size(-1), 1),
                    std::max<int64_t>(b.size(-1), 1),
                    c.size(-1),
                    op_a == Op::none ? CblasNoTrans : CblasTrans,
                    op_b == Op::none ? CblasNoTrans : CblasTrans};
+  if (std::max({p.m, p.n, p.k}) > std::numeric_limits<int>::max())
+    fail("[gemm] BLAS takes sizes up to 2^31 - 1, got a {}, b {}", a.shape().str(), b.shape().str());
   if (p.k == 0) {
     if (!accumulate) c.fill(0);
     return;

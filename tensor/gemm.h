@@ -24,6 +24,9 @@ Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b);
 /// The new tensor op(a) op(b).
 Tensor matmul(const Tensor& a, Op op_a, const Tensor& b, Op op_b);
 
+/// Keeps BLAS from starting threads of its own; everything here and in linalg calls it first.
+void use_one_blas_thread();
+
 /// What BLAS this is, for provenance: "OpenBLAS 0.3.21 ... SkylakeX", or "BLAS".
 const char* blas_name();
 

@@ -5,13 +5,24 @@
 
 #include <cmath>
 
+#include "tensor/gemm.h"
+
 namespace elbo {
 namespace {
 
 int64_t square_size(const Tensor& a, const char* where) {
   if (a.rank() != 2 || a.size(0) != a.size(1))
     fail("[{}] needs a square matrix, got {}", where, a.shape().str());
+  if (a.size(0) > std::numeric_limits<int>::max())
+    fail("[{}] LAPACK takes sizes up to 2^31 - 1, got {}", where, a.shape().str());
+  use_one_blas_thread();
   return a.size(0);
+}
+
+template <class T>
+void check_finite(const Tensor& a, const char* where) {
+  for (T value : a.span<T>())
+    if (!std::isfinite(value)) fail("[{}] the matrix holds a NaN or an infinity", where);
 }
 
 int syevd(int n, float* a, float* w) { return LAPACKE_ssyevd(LAPACK_ROW_MAJOR, 'V', 'L', n, a, n, w); }
@@ -29,7 +40,8 @@ void trsm(CBLAS_TRANSPOSE op, int n, int columns, const double* l, double* x) {
 }  // namespace
 
 Tensor trace(const Tensor& x) {
-  if (x.rank() < 2 || x.size(-1) != x.size(-2)) fail("[trace] needs square matrices, got {}", x.shape().str());
+  if (x.rank() < 2 || x.size(-1) != x.size(-2))
+    fail("[trace] needs square matrices, got {}", x.shape().str());
   const int64_t n = x.size(-1);
   Tensor result = Tensor::empty(x.shape().drop_back(2), x.dtype());
   visit_floating(x.dtype(), "trace", [&](auto zero) {
@@ -55,8 +67,7 @@ Eigen symmetric_eigen(const Tensor& s) {
   const int64_t n = square_size(s, "symmetric_eigen");
   return visit_floating(s.dtype(), "symmetric_eigen", [&](auto zero) {
     using T = decltype(zero);
-    for (T value : s.span<T>())
-      if (!std::isfinite(value)) fail("[symmetric_eigen] the matrix holds a NaN or an infinity");
+    check_finite<T>(s, "symmetric_eigen");
     const Tensor ascending = s.clone();
     Eigen result{Tensor::empty({n}, s.dtype()), Tensor::empty({n, n}, s.dtype())};
     const int info = syevd(static_cast<int>(n), ascending.data<T>(), result.values.data<T>());
@@ -74,6 +85,7 @@ Tensor cholesky(const Tensor& a) {
   const int64_t n = square_size(a, "cholesky");
   return visit_floating(a.dtype(), "cholesky", [&](auto zero) {
     using T = decltype(zero);
+    check_finite<T>(a, "cholesky");
     Tensor l = a.clone();
     const int info = potrf(static_cast<int>(n), l.data<T>());
     if (info > 0) fail("[cholesky] the matrix is not positive definite: leading minor {} of {}", info, n);
@@ -91,7 +103,10 @@ Tensor solve_triangular(const Tensor& l, const Tensor& b, bool transposed) {
          name(b.dtype()), b.shape().str());
   return visit_floating(l.dtype(), "solve_triangular", [&](auto zero) {
     using T = decltype(zero);
+    for (int64_t i = 0; i < n; ++i)
+      if (l.data<T>()[i * n + i] == T(0)) fail("[solve_triangular] the diagonal holds a 0 at index {}", i);
     Tensor x = b.clone();
+    if (x.elements() == 0) return x;
     trsm(transposed ? CblasTrans : CblasNoTrans, static_cast<int>(n), static_cast<int>(b.size(1)),
          l.data<T>(), x.data<T>());
     return x;

@@ -18,11 +18,13 @@ struct Eigen {
 /// Throws when s is not square or holds a NaN or infinity.
 Eigen symmetric_eigen(const Tensor& s);
 
-/// Lower-triangular L with L L^T = a, for symmetric positive definite a (D, D). Throws, naming the leading
-/// minor that fails, when a is not positive definite.
+/// Lower-triangular L with L L^T = a, for symmetric positive definite a (D, D); only the lower triangle is
+/// used. Throws, naming the leading minor that fails, when a is not positive definite, or holds a NaN or
+/// infinity.
 Tensor cholesky(const Tensor& a);
 
-/// Solves L x = b (or L^T x = b) for lower-triangular L (D, D) and b (D, n).
+/// Solves L x = b (or L^T x = b) for lower-triangular L (D, D) and b (D, n). Throws when L's diagonal holds a
+/// 0.
 Tensor solve_triangular(const Tensor& l, const Tensor& b, bool transposed = false);
 
 /// Solves a x = b for symmetric positive definite a (D, D) and b (D, n), through Cholesky.

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -45,13 +46,47 @@ struct Max {
   }
 };
 
+// Small formulas that many callers need.
+struct Identity {
+  template <class T>
+  ELBO_HD T operator()(T x) const {
+    return x;
+  }
+};
+struct SquareOf {
+  template <class T>
+  ELBO_HD T operator()(T x) const {
+    return x * x;
+  }
+};
+struct Scaled {
+  double factor;
+  template <class T>
+  ELBO_HD T operator()(T x) const {
+    return T(factor) * x;
+  }
+};
+struct Product {
+  template <class T>
+  ELBO_HD T operator()(T a, T b) const {
+    return a * b;
+  }
+};
+struct Difference {
+  template <class T>
+  ELBO_HD T operator()(T a, T b) const {
+    return a - b;
+  }
+};
+
 namespace detail {
 
 inline constexpr int kMaxOperands = 6;
-inline constexpr int64_t kBlock = 256;  // elements a broadcast operand is expanded to, in cache
+inline constexpr int64_t kBlock = 512;  // elements a formula is evaluated on at once, in cache
+inline constexpr int64_t kLanes = 8;    // written at a time where that is quicker than counting
 
 /// An iteration space with adjacent axes merged where every operand allows it; stride 0 marks a broadcast
-/// axis.
+/// axis. Along the last axis every stride is 0 or 1.
 struct Loop {
   int rank = 0;
   int64_t size[Shape::kMaxRank] = {};
@@ -61,10 +96,17 @@ struct Loop {
 /// Plans the walk of operands (each broadcastable to `space`) through `space`. The result has rank >= 1.
 Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands);
 
-/// Where each operand stands at a position of some axes of a Loop; advanced like an odometer.
+/// Where each operand stands at a position of a Loop; advanced like an odometer.
 struct Cursor {
   int64_t index[Shape::kMaxRank] = {};
   int64_t offset[kMaxOperands] = {};
+};
+
+/// Consecutive elements of a space, seen as rows and columns of its last two axes. Short rows are taken many
+/// at a time: a loop over two elements costs more to start than to run.
+struct Tile {
+  int64_t rows = 1;
+  int64_t columns = 1;
 };
 
 template <class T, class F, class... Pointers>
@@ -73,22 +115,50 @@ void evaluate_block(int64_t n, F f, T* out, Pointers... in) {
   for (int64_t i = 0; i < n; ++i) out[i] = f(in[i]...);
 }
 
-/// Operand k's next `n` <= kBlock values as a contiguous run: the memory itself, or its one value repeated.
+/// Writes out an operand's values in a tile where they are not contiguous in memory.
 template <class T>
-const T* block_of(const T* at, int64_t stride, int64_t n, T* expanded) {
-  if (stride != 0) return at;
-  std::fill_n(expanded, n, *at);
+const T* expand(const T* at, int64_t row_stride, int64_t column_stride, Tile tile, T* expanded) {
+  const int64_t n = tile.rows * tile.columns;
+  if (column_stride != 0) {  // every row is the same
+    std::copy_n(at, tile.columns, expanded);
+    for (int64_t done = tile.columns; done < n; done *= 2)
+      std::copy_n(expanded, std::min(done, n - done), expanded + done);
+  } else if (tile.rows == 1 || row_stride == 0) {
+    std::fill_n(expanded, n, *at);
+  } else {
+    // Every row is one value; what a row writes too much, the next one overwrites.
+    for (int64_t row = 0; row < tile.rows; ++row)
+      for (int64_t i = 0; i < tile.columns; i += kLanes)
+        std::fill_n(expanded + row * tile.columns + i, kLanes, at[row * row_stride]);
+  }
   return expanded;
+}
+
+/// An operand's values in a tile as a contiguous run: the memory itself, or `expanded`, kBlock + kLanes long.
+template <class T>
+const T* run_of(const T* at, int64_t row_stride, int64_t column_stride, Tile tile, T* expanded) {
+  const bool is_contiguous = column_stride != 0 && (tile.rows == 1 || row_stride == tile.columns);
+  return is_contiguous ? at : expand(at, row_stride, column_stride, tile, expanded);
+}
+
+/// Evaluates f on a tile into out[0..rows*columns). The operands start at in[k] + offset[k].
+template <class T, size_t N, class F, size_t... I>
+void evaluate_tile(Tile tile, const int64_t* offset, const int64_t* row_stride, const int64_t* column_stride,
+                   F f, const std::array<const T*, N>& in, T* out, std::index_sequence<I...>) {
+  alignas(64) T expanded[N + 1][kBlock + kLanes];
+  evaluate_block(tile.rows * tile.columns, f, out,
+                 run_of(in[I] + offset[I], row_stride[I], column_stride[I], tile, expanded[I])...);
 }
 
 /// Evaluates f at elements begin..end of the space into out[begin..end].
 template <class T, size_t N, class F, size_t... I>
 void map_range(const Loop& loop, int64_t begin, int64_t end, F f, T* out, const std::array<const T*, N>& in,
-               std::index_sequence<I...>) {
-  const int last = loop.rank - 1;
+               std::index_sequence<I...> operands) {
+  const int last = loop.rank - 1, above = std::max(last - 1, 0);
   const int64_t inner = loop.size[last];
-  alignas(64) T expanded[N + 1][kBlock];
-  const bool any_broadcast = ((loop.stride[I][last] == 0) || ... || false);
+  const int64_t row_stride[N + 1] = {loop.stride[I][above]...},
+                               column_stride[N + 1] = {loop.stride[I][last]...};
+  const bool any_broadcast = ((column_stride[I] == 0) || ... || false);
   Cursor at;
   int64_t rest = begin;
   for (int axis = last; axis >= 0; --axis) {
@@ -97,14 +167,20 @@ void map_range(const Loop& loop, int64_t begin, int64_t end, F f, T* out, const 
     ((at.offset[I] += at.index[axis] * loop.stride[I][axis]), ...);
   }
   while (begin < end) {
-    int64_t n = std::min(end - begin, inner - at.index[last]);
-    if (any_broadcast) n = std::min(n, kBlock);
-    evaluate_block(n, f, out + begin,
-                   block_of(in[I] + at.offset[I], loop.stride[I][last], n, expanded[I])...);
-    begin += n;
-    at.index[last] += n;
-    ((at.offset[I] += n * loop.stride[I][last]), ...);
-    for (int axis = last; axis > 0 && at.index[axis] == loop.size[axis]; --axis) {
+    Tile tile{1, std::min(end - begin, inner - at.index[last])};
+    int moved = last;  // the axis along which the tile ends
+    if (last > 0 && tile.columns == inner && 2 * inner <= kBlock) {
+      tile.rows = std::min({kBlock / inner, (end - begin) / inner, loop.size[above] - at.index[above]});
+      moved = above;
+    } else if (any_broadcast) {
+      tile.columns = std::min(tile.columns, kBlock);
+    }
+    evaluate_tile(tile, at.offset, row_stride, column_stride, f, in, out + begin, operands);
+    begin += tile.rows * tile.columns;
+    const int64_t steps = moved == last ? tile.columns : tile.rows;
+    at.index[moved] += steps;
+    ((at.offset[I] += steps * loop.stride[I][moved]), ...);
+    for (int axis = moved; axis > 0 && at.index[axis] == loop.size[axis]; --axis) {
       at.index[axis] = 0;
       ++at.index[axis - 1];
       ((at.offset[I] += loop.stride[I][axis - 1] - loop.size[axis] * loop.stride[I][axis]), ...);
@@ -128,87 +204,30 @@ Shape broadcast_all(const char* where, const First& first, const Second& second,
   return shape;
 }
 
-/// A vectorised fold of f over n contiguous elements.
-template <class Combine, class T, class F, class... Pointers>
-T fold_block(int64_t n, F f, Pointers... in) {
-  T total = Combine::template identity<T>();
-  if constexpr (std::is_same_v<Combine, Sum>) {
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = 0; i < n; ++i) total += f(in[i]...);
-  } else {
-    for (int64_t i = 0; i < n; ++i) total = Combine{}(total, f(in[i]...));
-  }
-  return total;
-}
-
-template <class Combine, class T, class F, class... Pointers>
-void fold_into_row(int64_t n, F f, T* row, Pointers... in) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) row[i] = Combine{}(row[i], f(in[i]...));
-}
-
-/// The axes of a reduction sorted by what happens to them; `kept` axes number the outputs, `folded` ones are
-/// summed.
+/// How a reduction walks its joint space. The space is cut into tiles; the axes around the tiles, and the
+/// blocks that the one axis longer than a tile is cut into, are either `kept` (they number the work items,
+/// which own disjoint outputs) or `folded` (they number an item's terms). All of it follows from the shapes
+/// alone, never from the thread count or from how many outputs there are, so that neither changes a sum.
 struct ReducePlan {
-  Loop kept, folded;    // strides as in the joint loop; operand 0 is the output
-  int64_t outputs = 1;  // product of kept sizes, without the inner axis when that is kept
-  int64_t terms = 1;    // what an output folds: rows when the inner axis is kept, elements when it is folded
-  int64_t inner = 1;    // contiguous run: of folded terms, or of kept outputs
-  bool inner_is_kept = false;
-  int64_t chunks = 1;  // fixed split of `terms`, whatever the thread count, so sums do not depend on it
+  Loop kept, folded;  // operand 0 is the output
+  Tile tile;          // of full size
+  int64_t row_stride[kMaxOperands] = {};
+  int64_t column_stride[kMaxOperands] = {};
+  bool rows_are_kept = false, columns_are_kept = false;
+  bool rows_are_cut = false;  // into blocks of tile.rows; else the columns are, of tile.columns
+  int64_t cut_size = 1;       // of that axis
+  int64_t items = 1, terms = 1;
+  int64_t chunks = 1;  // an item's terms are folded in so many parts, then joined in order
 };
 ReducePlan plan_reduce(const Loop& joint);
 
-inline void seek(const Loop& loop, int64_t flat, int operands, int64_t* offset) {
-  for (int axis = loop.rank - 1; axis >= 0; --axis) {
-    const int64_t index = flat % loop.size[axis];
-    flat /= loop.size[axis];
-    for (int k = 0; k < operands; ++k) offset[k] += index * loop.stride[k][axis];
-  }
-}
+/// Writes the formula's values on a tile whose operands (the output first) are `offset` elements in.
+template <class T>
+using TileFormula = std::function<void(Tile tile, const int64_t* offset, T* values)>;
 
-/// Folds part of the terms of one output row (inner axis kept: terms first..last-1 are whole rows), or of one
-/// output (inner axis folded: first..last-1 count single elements).
-template <class Combine, class T, size_t N, class F, size_t... I>
-void reduce_one(const ReducePlan& plan, int64_t output, int64_t first, int64_t last, F f, T* out,
-                const std::array<const T*, N>& in, std::index_sequence<I...>) {
-  constexpr int kOperands = static_cast<int>(N) + 1;
-  alignas(64) T expanded[N + 1][kBlock];
-  const Loop& inner_of = plan.inner_is_kept ? plan.kept : plan.folded;
-  const auto block = [&](auto k, const int64_t* offset, int64_t i, int64_t n) {
-    const int64_t stride = inner_of.stride[k + 1][Shape::kMaxRank - 1];
-    return block_of(in[k] + offset[k + 1] + i * stride, stride, n, expanded[k]);
-  };
-  int64_t base[kMaxOperands] = {};
-  seek(plan.kept, output, kOperands, base);
-  int64_t offset[kMaxOperands];
-  if (plan.inner_is_kept) {
-    for (int64_t term = first; term < last; ++term) {
-      std::copy(base, base + kMaxOperands, offset);
-      seek(plan.folded, term, kOperands, offset);
-      for (int64_t i = 0; i < plan.inner; i += kBlock) {
-        const int64_t n = std::min(kBlock, plan.inner - i);
-        fold_into_row<Combine>(n, f, out + base[0] + i,
-                               block(std::integral_constant<size_t, I>{}, offset, i, n)...);
-      }
-    }
-    return;
-  }
-  // Blocks are folded in T and joined in double: long f32 sums keep their precision.
-  double total = Combine::template identity<double>();
-  for (int64_t element = first; element < last;) {
-    const int64_t term = element / plan.inner, end = std::min(last, (term + 1) * plan.inner);
-    std::copy(base, base + kMaxOperands, offset);
-    seek(plan.folded, term, kOperands, offset);
-    while (element < end) {
-      const int64_t i = element - term * plan.inner, n = std::min(kBlock, end - element);
-      total = Combine{}(total, static_cast<double>(fold_block<Combine, T>(
-                                   n, f, block(std::integral_constant<size_t, I>{}, offset, i, n)...)));
-      element += n;
-    }
-  }
-  out[base[0]] = Combine{}(out[base[0]], static_cast<T>(total));
-}
+/// Carries a plan out. Combine is Sum or Max, T float or double.
+template <class Combine, class T>
+void reduce(const ReducePlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
 
 }  // namespace detail
 
@@ -240,38 +259,20 @@ Tensor map(F f, const First& first, const Rest&... rest) {
 template <class Combine, class F, class... In>
 void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
   const Shape space = detail::broadcast_all("map_reduce", out, in...);
-  const detail::ReducePlan plan =
-      detail::plan_reduce(detail::plan_loop(space, {&out.shape(), &in.shape()...}));
+  const detail::Loop joint = detail::plan_loop(space, {&out.shape(), &in.shape()...});
   visit_floating(out.dtype(), "map_reduce", [&](auto zero) {
     using T = decltype(zero);
-    if (!accumulate) out.fill(Combine::template identity<T>());
-    if (space.elements() == 0) return;
     const auto inputs = detail::pointers<T>(in...);
-    constexpr auto operands = std::index_sequence_for<In...>{};
-    // Fixed chunks each fold into a buffer of their own, and the buffers are joined in order.
-    const Tensor partial = plan.chunks == 1 ? Tensor()
-                                            : Tensor::full(
-                                                  [&] {
-                                                    Shape shape{plan.chunks};
-                                                    return shape.concatenated(out.shape());
-                                                  }(),
-                                                  Combine::template identity<T>(), out.dtype(), out.device());
-    const int64_t work = plan.outputs * plan.chunks;
-    const int64_t grain = std::max<int64_t>(1, kParallelGrain * work / space.elements());
-    parallel_for(work, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t item = begin; item < end; ++item) {
-        const int64_t chunk = item / plan.outputs, output = item % plan.outputs;
-        T* const target = plan.chunks == 1 ? out.template data<T>() : partial.slice(chunk).template data<T>();
-        detail::reduce_one<Combine>(plan, output, plan.terms * chunk / plan.chunks,
-                                    plan.terms * (chunk + 1) / plan.chunks, f, target, inputs, operands);
-      }
-    });
-    T* const output = out.template data<T>();
-    for (int64_t chunk = 0; plan.chunks > 1 && chunk < plan.chunks; ++chunk) {
-      const T* const part = partial.slice(chunk).template data<T>();
-      detail::fold_into_row<Combine>(
-          out.elements(), [](T x) { return x; }, output, part);
+    if (space.elements() == 0) {
+      if (!accumulate) out.fill(Combine::template identity<T>());
+      return;
     }
+    const detail::ReducePlan plan = detail::plan_reduce(joint);
+    const auto formula = [&](detail::Tile tile, const int64_t* offset, T* values) {
+      detail::evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, inputs, values,
+                            std::index_sequence_for<In...>{});
+    };
+    detail::reduce<Combine, T>(plan, out, accumulate, std::cref(formula));
   });
 }
 
@@ -282,13 +283,6 @@ Tensor map_reduce(const Shape& shape, F f, const First& first, const Rest&... re
   map_reduce_into<Combine>(out, false, f, first, rest...);
   return out;
 }
-
-struct Identity {
-  template <class T>
-  ELBO_HD T operator()(T x) const {
-    return x;
-  }
-};
 
 /// Sums x down to `shape`, undoing a broadcast from `shape` to x's shape. Shares x when nothing is to be
 /// summed.

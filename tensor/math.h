@@ -1,8 +1,9 @@
-// Scalar functions that pointwise formulas are written in: the same call on host and device, float and double.
+// Scalar functions that pointwise formulas are written in: the same call on host and device, float and
+// double.
 //
-// On the host the float versions are branch-free polynomials, so that a loop over them vectorises (the C library's
-// calls would not); double uses the C library, which makes it the oracle for float. Tested to a few units in the
-// last place over their whole range, infinities and NaN included. Knows nothing of tensors.
+// On the host the float versions are branch-free polynomials, so that a loop over them vectorises (the C
+// library's calls would not); double uses the C library, which makes it the oracle for float. Tested to a few
+// units in the last place over their whole range, infinities and NaN included. Knows nothing of tensors.
 #pragma once
 
 #include <bit>
@@ -23,10 +24,10 @@ inline constexpr double kLogTwoPi = 1.83787706640934548356;
 
 #if defined(__CUDA_ARCH__)
 
-#  define ELBO_FORWARD_TO_LIBRARY(name)             \
-    template <class T>                              \
-    ELBO_HD T name(T x) {                           \
-      return ::name(x);                             \
+#  define ELBO_FORWARD_TO_LIBRARY(name) \
+    template <class T>                  \
+    ELBO_HD T name(T x) {               \
+      return ::name(x);                 \
     }
 ELBO_FORWARD_TO_LIBRARY(exp)
 ELBO_FORWARD_TO_LIBRARY(log)
@@ -46,10 +47,13 @@ ELBO_HD double tanh(double x) { return std::tanh(x); }
 ELBO_HD double sqrt(double x) { return std::sqrt(x); }
 ELBO_HD float sqrt(float x) { return std::sqrt(x); }
 
-/// e^x. Splits x = n ln 2 + r with |r| <= ln(2)/2, then a degree-6 polynomial for e^r. Below -87.3 the result is 0.
+/// e^x. Splits x = n ln 2 + r with |r| <= ln(2)/2, then a degree-6 polynomial for e^r. Below -87.3 the result
+/// is 0.
 ELBO_HD float exp(float x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-  const float bounded = x > 88.72283f ? 88.72283f : (x < -87.33654f ? -87.33654f : x);
+  // Ordered so that a NaN is bounded too: its conversion to an integer would be undefined.
+  const float below = x < 88.72283f ? x : 88.72283f;
+  const float bounded = below > -87.33654f ? below : -87.33654f;
   const float shifted = bounded * 1.44269504088896341f + kRound;
   const float n = shifted - kRound;
   const float r = (bounded - n * 0.693359375f) - n * -2.12194440e-4f;

@@ -49,14 +49,11 @@ class Cache {
     {
       const std::lock_guard lock(mutex_);
       ++counters_.requests;
-      counters_.live += wanted.capacity;
-      if (counters_.live > counters_.peak) counters_.peak = counters_.live;
       storage = free_[wanted.index];
       if (storage) {
         free_[wanted.index] = storage->next_free;
         counters_.cached -= wanted.capacity;
-      } else {
-        ++counters_.system_allocations;
+        count_live(wanted.capacity);
       }
     }
     if (!storage) storage = from_system(wanted.capacity);
@@ -107,16 +104,25 @@ class Cache {
   // Header and data are one system block: the header fills the first aligned unit.
   static constexpr size_t kHeader = (sizeof(Storage) + kAlignment - 1) / kAlignment * kAlignment;
 
+  void count_live(size_t capacity) {
+    counters_.live += capacity;
+    if (counters_.live > counters_.peak) counters_.peak = counters_.live;
+  }
+
   Storage* from_system(size_t capacity) {
     void* block = std::aligned_alloc(kAlignment, kHeader + capacity);
     if (!block) {
-      const std::lock_guard lock(mutex_);
-      counters_.live -= capacity;
+      release();  // blocks of other sizes, kept for later, may be in the way
+      block = std::aligned_alloc(kAlignment, kHeader + capacity);
+    }
+    const std::lock_guard lock(mutex_);
+    if (!block)
       fail(
           "[allocate] out of memory: {} more bytes on top of {} in use; try a smaller --batch, --limit or "
           "--latent",
           capacity, counters_.live);
-    }
+    ++counters_.system_allocations;
+    count_live(capacity);
     auto* storage = new (block) Storage;
     storage->data = static_cast<std::byte*>(block) + kHeader;
     storage->capacity = capacity;

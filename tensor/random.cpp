@@ -61,13 +61,20 @@ void fill_one_member(T* out, int64_t n, const RandomKey& key) {
   });
 }
 
+/// Beyond these bounds a draw would silently repeat another.
+void check_range(const RandomKey& key, int64_t end, const char* where) {
+  if (key.step >> 32) fail("[{}] step {} is out of range; steps stay below 2^32", where, key.step);
+  if (end > int64_t{1} << 34) fail("[{}] {} elements of one draw; at most 2^34", where, end);
+}
+
 template <class Convert>
 void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* where) {
-  if (members > 1 && (out.rank() == 0 || out.size(0) != members))
+  if (members < 1 || (members > 1 && (out.rank() == 0 || out.size(0) != members)))
     fail("[{}] {} members need a first axis of that size, got shape {}", where, members, out.shape().str());
   visit_floating(out.dtype(), where, [&](auto zero) {
     using T = decltype(zero);
     const int64_t each = out.elements() / members;
+    check_range(key, each, where);
     for (int64_t m = 0; m < members; ++m) {
       RandomKey own = key;
       own.member += static_cast<uint32_t>(m);
@@ -99,10 +106,13 @@ Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t mem
 }
 
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin) {
+  const int64_t count = static_cast<int64_t>(out.size());
+  if (begin < 0) fail("[uniform] element {} of a draw does not exist", begin);
+  check_range(key, begin, "uniform");
+  check_range(key, begin + count, "uniform");
   alignas(64) uint32_t words[4][kGroups];
   alignas(64) float values[4 * kGroups];
   int64_t done = 0;
-  const int64_t count = static_cast<int64_t>(out.size());
   while (done < count) {
     const int64_t element = begin + done, group = element / 4, skip = element % 4;
     draw_groups(key, static_cast<uint32_t>(group), words);
@@ -115,6 +125,7 @@ void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin
 
 Tensor permutation(int64_t n, const RandomKey& key) {
   Tensor result = Tensor::empty({n}, DType::i64);
+  check_range(key, n, "permutation");
   const std::span<int64_t> order = result.span<int64_t>();
   std::iota(order.begin(), order.end(), int64_t{0});
   // Fisher and Yates, from the end; element i's own draw decides its partner.

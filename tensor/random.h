@@ -59,11 +59,12 @@ ELBO_HD PhiloxBlock random_block(const RandomKey& key, uint32_t group) {
   return philox4x32(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
 }
 
-/// A word as a number in the open interval (0, 1): 24 bits, centred in their cells, exact in float.
+/// A word as a number in the open interval (0, 1): its upper 23 bits, centred in their cells. One bit more
+/// and the largest would round to 1 in float; so, float and double get the same number.
 template <class T>
 ELBO_HD T to_unit(uint32_t word) {
   // Through int32_t: the conversion of signed integers is the one that vectorises.
-  return static_cast<T>(static_cast<int32_t>(word >> 8)) * T(1.0 / 16777216) + T(0.5 / 16777216);
+  return static_cast<T>(static_cast<int32_t>(word >> 9)) * T(1.0 / 8388608) + T(0.5 / 8388608);
 }
 
 /// Two standard normals from two words (Box & Muller 1958).
@@ -77,13 +78,15 @@ ELBO_HD void to_normal_pair(uint32_t a, uint32_t b, T& first, T& second) {
 }
 
 /// Uniform draws in (0, 1), or standard normals, one per element, f32 or f64. With `members` > 1 the first
-/// axis must have that size, and index m of it is what key.member + m draws alone.
+/// axis must have that size, and index m of it is what key.member + m draws alone. Throws when the step or
+/// the number of elements is beyond what random_block can tell apart.
 Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1);
 Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1);
 /// The same draws into an existing tensor.
 void fill_uniform(const Tensor& out, const RandomKey& key, int64_t members = 1);
 void fill_normal(const Tensor& out, const RandomKey& key, int64_t members = 1);
-/// Draws `begin`..`begin + out.size() - 1` of the endless uniform sequence of a key; `begin` may be anything.
+/// Draws `begin`..`begin + out.size() - 1` of a key's uniform sequence: a part of what `uniform` gives, drawn
+/// alone.
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin);
 
 /// A permutation of 0..n-1 (i64), the same for a key whatever the thread count.

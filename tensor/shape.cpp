@@ -15,8 +15,13 @@ Shape::Shape(const std::vector<int64_t>& sizes) {
 }
 
 int64_t Shape::elements() const {
+  constexpr int64_t kMost = (int64_t{1} << 59) - 1;
+  if (std::find(sizes_.begin(), sizes_.begin() + rank_, 0) != sizes_.begin() + rank_) return 0;
   int64_t product = 1;
-  for (int axis = 0; axis < rank_; ++axis) product *= sizes_[axis];
+  for (int axis = 0; axis < rank_; ++axis) {
+    if (sizes_[axis] > kMost / product) fail("[shape] {} has more elements than any memory holds", str());
+    product *= sizes_[axis];
+  }
   return product;
 }
 
@@ -34,7 +39,7 @@ Shape Shape::drop_back(int count) const {
 
 Shape Shape::back(int count) const {
   Shape result;
-  for (int axis = rank_ - count; axis < rank_; ++axis) result.push_back(sizes_[axis]);
+  for (int axis = std::max(rank_ - count, 0); axis < rank_; ++axis) result.push_back(sizes_[axis]);
   return result;
 }
 

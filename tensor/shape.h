@@ -23,7 +23,8 @@ class Shape {
   /// Size of an axis; negative axes count from the end, so shape[-1] is the innermost.
   int64_t operator[](int axis) const { return sizes_[axis < 0 ? axis + rank_ : axis]; }
   int64_t& operator[](int axis) { return sizes_[axis < 0 ? axis + rank_ : axis]; }
-  /// Number of elements: the product of all sizes (1 for a scalar).
+  /// Number of elements: the product of all sizes (1 for a scalar). Throws when it is 2^59 or more, so that a
+  /// count of bytes fits too.
   int64_t elements() const;
 
   void push_back(int64_t size);

@@ -3,6 +3,22 @@
 #include <cstring>
 
 namespace elbo {
+namespace {
+
+/// A value in another element type. A cast to an integer that cannot hold it, or of a NaN, would be
+/// undefined.
+template <class To, class From>
+To converted(From value, const char* where) {
+  if constexpr (std::is_integral_v<To>) {
+    const auto v = static_cast<double>(value);
+    const bool fits = std::is_same_v<To, uint8_t> ? v > -1.0 && v < 256.0 : v >= -0x1p63 && v < 0x1p63;
+    if (!fits && !std::is_same_v<To, From>)
+      fail("[{}] {} does not fit into {}", where, v, name(dtype_of<To>()));
+  }
+  return static_cast<To>(value);
+}
+
+}  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   Tensor result;
@@ -38,17 +54,21 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::reshape(std::initializer_list<int64_t> sizes) const {
-  int64_t known = 1;
   int unknown = -1, axis = 0;
   for (int64_t size : sizes) {
     if (size == -1 && unknown >= 0) fail("[reshape] only one size may be -1");
     if (size == -1) unknown = axis;
-    else known *= size;
     ++axis;
   }
-  Shape shape;
+  Shape shape;  // with 1 for the size to be worked out
   axis = 0;
-  for (int64_t size : sizes) shape.push_back(axis++ == unknown ? (known ? elements_ / known : 0) : size);
+  for (int64_t size : sizes) shape.push_back(axis++ == unknown ? 1 : size);
+  if (unknown >= 0) {
+    const int64_t known = shape.elements();
+    if (known ? elements_ % known != 0 : elements_ != 0)
+      fail("[reshape] {} cannot become {}, whatever the size of axis {}", shape_.str(), shape.str(), unknown);
+    shape[unknown] = known ? elements_ / known : 0;
+  }
   return reshape(shape);
 }
 
@@ -71,7 +91,7 @@ Tensor Tensor::slice(int64_t index) const {
 }
 
 Tensor Tensor::view_at(int64_t offset, const Shape& shape) const {
-  if (offset < 0 || offset + shape.elements() > elements_)
+  if (offset < 0 || shape.elements() > elements_ - offset)
     fail("[view_at] {} at {} is outside {}", shape.str(), offset, shape_.str());
   Tensor result = *this;
   result.offset_ += offset;
@@ -88,8 +108,8 @@ Tensor Tensor::clone() const {
 
 void Tensor::copy_from(const Tensor& source) const {
   if (!(source.shape_ == shape_) || source.dtype_ != dtype_)
-    fail("[copy_from] {} {} cannot be copied into {} {}", name(source.dtype_), source.shape_.str(), name(dtype_),
-         shape_.str());
+    fail("[copy_from] {} {} cannot be copied into {} {}", name(source.dtype_), source.shape_.str(),
+         name(dtype_), shape_.str());
   std::memmove(bytes(), source.bytes(), static_cast<size_t>(byte_count()));
 }
 
@@ -101,7 +121,7 @@ Tensor Tensor::to(DType dtype) const {
       using From = decltype(from);
       using To = decltype(to);
       std::transform(data<From>(), data<From>() + elements_, result.data<To>(),
-                     [](From value) { return static_cast<To>(value); });
+                     [](From value) { return converted<To>(value, "to"); });
     });
   });
   return result;
@@ -110,7 +130,7 @@ Tensor Tensor::to(DType dtype) const {
 void Tensor::fill(double value) const {
   visit(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    std::fill_n(data<T>(), elements_, static_cast<T>(value));
+    std::fill_n(data<T>(), elements_, converted<T>(value, "fill"));
   });
 }
 
@@ -120,7 +140,8 @@ double Tensor::item() const {
 }
 
 double Tensor::at(int64_t flat_index) const {
-  if (flat_index < 0 || flat_index >= elements_) fail("[at] index {} is outside {}", flat_index, shape_.str());
+  if (flat_index < 0 || flat_index >= elements_)
+    fail("[at] index {} is outside {}", flat_index, shape_.str());
   return visit(dtype_, [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[flat_index]); });
 }
 
@@ -139,9 +160,11 @@ constexpr int64_t kShownPerAxis = 6;  // longer axes print their first and last 
 
 void print_axis(const Tensor& tensor, int axis, int64_t& flat, std::string& out) {
   if (axis == tensor.rank()) {
-    out += tensor.dtype() == DType::u8 || tensor.dtype() == DType::i64
-               ? fmt::format("{}", static_cast<int64_t>(tensor.at(flat)))
-               : fmt::format("{:.5g}", tensor.at(flat));
+    // Not through at(): a double does not hold every i64.
+    if (tensor.dtype() == DType::i64)
+      out += fmt::format("{}", tensor.data<int64_t>()[flat]);
+    else
+      out += fmt::format("{:.5g}", tensor.at(flat));
     ++flat;
     return;
   }
@@ -149,7 +172,8 @@ void print_axis(const Tensor& tensor, int axis, int64_t& flat, std::string& out)
   const int64_t inner = tensor.shape().back(tensor.rank() - axis - 1).elements();
   out += '[';
   for (int64_t i = 0; i < size; ++i) {
-    if (i > 0) out += axis + 1 == tensor.rank() ? ", " : ",\n" + std::string(static_cast<size_t>(axis) + 1, ' ');
+    if (i > 0)
+      out += axis + 1 == tensor.rank() ? ", " : ",\n" + std::string(static_cast<size_t>(axis) + 1, ' ');
     if (size > kShownPerAxis && i == kShownPerAxis / 2) {
       const int64_t skipped = size - kShownPerAxis;
       out += "...";

@@ -11,16 +11,6 @@
 namespace elbo {
 namespace {
 
-struct Product {
-  template <class T>
-  ELBO_HD T operator()(T a, T b) const { return a * b; }
-};
-
-struct SquareOf {
-  template <class T>
-  ELBO_HD T operator()(T x) const { return x * x; }
-};
-
 struct WeightedSquare {  // d_i W_ji^2
   template <class T>
   ELBO_HD T operator()(T w, T log_variance) const { return math::exp(log_variance) * w * w; }
@@ -87,12 +77,6 @@ struct Distortion {
 struct AddToDiagonal {
   template <class T>
   ELBO_HD T operator()(T x, T identity, T log_sigma2) const { return x + identity * math::exp(log_sigma2); }
-};
-
-struct Scaled {
-  double scale;
-  template <class T>
-  ELBO_HD T operator()(T x) const { return T(scale) * x; }
 };
 
 /// A per-member scalar (M) or () shaped to broadcast over that member's matrices.

@@ -4,34 +4,18 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
 #include <thread>
 #include <vector>
 
-#include "tensor/error.h"
+#include "tests/error_of.h"
 #include "tests/temporary_directory.h"
 
 namespace elbo {
 namespace {
-
-/// The message of the Error that `action` throws; it must be one line. Empty when nothing is thrown.
-template <class Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    const std::string text = error.what();
-    CHECK(text.find('\n') == std::string::npos);
-    return text;
-  }
-  return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// While it lives, no file of this process may grow beyond `bytes`: how a disk fills up, for a test.
 class FileSizeLimit {
@@ -129,6 +113,27 @@ TEST_SUITE("tensor") {
     }
     CHECK(read_file(path) == "old");
     CHECK(directory.entries() == 1);
+  }
+
+  TEST_CASE("what a killed process left behind is neither used nor touched") {
+    const TemporaryDirectory directory;
+    // Temporary names carry a running number; of two writes one meets an even number.
+    constexpr int kLeftovers = 1000;
+    for (int i = 0; i < kLeftovers; ++i)
+      std::ofstream(directory / fmt::format("file.tmp-{}-{}", ::getpid(), 2 * i)).close();
+    write_file_atomically(directory / "file", "first");
+    write_file_atomically(directory / "file", "second");
+    CHECK(read_file(directory / "file") == "second");
+    CHECK(directory.entries() == kLeftovers + 1);
+  }
+
+  TEST_CASE("a write-protected file stays") {
+    if (::geteuid() == 0) return;  // nothing is protected from root
+    const TemporaryDirectory directory;
+    write_file_atomically(directory / "file", "old");
+    std::filesystem::permissions(directory / "file", std::filesystem::perms{0444});
+    CHECK(mentions(error_of([&] { write_file_atomically(directory / "file", "new"); }), "Permission denied"));
+    CHECK(read_file(directory / "file") == "old");
   }
 
   TEST_CASE("a device is written to, never replaced") {

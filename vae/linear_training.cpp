@@ -1,0 +1,90 @@
+#include "vae/linear_training.h"
+
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "autograd/tape.h"
+#include "tensor/map.h"
+
+namespace elbo {
+namespace {
+
+std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data) {
+  std::vector<double> elbos;
+  for (int64_t m = 0; m < std::max<int64_t>(vae.options().members, 1); ++m)
+    elbos.push_back(evaluate_linear_vae(linear_vae_weights(vae, m), data).elbo);
+  return elbos;
+}
+
+}  // namespace
+
+const char* name(ElboGradient gradient) { return gradient == ElboGradient::analytic ? "analytic" : "stochastic"; }
+
+ElboGradient parse_elbo_gradient(std::string_view text) {
+  if (text == "analytic") return ElboGradient::analytic;
+  if (text == "stochastic") return ElboGradient::stochastic;
+  fail("[gradient] unknown gradient '{}'; there are analytic, stochastic", text);
+}
+
+Tensor centred(const Tensor& x, const Tensor& mean, DType dtype) {
+  return map(Difference{}, x.to(dtype), mean.to(dtype));
+}
+
+void require_finite(const Tensor& objective, ParameterStore& store, const std::string& where) {
+  for (int64_t m = 0; m < objective.elements(); ++m) {
+    if (std::isfinite(objective.at(m))) continue;
+    std::string culprit = "all parameters are finite";
+    for (const Parameter& parameter : store.all()) {
+      const std::vector<double> values = parameter.value.to_vector();
+      const size_t each = values.size() / static_cast<size_t>(objective.elements());
+      const bool own = static_cast<int64_t>(values.size()) % objective.elements() == 0;
+      bool bad = false;
+      for (size_t i = own ? static_cast<size_t>(m) * each : 0; i < (own ? static_cast<size_t>(m + 1) * each : values.size()); ++i)
+        bad |= !std::isfinite(values[i]);
+      if (!bad) continue;
+      culprit = "the first tensor that is not finite is " + parameter.name;
+      break;
+    }
+    fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate", objective.at(m), where, m,
+         culprit);
+  }
+}
+
+ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& data, const FullBatchOptions& options,
+                           const std::function<bool(int64_t, const std::vector<double>&)>& after) {
+  const LinearVaeOptions& model = vae.options();
+  const bool from_covariance = options.gradient == ElboGradient::analytic &&
+                               covariance_form_is_cheaper(x.size(0), model.dimensions, model.latent);
+  const Tensor covariance = data.covariance.to(model.dtype);
+  Adam adam(vae.parameters(), options.adam);
+  ElboTrace trace;
+  std::vector<double> latest, rates(options.rates.size());
+  const auto evaluate = [&](int64_t step) {
+    latest = exact_elbos(vae, data);
+    trace.step.push_back(step);
+    trace.elbo.push_back(latest);
+  };
+  evaluate(0);
+  for (int64_t step = 0; step < options.steps; ++step) {
+    {
+      Tape tape;
+      const RandomKey noise{.seed = options.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+      const Variable elbo = options.gradient == ElboGradient::stochastic ? vae.stochastic_elbo(x, noise)
+                            : from_covariance                            ? vae.analytic_elbo_from_covariance(covariance)
+                                                                         : vae.analytic_elbo(x);
+      require_finite(elbo.value(), vae.parameters(), fmt::format("at step {}", step));
+      tape.backward(-sum(elbo));
+    }
+    for (size_t m = 0; m < rates.size(); ++m) rates[m] = options.rates[m] * options.schedule.at(step);
+    adam.step(rates);
+    const int64_t done = step + 1;
+    if (done % options.evaluate_every == 0 || done == options.steps) evaluate(done);
+    if (after && !after(done, latest)) {
+      if (trace.step.back() != done) evaluate(done);
+      break;
+    }
+  }
+  return trace;
+}
+
+}  // namespace elbo

@@ -1,0 +1,171 @@
+#include "vae/linear_vae.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tensor/gemm.h"
+#include "tensor/map.h"
+#include "vae/fused.h"
+
+namespace elbo {
+namespace {
+
+const LinearVaeOptions& checked(const LinearVaeOptions& o) {
+  if (o.latent < 1 || o.latent > o.dimensions)
+    fail("[linear vae] the latent dimension must be between 1 and the data's dimension {}, got {}", o.dimensions,
+         o.latent);
+  if (!(o.sigma2 > 0) || !std::isfinite(o.sigma2))
+    fail("[linear vae] sigma^2 must be positive and finite, got {}", o.sigma2);
+  return o;
+}
+
+/// One matrix or vector of one member as f64.
+Tensor member_value(const Parameter& parameter, int64_t members, int64_t member) {
+  return (members > 0 ? parameter.value.slice(member) : parameter.value).to(DType::f64).clone();
+}
+
+double column_norm(const Tensor& matrix, int64_t column) {
+  const int64_t rows = matrix.size(0), columns = matrix.size(1);
+  double total = 0;
+  for (int64_t j = 0; j < rows; ++j) {
+    const double value = matrix.data<double>()[j * columns + column];
+    total += value * value;
+  }
+  return std::sqrt(total);
+}
+
+}  // namespace
+
+LinearVae::LinearVae(const LinearVaeOptions& options, uint64_t seed)
+    : options_(checked(options)),
+      store_(options.dtype, options.members),
+      decoder_(store_.add("decoder.weight", {options.dimensions, options.latent}, options.weights)),
+      encoder_(store_.add("encoder.weight", {options.latent, options.dimensions}, options.weights)),
+      log_variance_(store_.add("log_variance", {options.latent}, {})),
+      log_sigma2_(store_.add("log_sigma2", {1}, {Initializer::Kind::constant, std::log(options.sigma2)},
+                             options.learn_sigma2)),
+      mean_(store_.add("mean", {options.dimensions}, {}, false)) {
+  store_.initialise(seed);
+}
+
+Variable LinearVae::analytic_elbo(const Tensor& x) const {
+  return linear_vae_elbo(x, decoder_, encoder_, log_variance_, log_sigma2_);
+}
+
+Variable LinearVae::analytic_elbo_from_covariance(const Tensor& covariance) const {
+  return linear_vae_elbo_from_covariance(covariance, decoder_, encoder_, log_variance_, log_sigma2_);
+}
+
+Variable LinearVae::stochastic_elbo(const Tensor& x, const RandomKey& key) const {
+  const int64_t members = options_.members;
+  const Variable code = matmul_nt(x, encoder_);  // (M?, N, k)
+  const Variable log_variance =
+      members > 0 ? reshape(log_variance_, {members, 1, options_.latent}) : Variable(log_variance_);
+  const PosteriorTerms posterior = reparameterize_kl(code, log_variance, key, std::max<int64_t>(members, 1));
+  const Variable reconstruction = matmul_nt(posterior.z, decoder_);  // (M?, N, D)
+  return mean(gaussian_log_likelihood(x, reconstruction, log_sigma2_) - posterior.kl, {-1});
+}
+
+void LinearVae::set_mean(const Tensor& mean) {
+  const int64_t copies = std::max<int64_t>(options_.members, 1);
+  const Tensor rows = mean_.value.reshape({copies, options_.dimensions});
+  for (int64_t m = 0; m < copies; ++m) rows.slice(m).copy_from(mean.to(options_.dtype));
+}
+
+bool covariance_form_is_cheaper(int64_t n, int64_t dimensions, int64_t latent) {
+  return 4 * dimensions + 8 * latent < 10 * n;
+}
+
+LinearVaeWeights linear_vae_weights(LinearVae& vae, int64_t member) {
+  ParameterStore& store = vae.parameters();
+  const auto value = [&](const char* name) { return member_value(store.at(name), store.members(), member); };
+  return {value("decoder.weight"), value("encoder.weight"), value("log_variance"), value("mean"),
+          value("log_sigma2").item()};
+}
+
+LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoments& data) {
+  const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
+  if (data.mean.elements() != d)
+    fail("[evaluate] the model is for {} dimensions, the data have {}", d, data.mean.elements());
+  // Moments about the model's own mean.
+  Tensor second = data.covariance.clone();
+  const Tensor offset = (Variable(data.mean) - Variable(w.mean)).value().reshape({1, d});
+  gemm(second, offset, Op::transpose, offset, Op::none, true);
+
+  const Tensor a = matmul(second, Op::none, w.encoder, Op::transpose);   // S V^T (D, k)
+  const Tensor code = matmul(w.encoder, Op::none, a, Op::none);          // V S V^T (k, k)
+  const Tensor gram = matmul(w.decoder, Op::transpose, w.decoder, Op::none);
+  LinearVaeMetrics metrics{};
+  double noise = 0;
+  for (int64_t i = 0; i < k; ++i) {
+    const double log_variance = w.log_variance.at(i), mean_square = code.at(i * k + i);
+    metrics.kl_per_dim.push_back(0.5 * (mean_square + std::expm1(log_variance) - log_variance));
+    noise += std::exp(log_variance) * gram.at(i * k + i);
+    // Var_x of E_q z_i is about the data mean, not the model's.
+    const double shift = map_reduce<Sum>({}, Product{}, offset.reshape({d}), w.encoder.slice(i)).item();
+    if (mean_square - shift * shift > 0.01) ++metrics.active_units;
+  }
+  metrics.kl = std::accumulate(metrics.kl_per_dim.begin(), metrics.kl_per_dim.end(), 0.0);
+  const double residual = trace(second).item() - 2 * map_reduce<Sum>({}, Product{}, w.decoder, a).item() +
+                          map_reduce<Sum>({}, Product{}, gram, code).item();
+  const auto dimensions = static_cast<double>(d);
+  metrics.sigma2 = std::exp(w.log_sigma2);
+  metrics.mse = residual / dimensions;
+  metrics.sigma2_tuned = (residual + noise) / dimensions;
+  const auto elbo_at = [&](double sigma2) {
+    return -metrics.kl -
+           0.5 * dimensions * (math::kLogTwoPi + std::log(sigma2) + metrics.sigma2_tuned / sigma2);
+  };
+  metrics.elbo = elbo_at(metrics.sigma2);
+  metrics.elbo_tuned = elbo_at(metrics.sigma2_tuned);
+  metrics.log_likelihood = ppca_log_likelihood({w.decoder, w.mean, metrics.sigma2}, data);
+  return metrics;
+}
+
+std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& w, const Tensor& x,
+                                                const std::vector<double>& epsilons, double delta) {
+  const int64_t n = x.size(0), k = w.encoder.size(0);
+  std::vector<std::vector<int64_t>> below(epsilons.size(), std::vector<int64_t>(static_cast<size_t>(k), 0));
+  constexpr int64_t kRows = 4096;
+  for (int64_t begin = 0; begin < n; begin += kRows) {
+    const Tensor rows = x.slice(begin, std::min(begin + kRows, n)).to(DType::f64);
+    const Tensor means = matmul((Variable(rows) - Variable(w.mean)).value(), Op::none, w.encoder, Op::transpose);
+    const Tensor kl = gaussian_kl(means, w.log_variance).value();
+    const double* value = kl.data<double>();
+    for (int64_t r = 0; r < rows.size(0); ++r)
+      for (int64_t i = 0; i < k; ++i, ++value)
+        for (size_t e = 0; e < epsilons.size(); ++e)
+          if (*value < epsilons[e]) ++below[e][static_cast<size_t>(i)];
+  }
+  std::vector<double> percent;
+  for (const std::vector<int64_t>& counts : below) {
+    const auto collapsed = std::count_if(counts.begin(), counts.end(), [&](int64_t count) {
+      return static_cast<double>(count) >= (1 - delta) * static_cast<double>(n);
+    });
+    percent.push_back(100.0 * static_cast<double>(collapsed) / static_cast<double>(k));
+  }
+  return percent;
+}
+
+std::vector<double> decoder_alignment(const LinearVaeWeights& w, const Eigen& eigen) {
+  const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
+  // The longest column should be the first eigenvector, and so on.
+  std::vector<int64_t> order(static_cast<size_t>(k));
+  std::vector<double> length;
+  for (int64_t i = 0; i < k; ++i) length.push_back(column_norm(w.decoder, i));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length[static_cast<size_t>(a)] > length[static_cast<size_t>(b)]; });
+  std::vector<double> cosines;
+  for (int64_t i = 0; i < k; ++i) {
+    const int64_t column = order[static_cast<size_t>(i)];
+    double inner = 0;
+    for (int64_t j = 0; j < d; ++j)
+      inner += w.decoder.data<double>()[j * k + column] * eigen.vectors.data<double>()[j * d + i];
+    const double norm = length[static_cast<size_t>(column)];
+    cosines.push_back(norm > 0 ? std::abs(inner) / norm : 0);
+  }
+  return cosines;
+}
+
+}  // namespace elbo
