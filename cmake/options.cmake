@@ -6,6 +6,10 @@ target_compile_options(elbo_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow
   # Let loops over sqrt and comparisons vectorise; NaN and infinity keep their meaning.
   -fno-math-errno -fno-trapping-math)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 sees overlaps in std::string's own operator+ that are not there (GCC bug 105651).
+  target_compile_options(elbo_options INTERFACE -Wno-restrict)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Clang warns where a simd loop was not vectorised, as in double-precision calls of the C library.
   target_compile_options(elbo_options INTERFACE -Wno-pass-failed)
@@ -19,4 +23,14 @@ if(ELBO_SANITIZE)
   if(ELBO_SANITIZE MATCHES "undefined")
     target_compile_options(elbo_options INTERFACE -fno-sanitize-recover=all)
   endif()
+endif()
+
+# For provenance: what makes numbers differ between builds.
+string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
+set(elbo_build_flags "${CMAKE_CXX_FLAGS_${build_type}}")
+if(ELBO_NATIVE)
+  string(APPEND elbo_build_flags " -march=native")
+endif()
+if(ELBO_SANITIZE)
+  string(APPEND elbo_build_flags " -fsanitize=${ELBO_SANITIZE}")
 endif()

@@ -7,17 +7,21 @@
 namespace elbo {
 namespace {
 
+/// Called before a step changes anything.
+void check_rates(const ParameterStore& store, std::span<const double> rates, const char* where) {
+  const int64_t members = std::max<int64_t>(store.members(), 1);
+  if (rates.size() != 1 && static_cast<int64_t>(rates.size()) != members)
+    fail("[{}] {} learning rates for {} members; give one for all or one for each", where, rates.size(), members);
+}
+
 /// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own.
 template <class Sweep>
-void for_each_stretch(const ParameterStore& store, std::span<const double> rates, const char* where,
-                      const Sweep& sweep) {
+void for_each_stretch(const ParameterStore& store, std::span<const double> rates, const Sweep& sweep) {
   if (rates.size() == 1) {
     parallel_for(store.values().elements(), kParallelGrain,
                  [&](int64_t begin, int64_t end) { sweep(begin, end, rates[0]); });
     return;
   }
-  if (static_cast<int64_t>(rates.size()) != std::max<int64_t>(store.members(), 1))
-    fail("[{}] {} learning rates for {} members", where, rates.size(), store.members());
   const auto& spans = store.spans();
   const auto count = static_cast<int64_t>(spans.size());
   const int64_t grain = std::max<int64_t>(1, kParallelGrain * count / std::max<int64_t>(store.values().elements(), 1));
@@ -41,11 +45,17 @@ Adam::Adam(ParameterStore& store, AdamOptions options)
     : store_(store),
       options_(options),
       m_(state_for(store, "adam")),
-      v_(state_for(store, "adam")) {}
+      v_(state_for(store, "adam")) {
+  const auto is_decay = [](double beta) { return beta >= 0 && beta < 1; };
+  if (!is_decay(options.beta1) || !is_decay(options.beta2))
+    fail("[adam] beta1 and beta2 must be in [0, 1), got {} and {}", options.beta1, options.beta2);
+  if (!(options.epsilon > 0)) fail("[adam] epsilon must be above 0, got {}", options.epsilon);
+}
 
 void Adam::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
 
 void Adam::step(std::span<const double> rates) {
+  check_rates(store_, rates, "adam");
   ++steps_;
   store_.complete_gradients();
   const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
@@ -56,7 +66,7 @@ void Adam::step(std::span<const double> rates) {
     T* const m = m_.data<T>();
     T* const v = v_.data<T>();
     const T* const g = store_.gradients().data<T>();
-    for_each_stretch(store_, rates, "adam", [&](int64_t begin, int64_t end, double rate) {
+    for_each_stretch(store_, rates, [&](int64_t begin, int64_t end, double rate) {
       const AdamFormula<T> formula{static_cast<T>(options_.beta1),     static_cast<T>(options_.beta2),
                                    static_cast<T>(1 - options_.beta1), static_cast<T>(1 - options_.beta2),
                                    static_cast<T>(rate / c1),          static_cast<T>(1 / std::sqrt(c2)),
@@ -69,6 +79,10 @@ void Adam::step(std::span<const double> rates) {
 }
 
 void Adam::restore(int64_t steps, const Tensor& first_moment, const Tensor& second_moment) {
+  for (const Tensor* moment : {&first_moment, &second_moment})
+    if (steps < 0 || !(moment->shape() == m_.shape()) || moment->dtype() != m_.dtype())
+      fail("[adam] cannot restore {} steps with moments {} {}; this store's are {} {}", steps, name(moment->dtype()),
+           moment->shape().str(), name(m_.dtype()), m_.shape().str());
   m_.copy_from(first_moment);
   v_.copy_from(second_moment);
   steps_ = steps;
@@ -76,12 +90,13 @@ void Adam::restore(int64_t steps, const Tensor& first_moment, const Tensor& seco
 
 Sgd::Sgd(ParameterStore& store, double momentum)
     : store_(store), momentum_(momentum), velocity_(state_for(store, "sgd")) {
-  if (momentum < 0 || momentum >= 1) fail("[sgd] momentum must be in [0, 1), got {}", momentum);
+  if (!(momentum >= 0 && momentum < 1)) fail("[sgd] momentum must be in [0, 1), got {}", momentum);
 }
 
 void Sgd::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
 
 void Sgd::step(std::span<const double> rates) {
+  check_rates(store_, rates, "sgd");
   store_.complete_gradients();
   visit_floating(store_.dtype(), "sgd", [&](auto zero) {
     using T = decltype(zero);
@@ -89,7 +104,7 @@ void Sgd::step(std::span<const double> rates) {
     T* const u = velocity_.data<T>();
     const T* const g = store_.gradients().data<T>();
     const T momentum = static_cast<T>(momentum_);
-    for_each_stretch(store_, rates, "sgd", [&](int64_t begin, int64_t end, double rate) {
+    for_each_stretch(store_, rates, [&](int64_t begin, int64_t end, double rate) {
       const T step = static_cast<T>(rate);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) {

@@ -85,14 +85,11 @@ Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Init
   if (values_.defined()) fail("[parameters] '{}' was declared after initialise", name);
   for (const Parameter& other : parameters_)
     if (other.name == name) fail("[parameters] there are two parameters named '{}'", name);
-  Parameter& parameter = parameters_.emplace_back();
-  parameter.name = name;
-  // Until there is an arena the value only carries the shape.
   Shape full;
   if (members_ > 0) full.push_back(members_);
-  parameter.value = Tensor::empty(full.concatenated(shape), dtype_);
-  declared_.push_back({initializer, trained});
-  return parameter;
+  declared_.push_back({full.concatenated(shape), initializer, trained});
+  parameters_.emplace_back().name = name;
+  return parameters_.back();
 }
 
 void ParameterStore::initialise(uint64_t seed) {
@@ -102,7 +99,7 @@ void ParameterStore::initialise(uint64_t seed) {
   for (size_t p = 0; p < parameters_.size(); ++p) {
     int64_t& used = declared_[p].trained ? trained : fixed;
     offsets.push_back(used);
-    used += (parameters_[p].value.elements() + kAlignment - 1) / kAlignment * kAlignment;
+    used += (declared_[p].shape.elements() + kAlignment - 1) / kAlignment * kAlignment;
   }
   values_ = Tensor::zeros({trained}, dtype_);
   gradients_ = Tensor::zeros({trained}, dtype_);
@@ -110,7 +107,7 @@ void ParameterStore::initialise(uint64_t seed) {
   const int64_t members = std::max<int64_t>(members_, 1);
   for (size_t p = 0; p < parameters_.size(); ++p) {
     Parameter& parameter = parameters_[p];
-    const Shape shape = parameter.value.shape();
+    const Shape& shape = declared_[p].shape;
     const int64_t each = shape.elements() / members;
     parameter.value = (declared_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
     parameter.gradient = declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_);

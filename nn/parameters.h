@@ -63,6 +63,7 @@ class ParameterStore {
 
  private:
   struct Declared {
+    Shape shape;  // with the member axis
     Initializer initializer;
     bool trained;
   };

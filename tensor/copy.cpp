@@ -24,8 +24,8 @@ void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source
   if (!(a == b) || target.dtype() != source.dtype())
     fail("[copy_range] {} and {} must agree in every axis but {}", target.shape().str(), source.shape().str(),
          axis);
-  if (target_begin < 0 || source_begin < 0 || count < 0 || target_begin + count > target.size(axis) ||
-      source_begin + count > source.size(axis))
+  if (target_begin < 0 || source_begin < 0 || count < 0 || target_begin > target.size(axis) - count ||
+      source_begin > source.size(axis) - count)
     fail("[copy_range] {} indices from {} to {} do not fit {} and {}", count, source_begin, target_begin,
          source.shape().str(), target.shape().str());
   int64_t outer = 1, inner = size_of(source.dtype());

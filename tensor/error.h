@@ -4,6 +4,9 @@
 // The command-line program prints that line and exits with status 2. May use fmt only.
 #pragma once
 
+#if defined(__CUDACC__)
+#  define FMT_CONSTEVAL  // nvcc cannot evaluate fmt's compile-time check of format strings
+#endif
 #include <fmt/format.h>
 
 #include <stdexcept>

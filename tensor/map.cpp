@@ -47,8 +47,8 @@ Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands)
   return loop;
 }
 
-ReducePlan plan_reduce(const Loop& joint) {
-  ReducePlan plan;
+Plan plan_tiles(const Loop& joint) {
+  Plan plan;
   const int last = joint.rank - 1;
   const int64_t inner = joint.size[last];
   plan.rows_are_cut = last > 0 && 2 * inner <= kBlock;
@@ -75,57 +75,46 @@ ReducePlan plan_reduce(const Loop& joint) {
     ++loop.rank;
     (is_kept ? plan.items : plan.terms) *= size;
   }
-  const int64_t elements_per_item = plan.terms * plan.tile.rows * plan.tile.columns;
-  plan.chunks =
-      std::clamp<int64_t>(elements_per_item / (2 * kParallelGrain), 1, std::min<int64_t>(plan.terms, 32));
   return plan;
+}
+
+Tile Plan::tile_at(int64_t item_or_term) const {
+  Tile result = tile;
+  int64_t& size = rows_are_cut ? result.rows : result.columns;
+  const int64_t blocks = (cut_size + size - 1) / size;
+  size = std::min(size, cut_size - item_or_term % blocks * size);
+  return result;
 }
 
 namespace {
 
-/// Adds to `offset` where element `flat` of the loop's axes lies in every operand.
-void seek(const Loop& loop, int64_t flat, int64_t* offset) {
-  for (int axis = loop.rank - 1; axis >= 0; --axis) {
-    const int64_t index = axis > 0 ? flat % loop.size[axis] : flat;
-    if (axis > 0) flat /= loop.size[axis];
-    for (int k = 0; k < kMaxOperands; ++k) offset[k] += index * loop.stride[k][axis];
+/// Folds n >= kWidth values into one, kWidth at a time.
+template <class Combine, int64_t kWidth, class T>
+T fold_lanes(const T* v, int64_t n) {
+  alignas(64) T lane[kWidth];
+  std::copy_n(v, kWidth, lane);
+  int64_t i = kWidth;
+  for (; i + kWidth <= n; i += kWidth) {
+#pragma omp simd
+    for (int64_t l = 0; l < kWidth; ++l) lane[l] = Combine{}(lane[l], v[i + l]);
   }
+#pragma omp simd
+  for (int64_t l = 0; l < n - i; ++l) lane[l] = Combine{}(lane[l], v[i + l]);
+  for (int64_t half = kWidth / 2; half > 0; half /= 2) {
+#pragma omp simd
+    for (int64_t l = 0; l < half; ++l) lane[l] = Combine{}(lane[l], lane[l + half]);
+  }
+  return lane[0];
 }
-
-constexpr int64_t kFoldLanes = 16;
 
 /// Folds n values into one.
 template <class Combine, class T>
 T fold_run(const T* v, int64_t n) {
-  if (n < kFoldLanes) {
-    T total = v[0];
-    for (int64_t i = 1; i < n; ++i) total = Combine{}(total, v[i]);
-    return total;
-  }
-  alignas(64) T lane[4 * kFoldLanes];
-  int64_t i = kFoldLanes, width = kFoldLanes;
-  if (n >= 8 * kFoldLanes) {
-    width = 4 * kFoldLanes;
-    std::copy_n(v, width, lane);
-    for (i = width; i + width <= n; i += width) {
-#pragma omp simd
-      for (int64_t l = 0; l < 4 * kFoldLanes; ++l) lane[l] = Combine{}(lane[l], v[i + l]);
-    }
-#pragma omp simd
-    for (int64_t l = 0; l < 2 * kFoldLanes; ++l) lane[l] = Combine{}(lane[l], lane[l + 2 * kFoldLanes]);
-#pragma omp simd
-    for (int64_t l = 0; l < kFoldLanes; ++l) lane[l] = Combine{}(lane[l], lane[l + kFoldLanes]);
-  } else {
-    std::copy_n(v, kFoldLanes, lane);
-  }
-  for (; i + kFoldLanes <= n; i += kFoldLanes) {
-#pragma omp simd
-    for (int64_t l = 0; l < kFoldLanes; ++l) lane[l] = Combine{}(lane[l], v[i + l]);
-  }
-  for (int64_t l = 0; i + l < n; ++l) lane[l] = Combine{}(lane[l], v[i + l]);
-  for (int64_t half = kFoldLanes / 2; half > 0; half /= 2)
-    for (int64_t l = 0; l < half; ++l) lane[l] = Combine{}(lane[l], lane[l + half]);
-  return lane[0];
+  if (n >= 128) return fold_lanes<Combine, 64>(v, n);
+  if (n >= 16) return fold_lanes<Combine, 16>(v, n);
+  T total = v[0];
+  for (int64_t i = 1; i < n; ++i) total = Combine{}(total, v[i]);
+  return total;
 }
 
 /// Folds `rows` rows of `width` values into the first, half onto half.
@@ -142,7 +131,7 @@ void fold_rows(T* v, int64_t rows, int64_t width) {
 /// Folds each of `rows` rows of `width` values into one: v[0..rows). The order depends on the width alone.
 template <class Combine, class T>
 void fold_columns(T* v, int64_t rows, int64_t width) {
-  if (width >= kFoldLanes) {
+  if (width >= 16) {
     for (int64_t row = 0; row < rows; ++row) v[row] = fold_run<Combine>(v + row * width, width);
     return;
   }
@@ -153,15 +142,20 @@ void fold_columns(T* v, int64_t rows, int64_t width) {
 #pragma omp simd
     for (int64_t i = 0; i < rows * width / 2; ++i) to[i] = Combine{}(from[2 * i], from[2 * i + 1]);
   }
-  if (width == 1)
+  if (width == 1) {
     std::copy_n(from, rows, v);
-  else
-    for (int64_t row = 0; row < rows; ++row) v[row] = fold_run<Combine>(from + row * width, width);
+    return;
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    T total = from[row * width];
+    for (int64_t i = 1; i < width; ++i) total = Combine{}(total, from[row * width + i]);
+    v[row] = total;
+  }
 }
 
 /// Folds a tile's values onto the outputs that it has, which end up at the start of `v`.
 template <class Combine, class T>
-void fold_tile(const ReducePlan& plan, Tile tile, T* v) {
+void fold_tile(const Plan& plan, Tile tile, T* v) {
   if (plan.columns_are_kept) {
     if (!plan.rows_are_kept) fold_rows<Combine>(v, tile.rows, tile.columns);
   } else if (plan.rows_are_kept) {
@@ -171,37 +165,31 @@ void fold_tile(const ReducePlan& plan, Tile tile, T* v) {
   }
 }
 
-/// Folds terms first..last-1 of an item into its outputs.
+/// How many outputs a tile has.
+int64_t outputs_of(const Plan& plan, Tile tile) {
+  return (plan.rows_are_kept ? tile.rows : 1) * (plan.columns_are_kept ? tile.columns : 1);
+}
+
+/// Folds terms first..last-1 of an item into `totals`, one for each of its outputs.
 template <class Combine, class T>
-void reduce_item(const ReducePlan& plan, int64_t item, int64_t first, int64_t last,
-                 const TileFormula<T>& formula, T* out, bool accumulate) {
-  // At most so many terms are joined in T before they go to double: long f32 sums keep their precision.
-  constexpr int64_t kTermsInT = 32;
+void fold_item(const Plan& plan, int64_t item, int64_t first, int64_t last, const TileFormula<T>& formula,
+               double* totals) {
   alignas(64) T values[kBlock];
   alignas(64) T partial[kBlock];
-  alignas(64) double total[kBlock];
-  const int64_t block = plan.rows_are_cut ? plan.tile.rows : plan.tile.columns;
-  const int64_t blocks = (plan.cut_size + block - 1) / block;
-  const bool cut_is_kept = plan.rows_are_cut ? plan.rows_are_kept : plan.columns_are_kept;
-  const auto tile_at = [&](int64_t flat) {
-    Tile tile = plan.tile;
-    (plan.rows_are_cut ? tile.rows : tile.columns) = std::min(block, plan.cut_size - flat % blocks * block);
-    return tile;
-  };
-  const Tile kept_tile = tile_at(cut_is_kept ? item : first);
-  const int64_t rows = plan.rows_are_kept ? kept_tile.rows : 1;
-  const int64_t columns = plan.columns_are_kept ? kept_tile.columns : 1;
-  const int64_t outputs = rows * columns;
+  const Tile first_tile = plan.tile_at(plan.cut_is_kept() ? item : first);
+  const int64_t outputs = outputs_of(plan, first_tile);
+  // Few terms are joined in T before they go to double, so that long f32 sums keep their precision.
+  const int64_t terms_in_t = outputs < 64 ? 1 : 8;
   int64_t base[kMaxOperands] = {};
-  seek(plan.kept, item, base);
-  std::fill_n(total, outputs, Combine::template identity<double>());
+  seek(plan.kept, item, kMaxOperands, base);
+  std::fill_n(totals, outputs, Combine::template identity<double>());
   for (int64_t term = first; term < last;) {
-    const int64_t end = std::min(term + kTermsInT, last);
-    for (int64_t start = term; term < end; ++term) {
+    const int64_t end = std::min(term + terms_in_t, last);
+    for (const int64_t start = term; term < end; ++term) {
       int64_t offset[kMaxOperands];
       std::copy_n(base, kMaxOperands, offset);
-      seek(plan.folded, term, offset);
-      const Tile tile = cut_is_kept ? kept_tile : tile_at(term);
+      seek(plan.folded, term, kMaxOperands, offset);
+      const Tile tile = plan.cut_is_kept() ? first_tile : plan.tile_at(term);
       T* const v = term == start ? partial : values;
       formula(tile, offset, v);
       fold_tile<Combine>(plan, tile, v);
@@ -210,51 +198,69 @@ void reduce_item(const ReducePlan& plan, int64_t item, int64_t first, int64_t la
       for (int64_t i = 0; i < outputs; ++i) partial[i] = Combine{}(partial[i], values[i]);
     }
 #pragma omp simd
-    for (int64_t i = 0; i < outputs; ++i) total[i] = Combine{}(total[i], static_cast<double>(partial[i]));
+    for (int64_t i = 0; i < outputs; ++i) totals[i] = Combine{}(totals[i], static_cast<double>(partial[i]));
   }
-  const bool dense = plan.row_stride[0] == columns;
-  const int64_t runs = dense ? 1 : rows, run = dense ? outputs : columns;
-  for (int64_t row = 0; row < runs; ++row) {
-    T* const target = out + base[0] + row * plan.row_stride[0];
-    for (int64_t i = 0; i < run; ++i) {
-      const double sum = total[row * columns + i];
-      target[i] = static_cast<T>(accumulate ? Combine{}(static_cast<double>(target[i]), sum) : sum);
-    }
+}
+
+/// Writes an item's totals where they belong in the output.
+template <class Combine, class T>
+void store_item(const Plan& plan, int64_t item, const double* totals, bool accumulate, T* out) {
+  int64_t offset[kMaxOperands] = {};
+  seek(plan.kept, item, 1, offset);
+  const Tile tile = plan.tile_at(plan.cut_is_kept() ? item : 0);
+  int64_t rows = plan.rows_are_kept ? tile.rows : 1, columns = plan.columns_are_kept ? tile.columns : 1;
+  if (plan.row_stride[0] == columns) columns *= std::exchange(rows, 1);
+  for (int64_t row = 0; row < rows; ++row) {
+    T* const to = out + offset[0] + row * plan.row_stride[0];
+    const double* const from = totals + row * columns;
+    for (int64_t i = 0; i < columns; ++i)
+      to[i] = static_cast<T>(accumulate ? Combine{}(static_cast<double>(to[i]), from[i]) : from[i]);
   }
 }
 
 }  // namespace
 
 template <class Combine, class T>
-void reduce(const ReducePlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula) {
-  const int64_t elements = out.elements();
-  // With several chunks each folds into a buffer of its own.
-  const Tensor buffer =
-      plan.chunks > 1 ? Tensor::empty({plan.chunks, elements}, out.dtype(), out.device()) : Tensor();
+void reduce(const Plan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula) {
   T* const output = out.data<T>();
-  T* const partial = plan.chunks > 1 ? buffer.data<T>() : nullptr;
-  const int64_t chunk_elements = plan.terms * plan.tile.rows * plan.tile.columns / plan.chunks;
-  parallel_for(plan.items * plan.chunks, std::max<int64_t>(1, kParallelGrain / chunk_elements),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t work = begin; work < end; ++work) {
-                   const int64_t chunk = work / plan.items, item = work % plan.items;
-                   reduce_item<Combine, T>(
-                       plan, item, plan.terms * chunk / plan.chunks, plan.terms * (chunk + 1) / plan.chunks,
-                       formula, partial ? partial + chunk * elements : output, !partial && accumulate);
-                 }
-               });
-  for (int64_t chunk = 0; partial && chunk < plan.chunks; ++chunk) {
-    const T* const part = partial + chunk * elements;
-    const bool overwrite = chunk == 0 && !accumulate;
-#pragma omp simd
-    for (int64_t i = 0; i < elements; ++i) output[i] = overwrite ? part[i] : Combine{}(output[i], part[i]);
+  // The terms of large items are split into chunks; how many follows from the shapes alone.
+  const int64_t item_elements = plan.terms * plan.tile.rows * plan.tile.columns;
+  const int64_t chunks =
+      std::clamp<int64_t>(item_elements / (2 * kParallelGrain), 1, std::min<int64_t>(plan.terms, 32));
+  const int64_t work = plan.items * chunks, grain = kParallelGrain / (item_elements / chunks);
+  if (chunks == 1) {
+    parallel_for(work, grain, [&](int64_t begin, int64_t end) {
+      alignas(64) double totals[kBlock];
+      for (int64_t item = begin; item < end; ++item) {
+        fold_item<Combine, T>(plan, item, 0, plan.terms, formula, totals);
+        store_item<Combine, T>(plan, item, totals, accumulate, output);
+      }
+    });
+    return;
+  }
+  const int64_t outputs = outputs_of(plan, plan.tile);
+  const Tensor buffer = Tensor::empty({plan.items, chunks, outputs}, DType::f64);
+  double* const totals = buffer.data<double>();
+  parallel_for(work, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t item = i / chunks, chunk = i % chunks;
+      fold_item<Combine, T>(plan, item, plan.terms * chunk / chunks, plan.terms * (chunk + 1) / chunks,
+                            formula, totals + i * outputs);
+    }
+  });
+  for (int64_t item = 0; item < plan.items; ++item) {
+    double* const total = totals + item * chunks * outputs;
+    const int64_t own = outputs_of(plan, plan.tile_at(plan.cut_is_kept() ? item : 0));
+    for (int64_t chunk = 1; chunk < chunks; ++chunk)
+      for (int64_t i = 0; i < own; ++i) total[i] = Combine{}(total[i], total[chunk * outputs + i]);
+    store_item<Combine, T>(plan, item, total, accumulate, output);
   }
 }
 
-template void reduce<Sum>(const ReducePlan&, const Tensor&, bool, const TileFormula<float>&);
-template void reduce<Sum>(const ReducePlan&, const Tensor&, bool, const TileFormula<double>&);
-template void reduce<Max>(const ReducePlan&, const Tensor&, bool, const TileFormula<float>&);
-template void reduce<Max>(const ReducePlan&, const Tensor&, bool, const TileFormula<double>&);
+template void reduce<Sum>(const Plan&, const Tensor&, bool, const TileFormula<float>&);
+template void reduce<Sum>(const Plan&, const Tensor&, bool, const TileFormula<double>&);
+template void reduce<Max>(const Plan&, const Tensor&, bool, const TileFormula<float>&);
+template void reduce<Max>(const Plan&, const Tensor&, bool, const TileFormula<double>&);
 
 }  // namespace detail
 

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <limits>
 #include <utility>
 
@@ -81,7 +80,7 @@ struct Difference {
 
 namespace detail {
 
-inline constexpr int kMaxOperands = 6;
+inline constexpr int kMaxOperands = 7;  // an output and six inputs
 inline constexpr int64_t kBlock = 512;  // elements a formula is evaluated on at once, in cache
 inline constexpr int64_t kLanes = 8;    // written at a time where that is quicker than counting
 
@@ -96,18 +95,43 @@ struct Loop {
 /// Plans the walk of operands (each broadcastable to `space`) through `space`. The result has rank >= 1.
 Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands);
 
-/// Where each operand stands at a position of a Loop; advanced like an odometer.
-struct Cursor {
-  int64_t index[Shape::kMaxRank] = {};
-  int64_t offset[kMaxOperands] = {};
-};
-
 /// Consecutive elements of a space, seen as rows and columns of its last two axes. Short rows are taken many
 /// at a time: a loop over two elements costs more to start than to run.
 struct Tile {
   int64_t rows = 1;
   int64_t columns = 1;
 };
+
+/// A joint space cut into tiles. The axes around the tiles, and the blocks that the one axis longer than a
+/// tile is cut into, are either `kept` (the first operand, the output, has them: they number the work items,
+/// which own disjoint outputs) or `folded` (they number the terms of an item; `map` has none). All of it
+/// follows from the shapes alone, so that the thread count changes no result, nor does another member beside
+/// change a member's sums.
+struct Plan {
+  Loop kept, folded;
+  Tile tile;  // of full size
+  int64_t row_stride[kMaxOperands] = {};
+  int64_t column_stride[kMaxOperands] = {};
+  bool rows_are_kept = false, columns_are_kept = false;
+  bool rows_are_cut = false;  // into blocks of tile.rows; else the columns are, of tile.columns
+  int64_t cut_size = 1;       // of that axis
+  int64_t items = 1, terms = 1;
+
+  bool cut_is_kept() const { return rows_are_cut ? rows_are_kept : columns_are_kept; }
+  /// The tile of an item, or of a term when the cut axis is folded: the last of each row of blocks is
+  /// smaller.
+  Tile tile_at(int64_t item_or_term) const;
+};
+Plan plan_tiles(const Loop& joint);
+
+/// Adds to offset[k] where element `flat` of the loop's axes lies in operand k.
+inline void seek(const Loop& loop, int64_t flat, int operands, int64_t* offset) {
+  for (int axis = loop.rank - 1; axis >= 0; --axis) {
+    const int64_t index = axis > 0 ? flat % loop.size[axis] : flat;
+    if (axis > 0) flat /= loop.size[axis];
+    for (int k = 0; k < operands; ++k) offset[k] += index * loop.stride[k][axis];
+  }
+}
 
 template <class T, class F, class... Pointers>
 void evaluate_block(int64_t n, F f, T* out, Pointers... in) {
@@ -150,44 +174,6 @@ void evaluate_tile(Tile tile, const int64_t* offset, const int64_t* row_stride, 
                  run_of(in[I] + offset[I], row_stride[I], column_stride[I], tile, expanded[I])...);
 }
 
-/// Evaluates f at elements begin..end of the space into out[begin..end].
-template <class T, size_t N, class F, size_t... I>
-void map_range(const Loop& loop, int64_t begin, int64_t end, F f, T* out, const std::array<const T*, N>& in,
-               std::index_sequence<I...> operands) {
-  const int last = loop.rank - 1, above = std::max(last - 1, 0);
-  const int64_t inner = loop.size[last];
-  const int64_t row_stride[N + 1] = {loop.stride[I][above]...},
-                               column_stride[N + 1] = {loop.stride[I][last]...};
-  const bool any_broadcast = ((column_stride[I] == 0) || ... || false);
-  Cursor at;
-  int64_t rest = begin;
-  for (int axis = last; axis >= 0; --axis) {
-    at.index[axis] = rest % loop.size[axis];
-    rest /= loop.size[axis];
-    ((at.offset[I] += at.index[axis] * loop.stride[I][axis]), ...);
-  }
-  while (begin < end) {
-    Tile tile{1, std::min(end - begin, inner - at.index[last])};
-    int moved = last;  // the axis along which the tile ends
-    if (last > 0 && tile.columns == inner && 2 * inner <= kBlock) {
-      tile.rows = std::min({kBlock / inner, (end - begin) / inner, loop.size[above] - at.index[above]});
-      moved = above;
-    } else if (any_broadcast) {
-      tile.columns = std::min(tile.columns, kBlock);
-    }
-    evaluate_tile(tile, at.offset, row_stride, column_stride, f, in, out + begin, operands);
-    begin += tile.rows * tile.columns;
-    const int64_t steps = moved == last ? tile.columns : tile.rows;
-    at.index[moved] += steps;
-    ((at.offset[I] += steps * loop.stride[I][moved]), ...);
-    for (int axis = moved; axis > 0 && at.index[axis] == loop.size[axis]; --axis) {
-      at.index[axis] = 0;
-      ++at.index[axis - 1];
-      ((at.offset[I] += loop.stride[I][axis - 1] - loop.size[axis] * loop.stride[I][axis]), ...);
-    }
-  }
-}
-
 template <class T, class... In>
 std::array<const T*, sizeof...(In)> pointers(const In&... in) {
   return {in.template data<T>()...};
@@ -204,30 +190,24 @@ Shape broadcast_all(const char* where, const First& first, const Second& second,
   return shape;
 }
 
-/// How a reduction walks its joint space. The space is cut into tiles; the axes around the tiles, and the
-/// blocks that the one axis longer than a tile is cut into, are either `kept` (they number the work items,
-/// which own disjoint outputs) or `folded` (they number an item's terms). All of it follows from the shapes
-/// alone, never from the thread count or from how many outputs there are, so that neither changes a sum.
-struct ReducePlan {
-  Loop kept, folded;  // operand 0 is the output
-  Tile tile;          // of full size
-  int64_t row_stride[kMaxOperands] = {};
-  int64_t column_stride[kMaxOperands] = {};
-  bool rows_are_kept = false, columns_are_kept = false;
-  bool rows_are_cut = false;  // into blocks of tile.rows; else the columns are, of tile.columns
-  int64_t cut_size = 1;       // of that axis
-  int64_t items = 1, terms = 1;
-  int64_t chunks = 1;  // an item's terms are folded in so many parts, then joined in order
-};
-ReducePlan plan_reduce(const Loop& joint);
-
-/// Writes the formula's values on a tile whose operands (the output first) are `offset` elements in.
+/// A reference to something that writes a formula's values on a tile whose operands, the output first, are
+/// `offset` elements in: `reduce` is compiled once, not once a formula.
 template <class T>
-using TileFormula = std::function<void(Tile tile, const int64_t* offset, T* values)>;
+struct TileFormula {
+  template <class F>
+  explicit TileFormula(const F& f)
+      : state(&f), call([](const void* s, Tile tile, const int64_t* offset, T* values) {
+          (*static_cast<const F*>(s))(tile, offset, values);
+        }) {}
+  void operator()(Tile tile, const int64_t* offset, T* values) const { call(state, tile, offset, values); }
+
+  const void* state;
+  void (*call)(const void* state, Tile tile, const int64_t* offset, T* values);
+};
 
 /// Carries a plan out. Combine is Sum or Max, T float or double.
 template <class Combine, class T>
-void reduce(const ReducePlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
+void reduce(const Plan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
 
 }  // namespace detail
 
@@ -235,14 +215,22 @@ void reduce(const ReducePlan& plan, const Tensor& out, bool accumulate, const Ti
 /// `in`.
 template <class F, class... In>
 void map_into(const Tensor& out, F f, const In&... in) {
-  const detail::Loop loop = detail::plan_loop(out.shape(), {&in.shape()...});
+  const detail::Loop joint = detail::plan_loop(out.shape(), {&out.shape(), &in.shape()...});
   visit_floating(out.dtype(), "map", [&](auto zero) {
     using T = decltype(zero);
     const auto inputs = detail::pointers<T>(in...);
     T* const output = out.template data<T>();
-    parallel_for(out.elements(), kParallelGrain, [&](int64_t begin, int64_t end) {
-      detail::map_range<T>(loop, begin, end, f, output, inputs, std::index_sequence_for<In...>{});
-    });
+    if (out.elements() == 0) return;
+    const detail::Plan plan = detail::plan_tiles(joint);
+    parallel_for(
+        plan.items, kParallelGrain / (plan.tile.rows * plan.tile.columns), [&](int64_t begin, int64_t end) {
+          for (int64_t item = begin; item < end; ++item) {
+            int64_t offset[detail::kMaxOperands] = {};
+            detail::seek(plan.kept, item, 1 + sizeof...(In), offset);
+            detail::evaluate_tile(plan.tile_at(item), offset + 1, plan.row_stride + 1, plan.column_stride + 1,
+                                  f, inputs, output + offset[0], std::index_sequence_for<In...>{});
+          }
+        });
   });
 }
 
@@ -267,12 +255,12 @@ void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
       if (!accumulate) out.fill(Combine::template identity<T>());
       return;
     }
-    const detail::ReducePlan plan = detail::plan_reduce(joint);
+    const detail::Plan plan = detail::plan_tiles(joint);
     const auto formula = [&](detail::Tile tile, const int64_t* offset, T* values) {
       detail::evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, inputs, values,
                             std::index_sequence_for<In...>{});
     };
-    detail::reduce<Combine, T>(plan, out, accumulate, std::cref(formula));
+    detail::reduce<Combine, T>(plan, out, accumulate, detail::TileFormula<T>(formula));
   });
 }
 

@@ -1,5 +1,7 @@
 #include "tensor/memory.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <bit>
 #include <cstdlib>
@@ -38,6 +40,10 @@ SizeClass size_class(size_t bytes) {
   const size_t quarter = (size_t{1} << log2) / 4;
   const size_t quarters = (at_least + quarter - 1) / quarter;  // 5..8
   return {4 * log2 + static_cast<int>(quarters) - 9, quarters * quarter * kAlignment};
+}
+
+size_t physical_memory() {
+  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
 }
 
 class Cache {
@@ -110,8 +116,10 @@ class Cache {
   }
 
   Storage* from_system(size_t capacity) {
-    void* block = std::aligned_alloc(kAlignment, kHeader + capacity);
-    if (!block) {
+    // Some systems grant any request and end the process that uses it.
+    const bool is_sane = capacity < physical_memory();
+    void* block = is_sane ? std::aligned_alloc(kAlignment, kHeader + capacity) : nullptr;
+    if (!block && is_sane) {
       release();  // blocks of other sizes, kept for later, may be in the way
       block = std::aligned_alloc(kAlignment, kHeader + capacity);
     }

@@ -9,10 +9,28 @@
 namespace elbo {
 namespace {
 
-std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data) {
+/// The name of the first parameter with a NaN or an infinity in a member's part of it; empty when there is none.
+std::string first_not_finite(const ParameterStore& store, int64_t member) {
+  for (const Parameter& parameter : store.all()) {
+    const Tensor own = store.members() > 0 ? parameter.value.slice(member) : parameter.value;
+    for (double value : own.to_vector())
+      if (!std::isfinite(value)) return parameter.name;
+  }
+  return "";
+}
+
+std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t step) {
   std::vector<double> elbos;
-  for (int64_t m = 0; m < std::max<int64_t>(vae.options().members, 1); ++m)
-    elbos.push_back(evaluate_linear_vae(linear_vae_weights(vae, m), data).elbo);
+  for (int64_t m = 0; m < std::max<int64_t>(vae.options().members, 1); ++m) {
+    const LinearVaeWeights weights = linear_vae_weights(vae, m);
+    const double sigma2 = std::exp(weights.log_sigma2);
+    std::string culprit = first_not_finite(vae.parameters(), m);
+    if (culprit.empty() && (sigma2 == 0 || std::isinf(sigma2))) culprit = "exp(log_sigma2)";
+    if (!culprit.empty())
+      fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate", culprit, step,
+           m);
+    elbos.push_back(evaluate_linear_vae(weights, data).elbo);
+  }
   return elbos;
 }
 
@@ -33,34 +51,29 @@ Tensor centred(const Tensor& x, const Tensor& mean, DType dtype) {
 void require_finite(const Tensor& objective, ParameterStore& store, const std::string& where) {
   for (int64_t m = 0; m < objective.elements(); ++m) {
     if (std::isfinite(objective.at(m))) continue;
-    std::string culprit = "all parameters are finite";
-    for (const Parameter& parameter : store.all()) {
-      const std::vector<double> values = parameter.value.to_vector();
-      const size_t each = values.size() / static_cast<size_t>(objective.elements());
-      const bool own = static_cast<int64_t>(values.size()) % objective.elements() == 0;
-      bool bad = false;
-      for (size_t i = own ? static_cast<size_t>(m) * each : 0; i < (own ? static_cast<size_t>(m + 1) * each : values.size()); ++i)
-        bad |= !std::isfinite(values[i]);
-      if (!bad) continue;
-      culprit = "the first tensor that is not finite is " + parameter.name;
-      break;
-    }
+    const std::string culprit = first_not_finite(store, m);
     fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate", objective.at(m), where, m,
-         culprit);
+         culprit.empty() ? "all parameters are finite" : "the first tensor that is not finite is " + culprit);
   }
 }
 
 ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& data, const FullBatchOptions& options,
                            const std::function<bool(int64_t, const std::vector<double>&)>& after) {
   const LinearVaeOptions& model = vae.options();
+  const auto members = static_cast<size_t>(std::max<int64_t>(model.members, 1));
+  if (options.rates.size() != 1 && options.rates.size() != members)
+    fail("[train] {} learning rates for {} members; give one for all or one for each", options.rates.size(), members);
+  if (options.steps < 0 || options.evaluate_every < 1)
+    fail("[train] cannot take {} steps and evaluate every {}", options.steps, options.evaluate_every);
   const bool from_covariance = options.gradient == ElboGradient::analytic &&
                                covariance_form_is_cheaper(x.size(0), model.dimensions, model.latent);
   const Tensor covariance = data.covariance.to(model.dtype);
+  vae.set_mean(data.mean);  // or the exact ELBO would be that of a shifted model
   Adam adam(vae.parameters(), options.adam);
   ElboTrace trace;
   std::vector<double> latest, rates(options.rates.size());
   const auto evaluate = [&](int64_t step) {
-    latest = exact_elbos(vae, data);
+    latest = exact_elbos(vae, data, step);
     trace.step.push_back(step);
     trace.elbo.push_back(latest);
   };

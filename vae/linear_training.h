@@ -36,9 +36,9 @@ struct ElboTrace {
 };
 
 /// Runs the steps and returns the trace, evaluated at 0, every evaluate_every steps and at the end. `centred`
-/// (N, D) is the data minus their mean, of the model's dtype; `data` their moments. `after` is called with the
-/// number of steps done and the latest exact ELBOs; returning false ends the training there. Throws when a loss is
-/// not finite, naming the step, the member and the first parameter that is not.
+/// (N, D) is the data minus their mean, of the model's dtype; `data` their moments, whose mean the model gets.
+/// `after` is called with the number of steps done and the latest exact ELBOs; returning false ends the training
+/// there. Throws when a loss is not finite, naming the step, the member and the first parameter that is not.
 ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMoments& data,
                            const FullBatchOptions& options,
                            const std::function<bool(int64_t, const std::vector<double>&)>& after);

@@ -42,7 +42,7 @@ class LinearVae {
  private:
   LinearVaeOptions options_;
   ParameterStore store_;
-  // Names and shapes as in the model file; a member axis in front of all but `mean` if there are members.
+  // Names and shapes as in the model file; a member axis in front of each if there are members.
   Parameter& decoder_;       // decoder.weight W (D, k)
   Parameter& encoder_;       // encoder.weight V (k, D)
   Parameter& log_variance_;  // ln d (k)

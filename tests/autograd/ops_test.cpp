@@ -2,13 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
-#include <regex>
 #include <set>
 
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "autograd/pointwise.h"
+#include "tests/declared_ops.h"
 
 using namespace elbo;
 
@@ -41,17 +40,6 @@ OpRow row_of(Formula formula) {
   return {"square",
           [=](const std::vector<Variable>& in) { return std::vector{pointwise(formula, in[0])}; },
           {{3, 5}}};
-}
-
-/// Names of the functions that a header declares as returning Variables.
-std::set<std::string> declared_ops(const std::string& header) {
-  std::ifstream file(std::string(ELBO_SOURCE_DIR) + "/" + header);
-  REQUIRE(file.good());
-  const std::regex declaration(R"(^(?:Variable|std::vector<Variable>) (\w+)\()");
-  std::set<std::string> names;
-  for (std::string line; std::getline(file, line);)
-    if (std::smatch match; std::regex_search(line, match, declaration)) names.insert(match[1]);
-  return names;
 }
 
 }  // namespace

@@ -1,34 +1,20 @@
 // The tape: recording, order, accumulation, misuse, and that a repeated step allocates nothing at all.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "tensor/random.h"
+#include "tests/heap_counter.h"
 
 using namespace elbo;
 
 namespace {
-
-std::atomic<int64_t> heap_allocations{0};
 
 Parameter parameter(const Tensor& value) {
   return {"p", value, Tensor::zeros(value.shape(), value.dtype()), false};
 }
 
 }  // namespace
-
-// Counts every use of the heap by this test program.
-void* operator new(size_t bytes) {
-  ++heap_allocations;
-  if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 TEST_SUITE("autograd") {
   TEST_CASE("without a tape nothing is recorded, and constants never are") {
@@ -133,9 +119,9 @@ TEST_SUITE("autograd") {
     };
     for (int i = 0; i < 3; ++i) step();
     const uint64_t system = memory_counters().system_allocations;
-    const int64_t heap = heap_allocations;
+    const int64_t heap = heap_allocations();
     for (int i = 0; i < 10; ++i) step();
     CHECK(memory_counters().system_allocations == system);
-    CHECK(heap_allocations == heap);
+    CHECK(heap_allocations() == heap);
   }
 }

@@ -38,6 +38,7 @@ std::string file_of(const std::string& header, const std::string& data = "") {
 
 /// A file with these bytes, without the wait for the disk that an atomic write takes.
 void put(const std::string& path, const std::string& bytes) {
+  std::filesystem::remove(path);  // truncating it instead makes some file systems wait as well
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 

@@ -118,7 +118,7 @@ TEST_SUITE("tensor") {
   TEST_CASE("what a killed process left behind is neither used nor touched") {
     const TemporaryDirectory directory;
     // Temporary names carry a running number; of two writes one meets an even number.
-    constexpr int kLeftovers = 1000;
+    constexpr int kLeftovers = 500;
     for (int i = 0; i < kLeftovers; ++i)
       std::ofstream(directory / fmt::format("file.tmp-{}-{}", ::getpid(), 2 * i)).close();
     write_file_atomically(directory / "file", "first");
@@ -170,7 +170,7 @@ TEST_SUITE("tensor") {
     std::vector<std::thread> writers;
     for (const std::string* version : {&a, &b})
       writers.emplace_back([&path, version] {
-        for (int i = 0; i < 20; ++i) write_file_atomically(path, *version);
+        for (int i = 0; i < 8; ++i) write_file_atomically(path, *version);
       });
     bool whole = true;
     for (int i = 0; i < 50; ++i) {

@@ -1,0 +1,22 @@
+// elbo list: every command, the figure or table it reproduces, and what it costs.
+#include "apps/command.h"
+#include "apps/support/table.h"
+#include "tensor/error.h"
+
+namespace elbo {
+namespace {
+
+void list() {
+  Table table({"command", "what it does", "reproduces", "cost on two cores"});
+  for (const Command& command : commands())
+    table.row({command.name, command.summary, command.reproduces, command.cost});
+  fmt::print("{}\nEvery command explains its options with --help.\n", table.text());
+}
+
+void add_options(CLI::App& app) { app.callback(list); }
+
+}  // namespace
+
+const Command list_command{"list", "List every command", "", "", add_options};
+
+}  // namespace elbo

@@ -1,0 +1,68 @@
+// The elbo program: finds the command, and turns every error into one line on standard error and exit status 2.
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "apps/command.h"
+#include "apps/support/interrupt.h"
+#include "tensor/error.h"
+
+namespace elbo {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> all{list_command,      info_command,         train_command,
+                                        evaluate_command,  ppca_command,         gradcheck_command,
+                                        bench_command,     ppca_landscape_command, ppca_elbo_command,
+                                        stochastic_elbo_command};
+  return all;
+}
+
+namespace {
+
+/// CLI11's messages can be of several lines; errors are one.
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.", "elbo"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", ELBO_VERSION);
+  app.set_config("--config", "", "Read options from a TOML file with a section for the command, e.g. [train]");
+  for (const Command& command : commands()) {
+    CLI::App* sub = app.add_subcommand(command.name, command.summary);
+    sub->fallthrough();  // lets --config follow the command
+    command.add_options(*sub);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    const auto chosen = app.get_subcommands();
+    const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
+    fmt::print(stderr, "elbo: {}; see {} --help\n", one_line(error.what()), where);
+    return 2;
+  }
+  std::fflush(stdout);
+  if (std::ferror(stdout)) fail("[output] standard output could not be written");
+  return interrupt_status();
+}
+
+}  // namespace
+}  // namespace elbo
+
+int main(int argc, char** argv) {
+  try {
+    return elbo::run(argc, argv);
+  } catch (const elbo::Error& error) {
+    fmt::print(stderr, "elbo: {}\n", error.what());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "elbo: out of memory; try a smaller --batch, --limit or --latent\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "elbo: {}\n", error.what());
+  }
+  return 2;
+}

@@ -1,0 +1,49 @@
+// The options that many commands share, and what they mean: data, preprocessing, device, threads, output.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "apps/support/result.h"
+#include "datasets/preprocessing.h"
+
+namespace elbo {
+
+struct DataOptions {
+  std::string data = "mnist";
+  std::string preprocess = "scale";
+  double alpha = 0;  ///< 0: the papers' value for this kind of image
+  int64_t limit = 0, subset = 0;
+};
+
+struct RunOptions {
+  uint64_t seed = 0;
+  std::string device = "auto";
+  int threads = 0;  ///< 0: all cores
+  std::string out;
+  bool json = false;
+};
+
+void add_data_options(CLI::App& app, DataOptions& options);
+/// --seed, --device, --threads, --json; and --out for a command that writes a run directory.
+void add_run_options(CLI::App& app, RunOptions& options, bool writes_run);
+
+/// Checks the device and sets the number of threads.
+void apply(const RunOptions& options);
+
+/// The data as a command sees them: points, what was done to them, and numbers.
+struct LoadedData {
+  Dataset dataset;
+  Preprocessing preprocessing;
+  Tensor x;  ///< (N, D), preprocessed with epoch 0's noise, f32 (f64 when the data are)
+};
+LoadedData load_data(const DataOptions& options, uint64_t seed);
+
+/// Provenance with build, machine, threads, seed and these data.
+Provenance provenance_of(const RunOptions& run, const LoadedData& data);
+Json to_json(const DataOptions& data, const RunOptions& run);
+
+/// "950.71 nats", or with the paper's units beside it where they differ.
+std::string nats(double value);
+
+}  // namespace elbo

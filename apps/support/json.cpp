@@ -1,0 +1,70 @@
+#include "apps/support/json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+/// Calls visit(dotted name, element) for every element of `value` that is no object, nor, where
+/// `into_arrays`, an array.
+template <class Visit>
+void for_each_leaf(const Json& value, const std::string& name, bool into_arrays, const Visit& visit) {
+  if (value.is_object() && !value.empty()) {
+    for (const auto& [key, child] : value.items())
+      for_each_leaf(child, name.empty() ? key : name + "." + key, into_arrays, visit);
+  } else if (into_arrays && value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i)
+      for_each_leaf(value[i], fmt::format("{}[{}]", name, i), into_arrays, visit);
+  } else {
+    visit(name, value);
+  }
+}
+
+}  // namespace
+
+std::string json_text(const Json& value) {
+  return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::vector<std::string> not_finite_notes(const Json& value) {
+  std::vector<std::string> notes;
+  for_each_leaf(value, "", true, [&](const std::string& name, const Json& leaf) {
+    if (!leaf.is_number_float()) return;
+    const double number = leaf.get<double>();
+    if (!std::isfinite(number)) notes.push_back(fmt::format("{} is {}, written as null", name, number));
+  });
+  return notes;
+}
+
+std::vector<std::pair<std::string, std::string>> flatten(const Json& value) {
+  const auto text_of = [](const Json& leaf) {
+    return leaf.is_string() ? leaf.get<std::string>()
+                            : leaf.dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
+  std::vector<std::pair<std::string, std::string>> leaves;
+  for_each_leaf(value, "", false, [&](const std::string& name, const Json& leaf) {
+    std::string text;
+    if (leaf.is_array())
+      for (const Json& element : leaf) text += (text.empty() ? "" : ", ") + text_of(element);
+    else
+      text = text_of(leaf);
+    leaves.emplace_back(name, text);
+  });
+  return leaves;
+}
+
+Json read_json(const std::string& path) {
+  const std::string text = read_file(path);
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    fail("[json] {} is not JSON: it breaks off or goes wrong at byte {}; was it edited by hand?", quote(path),
+         error.byte);
+  }
+}
+
+}  // namespace elbo

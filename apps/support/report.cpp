@@ -1,0 +1,240 @@
+#include "apps/support/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "apps/support/text.h"
+
+namespace elbo {
+namespace {
+
+constexpr std::string_view kStyle = R"(
+:root { color-scheme: light; --ink: #1c1f23; --soft: #5b626b; --rule: #dfe3e8; --ok: #00664a; --fails: #a33b00; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 46rem; padding: 2rem 1.25rem 3rem; background: #fff; color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif;
+  overflow-wrap: break-word; -webkit-text-size-adjust: 100%; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .75rem; letter-spacing: -.01em; }
+h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.5rem 0 .5rem; padding-top: .9rem; border-top: 1px solid var(--rule); }
+p { margin: .6rem 0; }
+.summary { font-size: 1.1rem; color: #343a41; }
+figure { margin: 1.5rem 0; }
+figcaption { font-size: .9rem; color: var(--soft); margin: .4rem 0; }
+figcaption b { color: var(--ink); }
+.scroll { overflow-x: auto; }
+/* Shadows where a table goes on beyond the edge. */
+.scroll:has(table) { background:
+    linear-gradient(to right, #fff 30%, #fff0) 0 0 / 2rem 100% local, linear-gradient(to left, #fff 30%, #fff0) 100% 0 / 2rem 100% local,
+    linear-gradient(to right, #1c1f2326, #1c1f2300) 0 0 / .6rem 100%, linear-gradient(to left, #1c1f2326, #1c1f2300) 100% 0 / .6rem 100%;
+  background-repeat: no-repeat; }
+figure svg { display: block; height: auto; margin: 0 auto; }
+.missing { border: 1px dashed #aab2bb; padding: .75rem 1rem; color: var(--soft); }
+table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .32rem .8rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule); }
+th:first-child, td:first-child { padding-left: .1rem; }
+thead th { border-bottom: 1.5px solid var(--ink); font-weight: 600; vertical-align: bottom; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
+.ok, .fails { font-weight: 600; white-space: nowrap; }
+.ok { color: var(--ok); }
+.fails { color: var(--fails); }
+.pairs { width: 100%; }
+.pairs th { font-weight: 400; color: var(--soft); width: 38%; }
+.pairs th, .pairs td { overflow-wrap: anywhere; vertical-align: top; }
+footer { margin-top: 3rem; padding-top: .9rem; border-top: 1px solid var(--rule); font-size: .9rem; }
+footer h2 { border: 0; margin: 0; padding: 0; font-size: 1rem; }
+@media (max-width: 32rem) {
+  body { padding: 1.25rem 1rem 2rem; }
+  h1 { font-size: 1.45rem; }
+  table { font-size: .84rem; line-height: 1.4; }
+  th, td { padding: .3rem .45rem; }
+}
+@media print {
+  html { font-size: 10pt; }
+  body { max-width: none; padding: 0; }
+  figure, tr, .pairs tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
+  .scroll { overflow: visible; }
+  .scroll:has(table) { background: none; }
+  figure svg { min-width: 0 !important; max-width: 100%; }
+}
+)";
+
+/// The attribute's values within one tag, such as id="..." or href="#...", get the prefix.
+std::string prefix_ids(std::string_view tag, const std::string& prefix) {
+  constexpr std::string_view kBefore[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
+  std::string out;
+  while (!tag.empty()) {
+    size_t taken = 1;
+    for (std::string_view before : kBefore)
+      if (tag.starts_with(before)) taken = before.size();
+    out += tag.substr(0, taken);
+    if (taken > 1) out += prefix;
+    tag.remove_prefix(taken);
+  }
+  return out;
+}
+
+/// The value of an attribute in a tag, empty when it has none.
+std::string attribute(std::string_view tag, std::string_view name) {
+  const size_t at = tag.find(fmt::format(" {}=\"", name));
+  if (at == std::string_view::npos) return "";
+  const size_t begin = at + name.size() + 3, end = tag.find('"', begin);
+  return end == std::string_view::npos ? "" : std::string(tag.substr(begin, end - begin));
+}
+
+/// Width of the drawing in points, from viewBox="0 0 WIDTH HEIGHT"; 0 when it does not say.
+double width_of(std::string_view view_box) {
+  double x = 0, y = 0, width = 0, height = 0;
+  const std::string text(view_box);
+  return std::sscanf(text.c_str(), "%lf %lf %lf %lf", &x, &y, &width, &height) == 4 ? width : 0;
+}
+
+std::string pairs_table(const Json& value) {
+  std::string html = "<table class=\"pairs\"><tbody>\n";
+  for (const auto& [name, text] : flatten(value))
+    html +=
+        fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape_html(name), escape_html(text));
+  return html + "</tbody></table>\n";
+}
+
+std::string cell_class(Table::Kind kind, const std::string& text) {
+  if (kind == Table::Kind::number) return " class=\"number\"";
+  if (kind != Table::Kind::verdict) return "";
+  return text.starts_with("ok") ? " class=\"ok\"" : text.starts_with("fails") ? " class=\"fails\"" : "";
+}
+
+/// A verdict with a sign before its word; other cells as they are.
+std::string cell_text(Table::Kind kind, const std::string& text) {
+  const bool verdict = kind == Table::Kind::verdict;
+  const char* sign = verdict && text.starts_with("ok")      ? "✓ "
+                     : verdict && text.starts_with("fails") ? "✗ "
+                                                            : "";
+  return sign + escape_html(text);
+}
+
+}  // namespace
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (char c : valid_utf8(text)) {
+    const auto byte = static_cast<unsigned char>(c);
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += (byte < 0x20 && c != '\n') || byte == 0x7f ? ' ' : c;
+    }
+  }
+  return out;
+}
+
+std::string inline_svg(std::string_view svg, const std::string& prefix, const std::string& description) {
+  std::string out;
+  const size_t root = svg.find("<svg");
+  if (root == std::string_view::npos) return "";
+  svg.remove_prefix(root);
+  while (true) {
+    const size_t begin = std::min(svg.find('<'), svg.size());
+    out += svg.substr(0, begin);
+    svg.remove_prefix(begin);
+    if (svg.empty()) return out;
+    const std::string_view tag = svg.substr(0, std::min(svg.find('>'), svg.size() - 1) + 1);
+    svg.remove_prefix(tag.size());
+    if (tag.starts_with("<svg")) {
+      const std::string box = attribute(tag, "viewBox");
+      const double width = width_of(box);
+      // Wide drawings are scrolled on a phone once their letters would be too small to read.
+      out += fmt::format(
+          "<svg viewBox=\"{}\" role=\"img\" aria-label=\"{}\" "
+          "style=\"width:100%;max-width:{:.0f}px;min-width:{}px\">\n",
+          escape_html(box), escape_html(description), 1.15 * width, width > 700 ? 680 : 300);
+    } else if (tag.starts_with("<title") || tag.starts_with("<desc")) {
+      // Left out: the program's name would show when the mouse rests on the figure.
+      const std::string_view close = tag.starts_with("<title") ? "</title>" : "</desc>";
+      const size_t end = svg.find(close);
+      svg.remove_prefix(end == std::string_view::npos ? svg.size() : end + close.size());
+    } else {
+      out += prefix_ids(tag, prefix);
+    }
+  }
+}
+
+Report::Report(std::string title, std::string summary)
+    : title_(std::move(title)), summary_(std::move(summary)) {}
+
+void Report::section(std::string_view heading) {
+  body_ += fmt::format("<h2>{}</h2>\n", escape_html(heading));
+}
+
+void Report::paragraph(std::string_view text) { body_ += fmt::format("<p>{}</p>\n", escape_html(text)); }
+
+void Report::table(const Table& table, std::string_view caption) {
+  body_ +=
+      fmt::format("<figure><figcaption><b>Table {}.</b> {}</figcaption>\n", ++tables_, escape_html(caption));
+  body_ += "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>";
+  for (const Table::Column& column : table.columns())
+    body_ +=
+        fmt::format("<th scope=\"col\"{}>{}</th>", cell_class(column.kind, ""), escape_html(column.header));
+  body_ += "</tr></thead>\n<tbody>\n";
+  for (const auto& cells : table.rows()) {
+    body_ += "<tr>";
+    for (size_t i = 0; i < cells.size(); ++i) {
+      const Table::Kind kind = table.columns()[i].kind;
+      body_ += fmt::format("<td{}>{}</td>", cell_class(kind, cells[i]), cell_text(kind, cells[i]));
+    }
+    body_ += "</tr>\n";
+  }
+  body_ += "</tbody></table></div></figure>\n";
+}
+
+void Report::figure(const Drawing& drawing, std::string_view caption) {
+  ++figures_;
+  body_ += "<figure>";
+  if (drawing.svg.empty())
+    body_ += fmt::format(
+        "<div class=\"missing\">Not drawn: {}. Its data are in figures/{}.csv, the script in "
+        "figures/{}.gp.</div>\n",
+        escape_html(drawing.problem), escape_html(drawing.name), escape_html(drawing.name));
+  else
+    body_ += fmt::format("<div class=\"scroll\" tabindex=\"0\">{}</div>\n",
+                         inline_svg(drawing.svg, fmt::format("figure{}-", figures_), std::string(caption)));
+  body_ +=
+      fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", figures_, escape_html(caption));
+}
+
+void Report::configuration(const Json& config) {
+  section("Configuration");
+  body_ += pairs_table(config);
+}
+
+void Report::provenance(const Json& provenance) {
+  foot_ = "<footer>\n<h2>Where these numbers come from</h2>\n" + pairs_table(provenance) + "</footer>\n";
+}
+
+std::string Report::html() const {
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n"
+      "<p class=\"summary\">{2}</p>\n{3}</main>\n{4}</body>\n</html>\n",
+      escape_html(title_), kStyle, escape_html(summary_), body_, foot_);
+}
+
+}  // namespace elbo

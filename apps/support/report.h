@@ -1,0 +1,55 @@
+// Report: one HTML page about a run, complete in itself: report.html.
+//
+//   Report report("pPCA landscape", "The stationary point is stable exactly where theory says so.");
+//   report.section("Result");
+//   report.paragraph("...");
+//   report.table(table, "Eigenvalues and verdicts.");
+//   report.figure(drawing, "Log-likelihood around the stationary point.");
+//   report.configuration(config);
+//   report.provenance(to_json(result.provenance));
+//   run.write_text("report.html", report.html());
+//
+// Everything (style, figures) is inside the page, which asks the network for nothing. All text is escaped:
+// none of it is taken for HTML. Knows nothing of what the numbers mean.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "apps/support/gnuplot.h"
+#include "apps/support/json.h"
+#include "apps/support/table.h"
+
+namespace elbo {
+
+/// Text for HTML, between tags or in a quoted attribute: markup becomes letters, control characters blanks.
+std::string escape_html(std::string_view text);
+
+/// An SVG file's text as an element of a page: without XML's head, scaled by the page, its ids all beginning
+/// with `prefix`, so that several of them do not meet. `description` is for those who cannot see it.
+std::string inline_svg(std::string_view svg, const std::string& prefix, const std::string& description);
+
+class Report {
+ public:
+  /// `summary` is one paragraph: what was done and what came out.
+  Report(std::string title, std::string summary);
+
+  void section(std::string_view heading);
+  void paragraph(std::string_view text);
+  /// A numbered table. A verdict column marks its cells by their first word, "ok" or "fails".
+  void table(const Table& table, std::string_view caption);
+  /// A numbered figure; where it could not be drawn, a line says why and where its data are.
+  void figure(const Drawing& drawing, std::string_view caption);
+  /// A section with the run's options, each with its value.
+  void configuration(const Json& config);
+  /// The page's foot: where the numbers come from.
+  void provenance(const Json& provenance);
+
+  std::string html() const;
+
+ private:
+  std::string title_, summary_, body_, foot_;
+  int tables_ = 0, figures_ = 0;
+};
+
+}  // namespace elbo

@@ -1,0 +1,123 @@
+#include "apps/support/result.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "apps/support/text.h"
+
+// What the build says about itself; CMake passes these.
+#ifndef ELBO_VERSION
+#  define ELBO_VERSION "unknown"
+#endif
+#ifndef ELBO_BUILD_TYPE
+#  define ELBO_BUILD_TYPE ""
+#endif
+#ifndef ELBO_BUILD_FLAGS
+#  define ELBO_BUILD_FLAGS ""
+#endif
+
+namespace elbo {
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "g++ " __VERSION__;
+#else
+  return "unknown";
+#endif
+}
+
+std::string build() {
+  std::string text = ELBO_BUILD_TYPE;
+  const auto add = [&](const std::string& part) {
+    if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
+  };
+  add(ELBO_BUILD_FLAGS);
+#if defined(__AVX512F__)
+  add("AVX-512");
+#elif defined(__AVX2__) && defined(__FMA__)
+  add("AVX2 and FMA");
+#elif defined(__aarch64__)
+  add("AArch64");
+#elif defined(__x86_64__)
+  add("x86-64 without AVX2");
+#endif
+#ifndef NDEBUG
+  add("with assertions");
+#endif
+  return text;
+}
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Provenance describe_provenance(int threads, const std::string& blas) {
+  Provenance p;
+  p.version = ELBO_VERSION;
+  p.compiler = compiler();
+  while (p.compiler.ends_with(' ')) p.compiler.pop_back();
+  p.build = build();
+  p.cpu = cpu_model();
+  p.threads = threads;
+  p.blas = blas;
+  p.started = std::chrono::system_clock::now();
+  return p;
+}
+
+Json to_json(const Provenance& p) {
+  return Json{{"version", p.version},
+              {"compiler", p.compiler},
+              {"build", p.build},
+              {"cpu", p.cpu},
+              {"device", p.device},
+              {"threads", p.threads},
+              {"blas", p.blas},
+              {"seed", p.seed},
+              {"data", Json{{"name", p.data.name},
+                            {"fingerprint", p.data.fingerprint},
+                            {"N", p.data.points},
+                            {"D", p.data.dimensions},
+                            {"preprocessing", p.data.preprocessing}}},
+              {"started", format_utc(p.started)},
+              {"wall_seconds", std::round(p.wall_seconds * 1000) / 1000}};
+}
+
+Result::Result(std::string command, const Json& config, Provenance origin)
+    : provenance(std::move(origin)),
+      command_(std::move(command)),
+      config_(config),
+      metrics_(Json::object()),
+      units_(Json::object()) {}
+
+void Result::set(const std::string& name, const Json& value, const std::string& unit) {
+  metrics_[name] = value;
+  if (!unit.empty()) units_[name] = unit;
+}
+
+Json Result::to_json() {
+  if (provenance.wall_seconds == 0)
+    provenance.wall_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  Json origin = elbo::to_json(provenance);
+  if (!units_.empty()) origin["units"] = units_;
+  Json json{{"command", command_}, {"config", config_}, {"metrics", metrics_}};
+  const std::vector<std::string> notes = not_finite_notes(json);
+  if (!notes.empty()) origin["notes"] = notes;
+  json["provenance"] = std::move(origin);
+  return json;
+}
+
+}  // namespace elbo

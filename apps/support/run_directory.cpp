@@ -1,0 +1,145 @@
+#include "apps/support/run_directory.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "apps/support/text.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+namespace fs = std::filesystem;
+
+void remove_empty(const std::vector<std::string>& directories) {
+  // rmdir refuses a directory that holds anything, so nobody's files can go.
+  for (auto it = directories.rbegin(); it != directories.rend(); ++it)
+    if (::rmdir(it->c_str()) != 0) return;
+}
+
+/// Makes the directory and its missing parents, and returns those made. On failure, none stay and errno is
+/// set; EEXIST when the last one is there already.
+std::vector<std::string> make_directories(const fs::path& path) {
+  std::vector<std::string> made;
+  fs::path so_far;
+  int error = 0;
+  for (const fs::path& part : path) {
+    so_far /= part;
+    if (part.empty()) continue;  // the end of "a/b/"
+    error = ::mkdir(so_far.c_str(), 0777) == 0 ? 0 : errno;
+    if (error == 0) made.push_back(so_far.string());
+    std::error_code ignored;
+    if (error != 0 && !fs::is_directory(so_far, ignored)) break;
+  }
+  if (error != 0) remove_empty(made);
+  errno = error;
+  return error ? std::vector<std::string>{} : made;
+}
+
+[[noreturn]] void fail_to_make(const std::string& path, int error) {
+  fail("[run directory] cannot make {}: {}; choose another place with --out", quote(path),
+       std::generic_category().message(error));
+}
+
+/// A directory of its own for this run, even when two begin in the same second.
+std::string make_default(const std::string& command, std::vector<std::string>& made) {
+  const std::string stem =
+      fmt::format("runs/{}-{}", command, format_utc_for_file(std::chrono::system_clock::now()));
+  for (int number = 1;; ++number) {
+    const std::string path = number == 1 ? stem : fmt::format("{}-{}", stem, number);
+    made = make_directories(path);
+    if (!made.empty()) return path;
+    if (errno != EEXIST || number == 1000) fail_to_make(path, errno);
+  }
+}
+
+void check_writable(const std::string& path) {
+  if (::access(path.c_str(), W_OK | X_OK) != 0) {
+    fail("[run directory] cannot write in {}: {}; choose another place with --out", quote(path),
+         std::generic_category().message(errno));
+  }
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const std::string& command, const std::string& out, Existing existing)
+    : command_(command), path_(out) {
+  if (existing == Existing::resume) {
+    read_run_config(path_, command);
+    check_writable(path_);
+    return;
+  }
+  if (out.empty()) {
+    path_ = make_default(command, made_);
+    return;
+  }
+  made_ = make_directories(path_);
+  if (!made_.empty()) return;
+  const int error = errno;
+  std::error_code unreadable;
+  if (!fs::is_directory(path_, unreadable)) {
+    if (fs::exists(path_, unreadable))
+      fail("[run directory] {} is a file; name a directory with --out", quote(path_));
+    fail_to_make(path_, error == EEXIST ? ENOTDIR : error);
+  }
+  const bool is_empty = fs::is_empty(path_, unreadable);
+  if (unreadable) fail("[run directory] cannot look into {}: {}", quote(path_), unreadable.message());
+  if (!is_empty)
+    fail("[run directory] {} is not empty and nothing is written over; name a new directory with --out",
+         quote(path_));
+  check_writable(path_);
+}
+
+RunDirectory::~RunDirectory() { remove_empty(made_); }
+
+std::string RunDirectory::file(const std::string& name) const {
+  const fs::path full = fs::path(path_) / name;
+  if (make_directories(full.parent_path()).empty() && !fs::is_directory(full.parent_path()))
+    fail_to_make(full.parent_path().string(), errno);
+  return full.string();
+}
+
+std::string RunDirectory::figures() const { return fs::path(file("figures/x")).parent_path().string(); }
+
+void RunDirectory::write_config(const Json& config) const {
+  write_json("config.json", Json{{"command", command_}, {"config", config}});
+}
+
+void RunDirectory::write_json(const std::string& name, const Json& value) const {
+  write_text(name, json_text(value));
+}
+
+void RunDirectory::write_text(const std::string& name, std::string_view text) const {
+  write_file_atomically(file(name), text);
+}
+
+Json read_run_config(const std::string& directory, const std::string& command) {
+  std::error_code ignored;
+  if (directory.empty() || !fs::is_directory(directory, ignored))
+    fail("[run directory] there is no directory {}; name one that an earlier run wrote", quote(directory));
+  const std::string path = (fs::path(directory) / "config.json").string();
+  if (!fs::exists(path, ignored))
+    fail(
+        "[run directory] {} has no config.json, so it is no run directory; name one that an earlier run "
+        "wrote",
+        quote(directory));
+  const Json file = read_json(path);
+  if (!file.is_object() || !file.contains("command") || !file["command"].is_string() ||
+      !file.contains("config") || !file["config"].is_object())
+    fail("[run directory] {} is not the config.json of a run: \"command\" or \"config\" is missing",
+         quote(path));
+  const auto wrote = file["command"].get<std::string>();
+  if (!command.empty() && wrote != command)
+    fail("[run directory] {} is a run of {}, not of {}; name another", quote(directory), quote(wrote),
+         quote(command));
+  return file["config"];
+}
+
+}  // namespace elbo

@@ -1,0 +1,61 @@
+// RunDirectory: the directory that one run of a command writes its results to.
+//
+//   RunDirectory run("train", options.out);             // a new one; never writes over an old one
+//   run.write_config(config);                           // config.json, from which the run can be repeated
+//   CsvFile metrics = run.csv("metrics.csv", {"epoch", "elbo"});
+//   run.write_json("result.json", result.to_json());
+//   run.write_text("report.html", report.html());
+//
+// Every file is written beside and renamed. A run that ends before it wrote anything leaves no directory
+// behind, so create this after the options are checked and before the work begins. Knows nothing of options.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/support/csv.h"
+#include "apps/support/json.h"
+
+namespace elbo {
+
+class RunDirectory {
+ public:
+  enum class Existing { refuse, resume };
+
+  /// Creates `out`, or runs/<command>-<UTC time> when `out` is empty, together with missing parents. Throws
+  /// Error, with nothing touched, when it is a file, cannot be made or written to, or is not empty. With
+  /// Existing::resume the directory must be there already and its config.json must be of the same command.
+  RunDirectory(const std::string& command, const std::string& out, Existing existing = Existing::refuse);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Path of a file in it, e.g. file("figures/elbo.csv"). Makes the folder that the file is to lie in.
+  std::string file(const std::string& name) const;
+  /// The folder figures/, made when needed.
+  std::string figures() const;
+
+  /// config.json: {"command": ..., "config": {...}}.
+  void write_config(const Json& config) const;
+  void write_json(const std::string& name, const Json& value) const;
+  void write_text(const std::string& name, std::string_view text) const;
+  /// A table that is filled while the run goes on; when resuming, pass the last step to keep.
+  CsvFile csv(const std::string& name, const std::vector<std::string>& columns) const {
+    return CsvFile(file(name), columns);
+  }
+  CsvFile csv(const std::string& name, const std::vector<std::string>& columns, double last) const {
+    return CsvFile(file(name), columns, last);
+  }
+
+ private:
+  std::string command_, path_;
+  std::vector<std::string> made_;  // directories that this run made, innermost last
+};
+
+/// The "config" of a run directory's config.json. Throws Error when the directory is not one of ours, or of
+/// another command than `command` (any, when that is empty).
+Json read_run_config(const std::string& directory, const std::string& command = "");
+
+}  // namespace elbo

@@ -1,0 +1,75 @@
+// BatchLoader: shuffled, preprocessed batches of a data set, made ahead of the training loop by one thread.
+//
+// Batch b of epoch e is a pure function of the seed, e and b: each epoch is a permutation drawn by counter,
+// cut into batches. So a run resumed by `seek` sees the same batches, whatever the thread count. The tensors
+// are a fixed ring: once warm, a batch allocates nothing. Uses tensor/ and the rest of datasets/; never
+// OpenMP, whose threads belong to the training step.
+//
+//   BatchLoader loader(data, {.kind = Preprocessing::Kind::scale}, {.batch = 128, .seed = 7});
+//   for (int64_t step = 0; step < 10 * loader.batches_per_epoch(); ++step) {
+//     const BatchLoader::Batch batch = loader.next();
+//     train_on(batch.x);                               // (128, D)
+//   }
+#pragma once
+
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "datasets/prefetcher.h"
+#include "datasets/preprocessing.h"
+
+namespace elbo {
+
+class BatchLoader {
+ public:
+  struct Options {
+    int64_t batch = 128;  ///< rows of a batch; a larger number than there are points means all of them
+    uint64_t seed = 0;    ///< of the order and of the dequantisation noise
+    DType dtype = DType::f32;
+    bool shuffle = true;     ///< otherwise every epoch runs through the points in their order
+    bool drop_last = false;  ///< leave out an epoch's last batch when it is smaller than the others
+    int ahead = 2;           ///< batches made ahead of the caller
+  };
+  struct Position {
+    int64_t epoch = 0, batch = 0;
+    bool operator==(const Position&) const = default;
+  };
+  struct Batch {
+    Tensor x;     ///< (B, D) f32 or f64
+    Tensor rows;  ///< (B) i64: which points of the data set these are
+    Position position;
+  };
+
+  /// Throws Error when the options, or the preprocessing of this data, make no sense.
+  BatchLoader(const Dataset& data, const Preprocessing& preprocessing, const Options& options);
+
+  /// The next batch; epoch follows epoch without end. Its tensors are views of the ring: let go of them
+  /// before the second `next` after this one, and their storage is used again; keep them, and the ring takes
+  /// new storage. Rethrows what went wrong in the loader's thread.
+  Batch next();
+  /// Where `next` continues; `seek` goes there, at any time. Batch `batches_per_epoch()` is the next epoch's
+  /// first.
+  Position position() const;
+  void seek(const Position& position);
+
+  int64_t batches_per_epoch() const { return batches_per_epoch_; }
+
+ private:
+  struct Slot {
+    Tensor x, rows;  // of a whole batch
+  };
+  void fill(int64_t item, int slot);  // on the prefetcher's thread
+  int64_t rows_of(int64_t batch) const;
+
+  const Dataset data_;
+  const Preprocessing preprocessing_;
+  const Options options_;
+  int64_t batch_ = 0, batches_per_epoch_ = 0;
+  int64_t next_item_ = 0;  // the caller's: epoch * batches_per_epoch_ + batch
+  std::vector<Slot> slots_;
+  Tensor order_;  // the prefetcher's thread's: points in the order of order_epoch_
+  int64_t order_epoch_ = -1;
+  Prefetcher prefetcher_;  // last: its thread uses everything above
+};
+
+}  // namespace elbo

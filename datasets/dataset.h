@@ -1,0 +1,61 @@
+// Dataset: the data points of an experiment in memory, and how they are found from what a user types.
+//
+// A specification such as "mnist", "npy:faces.npy" or "digits" names a row of one table (dataset_kinds);
+// adding a kind of data means one loader function and one row. Pixels stay u8 until preprocessing.h turns
+// them into numbers. Uses tensor/ only.
+//
+//   Dataset train = load_dataset("mnist", {.subset = 1000, .seed = 7});
+//   train.x;                                           // u8 (1000, 784)
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace elbo {
+
+struct Dataset {
+  std::string name;                             ///< as asked for: "mnist", "npy:faces.npy"
+  Tensor x;                                     ///< (N, D): u8 pixels 0..255, or f32 / f64 values
+  Tensor labels;                                ///< (N) u8 classes; undefined where there are none
+  int64_t height = 0, width = 0, channels = 0;  ///< a row is an image (H, W, C); 0 where it is none
+  std::string fingerprint;                      ///< of x, see `fingerprint`
+  std::map<std::string, Tensor> truth;          ///< a generator's own parameters by name
+
+  int64_t points() const { return x.size(0); }
+  int64_t dimensions() const { return x.size(1); }
+  bool has_pixels() const { return x.dtype() == DType::u8; }
+};
+
+enum class Split { train, test };
+
+struct LoadOptions {
+  int64_t limit = 0;   ///< the first `limit` points; 0 means all. A generator makes exactly as many.
+  int64_t subset = 0;  ///< then so many of them at random, drawn by `seed`; 0 means all
+  uint64_t seed = 0;   ///< of `subset` and of generators
+  Split split = Split::train;
+};
+
+/// The data set that `spec` names. Throws Error when the kind is unknown, nothing is found (and where it was
+/// looked for), a file is damaged, or a value is NaN or infinite.
+Dataset load_dataset(const std::string& spec, const LoadOptions& options = {});
+
+/// One kind of data that a specification can name.
+struct DatasetKind {
+  std::string name;
+  std::string argument;  ///< "" none, "[:DIR]" optional, ":FILE" required
+  std::string summary;   ///< for --help
+  Dataset (*load)(const std::string& argument, const LoadOptions&);
+};
+std::span<const DatasetKind> dataset_kinds();
+
+/// 16 hexadecimal digits that tell element type, shape and elements of x (FNV-1a, 64 bits).
+std::string fingerprint(const Tensor& x);
+
+/// Where data sets are looked for, in this order: $ELBO_DATA, data, ../shared/data.
+std::vector<std::string> data_directories();
+
+}  // namespace elbo

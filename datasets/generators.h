@@ -1,0 +1,23 @@
+// generators: data made from a seed, for when nothing is downloaded and when the truth must be known.
+//
+// Point i depends on the seed, the split and i alone, never on how many are made or on the thread count: the
+// first 100 of 10000 points are the 100 points. Uses tensor/ only.
+#pragma once
+
+#include "datasets/dataset.h"
+
+namespace elbo {
+
+inline constexpr int64_t kGeneratedPoints = 10000;                 ///< when the user gives no number
+inline constexpr int64_t kMostGeneratedPoints = int64_t{1} << 24;  ///< more is taken for a slip
+
+/// The PCA data of Lücke et al. (their section on linear VAEs): x = W z + mu + 0.1 noise, f64 (N, 10), with
+/// z ~ N(0, I) of 2 dimensions and the elements of W and mu uniform on (0, 1). Both splits share W and mu.
+/// truth: "weights" (10, 2), "mean" (10), "sigma" ().
+Dataset make_ppca_data(int64_t points, uint64_t seed, Split split = Split::train);
+
+/// Digits 0..9 as a pen would draw them, u8 (N, 784) in the manner of MNIST: white on black, 20 pixels high,
+/// centred by mass in 28x28, each with its own style, slant, size and thickness. Labels say which digit.
+Dataset make_digits(int64_t points, uint64_t seed, Split split = Split::train);
+
+}  // namespace elbo

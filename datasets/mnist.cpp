@@ -1,0 +1,83 @@
+#include "datasets/mnist.h"
+
+#include <filesystem>
+
+#include "datasets/idx.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+/// The file of that part of MNIST in `directory`, under any of the names it goes by; or nothing.
+/// `part` is e.g. "train-images" with "idx3-ubyte".
+std::optional<std::string> find_file(const std::string& directory, const std::string& part,
+                                     const std::string& kind) {
+  for (const char* joint : {"-", "."})
+    for (const char* ending : {".gz", ""}) {
+      const auto path = std::filesystem::path(directory) / (part + joint + kind + ending);
+      std::error_code ignored;
+      if (std::filesystem::is_regular_file(path, ignored)) return path.string();
+    }
+  return std::nullopt;
+}
+
+const char* prefix(Split split) { return split == Split::train ? "train" : "t10k"; }
+
+std::optional<std::string> find_images(const std::string& directory, Split split) {
+  return find_file(directory, std::string(prefix(split)) + "-images", "idx3-ubyte");
+}
+
+std::vector<std::string> candidates(const std::string& directory) {
+  std::vector<std::string> roots{directory};
+  if (directory.empty()) roots = data_directories();
+  std::vector<std::string> all;
+  for (const std::string& root : roots) {
+    all.push_back((std::filesystem::path(root) / "mnist").string());
+    all.push_back(root);
+  }
+  return all;
+}
+
+std::optional<std::string> find_directory(const std::string& directory, Split split) {
+  for (const std::string& candidate : candidates(directory))
+    if (find_images(candidate, split)) return candidate;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> find_mnist() { return find_directory("", Split::train); }
+
+Dataset load_mnist(const std::string& directory, const LoadOptions& options) {
+  const auto found = find_directory(directory, options.split);
+  if (!found) {
+    std::string looked;
+    for (const std::string& candidate : candidates(directory))
+      looked += (looked.empty() ? "" : ", ") + quote(candidate);
+    fail(
+        "[data] no MNIST {} images found in {}; put train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (plain or .gz) in data/mnist, or use --data "
+        "digits",
+        options.split == Split::train ? "training" : "test", looked);
+  }
+  const std::string images_file = *find_images(*found, options.split);
+  const Tensor images = read_idx(images_file);
+  if (images.rank() != 3)
+    fail("[data] {} holds an array of shape {}; images (N, height, width) are needed", quote(images_file),
+         images.shape().str());
+  Dataset data;
+  data.height = images.size(1);
+  data.width = images.size(2);
+  data.channels = 1;
+  data.x = images.reshape({images.size(0), -1});
+  const auto labels_file = find_file(*found, std::string(prefix(options.split)) + "-labels", "idx1-ubyte");
+  if (labels_file) {
+    data.labels = read_idx(*labels_file);
+    if (data.labels.rank() != 1 || data.labels.size(0) != images.size(0))
+      fail("[data] {} holds labels of shape {} for {} images; the two files do not belong together",
+           quote(*labels_file), data.labels.shape().str(), images.size(0));
+  }
+  return data;
+}
+
+}  // namespace elbo

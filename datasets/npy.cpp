@@ -1,0 +1,206 @@
+#include "datasets/npy.h"
+
+#include <bit>
+#include <cctype>
+#include <limits>
+#include <optional>
+
+#include "datasets/byte_reader.h"
+
+namespace elbo {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "elements are copied as they lie in the file");
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr uint32_t kLongestHeader = 65536;  // of arrays without named fields a hundred bytes are usual
+
+struct Header {
+  std::string descr;  // NumPy's element type, "<f4"
+  std::optional<bool> fortran_order;
+  std::optional<Shape> shape;
+};
+
+/// Reads the Python dictionary {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }.
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, const std::string& path) : text_(text), path_(path) {}
+
+  Header parse() {
+    Header header;
+    expect('{');
+    while (!accept('}')) {
+      const std::string key = string();
+      expect(':');
+      if (key == "descr")
+        header.descr = string();
+      else if (key == "fortran_order")
+        header.fortran_order = boolean();
+      else if (key == "shape")
+        header.shape = tuple();
+      else
+        damaged("it has the unknown key " + quote(key));
+      if (!accept(',') && peek() != '}') damaged("',' or '}' is missing");
+    }
+    if (peek() != '\0') damaged("text follows the dictionary");
+    if (header.descr.empty() || !header.fortran_order || !header.shape)
+      damaged("descr, fortran_order or shape is missing");
+    return header;
+  }
+
+ private:
+  [[noreturn]] void damaged(const std::string& what) const {
+    fail("[npy] {} has a damaged header: {}; write the file again", quote(path_), what);
+  }
+  char peek() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
+    return at_ < text_.size() ? text_[at_] : '\0';
+  }
+  bool accept(char wanted) {
+    if (peek() != wanted) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char wanted) {
+    if (!accept(wanted)) damaged(fmt::format("'{}' was expected at byte {}", wanted, at_));
+  }
+  std::string string() {
+    const char mark = peek();
+    if (mark == '[') fail("[npy] {} has named fields; only plain arrays are read", quote(path_));
+    if (mark != '\'' && mark != '"') damaged(fmt::format("a quoted word was expected at byte {}", at_));
+    const size_t end = text_.find(mark, at_ + 1);
+    if (end == std::string_view::npos) damaged("a quoted word does not end");
+    const std::string word(text_.substr(at_ + 1, end - at_ - 1));
+    at_ = end + 1;
+    return word;
+  }
+  bool boolean() {
+    peek();
+    for (const std::string_view word : {"True", "False"}) {
+      if (text_.substr(at_, word.size()) != word) continue;
+      at_ += word.size();
+      return word == "True";
+    }
+    damaged("fortran_order is neither True nor False");
+  }
+  int64_t number() {
+    if (!std::isdigit(static_cast<unsigned char>(peek()))) damaged("shape holds something other than a size");
+    int64_t value = 0;
+    for (; at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_])); ++at_) {
+      if (value > std::numeric_limits<int64_t>::max() / 10 - 1) damaged("shape holds an impossible size");
+      value = 10 * value + (text_[at_] - '0');
+    }
+    return value;
+  }
+  Shape tuple() {
+    Shape shape;
+    expect('(');
+    while (!accept(')')) {
+      const int64_t size = number();
+      if (shape.rank() == Shape::kMaxRank) damaged(fmt::format("more than {} axes", Shape::kMaxRank));
+      shape.push_back(size);
+      if (!accept(',') && peek() != ')') damaged("shape is not a tuple");
+    }
+    return shape;
+  }
+
+  std::string_view text_;
+  const std::string& path_;
+  size_t at_ = 0;
+};
+
+DType element_type(const std::string& descr, const std::string& path) {
+  const char order = descr[0];
+  const std::string type = descr.substr(1);
+  if (order == '<' || order == '=' || order == '|') {
+    if (type == "f4") return DType::f32;
+    if (type == "f8") return DType::f64;
+    if (type == "i8") return DType::i64;
+    if (type == "u1") return DType::u8;
+  }
+  fail(
+      "[npy] {} holds elements of type {}; f4, f8, i8 and u1, little-endian, are read: save "
+      "array.astype('<f4')",
+      quote(path), quote(descr));
+}
+
+/// The same array in C order; `stored` holds its elements with the first axis running fastest.
+Tensor from_fortran_order(const Tensor& stored) {
+  const Shape& shape = stored.shape();
+  Tensor array = Tensor::empty(shape, stored.dtype());
+  visit(stored.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = stored.data<T>();
+    for (T& to : array.span<T>()) {
+      const int64_t flat = &to - array.data<T>();
+      int64_t rest = flat, offset = 0, stride = stored.elements();
+      for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+        stride /= shape[axis];
+        offset += rest % shape[axis] * stride;
+        rest /= shape[axis];
+      }
+      to = from[offset];
+    }
+  });
+  return array;
+}
+
+const char* descr_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "<f4";
+    case DType::f64:
+      return "<f8";
+    case DType::u8:
+      return "|u1";
+    case DType::i64:
+      break;
+  }
+  return "<i8";
+}
+
+}  // namespace
+
+Tensor read_npy(const std::string& path) {
+  ByteReader file(path);
+  std::array<char, 8> start;  // magic, major and minor version
+  file.read(std::as_writable_bytes(std::span(start)));
+  if (std::string_view(start.data(), kMagic.size()) != kMagic)
+    fail("[npy] {} is not a .npy file; write it with numpy.save", quote(path));
+  const int major = static_cast<unsigned char>(start[6]);
+  if (major < 1 || major > 3) fail("[npy] {} has the unknown format version {}", quote(path), major);
+  uint32_t length = 0;
+  file.read(std::as_writable_bytes(std::span(&length, 1)).first(major == 1 ? 2 : 4));
+  if (length > kLongestHeader) fail("[npy] {} has a damaged header: {} bytes long", quote(path), length);
+  std::string text(length, '\0');
+  file.read(std::as_writable_bytes(std::span(text)));
+
+  const Header header = HeaderParser(text, path).parse();
+  const DType dtype = element_type(header.descr, path);
+  file.check_holds(*header.shape, size_of(dtype));
+  Tensor array = Tensor::empty(*header.shape, dtype);
+  file.read(std::span(static_cast<std::byte*>(array.bytes()), static_cast<size_t>(array.byte_count())));
+  file.expect_end();
+  return *header.fortran_order && array.rank() > 1 && array.elements() > 0 ? from_fortran_order(array)
+                                                                           : array;
+}
+
+void write_npy(const std::string& path, const Tensor& array) {
+  std::string sizes;
+  for (int axis = 0; axis < array.rank(); ++axis) sizes += fmt::format("{}, ", array.size(axis));
+  if (array.rank() > 1) sizes.resize(sizes.size() - 2);
+  if (array.rank() == 1) sizes.resize(sizes.size() - 1);  // a tuple of one keeps its comma
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}",
+                                   descr_of(array.dtype()), sizes);
+  // Spaces and a line feed bring the elements to a multiple of 64 bytes.
+  const size_t before = kMagic.size() + 4;
+  header.append(63 - (before + header.size()) % 64, ' ');
+  header += '\n';
+  std::string start(kMagic);
+  start += {1, 0, static_cast<char>(header.size() % 256), static_cast<char>(header.size() / 256)};
+  const std::string_view elements(static_cast<const char*>(array.bytes()),
+                                  static_cast<size_t>(array.byte_count()));
+  write_file_atomically(path, std::array<std::string_view, 3>{start, header, elements});
+}
+
+}  // namespace elbo

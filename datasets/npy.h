@@ -1,0 +1,21 @@
+// npy: NumPy's .npy files, read and written (format: numpy.lib.format, versions 1.0 to 3.0).
+//
+//   write_npy("x.npy", x);          // numpy.load("x.npy") gives the same array
+//   Tensor y = read_npy("x.npy");
+#pragma once
+
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace elbo {
+
+/// The array in a .npy file, in its own shape (up to 8 axes): little-endian f4, f8, i8 or u1, in C or Fortran
+/// order. Throws Error on any other element type or byte order, a damaged header, and a file that is shorter
+/// or longer than its header says; nothing large is allocated before the header is known to fit the file.
+Tensor read_npy(const std::string& path);
+
+/// Writes `array` as format 1.0, atomically: a failed write leaves what was there.
+void write_npy(const std::string& path, const Tensor& array);
+
+}  // namespace elbo

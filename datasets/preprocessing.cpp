@@ -1,0 +1,191 @@
+#include "datasets/preprocessing.h"
+
+#include <array>
+#include <cmath>
+
+#include "tensor/file.h"
+#include "tensor/map.h"
+#include "tensor/random.h"
+
+namespace elbo {
+namespace {
+
+using Kind = Preprocessing::Kind;
+
+constexpr int64_t kBlock = 256;                   // pixels whose noise is drawn together
+constexpr int64_t kMostDraws = int64_t{1} << 34;  // of one random key
+
+/// Calls f with the formula of `preprocessing`.
+template <class F>
+decltype(auto) visit_formula(const Preprocessing& preprocessing, F&& f) {
+  switch (preprocessing.kind) {
+    case Kind::none:
+      return f(RawPixel{});
+    case Kind::scale:
+      return f(ScaledPixel{});
+    case Kind::dequantize:
+      return f(DequantizedPixel{});
+    case Kind::logit:
+      break;
+  }
+  return f(LogitPixel{preprocessing.alpha});
+}
+
+RandomKey noise_key(const Preprocessing& preprocessing, uint64_t seed, int64_t epoch) {
+  const uint64_t step = preprocessing.fresh_noise ? static_cast<uint64_t>(epoch) : 0;
+  return {.seed = seed, .stream = kDequantisation, .step = step};
+}
+
+/// Calls f(i, count, noise) for the pixels i .. i + count - 1 of a row, block by block.
+template <class F>
+void for_each_block(int64_t row, int64_t width, bool noisy, const RandomKey& key, const F& f) {
+  alignas(64) std::array<float, kBlock> noise{};
+  for (int64_t i = 0; i < width; i += kBlock) {
+    const int64_t count = std::min(kBlock, width - i);
+    if (noisy) fill_uniform_from({noise.data(), static_cast<size_t>(count)}, key, row * width + i);
+    f(i, count, noise.data());
+  }
+}
+
+template <class T, class Formula>
+void preprocess_row(Formula formula, const Dataset& data, int64_t row, const RandomKey& key, T* out) {
+  const int64_t width = data.dimensions();
+  const uint8_t* pixels = data.x.data<uint8_t>() + row * width;
+  for_each_block(row, width, Formula::noisy, key, [&](int64_t i, int64_t count, const float* noise) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j)
+      out[i + j] = formula.forward(static_cast<T>(pixels[i + j]), static_cast<T>(noise[j]));
+  });
+}
+
+/// What preprocess_rows and preprocess_all share: row_of(i) is the row that out[i] is made from.
+template <class RowOf>
+void preprocess_range(const Dataset& data, const Preprocessing& preprocessing, const RandomKey& key,
+                      int64_t begin, int64_t end, const RowOf& row_of, const Tensor& out) {
+  const int64_t width = data.dimensions();
+  visit_floating(out.dtype(), "preprocess", [&](auto zero) {
+    using T = decltype(zero);
+    T* const target = out.data<T>();
+    if (data.has_pixels()) {
+      visit_formula(preprocessing, [&](auto formula) {
+        for (int64_t i = begin; i < end; ++i)
+          preprocess_row(formula, data, row_of(i), key, target + i * width);
+      });
+      return;
+    }
+    visit_floating(data.x.dtype(), "preprocess", [&](auto stored) {
+      const auto* const source = data.x.data<decltype(stored)>();
+      for (int64_t i = begin; i < end; ++i)
+        std::transform(source + row_of(i) * width, source + (row_of(i) + 1) * width, target + i * width,
+                       [](auto value) { return static_cast<T>(value); });
+    });
+  });
+}
+
+/// The mean of ln z over z in [low, high].
+double mean_log(double low, double high) {
+  return (high * std::log(high) - low * std::log(low)) / (high - low) - 1;
+}
+
+}  // namespace
+
+const char* name(Kind kind) {
+  constexpr std::array names{"none", "scale", "dequantize", "logit"};
+  return names[static_cast<size_t>(kind)];
+}
+
+Kind parse_preprocessing(const std::string& text) {
+  for (const Kind kind : {Kind::none, Kind::scale, Kind::dequantize, Kind::logit})
+    if (text == name(kind)) return kind;
+  fail("[preprocess] unknown preprocessing {}; there are none, scale, dequantize and logit", quote(text));
+}
+
+double default_alpha(const Dataset& data) { return data.channels == 3 ? 0.05 : 1e-6; }
+
+void check_preprocessing(const Dataset& data, const Preprocessing& preprocessing) {
+  if (!data.x.defined() || data.x.rank() != 2 || data.x.elements() == 0)
+    fail("[preprocess] the data set {} has no points (N, D)", quote(data.name));
+  if (!data.has_pixels() && preprocessing.kind != Kind::none)
+    fail("[preprocess] {} is for 8-bit pixels, but {} holds {} values; use --preprocess none",
+         name(preprocessing.kind), quote(data.name), name(data.x.dtype()));
+  if (preprocessing.kind == Kind::logit && !(preprocessing.alpha > 0 && preprocessing.alpha < 0.5))
+    fail("[preprocess] alpha must lie between 0 and 0.5, got {}", preprocessing.alpha);
+  if (data.x.elements() > kMostDraws)
+    fail("[preprocess] {} has more than 2^34 pixels; use --limit", quote(data.name));
+}
+
+Tensor preprocess_all(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch,
+                      DType dtype) {
+  check_preprocessing(data, preprocessing);
+  const RandomKey key = noise_key(preprocessing, seed, epoch);
+  Tensor out = Tensor::empty(data.x.shape(), dtype);
+  const auto row_of = [](int64_t i) { return i; };
+  parallel_for(data.points(), kParallelGrain / data.dimensions() + 1, [&](int64_t begin, int64_t end) {
+    preprocess_range(data, preprocessing, key, begin, end, row_of, out);
+  });
+  return out;
+}
+
+void preprocess_rows(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch,
+                     std::span<const int64_t> rows, const Tensor& out) {
+  check_preprocessing(data, preprocessing);
+  const auto count = static_cast<int64_t>(rows.size());
+  if (!(out.shape() == Shape{count, data.dimensions()}))
+    fail("[preprocess] {} rows of {} dimensions do not fit {}", count, data.dimensions(), out.shape().str());
+  for (const int64_t row : rows)
+    if (row < 0 || row >= data.points()) fail("[preprocess] row {} is outside 0..{}", row, data.points() - 1);
+  const auto row_of = [rows](int64_t i) { return rows[static_cast<size_t>(i)]; };
+  preprocess_range(data, preprocessing, noise_key(preprocessing, seed, epoch), 0, count, row_of, out);
+}
+
+Tensor to_intensities(const Dataset& data, const Preprocessing& preprocessing, const Tensor& y) {
+  if (!data.has_pixels()) return y;
+  return visit_formula(preprocessing, [&](auto formula) {
+    return map([formula](auto value) { return formula.inverse(value); }, y);
+  });
+}
+
+Tensor log_jacobian(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch) {
+  check_preprocessing(data, preprocessing);
+  Tensor sums = Tensor::zeros({data.points()}, DType::f64);
+  if (preprocessing.kind != Kind::logit) return sums;
+  const LogitPixel formula{preprocessing.alpha};
+  const RandomKey key = noise_key(preprocessing, seed, epoch);
+  const int64_t width = data.dimensions();
+  double* const out = sums.data<double>();
+  parallel_for(data.points(), kParallelGrain / width + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const uint8_t* pixels = data.x.data<uint8_t>() + row * width;
+      for_each_block(row, width, true, key, [&](int64_t i, int64_t count, const float* noise) {
+        for (int64_t j = 0; j < count; ++j)
+          out[row] += formula.log_jacobian(static_cast<double>(pixels[i + j]), double{noise[j]});
+      });
+    }
+  });
+  return sums;
+}
+
+double expected_log_jacobian(const Dataset& data, const Preprocessing& preprocessing) {
+  check_preprocessing(data, preprocessing);
+  if (preprocessing.kind != Kind::logit) return 0;
+  std::array<int64_t, 256> histogram{};
+  for (const uint8_t pixel : data.x.span<uint8_t>()) ++histogram[pixel];
+  const double a = preprocessing.alpha;
+  double sum = 0;
+  for (int p = 0; p < 256; ++p) {
+    // s runs over [low, high] while u runs over (0, 1), and 1 - s over the mirrored interval.
+    const double low = a + (1 - 2 * a) * p / 256, high = a + (1 - 2 * a) * (p + 1) / 256;
+    const double black = a + (1 - 2 * a) * (255 - p) / 256, white = a + (1 - 2 * a) * (256 - p) / 256;
+    const double mean = std::log(1 - 2 * a) - mean_log(low, high) - mean_log(black, white);
+    sum += static_cast<double>(histogram[static_cast<size_t>(p)]) * mean;
+  }
+  return sum / static_cast<double>(data.points());
+}
+
+double paper_units_constant(const Dataset& data, const Preprocessing& preprocessing) {
+  if (preprocessing.kind == Kind::none || preprocessing.kind == Kind::scale) return 0;
+  return expected_log_jacobian(data, preprocessing) -
+         static_cast<double>(data.dimensions()) * std::log(256.0);
+}
+
+}  // namespace elbo

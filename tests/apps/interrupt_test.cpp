@@ -1,0 +1,77 @@
+// Ctrl-C: the first asks, the second kills, and two within moments are one.
+#include "apps/support/interrupt.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+
+namespace elbo {
+namespace {
+
+/// How a process ends that runs `action`: its exit status, or minus the signal that killed it.
+int end_of(const std::function<int()>& action) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
+    ::signal(SIGINT, SIG_DFL);
+    ::signal(SIGTERM, SIG_DFL);
+    ::_exit(action());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace
+
+TEST_SUITE("apps") {
+  TEST_CASE("one signal sets the flag, and the run goes on") {
+    for (int signal_number : {SIGINT, SIGTERM}) {
+      CHECK(end_of([&] {
+              const InterruptGuard guard;
+              if (interrupted() || interrupt_status() != 0) return 1;
+              ::raise(signal_number);
+              return interrupted() ? interrupt_status() : 2;
+            }) == 128 + signal_number);
+    }
+  }
+
+  TEST_CASE("a second signal kills, unless it comes at the same moment") {
+    CHECK(end_of([] {
+            const InterruptGuard guard;
+            ::raise(SIGTERM);
+            ::raise(SIGTERM);
+            return 0;
+          }) == 0);
+    CHECK(end_of([] {
+            const InterruptGuard guard;
+            ::raise(SIGINT);
+            ::usleep(400'000);
+            ::raise(SIGINT);
+            return 0;
+          }) == -SIGINT);
+  }
+
+  TEST_CASE("without the guard a signal does what it did before") {
+    CHECK(end_of([] {
+            { const InterruptGuard guard; }
+            ::raise(SIGINT);
+            return 0;
+          }) == -SIGINT);
+  }
+
+  TEST_CASE("a signal that was ignored stays ignored, as under nohup") {
+    CHECK(end_of([] {
+            ::signal(SIGINT, SIG_IGN);
+            const InterruptGuard guard;
+            ::raise(SIGINT);
+            return interrupted() ? 1 : 0;
+          }) == 0);
+  }
+}
+
+}  // namespace elbo

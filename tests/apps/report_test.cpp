@@ -1,0 +1,184 @@
+// Reports: HTML in which every tag is closed, every text escaped, and every id its own.
+#include "apps/support/report.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace elbo {
+namespace {
+
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// What is wrong with a page: a tag that is not closed, a quote left open, an id used twice, or a reference
+/// to no id. Empty when nothing is.
+std::string fault_in(const std::string& html) {
+  const std::set<std::string> without_end = {"!DOCTYPE", "meta"};
+  std::vector<std::string> open, references;
+  std::set<std::string> ids;
+  for (size_t at = 0; (at = html.find('<', at)) != std::string::npos;) {
+    // To the tag's end, reading its attributes on the way.
+    size_t i = at + 1;
+    while (i < html.size() && !std::isspace(static_cast<unsigned char>(html[i])) && html[i] != '>') ++i;
+    std::string name = html.substr(at + 1, i - at - 1);
+    std::string attribute;
+    while (i < html.size() && html[i] != '>') {
+      if (html[i] == '"' || html[i] == '\'') {
+        const size_t end = html.find(html[i], i + 1);
+        if (end == std::string::npos) return "open quote in " + name;
+        const std::string value = html.substr(i + 1, end - i - 1);
+        if (value.find('<') != std::string::npos) return "markup in an attribute of " + name;
+        if (attribute.ends_with(" id=") && !ids.insert(value).second) return "id twice: " + value;
+        if (attribute.ends_with("href=") && value.starts_with("#")) references.push_back(value.substr(1));
+        if (value.starts_with("url(#")) references.push_back(value.substr(5, value.size() - 6));
+        i = end;
+        attribute.clear();
+      } else {
+        attribute += html[i] == '\n' ? ' ' : html[i];
+      }
+      ++i;
+    }
+    if (i >= html.size()) return "tag without end: " + name;
+    if (name.starts_with('/')) {
+      if (open.empty() || open.back() != name.substr(1)) return "unexpected </" + name.substr(1) + ">";
+      open.pop_back();
+    } else if (html[i - 1] != '/' && !without_end.contains(name)) {
+      open.push_back(name);
+    }
+    at = name == "style" ? html.find("</style>", i) : i;
+  }
+  for (const std::string& reference : references)
+    if (!ids.contains(reference)) return "reference to no id: " + reference;
+  return open.empty() ? "" : "not closed: " + open.back();
+}
+
+constexpr const char* kSvg = R"svg(<?xml version="1.0" encoding="utf-8"  standalone="no"?>
+<svg
+ viewBox="0 0 560 400"
+ xmlns="http://www.w3.org/2000/svg"
+ xmlns:xlink="http://www.w3.org/1999/xlink"
+>
+<title>Gnuplot</title>
+<desc>Produced by GNUPLOT</desc>
+<defs><circle id='dot' r='0.5'/><use xlink:href='#dot' id="other"/><filter id="box"/></defs>
+<g id="plot_1" clip-path="url(#box)"><title>series</title><text>id="kept" &lt;b&gt; #dot</text></g>
+</svg>
+)svg";
+
+const std::string kNasty = "<script>alert('1')</script> & \"quoted\" \x01\xff";
+const std::string kEscaped =
+    "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &quot;quoted&quot;  \xef\xbf\xbd";
+
+Report example() {
+  Report report("ELBO & pPCA", "One paragraph.");
+  report.section("Result");
+  report.paragraph("Text.");
+  Table table({"k", Table::number("ELBO"), Table::verdict("agrees")});
+  table.row({"5", "950.7", verdict(true)});
+  table.row({"50", "939.3", verdict(false)});
+  table.row({"500", "", "not run"});
+  report.table(table, "Values.");
+  report.figure({"runs/1/figures", "first", kSvg, ""}, "One.");
+  report.figure({"runs/1/figures", "second", kSvg, ""}, "Two.");
+  report.figure({"runs/1/figures", "third", "", "gnuplot was not found"}, "Three.");
+  report.configuration(Json{{"latent", {1, 2}}, {"adam", {{"lr", 0.001}}}});
+  report.provenance(Json{{"seed", 7}});
+  return report;
+}
+
+}  // namespace
+
+TEST_SUITE("apps") {
+  TEST_CASE("the check of pages finds what it looks for") {
+    CHECK(fault_in("<p><b>x</b></p>") == "");
+    CHECK(fault_in("<p><b>x</p></b>") != "");
+    CHECK(fault_in("<p>") != "");
+    CHECK(fault_in("</p>") != "");
+    CHECK(fault_in("<p id=\"a\"></p><p id=\"a\"></p>") != "");
+    CHECK(fault_in("<use href='#a'/>") != "");
+    CHECK(fault_in("<g clip-path=\"url(#a)\"/>") != "");
+    CHECK(fault_in("<p title=\"x></p>") != "");
+  }
+
+  TEST_CASE("a report is well formed, with every part in it") {
+    const std::string html = example().html();
+    CHECK(fault_in(html) == "");
+    CHECK(html.starts_with("<!DOCTYPE html>"));
+    for (const std::string part : {"<title>ELBO &amp; pPCA</title>",
+                                   "<h1>ELBO &amp; pPCA</h1>",
+                                   "One paragraph.",
+                                   "<h2>Result</h2>",
+                                   "<p>Text.</p>",
+                                   "<b>Table 1.</b> Values.",
+                                   "<td class=\"number\">950.7</td>",
+                                   "<td class=\"ok\">✓ ok</td>",
+                                   "<td class=\"fails\">✗ fails</td>",
+                                   "<td>not run</td>",
+                                   "<b>Figure 1.</b> One.",
+                                   "<b>Figure 3.</b> Three.",
+                                   "gnuplot was not found",
+                                   "figures/third.csv",
+                                   "<h2>Configuration</h2>",
+                                   "<th scope=\"row\">adam.lr</th><td>0.001</td>",
+                                   "<td>1, 2</td>",
+                                   "<th scope=\"row\">seed</th><td>7</td>",
+                                   "charset=\"utf-8\"",
+                                   "name=\"viewport\""})
+      CHECK_MESSAGE(mentions(html, part), part);
+  }
+
+  TEST_CASE("a report is complete in itself") {
+    const std::string html = example().html();
+    for (const std::string part : {"http:", "https:", "src=", "<link", "<script", "@import", "url("})
+      if (part == "url(")
+        CHECK_FALSE(mentions(html, "url(\""));
+      else
+        CHECK_MESSAGE(!mentions(html, part), part);
+  }
+
+  TEST_CASE("all text is escaped, wherever it comes in") {
+    CHECK(escape_html(kNasty) == kEscaped);
+    Report report(kNasty, kNasty);
+    report.section(kNasty);
+    report.paragraph(kNasty);
+    Table table({kNasty, Table::Column(kNasty, Table::Kind::verdict)});
+    table.row({kNasty, "fails: " + kNasty});
+    report.table(table, kNasty);
+    report.figure({kNasty, kNasty, "", kNasty}, kNasty);
+    report.figure({kNasty, kNasty, kSvg, ""}, kNasty);
+    report.configuration(Json{{kNasty, kNasty}});
+    report.provenance(Json{{kNasty, Json::array({kNasty})}});
+    const std::string html = report.html();
+    CHECK(fault_in(html) == "");
+    CHECK_FALSE(mentions(html, "<script>"));
+    int found = 0;
+    for (size_t at = 0; (at = html.find("&lt;script&gt;", at)) != std::string::npos; ++at) ++found;
+    // Title twice, summary, heading, text, 2 headers, 2 cells, 3 captions and a description, 4 in the line
+    // for the missing figure's problem and files (3), and 2 in each of the two lists.
+    CHECK(found == 2 + 1 + 1 + 1 + 2 + 2 + 3 + 1 + 3 + 4);
+  }
+
+  TEST_CASE("an inlined SVG has ids of its own, and no head, program name or foreign address") {
+    const std::string svg = inline_svg(kSvg, "f1-", "what it \"shows\"");
+    CHECK(fault_in(svg) == "");
+    for (const std::string part :
+         {"id='f1-dot'", "href='#f1-dot'", "id=\"f1-other\"", "id=\"f1-plot_1\"", "url(#f1-box)",
+          "viewBox=\"0 0 560 400\"", "aria-label=\"what it &quot;shows&quot;\"",
+          "<text>id=\"kept\" &lt;b&gt; #dot</text>"})
+      CHECK_MESSAGE(mentions(svg, part), part);
+    for (const std::string part : {"Gnuplot", "GNUPLOT", "<?xml", "xmlns", "<title"})
+      CHECK_MESSAGE(!mentions(svg, part), part);
+  }
+
+  TEST_CASE("text that is no SVG gives nothing, and a broken one ends") {
+    CHECK(inline_svg("", "f", "d") == "");
+    CHECK(inline_svg("no svg here", "f", "d") == "");
+    CHECK(mentions(inline_svg("<svg viewBox=\"0 0 1 1\"", "f", "d"), "<svg"));
+    CHECK(mentions(inline_svg("<svg><g", "f", "d"), "<g"));
+  }
+}
+
+}  // namespace elbo

@@ -1,0 +1,140 @@
+// Run directories: made whole or not at all, never written over, resumed only when they are ours.
+#include "apps/support/run_directory.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tensor/error.h"
+#include "tensor/file.h"
+#include "tests/temporary_directory.h"
+
+namespace elbo {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Works in a directory while it lives.
+class WorkingDirectory {
+ public:
+  explicit WorkingDirectory(const fs::path& path) : before_(fs::current_path()) { fs::current_path(path); }
+  ~WorkingDirectory() { fs::current_path(before_); }
+
+ private:
+  fs::path before_;
+};
+
+constexpr auto kResume = RunDirectory::Existing::resume;
+
+}  // namespace
+
+TEST_SUITE("apps") {
+  TEST_CASE("a run directory is made with its parents and holds what is written") {
+    const TemporaryDirectory directory;
+    const std::string out = directory / "a/b/run/";
+    {
+      const RunDirectory run("train", out);
+      run.write_config(Json{{"seed", 3}});
+      run.write_json("result.json", Json{{"x", 0.1}});
+      run.write_text("report.html", "<html>");
+      run.csv("metrics.csv", {"epoch"}).row({1});
+      CHECK(fs::is_directory(run.figures()));
+      CHECK(run.file("figures/deep/x.csv") == (fs::path(out) / "figures/deep/x.csv").string());
+      CHECK(fs::is_directory(directory / "a/b/run/figures/deep"));
+    }
+    CHECK(read_json(directory / "a/b/run/config.json") ==
+          Json{{"command", "train"}, {"config", {{"seed", 3}}}});
+    CHECK(read_file(directory / "a/b/run/report.html") == "<html>");
+    CHECK(read_file(directory / "a/b/run/metrics.csv") == "epoch\n1\n");
+    CHECK(read_run_config(out, "train") == Json{{"seed", 3}});
+  }
+
+  TEST_CASE("an empty directory that exists is used and stays") {
+    const TemporaryDirectory directory;
+    fs::create_directory(directory / "run");
+    { const RunDirectory run("train", directory / "run"); }
+    CHECK(fs::exists(directory / "run"));
+  }
+
+  TEST_CASE("a run that wrote nothing leaves nothing behind") {
+    const TemporaryDirectory directory;
+    fs::create_directory(directory / "kept");
+    { const RunDirectory run("train", directory / "kept/a/b"); }
+    CHECK(directory.entries() == 1);
+    CHECK(fs::is_empty(directory / "kept"));
+  }
+
+  TEST_CASE("two runs without a name in the same second get directories of their own") {
+    const TemporaryDirectory directory;
+    const WorkingDirectory inside(directory.path());
+    const RunDirectory first("ppca", ""), second("ppca", ""), third("ppca", "");
+    CHECK(first.path().starts_with("runs/ppca-2"));
+    CHECK(first.path() != second.path());
+    CHECK(second.path() != third.path());
+    CHECK(fs::is_directory(third.path()));
+  }
+
+  TEST_CASE("a directory that is not empty is refused and left as it was") {
+    const TemporaryDirectory directory;
+    write_file_atomically(directory / "precious", "text");
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory.path()), doctest::Contains("is not empty"), Error);
+    CHECK(directory.entries() == 1);
+    CHECK(read_file(directory / "precious") == "text");
+  }
+
+  TEST_CASE("places where no directory can be are refused, with nothing left behind") {
+    const TemporaryDirectory directory;
+    write_file_atomically(directory / "file", "text");
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "file"), doctest::Contains("is a file"), Error);
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "file/run"), doctest::Contains("Not a directory"),
+                         Error);
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory / ("new/" + std::string(300, 'x'))),
+                         doctest::Contains("name too long"), Error);
+    CHECK_THROWS_WITH_AS(RunDirectory("train", "/proc/elbo/run"), doctest::Contains("--out"), Error);
+    CHECK(directory.entries() == 1);
+    if (::geteuid() != 0) {  // the superuser may write anywhere
+      fs::create_directory(directory / "locked");
+      fs::permissions(directory / "locked", fs::perms::owner_read | fs::perms::owner_exec);
+      CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "locked"), doctest::Contains("cannot write"),
+                           Error);
+      CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "locked/run"), doctest::Contains("cannot make"),
+                           Error);
+    }
+  }
+
+  TEST_CASE("only a run of the same command is resumed") {
+    const TemporaryDirectory directory;
+    { RunDirectory("train", directory / "run").write_config(Json{{"seed", 3}}); }
+    const RunDirectory again("train", directory / "run", kResume);
+    CHECK(again.path() == directory / "run");
+    CHECK_THROWS_WITH_AS(RunDirectory("ppca", directory / "run", kResume),
+                         doctest::Contains("a run of 'train', not of 'ppca'"), Error);
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "absent", kResume),
+                         doctest::Contains("there is no directory"), Error);
+    CHECK_THROWS_WITH_AS(RunDirectory("train", "", kResume), doctest::Contains("there is no directory"),
+                         Error);
+    CHECK_FALSE(fs::exists(directory / "absent"));
+    fs::create_directory(directory / "other");
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "other", kResume),
+                         doctest::Contains("no config.json"), Error);
+    for (const char* text : {"{", "", "[]", "3", "{\"command\": 3, \"config\": {}}",
+                             "{\"command\": \"train\"}", "{\"command\": \"train\", \"config\": 4}"}) {
+      CAPTURE(text);
+      write_file_atomically(directory / "other/config.json", text);
+      CHECK_THROWS_AS(RunDirectory("train", directory / "other", kResume), Error);
+      CHECK(read_file(directory / "other/config.json") == text);
+    }
+  }
+
+  TEST_CASE("a full disk is an Error that names the file") {
+    const TemporaryDirectory directory;
+    const RunDirectory run("train", directory / "run");
+    fs::create_symlink("/dev/full", directory / "run/result.json");
+    CHECK_THROWS_WITH_AS(run.write_json("result.json", Json{{"x", 1}}),
+                         doctest::Contains("result.json': No space left on device; free some space"), Error);
+  }
+}
+
+}  // namespace elbo

@@ -1,0 +1,118 @@
+// IDX files: what is whole is read, and whatever is not is refused in one line and without a large
+// allocation.
+#include "datasets/idx.h"
+
+#include "tests/datasets/helpers.h"
+
+namespace elbo {
+namespace {
+
+std::string bytes_of(const Tensor& array) {
+  return {static_cast<const char*>(array.bytes()), static_cast<size_t>(array.byte_count())};
+}
+
+/// The error that reading a file of these bytes gives; "" when it is read.
+std::string refusal(const std::string& bytes) {
+  static const TemporaryDirectory directory;
+  put(directory / "file", bytes);
+  return error_of([&] { read_idx(directory / "file"); });
+}
+
+}  // namespace
+
+TEST_SUITE("datasets") {
+  TEST_CASE("an IDX file is read, plain or gzip, whatever its name") {
+    const TemporaryDirectory directory;
+    const std::string images = idx_bytes({1, 2, 3}, std::string("\0\1\x7f\x80\xfe\xff", 6));
+    for (const std::string& bytes : {images, gzip(images)}) {
+      put(directory / "file", bytes);
+      const Tensor array = read_idx(directory / "file");
+      CHECK(array.dtype() == DType::u8);
+      CHECK(array.shape() == Shape{1, 2, 3});
+      CHECK(bytes_of(array) == std::string("\0\1\x7f\x80\xfe\xff", 6));
+    }
+    put(directory / "labels", idx_bytes({3}, "abc"));
+    CHECK(bytes_of(read_idx(directory / "labels")) == "abc");
+  }
+
+  TEST_CASE("an IDX file larger than any buffer is read whole") {
+    const TemporaryDirectory directory;
+    std::string elements(700000, '\0');
+    for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<char>(i * i % 251);
+    for (const bool packed : {false, true}) {
+      const std::string bytes = idx_bytes({700, 1000}, elements);
+      put(directory / "file", packed ? gzip(bytes) : bytes);
+      CHECK(bytes_of(read_idx(directory / "file")) == elements);
+    }
+  }
+
+  TEST_CASE("what is no IDX file of bytes is refused") {
+    CHECK(mentions(error_of([] { read_idx("/no/such/file"); }), "No such file"));
+    CHECK(mentions(refusal(""), "truncated"));
+    CHECK(mentions(refusal("garbage, and more of it"), "not an IDX file: it starts with 67 61 72 62"));
+    CHECK(mentions(refusal(std::string("\0\0\x0d\1\0\0\0\1abcd", 12)), "elements of type 0x0d"));
+    CHECK(mentions(refusal(std::string("\0\0\x08\0", 4)), "not an IDX file"));
+    CHECK(mentions(refusal(std::string("\0\0\x08\x09", 4)), "not an IDX file"));
+    CHECK(mentions(refusal(idx_bytes({5, 0}, "")), "is empty: its shape is (5, 0)"));
+  }
+
+  TEST_CASE("an IDX file cut off anywhere is refused") {
+    const std::string whole = idx_bytes({2, 3}, "abcdef"), packed = gzip(whole);
+    REQUIRE(refusal(whole) == "");
+    REQUIRE(refusal(packed) == "");
+    for (size_t length = 0; length < whole.size(); ++length)
+      CHECK(mentions(refusal(whole.substr(0, length)), "truncated"));
+    for (size_t length = 2; length < packed.size(); ++length)
+      CHECK(mentions(refusal(packed.substr(0, length)), "truncated"));
+  }
+
+  TEST_CASE("an IDX file with bytes too many is refused") {
+    const std::string whole = idx_bytes({2, 3}, "abcdef");
+    CHECK(mentions(refusal(whole + "g"), "more bytes than its header announces"));
+    CHECK(mentions(refusal(gzip(whole + "g")), "more bytes than its header announces"));
+    CHECK(mentions(refusal(gzip(whole) + "g"), "bytes after its gzip data"));
+  }
+
+  TEST_CASE("damage to gzip data is noticed") {
+    const std::string packed = gzip(idx_bytes({2, 3}, "abcdef"));
+    for (size_t at = packed.size() - 8; at < packed.size(); ++at) {  // checksum and length
+      std::string damaged = packed;
+      damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+      CHECK(mentions(refusal(damaged), "damaged gzip data"));
+    }
+  }
+
+  TEST_CASE("a huge header on a small file allocates nothing") {
+    for (const auto& sizes : {std::vector<uint32_t>{0xffffffff, 0xffff},
+                              {1u << 31, 28, 28},
+                              {400000},
+                              {1u << 16, 1u << 16, 1u << 16, 1u << 16},
+                              std::vector<uint32_t>(8, 0xffffffff)}) {
+      const std::string bytes = idx_bytes(sizes, "abcdef");
+      reset_peak_memory();
+      const size_t before = memory_counters().peak;
+      CHECK(mentions(refusal(bytes), "cannot hold them"));
+      CHECK(mentions(refusal(gzip(bytes)), "cannot hold them"));
+      CHECK(memory_counters().peak == before);
+    }
+  }
+
+  TEST_CASE("a gzip file that packs as tightly as deflate can is still read") {
+    const TemporaryDirectory directory;
+    put(directory / "file", gzip(idx_bytes({4000, 1000}, std::string(4000000, '\0'))));
+    CHECK(read_idx(directory / "file").shape() == Shape{4000, 1000});
+  }
+
+  TEST_CASE("no single wrong byte of an IDX file does worse than an error") {
+    const std::string whole = idx_bytes({2, 3}, "abcdef");
+    for (const std::string& bytes : {whole, gzip(whole)})
+      for (size_t at = 0; at < bytes.size(); ++at)
+        for (const int mask : {1, 0x80, 0xff}) {
+          std::string damaged = bytes;
+          damaged[at] = static_cast<char>(damaged[at] ^ mask);
+          refusal(damaged);  // checks that an error, if any, is an Error of one line
+        }
+  }
+}
+
+}  // namespace elbo

@@ -1,0 +1,131 @@
+// The documentation's code compiles and does what the text says. extract_code.cmake cuts the pages' C++
+// blocks into numbered files; each is included here where the page says that it belongs.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <regex>
+#include <set>
+#include <vector>
+
+#include "autograd/formulas.h"
+#include "autograd/gradcheck.h"
+#include "autograd/ops.h"
+#include "datasets/generators.h"
+#include "tensor/file.h"
+
+// ---- training-step.md
+
+#include "docs_code/training-step.1.inc"
+
+// ---- add-an-op.md
+
+namespace elbo {
+namespace formulas {
+#include "docs_code/add-an-op.1.inc"
+}
+#include "docs_code/add-an-op.2.inc"
+// and the definition, as in ops_pointwise.cpp
+#include "docs_code/add-an-op.3.inc"
+// a fused op's twin, and the op itself
+#include "docs_code/add-an-op.5.inc"
+#include "docs_code/add-an-op.6.inc"
+
+namespace {
+
+/// As in op_table.cpp.
+OpRow unary(const char* name, Variable (*op)(const Variable&), Domain domain) {
+  return {name, op_function(op), {{3, 5}}, domain};
+}
+
+std::vector<OpRow> documented_rows() {
+  return {
+#include "docs_code/add-an-op.4.inc"
+#include "docs_code/add-an-op.7.inc"
+  };
+}
+
+std::vector<std::filesystem::path> pages() {
+  const std::filesystem::path root = ELBO_SOURCE_DIR;
+  std::vector<std::filesystem::path> all{root / "README.md"};
+  for (const auto& entry : std::filesystem::directory_iterator(root / "docs"))
+    if (entry.path().extension() == ".md") all.push_back(entry.path());
+  return all;
+}
+
+/// What the expression's first group matches in `text`, each once.
+std::set<std::string> matches(const std::string& text, const std::regex& expression) {
+  std::set<std::string> found;
+  for (std::sregex_iterator it(text.begin(), text.end(), expression), end; it != end; ++it)
+    found.insert((*it)[1]);
+  return found;
+}
+
+}  // namespace
+
+TEST_SUITE("docs") {
+  TEST_CASE("the training step of the documentation trains, up to but not beyond the closed form") {
+    const Dataset digits = make_digits(256, 1);
+    const DataMoments moments =
+        data_moments(preprocess_all(digits, {.kind = Preprocessing::Kind::scale}, 0, 0));
+    const double best = ppca_max_log_likelihood(symmetric_eigen(moments.covariance).values, 5);
+    const double before = ::train(digits, 5, 0, 0.02), after = ::train(digits, 5, 150, 0.02);
+    CAPTURE(before);
+    CAPTURE(after);
+    CHECK(after < best);
+    CHECK(best - after < 0.05 * (best - before));
+  }
+
+  TEST_CASE("one training step records two entries, as the documentation says") {
+    LinearVae vae({.dimensions = 4, .latent = 2}, 0);
+    Tape tape;
+    const Variable loss = -vae.analytic_elbo(Tensor::zeros({3, 4}));
+    CHECK(tape.size() == 2);
+  }
+
+  TEST_CASE("the ops of the documentation pass their checks") {
+    const std::vector<OpRow> rows = documented_rows();
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[1].twin);
+    for (const OpRow& row : rows) {
+      const OpCheck check = check_op(row);
+      CAPTURE(check.name);
+      CAPTURE(check.gradient_error);
+      CAPTURE(check.float_error);
+      CAPTURE(check.twin_error);
+      CHECK(passes(check));
+    }
+  }
+
+  TEST_CASE("every C++ block of the documentation is compiled here") {
+    const std::string own = read_file(std::string(ELBO_SOURCE_DIR) + "/tests/docs/docs_test.cpp");
+    const std::set<std::string> compiled = matches(own, std::regex(R"re(\n#include "docs_code/([^"]+)")re"));
+    size_t blocks = 0;
+    for (const auto& page : pages()) {
+      const std::string text = read_file(page.string());
+      int number = 0;
+      for (size_t at = text.find("```cpp"); at != std::string::npos; at = text.find("```cpp", at + 1)) {
+        const std::string block = fmt::format("{}.{}.inc", page.stem().string(), ++number);
+        CAPTURE(block);
+        CHECK(compiled.contains(block));
+        ++blocks;
+      }
+    }
+    CHECK(compiled.size() == blocks);
+  }
+
+  TEST_CASE("every file that the documentation names exists") {
+    const std::regex file(
+        R"(((?:apps|autograd|bench|cmake|datasets|docs|nn|scripts|tensor|tests|vae)/[\w./-]*\w))");
+    int named = 0;
+    for (const auto& page : pages())
+      for (const std::string& name : matches(read_file(page.string()), file)) {
+        CAPTURE(page);
+        CAPTURE(name);
+        CHECK(std::filesystem::exists(std::filesystem::path(ELBO_SOURCE_DIR) / name));
+        ++named;
+      }
+    CHECK(named > 20);
+  }
+}
+
+}  // namespace elbo
