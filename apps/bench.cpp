@@ -1,2 +1,191 @@
+// elbo bench: how long a training step takes, in milliseconds, flop rates and shares of this machine's measured peak.
+// bench/compare_pytorch.py runs the same cases in PyTorch, interleaved.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
 #include "apps/command.h"
-namespace elbo { static void add_options(CLI::App&) {} const Command bench_command{"bench", "", "", "", add_options}; }
+#include "apps/options.h"
+#include "apps/support/table.h"
+#include "autograd/ops.h"
+#include "autograd/tape.h"
+#include "nn/optimizer.h"
+#include "tensor/gemm.h"
+#include "tensor/parallel.h"
+#include "vae/linear_vae.h"
+
+namespace elbo {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Options {
+  std::string only;
+  double seconds = 2;
+  bool no_peak = false;
+  RunOptions run;
+};
+
+struct Timing {
+  double median, best;  // milliseconds
+  int64_t runs;
+  uint64_t allocations;  // of the system, during the timed runs
+  size_t peak_bytes;
+};
+
+/// Runs `work` for about `seconds`, after warming up.
+template <class Work>
+Timing time_it(double seconds, const Work& work) {
+  for (int i = 0; i < 5; ++i) work();
+  reset_peak_memory();
+  const uint64_t allocations = memory_counters().system_allocations;
+  std::vector<double> times;
+  times.reserve(1 << 16);
+  const Clock::time_point start = Clock::now();
+  while (times.size() < 10 || (seconds_since(start) < seconds && times.size() < times.capacity())) {
+    const Clock::time_point begin = Clock::now();
+    work();
+    times.push_back(1e3 * seconds_since(begin));
+  }
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times[0], static_cast<int64_t>(times.size()),
+          memory_counters().system_allocations - allocations, memory_counters().peak};
+}
+
+/// Multiply-adds that depend on nothing but themselves: the most floating-point work the cores can do, in Gflop/s.
+double measure_fma_peak() {
+  typedef float Lanes __attribute__((vector_size(64)));
+  constexpr int kChains = 12, kRounds = 200000;
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const Clock::time_point begin = Clock::now();
+    parallel_for(threads(), 1, [&](int64_t first, int64_t last) {
+      for (int64_t t = first; t < last; ++t) {
+        Lanes chain[kChains], scale, shift;
+        for (int lane = 0; lane < 16; ++lane) {
+          scale[lane] = 0.999f;
+          shift[lane] = 0.001f * static_cast<float>(lane);
+        }
+        // Chains that start alike would be computed once.
+        for (int c = 0; c < kChains; ++c) chain[c] = shift * static_cast<float>(c + 1);
+        for (int round = 0; round < kRounds; ++round)
+          for (Lanes& c : chain) c = c * scale + shift;
+        for (Lanes& c : chain) asm volatile("" : : "m"(c));  // the results count as used
+      }
+    });
+    const double flops = 2.0 * 16 * kChains * kRounds * threads();
+    best = std::max(best, flops / seconds_since(begin) * 1e-9);
+  }
+  return best;
+}
+
+struct Case {
+  std::string name;
+  double flops;  // of the gemms of one run; 0 where memory is what counts
+  double bytes;  // moved at least; 0 where flops count
+  Timing timing;
+};
+
+/// A whole training step of the 784-200 linear VAE: forward, backward, Adam.
+Case linear_vae_step(int64_t batch, bool analytic, double seconds) {
+  constexpr int64_t kDimensions = 784, kLatent = 200;
+  LinearVae vae({.dimensions = kDimensions, .latent = kLatent}, 1);
+  Adam adam(vae.parameters());
+  const Tensor x = uniform({batch, kDimensions}, DType::f32, {.seed = 2, .stream = kTestInput});
+  uint64_t step = 0;
+  const Timing timing = time_it(seconds, [&] {
+    {
+      Tape tape;
+      const Variable elbo =
+          analytic ? vae.analytic_elbo(x) : vae.stochastic_elbo(x, {.seed = 3, .stream = kLatentNoise, .step = step++});
+      tape.backward(-elbo);
+    }
+    adam.step(1e-4);
+  });
+  return {fmt::format("linear-vae{}-{}", analytic ? "-analytic" : "", batch),
+          10.0 * static_cast<double>(batch * kDimensions * kLatent), 0, timing};
+}
+
+Case adam_step(double seconds) {
+  constexpr int64_t kParameters = 3'000'000;
+  ParameterStore store;
+  Parameter& weights = store.add("weights", {kParameters}, {Initializer::Kind::normal, 1});
+  store.initialise(1);
+  fill_normal(weights.gradient, {.seed = 2, .stream = kTestInput});
+  Adam adam(store);
+  const Timing timing = time_it(seconds, [&] {
+    weights.has_gradient = true;
+    adam.step(1e-4);
+  });
+  // Read w, m, v, g; write w, m, v.
+  return {"adam-3m", 0, 7.0 * 4 * kParameters, timing};
+}
+
+Case gemm_case(int64_t rows, double seconds) {
+  const Tensor x = normal({rows, 784}, DType::f32, {.seed = 1}), w = normal({200, 784}, DType::f32, {.seed = 2});
+  const Tensor y = Tensor::empty({rows, 200});
+  return {fmt::format("gemm-{}x784x200", rows), 2.0 * static_cast<double>(rows) * 784 * 200, 0,
+          time_it(seconds, [&] { gemm(y, x, Op::none, w, Op::transpose); })};
+}
+
+void bench(const Options& o) {
+  apply(o.run);
+  const std::vector<std::pair<std::string, std::function<Case()>>> cases{
+      {"linear-vae-128", [&] { return linear_vae_step(128, false, o.seconds); }},
+      {"linear-vae-1000", [&] { return linear_vae_step(1000, false, o.seconds); }},
+      {"linear-vae-analytic-1000", [&] { return linear_vae_step(1000, true, o.seconds); }},
+      {"adam-3m", [&] { return adam_step(o.seconds); }},
+      {"gemm-128x784x200", [&] { return gemm_case(128, o.seconds); }},
+      {"gemm-1000x784x200", [&] { return gemm_case(1000, o.seconds); }}};
+  const double peak = o.no_peak ? NAN : measure_fma_peak();
+  Table table({"case", Table::number("median ms"), Table::number("best ms"), Table::number("Gflop/s"),
+               Table::number("share of FMA peak"), Table::number("GB/s"), Table::number("allocations"),
+               Table::number("peak MB of tensors")});
+  Json rows = Json::array();
+  std::string known;
+  for (const auto& [name, run] : cases) {
+    known += (known.empty() ? "" : ", ") + name;
+    if (!o.only.empty() && o.only != name) continue;
+    const Case c = run();
+    const double rate = c.flops / c.timing.median * 1e-6;
+    table.row({c.name, fmt::format("{:.3f}", c.timing.median), fmt::format("{:.3f}", c.timing.best),
+               c.flops > 0 ? fmt::format("{:.1f}", rate) : "",
+               c.flops > 0 && !o.no_peak ? fmt::format("{:.0f} %", 100 * rate / peak) : "",
+               c.bytes > 0 ? fmt::format("{:.1f}", c.bytes / c.timing.median * 1e-6) : "",
+               std::to_string(c.timing.allocations), fmt::format("{:.1f}", static_cast<double>(c.timing.peak_bytes) * 1e-6)});
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    rows.push_back({{"name", c.name}, {"median_ms", c.timing.median}, {"best_ms", c.timing.best}, {"runs", c.timing.runs},
+                    {"gflops", c.flops > 0 ? Json(rate) : Json(nullptr)},
+                    {"fma_share", c.flops > 0 && !o.no_peak ? Json(rate / peak) : Json(nullptr)},
+                    {"system_allocations", c.timing.allocations}, {"peak_tensor_bytes", c.timing.peak_bytes},
+                    {"peak_resident_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024}});
+  }
+  if (rows.empty()) fail("[bench] there is no case '{}'; there are {}", o.only, known);
+  if (o.run.json) {
+    fmt::print("{}", json_text({{"threads", threads()}, {"fma_peak_gflops", o.no_peak ? Json(nullptr) : Json(peak)},
+                                {"blas", blas_name()}, {"cases", rows}}));
+    return;
+  }
+  fmt::print("{} threads, BLAS {}\n", threads(), blas_name());
+  if (!o.no_peak) fmt::print("measured FMA peak: {:.0f} Gflop/s in f32\n", peak);
+  fmt::print("\n{}", table.text());
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  add_run_options(app, o->run, false);
+  app.add_option("--case", o->only, "Run this case only");
+  app.add_option("--seconds", o->seconds, "Time for each case")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak");
+  app.callback([o] { bench(*o); });
+}
+
+}  // namespace
+
+const Command bench_command{"bench", "Time training steps against the machine's peak", "", "20 s", add_options};
+
+}  // namespace elbo

@@ -1,5 +1,6 @@
 // elbo gradcheck: every op against central differences, f32 against f64, and fused ops against their twins.
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "apps/command.h"
 #include "apps/support/json.h"
@@ -19,9 +20,9 @@ void gradcheck(const Options& options) {
                Table::verdict("agrees")});
   Json ops = Json::array();
   int64_t failed = 0, checked = 0;
-  std::string names;
+  std::set<std::string> names;
   for (const OpRow& row : op_table()) {
-    if (names.find(row.name + " ") == std::string::npos) names += row.name + " ";
+    names.insert(row.name);
     if (!options.op.empty() && row.name != options.op) continue;
     const OpCheck check = check_op(row);
     const bool has_twin = check.twin_error >= 0;
@@ -38,7 +39,7 @@ void gradcheck(const Options& options) {
                    {"twin_error", has_twin ? Json(check.twin_error) : Json(nullptr)},
                    {"passes", passes(check)}});
   }
-  if (checked == 0) fail("[gradcheck] there is no op '{}'; there are: {}", options.op, names);
+  if (checked == 0) fail("[gradcheck] there is no op '{}'; there are: {}", options.op, fmt::join(names, ", "));
   if (options.json) {
     fmt::print("{}", json_text({{"ops", ops}, {"failed", failed}}));
   } else {

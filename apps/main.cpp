@@ -31,9 +31,11 @@ int run(int argc, char** argv) {
   CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.", "elbo"};
   app.require_subcommand(1);
   app.set_version_flag("--version", ELBO_VERSION);
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.set_config("--config", "", "Read options from a TOML file with a section for the command, e.g. [train]");
   for (const Command& command : commands()) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
+    sub->allow_config_extras(CLI::config_extras_mode::error);
     sub->fallthrough();  // lets --config follow the command
     command.add_options(*sub);
   }
@@ -42,6 +44,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
     const auto chosen = app.get_subcommands();
+    if (chosen.empty() && argc > 1 && argv[1][0] != '-') fail("there is no command '{}'; see elbo list", argv[1]);
     const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
     fmt::print(stderr, "elbo: {}; see {} --help\n", one_line(error.what()), where);
     return 2;

@@ -161,7 +161,7 @@ void train(Options o) {
   save();
   csv.save();
   progress.finish();
-  if (interrupted()) {
+  if (adam.steps() < total) {
     fmt::print(stderr, "stopped after {} of {} steps; continue with: elbo train --resume {}\n", adam.steps(), total, run.path());
     return;
   }

@@ -5,7 +5,8 @@
 #pragma once
 
 #if defined(__CUDACC__)
-#  define FMT_CONSTEVAL  // nvcc cannot evaluate fmt's compile-time check of format strings
+#  define FMT_USE_CONSTEXPR \
+    1  // fmt 9 turns constexpr off under nvcc, but not all of it, which does not compile
 #endif
 #include <fmt/format.h>
 

@@ -1,4 +1,5 @@
-// declared_ops: the ops that a header declares, read from its text, so that a test notices an op without a row.
+// declared_ops: the ops that a header declares, read from its text, so that a test notices an op without a
+// row.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -11,7 +12,8 @@
 namespace elbo {
 
 /// Names of the functions that a header, named from the repository's root, declares as returning Variables:
-/// Variable, std::vector<Variable> or PosteriorTerms. Twins (`*_twin`) are definitions to compare with, not ops.
+/// Variable, std::vector<Variable> or PosteriorTerms. Twins (`*_twin`) are definitions to compare with, not
+/// ops.
 inline std::set<std::string> declared_ops(const std::string& header) {
   std::ifstream file(std::string(ELBO_SOURCE_DIR) + "/" + header);
   REQUIRE(file.good());

@@ -22,7 +22,7 @@ ElboGradient parse_elbo_gradient(std::string_view text);
 struct FullBatchOptions {
   ElboGradient gradient = ElboGradient::analytic;
   int64_t steps = 12000;
-  Schedule schedule{};               ///< its base is multiplied by each member's rate, so leave it at 1
+  Schedule schedule{.base = 1};      ///< multiplies each member's rate: keep its base at 1
   std::vector<double> rates{1e-3};   ///< one for each member, or one for all
   AdamOptions adam{};
   uint64_t seed = 0;                 ///< of the noise of the stochastic gradient

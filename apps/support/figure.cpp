@@ -219,7 +219,9 @@ Drawing draw(const Figure& figure, const std::string& directory, const std::stri
     plot.begin_block();
     plot.point(line.label, line.vertical ? line.at : x.low, line.vertical ? y.low : line.at, nan, nan);
     plot.point(line.label, line.vertical ? line.at : x.high, line.vertical ? y.high : line.at, nan, nan);
-    const std::string colour = "#555555";
+    // A different grey for each: gnuplot draws neighbours of one colour in the legend with one pattern of
+    // dashes.
+    const std::string colour = fmt::format("#{0:02x}{0:02x}{0:02x}", 0x55 + number);
     const Look look{colour,
                     fmt::format("linecolor rgb '{}' linewidth 1.4 dashtype {}", colour, 12 + number++ % 3)};
     plot.curves.push_back(fmt::format("{} using 1:2 with lines {}", source(), look.line));
@@ -234,7 +236,7 @@ Drawing draw(const Figure& figure, const std::string& directory, const std::stri
   script += fmt::format("set tmargin at screen {:.4f}\nset bmargin at screen {:.4f}\nset rmargin 3\n",
                         1 - double(kTitle) / height, double(below) / height);
   script += axis_commands("x", figure.x, x) + axis_commands("y", figure.y, y);
-  script += "set xlabel offset 0,0.5\nset xtics offset 0,0.3\nset clip two\n";
+  script += "set xlabel offset 0,0.5\nset ylabel offset 1,0\nset xtics offset 0,0.3\nset clip two\n";
   script += legend.commands(height);
   plot.bands.insert(plot.bands.end(), plot.curves.begin(), plot.curves.end());
   script += "plot \\\n" + join(plot.bands) + '\n';

@@ -12,13 +12,16 @@ namespace elbo {
 namespace {
 
 constexpr std::string_view kStyle = R"(
-:root { color-scheme: light; --ink: #1c1f23; --soft: #5b626b; --rule: #dfe3e8; --ok: #00664a; --fails: #a33b00; }
+:root { color-scheme: light; --ink: #1c1f23; --soft: #5b626b; --rule: #dfe3e8;
+  --ok: #00664a; --fails: #a33b00; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 46rem; padding: 2rem 1.25rem 3rem; background: #fff; color: var(--ink);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif;
+body { margin: 0 auto; max-width: 50rem; padding: 2rem 1.25rem 3rem; background: #fff; color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans",
+    "Liberation Sans", Arial, sans-serif;
   overflow-wrap: break-word; -webkit-text-size-adjust: 100%; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .75rem; letter-spacing: -.01em; }
-h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.5rem 0 .5rem; padding-top: .9rem; border-top: 1px solid var(--rule); }
+h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.5rem 0 .5rem; padding-top: .9rem;
+  border-top: 1px solid var(--rule); }
 p { margin: .6rem 0; }
 .summary { font-size: 1.1rem; color: #343a41; }
 figure { margin: 1.5rem 0; }
@@ -27,15 +30,19 @@ figcaption b { color: var(--ink); }
 .scroll { overflow-x: auto; }
 /* Shadows where a table goes on beyond the edge. */
 .scroll:has(table) { background:
-    linear-gradient(to right, #fff 30%, #fff0) 0 0 / 2rem 100% local, linear-gradient(to left, #fff 30%, #fff0) 100% 0 / 2rem 100% local,
-    linear-gradient(to right, #1c1f2326, #1c1f2300) 0 0 / .6rem 100%, linear-gradient(to left, #1c1f2326, #1c1f2300) 100% 0 / .6rem 100%;
+    linear-gradient(to right, #fff 30%, #fff0) 0 0 / 2rem 100% local,
+    linear-gradient(to left, #fff 30%, #fff0) 100% 0 / 2rem 100% local,
+    linear-gradient(to right, #1c1f2326, #1c1f2300) 0 0 / .6rem 100%,
+    linear-gradient(to left, #1c1f2326, #1c1f2300) 100% 0 / .6rem 100%;
   background-repeat: no-repeat; }
 figure svg { display: block; height: auto; margin: 0 auto; }
 .missing { border: 1px dashed #aab2bb; padding: .75rem 1rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .32rem .8rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule); }
+th, td { padding: .32rem .8rem; text-align: left; vertical-align: baseline;
+  border-bottom: 1px solid var(--rule); }
 th:first-child, td:first-child { padding-left: .1rem; }
-thead th { border-bottom: 1.5px solid var(--ink); font-weight: 600; vertical-align: bottom; }
+thead th { border-bottom: 1.5px solid var(--ink);
+  font-weight: 600; vertical-align: bottom; }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
 .ok, .fails { font-weight: 600; white-space: nowrap; }
@@ -164,7 +171,7 @@ std::string inline_svg(std::string_view svg, const std::string& prefix, const st
       out += fmt::format(
           "<svg viewBox=\"{}\" role=\"img\" aria-label=\"{}\" "
           "style=\"width:100%;max-width:{:.0f}px;min-width:{}px\">\n",
-          escape_html(box), escape_html(description), 1.15 * width, width > 700 ? 680 : 300);
+          escape_html(box), escape_html(description), width, width > 700 ? 680 : 300);
     } else if (tag.starts_with("<title") || tag.starts_with("<desc")) {
       // Left out: the program's name would show when the mouse rests on the figure.
       const std::string_view close = tag.starts_with("<title") ? "</title>" : "</desc>";

@@ -56,6 +56,17 @@ TEST_SUITE("apps") {
           }) == -SIGINT);
   }
 
+  TEST_CASE("a new guard starts afresh") {
+    CHECK(end_of([] {
+            {
+              const InterruptGuard guard;
+              ::raise(SIGINT);
+            }
+            const InterruptGuard guard;
+            return interrupted() ? 1 : 0;
+          }) == 0);
+  }
+
   TEST_CASE("without the guard a signal does what it did before") {
     CHECK(end_of([] {
             { const InterruptGuard guard; }

@@ -65,6 +65,7 @@ TEST_SUITE("apps") {
       CHECK(count(capture.text(), "\n") == 0);
       CHECK(count(capture.text(), "\r\x1b[K") == 4);
       progress.finish("done");
+      now += 60;
       progress.update(1000, "ignored");
       progress.finish("ignored");
     }

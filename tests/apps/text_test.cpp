@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <ctime>
 
 namespace elbo {
 
@@ -25,10 +27,14 @@ TEST_SUITE("apps") {
     CHECK(format_duration(INFINITY) == "unknown");
   }
 
-  TEST_CASE("times are UTC") {
+  TEST_CASE("times are UTC, whatever the time zone") {
+    ::setenv("TZ", "EAST-9", 1);
+    ::tzset();
     const auto time = std::chrono::system_clock::from_time_t(951782400 + 3723);  // the leap day of 2000
     CHECK(format_utc(time) == "2000-02-29T01:02:03Z");
     CHECK(format_utc_for_file(time) == "20000229-010203");
+    ::unsetenv("TZ");
+    ::tzset();
   }
 
   TEST_CASE("width counts characters, and a clipped text ends between two of them") {

@@ -51,6 +51,12 @@ TEST_SUITE("datasets") {
     CHECK(mentions(refusal(""), "truncated"));
     CHECK(mentions(refusal("garbage, and more of it"), "not an IDX file: it starts with 67 61 72 62"));
     CHECK(mentions(refusal(std::string("\0\0\x0d\1\0\0\0\1abcd", 12)), "elements of type 0x0d"));
+    const std::string whole = idx_bytes({3}, "abc");
+    for (const size_t at : {0, 1, 3}) {
+      std::string damaged = whole;
+      damaged[at] = '\x40';
+      CHECK(mentions(refusal(damaged), "not an IDX file"));
+    }
     CHECK(mentions(refusal(std::string("\0\0\x08\0", 4)), "not an IDX file"));
     CHECK(mentions(refusal(std::string("\0\0\x08\x09", 4)), "not an IDX file"));
     CHECK(mentions(refusal(idx_bytes({5, 0}, "")), "is empty: its shape is (5, 0)"));

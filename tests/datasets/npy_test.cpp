@@ -183,12 +183,12 @@ TEST_SUITE("datasets") {
   TEST_CASE("a huge shape on a small file allocates nothing") {
     for (const char* shape :
          {"(400000,)", "(9223372036854775,)", "(4294967296, 4294967296)", "(3037000500, 3037000500)",
-          "(4611686018427387904, 4, 0)", "(922337203685477579,)"}) {
+          "(4611686018427387904, 2, 0)", "(922337203685477579,)"}) {
       const std::string contents = npy(
           1, "{'descr': '<f8', 'fortran_order': False, 'shape': " + std::string(shape) + ", }", "12345678");
       reset_peak_memory();
       const size_t before = memory_counters().peak;
-      CHECK(refusal(contents) != "");
+      CHECK(mentions(refusal(contents), "cannot hold them"));
       CHECK(memory_counters().peak == before);
     }
   }

@@ -67,10 +67,11 @@ TEST_SUITE("nn") {
       ParameterStore store(DType::f64);
       const Sequential net(store, "net", {3, 5, 4, 2}, Activation::tanh, kXavier, activate_last);
       store.initialise(1);
-      CHECK(names(store) == std::vector<std::string>{"net.0.weight", "net.0.bias", "net.1.weight", "net.1.bias",
-                                                     "net.2.weight", "net.2.bias"});
+      CHECK(names(store) == std::vector<std::string>{"net.0.weight", "net.0.bias", "net.1.weight",
+                                                     "net.1.bias", "net.2.weight", "net.2.bias"});
       const auto layer = [&](const Variable& in, const std::string& index) {
-        return matmul_nt(in, store.at("net." + index + ".weight").value) + store.at("net." + index + ".bias").value;
+        return matmul_nt(in, store.at("net." + index + ".weight").value) +
+               store.at("net." + index + ".bias").value;
       };
       Variable expected = layer(tanh(layer(tanh(layer(x, "0")), "1")), "2");
       if (activate_last) expected = tanh(expected);
@@ -86,7 +87,8 @@ TEST_SUITE("nn") {
     const Sequential net(store, "net", {2, 8, 1}, Activation::tanh, kXavier);
     store.initialise(2);
     Adam adam(store);
-    const Tensor x = Tensor::from<float>({4, 2}, {0, 0, 0, 1, 1, 0, 1, 1}), y = Tensor::from<float>({4, 1}, {0, 1, 1, 0});
+    const Tensor x = Tensor::from<float>({4, 2}, {0, 0, 0, 1, 1, 0, 1, 1}),
+                 y = Tensor::from<float>({4, 1}, {0, 1, 1, 0});
     double first = 0, last = 0;
     for (int step = 0; step < 600; ++step) {
       Tape tape;
@@ -112,7 +114,8 @@ TEST_SUITE("nn") {
       tape.backward(mean(square(layer(x) - Variable(y))));
       sgd.step(0.1);
     }
-    for (int64_t i = 0; i < 6; ++i) CHECK(store.at("layer.weight").value.at(i) == doctest::Approx(truth.at(i)));
+    for (int64_t i = 0; i < 6; ++i)
+      CHECK(store.at("layer.weight").value.at(i) == doctest::Approx(truth.at(i)));
     for (int64_t i = 0; i < 2; ++i) CHECK(store.at("layer.bias").value.at(i) == doctest::Approx(0.25));
   }
 
@@ -145,13 +148,16 @@ TEST_SUITE("nn") {
 
   TEST_CASE("impossible layers are told in one line") {
     ParameterStore store;
-    CHECK(error_of([&] { Linear(store, "head", 0, 2, kXavier); }) == "[linear] layer 'head' cannot map 0 inputs to 2 outputs");
+    CHECK(error_of([&] { Linear(store, "head", 0, 2, kXavier); }) ==
+          "[linear] layer 'head' cannot map 0 inputs to 2 outputs");
     CHECK(mentions(error_of([&] { Linear(store, "head", 3, -1, kXavier); }), "'head'"));
     CHECK(error_of([&] { Sequential(store, "net", {3}, Activation::relu, kXavier); }) ==
           "[sequential] 'net' needs at least an input and an output width");
     const Linear early(store, "early", 3, 2, kXavier);
     CHECK(mentions(error_of([&] { early(Tensor::zeros({4, 3})); }), "[linear]"));  // before initialise
     store.initialise(1);
-    CHECK(error_of([&] { early(Tensor::zeros({4, 5})); }) == "[linear] x (4, 5) does not end in the weight's input size 3");
+    CHECK(error_of([&] {
+            early(Tensor::zeros({4, 5}));
+          }) == "[linear] x (4, 5) does not end in the weight's input size 3");
   }
 }

@@ -1,5 +1,5 @@
-// Optimisers against their papers' recurrences, written out in plain ops and in plain double loops; schedules and
-// clipping against values worked out by hand.
+// Optimisers against their papers' recurrences, written out in plain ops and in plain double loops; schedules
+// and clipping against values worked out by hand.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -23,15 +23,18 @@ void declare(ParameterStore& store, uint64_t seed = 1) {
   store.initialise(seed);
 }
 
-/// What a backward pass would have left: random numbers, of very different sizes, the same for member m whatever
-/// else there is.
+/// What a backward pass would have left: random numbers, of very different sizes, the same for member m
+/// whatever else there is.
 void set_gradients(ParameterStore& store, int step, uint32_t first_member = 0) {
   uint64_t place = 0;
   for (Parameter& parameter : store.all()) {
-    const RandomKey key{.seed = 77, .member = first_member, .stream = kTestInput,
+    const RandomKey key{.seed = 77,
+                        .member = first_member,
+                        .stream = kTestInput,
                         .step = 10 * static_cast<uint64_t>(step) + place++};
     const double scale = std::pow(10, static_cast<double>(step % 5) - 2);
-    const Tensor draw = normal(parameter.value.shape(), store.dtype(), key, std::max<int64_t>(store.members(), 1));
+    const Tensor draw =
+        normal(parameter.value.shape(), store.dtype(), key, std::max<int64_t>(store.members(), 1));
     parameter.gradient.copy_from((draw * scale).value());
     parameter.has_gradient = true;
   }
@@ -84,7 +87,8 @@ TEST_SUITE("nn") {
         for (size_t i = 0; i < w.size(); ++i) {
           m[i] = options.beta1 * m[i] + (1 - options.beta1) * g[i];
           v[i] = options.beta2 * v[i] + (1 - options.beta2) * g[i] * g[i];
-          const double m_hat = m[i] / (1 - std::pow(options.beta1, t)), v_hat = v[i] / (1 - std::pow(options.beta2, t));
+          const double m_hat = m[i] / (1 - std::pow(options.beta1, t)),
+                       v_hat = v[i] / (1 - std::pow(options.beta2, t));
           w[i] -= rate * m_hat / (std::sqrt(v_hat) + options.epsilon);
         }
         adam.step(rate);
@@ -157,7 +161,8 @@ TEST_SUITE("nn") {
     }
   }
 
-  TEST_CASE_TEMPLATE("learning rates per member give what separate runs give, bit for bit", Optimizer, Adam, Sgd) {
+  TEST_CASE_TEMPLATE("learning rates per member give what separate runs give, bit for bit", Optimizer, Adam,
+                     Sgd) {
     for (DType dtype : {DType::f32, DType::f64}) {
       const double rates[] = {0.1, 0.001, 0.02};
       ParameterStore together(dtype, 3), start(dtype, 3);
@@ -205,7 +210,8 @@ TEST_SUITE("nn") {
     CHECK(results[0] == results[1]);
   }
 
-  TEST_CASE_TEMPLATE("a missing gradient counts as zero, and a step consumes all gradients", Optimizer, Adam, Sgd) {
+  TEST_CASE_TEMPLATE("a missing gradient counts as zero, and a step consumes all gradients", Optimizer, Adam,
+                     Sgd) {
     ParameterStore store(DType::f64), explicit_zeros(DType::f64);
     declare(store);
     declare(explicit_zeros);
@@ -267,8 +273,10 @@ TEST_SUITE("nn") {
   TEST_CASE("misuse of an optimiser is told in one line and changes nothing") {
     ParameterStore store(DType::f32, 3);
     store.add("w", {4}, kNormal);
-    CHECK(error_of([&] { Adam adam(store); }) == "[adam] call the store's initialise before making an optimiser for it");
-    CHECK(error_of([&] { Sgd sgd(store); }) == "[sgd] call the store's initialise before making an optimiser for it");
+    CHECK(error_of([&] { Adam adam(store); }) ==
+          "[adam] call the store's initialise before making an optimiser for it");
+    CHECK(error_of([&] { Sgd sgd(store); }) ==
+          "[sgd] call the store's initialise before making an optimiser for it");
     store.initialise(1);
     for (double momentum : {-0.1, 1.0, std::nan("")})
       CHECK(mentions(error_of([&] { Sgd sgd(store, momentum); }), "[sgd] momentum must be in [0, 1)"));
@@ -283,7 +291,8 @@ TEST_SUITE("nn") {
     set_gradients(store, 0);
     const std::vector<double> before = all_values(store);
     const double rates[] = {1, 2};
-    CHECK(error_of([&] { adam.step(rates); }) == "[adam] 2 learning rates for 3 members; give one for all or one for each");
+    CHECK(error_of([&] { adam.step(rates); }) ==
+          "[adam] 2 learning rates for 3 members; give one for all or one for each");
     CHECK(mentions(error_of([&] { sgd.step(rates); }), "[sgd] 2 learning rates for 3 members"));
     CHECK(mentions(error_of([&] { adam.step(std::span<const double>{}); }), "[adam] 0 learning rates"));
     CHECK(adam.steps() == 0);
@@ -292,7 +301,8 @@ TEST_SUITE("nn") {
 
     const Tensor state = Tensor::full(store.values().shape(), 5), wrong = Tensor::full({3}, 5);
     CHECK(mentions(error_of([&] { adam.restore(4, state, wrong); }), "[adam] cannot restore 4 steps"));
-    CHECK(mentions(error_of([&] { adam.restore(4, state.to(DType::f64), state); }), "[adam] cannot restore 4 steps"));
+    CHECK(mentions(error_of([&] { adam.restore(4, state.to(DType::f64), state); }),
+                   "[adam] cannot restore 4 steps"));
     CHECK(mentions(error_of([&] { adam.restore(-1, state, state); }), "[adam] cannot restore -1 steps"));
     CHECK(adam.steps() == 0);
     for (double value : adam.first_moment().to_vector()) CHECK(value == 0);
@@ -320,7 +330,8 @@ TEST_SUITE("nn") {
     for (double value : store.at("missing").gradient.to_vector()) CHECK(value == 0);
     CHECK(clip_gradient_norm(store, 3)[0] == doctest::Approx(3));
     for (double bad : {0.0, -1.0, std::nan("")})
-      CHECK(mentions(error_of([&] { clip_gradient_norm(store, bad); }), "[clip] the largest norm must be above 0"));
+      CHECK(mentions(error_of([&] { clip_gradient_norm(store, bad); }),
+                     "[clip] the largest norm must be above 0"));
 
     ParameterStore single;  // one model without member axis, f32
     single.add("w", {2}, {});

@@ -134,9 +134,12 @@ TEST_SUITE("nn") {
       bool is_uniform;
     };
     const Expected table[] = {
-        {"xavier_normal", 2.0 / (in + out), false}, {"xavier_uniform", 2.0 / (in + out), true},
-        {"kaiming_normal", 2.0 / in, false},        {"kaiming_uniform", 2.0 / in, true},
-        {"normal:0.5", 0.25, false},                {"uniform:0.5", 0.25 / 3, true},
+        {"xavier_normal", 2.0 / (in + out), false},
+        {"xavier_uniform", 2.0 / (in + out), true},
+        {"kaiming_normal", 2.0 / in, false},
+        {"kaiming_uniform", 2.0 / in, true},
+        {"normal:0.5", 0.25, false},
+        {"uniform:0.5", 0.25 / 3, true},
     };
     // The member axis is not a fan.
     for (int64_t members : {0, 3}) {
@@ -201,20 +204,23 @@ TEST_SUITE("nn") {
     CHECK(member_values(moved, "w", 0) != member_values(base, "w", 0));
   }
 
-  TEST_CASE("an initialiser is read from text, and what is not one is told with the list of those there are") {
+  TEST_CASE(
+      "an initialiser is read from text, and what is not one is told with the list of those there are") {
     CHECK(parse_initializer("normal:0.001").kind == Kind::normal);
     CHECK(parse_initializer("normal:0.001").value == 0.001);
     CHECK(parse_initializer("constant:-2e-3").value == -0.002);
     CHECK(parse_initializer("uniform:3").kind == Kind::uniform);
     CHECK(parse_initializer("xavier_normal").kind == Kind::xavier_normal);
     CHECK(parse_initializer("kaiming_uniform").kind == Kind::kaiming_uniform);
-    for (const char* text : {"", ":", "xavier", "normal", "normal:", "normal:x", "normal:1x", "normal: 1", "normal:inf",
-                             "normal:nan", "normal:1e999", "xavier_normal:1", "Normal:1", "constant"}) {
+    for (const char* text :
+         {"", ":", "xavier", "normal", "normal:", "normal:x", "normal:1x", "normal: 1", "normal:inf",
+          "normal:nan", "normal:1e999", "xavier_normal:1", "Normal:1", "constant"}) {
       CAPTURE(text);
       const std::string error = error_of([&] { parse_initializer(text); });
       CHECK(mentions(error, "[initializer] cannot read '" + std::string(text) + "'"));
-      CHECK(mentions(error, "constant:VALUE, normal:VALUE, uniform:VALUE, xavier_normal, xavier_uniform, "
-                            "kaiming_normal, kaiming_uniform"));
+      CHECK(mentions(error,
+                     "constant:VALUE, normal:VALUE, uniform:VALUE, xavier_normal, xavier_uniform, "
+                     "kaiming_normal, kaiming_uniform"));
     }
   }
 
@@ -236,7 +242,8 @@ TEST_SUITE("nn") {
   }
 
   TEST_CASE("misuse of a store is told in one line, and a refused declaration leaves nothing behind") {
-    CHECK(error_of([] { ParameterStore store(DType::u8); }) == "[parameters] parameters are f32 or f64, not u8");
+    CHECK(error_of([] { ParameterStore store(DType::u8); }) ==
+          "[parameters] parameters are f32 or f64, not u8");
     CHECK(mentions(error_of([] { ParameterStore store(DType::f32, -1); }), "members cannot be -1"));
     ParameterStore store(DType::f32, 2);
     Parameter& kept = store.add("w", {3}, {Kind::constant, 4});
@@ -247,7 +254,8 @@ TEST_SUITE("nn") {
     REQUIRE(store.all().size() == 2);
     CHECK(kept.value.to_vector() == std::vector<double>(6, 4));
     CHECK(store.at("b").value.to_vector() == std::vector<double>(2, 5));
-    CHECK(error_of([&] { store.add("late", {3}, {}); }) == "[parameters] 'late' was declared after initialise");
+    CHECK(error_of([&] { store.add("late", {3}, {}); }) ==
+          "[parameters] 'late' was declared after initialise");
     CHECK(error_of([&] { store.initialise(1); }) == "[parameters] initialise was already called");
     CHECK(error_of([&] { store.at("c"); }) == "[parameters] there is no 'c'; there are w, b");
   }

@@ -1,5 +1,5 @@
-// The fused ops of variational autoencoders: every row of the op table, and each value against a formula written
-// out in loops or against sampling.
+// The fused ops of variational autoencoders: every row of the op table, and each value against a formula
+// written out in loops or against sampling.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -19,7 +19,8 @@ namespace {
 const double kLog2Pi = std::log(2 * std::acos(-1.0));
 
 /// Recipe: the ELBO of Lucas et al. 2019, Eqs. 16, 19 and 20 as printed, point by point; x is centred.
-double elbo_in_loops(const Tensor& x, const Tensor& w, const Tensor& v, const Tensor& log_variance, double log_sigma2) {
+double elbo_in_loops(const Tensor& x, const Tensor& w, const Tensor& v, const Tensor& log_variance,
+                     double log_sigma2) {
   const int64_t n = x.size(0), d = x.size(1), k = w.size(1);
   const double sigma2 = std::exp(log_sigma2);
   double total = 0;
@@ -33,7 +34,8 @@ double elbo_in_loops(const Tensor& x, const Tensor& w, const Tensor& v, const Te
     double kl = 0, noise = 0;
     for (int64_t i = 0; i < k; ++i) {
       const double variance = std::exp(log_variance.at(i));
-      kl += 0.5 * (-std::log(variance) + code[static_cast<size_t>(i)] * code[static_cast<size_t>(i)] + variance - 1);
+      kl += 0.5 * (-std::log(variance) + code[static_cast<size_t>(i)] * code[static_cast<size_t>(i)] +
+                   variance - 1);
       for (int64_t j = 0; j < d; ++j) noise += variance * w.at(j * k + i) * w.at(j * k + i);
     }
     double inner = -noise;
@@ -122,7 +124,8 @@ TEST_SUITE("vae") {
       own.member += m;
       const Tensor eps = normal({5, 2}, DType::f64, own);
       for (int64_t i = 0; i < 10; ++i)
-        CHECK(close(z.slice(m).at(i), mean.slice(m).at(i) + std::exp(log_variance.at(2 * m + i % 2) / 2) * eps.at(i), 1e-14));
+        CHECK(close(z.slice(m).at(i),
+                    mean.slice(m).at(i) + std::exp(log_variance.at(2 * m + i % 2) / 2) * eps.at(i), 1e-14));
     }
   }
 
@@ -136,7 +139,8 @@ TEST_SUITE("vae") {
       double expected = 0;  // a product of D one-dimensional densities
       for (int64_t j = 0; j < d; ++j) {
         const double offset = x.at(p * d + j) - mean.at(p * d + j);
-        expected += std::log(std::exp(-offset * offset / (2 * sigma2)) / std::sqrt(2 * std::acos(-1.0) * sigma2));
+        expected +=
+            std::log(std::exp(-offset * offset / (2 * sigma2)) / std::sqrt(2 * std::acos(-1.0) * sigma2));
       }
       CHECK(close(y.at(p), expected, 1e-12));
     }
@@ -151,7 +155,8 @@ TEST_SUITE("vae") {
     double error = 0;
     for (int64_t i = 0; i < n * d; ++i) error += std::pow(x.at(i) - reconstruction.at(i), 2);
     const double implied = error / static_cast<double>(n * d);
-    Parameter log_sigma2{"log_sigma2", Tensor::full({1}, std::log(implied), DType::f64), Tensor::zeros({1}, DType::f64)};
+    Parameter log_sigma2{"log_sigma2", Tensor::full({1}, std::log(implied), DType::f64),
+                         Tensor::zeros({1}, DType::f64)};
     const auto slope_and_value = [&](double factor) {
       log_sigma2.value.fill(std::log(implied * factor));
       log_sigma2.has_gradient = false;
@@ -169,8 +174,8 @@ TEST_SUITE("vae") {
   TEST_CASE("the linear VAE's ELBO, from points, from covariance and as twin, is the papers' formula") {
     // More and fewer points than dimensions; k = 1, between, and D.
     for (auto [n, d, k] : {std::array<int64_t, 3>{9, 4, 2}, {3, 6, 1}, {11, 3, 3}, {1, 5, 4}}) {
-      const Tensor x = draw({n, d}, 1), w = draw({2, d, k}, 2), v = draw({2, k, d}, 3), log_variance = draw({2, k}, 4),
-                   log_sigma2 = draw({2, 1}, 5);
+      const Tensor x = draw({n, d}, 1), w = draw({2, d, k}, 2), v = draw({2, k, d}, 3),
+                   log_variance = draw({2, k}, 4), log_sigma2 = draw({2, 1}, 5);
       const Tensor covariance = (matmul_tn(x, x) / static_cast<double>(n)).value();
       const Tensor both = linear_vae_elbo(x, w, v, log_variance, log_sigma2).value();
       REQUIRE(both.shape() == Shape{2});
@@ -188,23 +193,27 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("operands that do not fit are told in one line") {
-    const Tensor x = Tensor::zeros({6, 4}), w = Tensor::zeros({4, 2}), v = Tensor::zeros({2, 4}), d = Tensor::zeros({2}),
-                 s = Tensor::zeros({1});
-    CHECK(error_of([&] { linear_vae_elbo(x, Tensor::zeros({5, 2}), v, d, s); }) ==
-          "[linear_vae_elbo] the data have 4 dimensions, the decoder (5, 2) is for 5");
+    const Tensor x = Tensor::zeros({6, 4}), w = Tensor::zeros({4, 2}), v = Tensor::zeros({2, 4}),
+                 d = Tensor::zeros({2}), s = Tensor::zeros({1});
+    CHECK(error_of([&] {
+            linear_vae_elbo(x, Tensor::zeros({5, 2}), v, d, s);
+          }) == "[linear_vae_elbo] the data have 4 dimensions, the decoder (5, 2) is for 5");
     CHECK(mentions(error_of([&] { linear_vae_elbo(x, w, w, d, s); }), "[linear_vae_elbo] shapes disagree"));
     CHECK(mentions(error_of([&] { linear_vae_elbo(x, w, v, Tensor::zeros({3}), s); }), "log_variance (3,)"));
     CHECK(mentions(error_of([&] { linear_vae_elbo(x, w, v, d, Tensor::zeros({2})); }), "log_sigma2 (2,)"));
     CHECK(mentions(error_of([&] { linear_vae_elbo(x, d, v, d, s); }), "(D, k) or (M, D, k)"));
     CHECK(mentions(error_of([&] { linear_vae_elbo(Tensor::zeros({0, 4}), w, v, d, s); }), "N > 0"));
     CHECK(mentions(error_of([&] { linear_vae_elbo(x.to(DType::f64), w, v, d, s); }), "f64"));
-    CHECK(mentions(error_of([&] { linear_vae_elbo_from_covariance(x, w, v, d, s); }), "must be (D, D), got (6, 4)"));
+    CHECK(mentions(error_of([&] { linear_vae_elbo_from_covariance(x, w, v, d, s); }),
+                   "must be (D, D), got (6, 4)"));
     const RandomKey key{};
     CHECK(mentions(error_of([&] { reparameterize_kl(x, Tensor::zeros({3}), key); }),
                    "log_variance (3,) does not broadcast to mean (6, 4)"));
-    CHECK(mentions(error_of([&] { reparameterize_kl(x, x, key, 5); }), "5 members need a first axis of that size"));
+    CHECK(mentions(error_of([&] { reparameterize_kl(x, x, key, 5); }),
+                   "5 members need a first axis of that size"));
     CHECK(mentions(error_of([&] { reparameterize_kl(x, x, key, 0); }), "0 members"));
-    CHECK(mentions(error_of([&] { gaussian_log_likelihood(x, w, s); }), "[gaussian_log_likelihood] x (6, 4)"));
+    CHECK(
+        mentions(error_of([&] { gaussian_log_likelihood(x, w, s); }), "[gaussian_log_likelihood] x (6, 4)"));
     CHECK(mentions(error_of([&] { gaussian_log_likelihood(x, x, Tensor::zeros({4})); }), "log_sigma2 (4,)"));
   }
 }

@@ -13,13 +13,18 @@ inline Tensor draw(const Shape& shape, uint64_t seed, DType dtype = DType::f64) 
   return normal(shape, dtype, {.seed = seed, .stream = kTestInput});
 }
 
-/// x (N, D) f64 with standard deviations 1.8, 1.8 * 0.8, ... along mixed directions, about a mean that is not 0.
+/// x (N, D) f64 with standard deviations 1.8, 1.8 * 0.8, ... along mixed directions, about a mean that is not
+/// 0.
 inline Tensor correlated_data(int64_t n, int64_t dimensions, uint64_t seed) {
-  const Tensor mix = symmetric_eigen((matmul_tn(draw({dimensions, dimensions}, seed), draw({dimensions, dimensions}, seed)))
-                                         .value()).vectors;
+  const Tensor mix =
+      symmetric_eigen(
+          (matmul_tn(draw({dimensions, dimensions}, seed), draw({dimensions, dimensions}, seed))).value())
+          .vectors;
   Tensor scales = Tensor::empty({dimensions}, DType::f64);
-  for (int64_t j = 0; j < dimensions; ++j) scales.data<double>()[j] = 1.8 * std::pow(0.8, static_cast<double>(j));
-  return (matmul_nt(Variable(draw({n, dimensions}, seed + 1)) * scales, mix) + draw({dimensions}, seed + 2)).value();
+  for (int64_t j = 0; j < dimensions; ++j)
+    scales.data<double>()[j] = 1.8 * std::pow(0.8, static_cast<double>(j));
+  return (matmul_nt(Variable(draw({n, dimensions}, seed + 1)) * scales, mix) + draw({dimensions}, seed + 2))
+      .value();
 }
 
 /// |a - b| <= tolerance * max(1, |b|).

@@ -1,16 +1,13 @@
-// The linear VAE's ELBO and metrics against sampling, against exact likelihoods and against the stationary point
-// known in closed form (Lucas et al. 2019, section 4.2 and appendix C).
+// The linear VAE's ELBO against sampling, against exact likelihoods and against the stationary
+// point known in closed form (Lucas et al. 2019, section 4.2 and appendix C).
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
-#include <numeric>
 
 #include "autograd/tape.h"
 #include "tensor/gemm.h"
 #include "tests/error_of.h"
-#include "tests/vae/helpers.h"
-#include "vae/linear_vae.h"
+#include "tests/vae/linear_setting.h"
 
 using namespace elbo;
 
@@ -18,56 +15,10 @@ namespace {
 
 const double kLog2Pi = std::log(2 * std::acos(-1.0));
 
-/// A linear VAE in f64 with weights of size `scale` on random data, whose mean it has.
-struct Setting {
-  Tensor x, centred;
-  DataMoments data;
-  LinearVae vae;
-
-  Setting(int64_t n, int64_t dimensions, int64_t latent, uint64_t seed, double scale = 0.5)
-      : x(correlated_data(n, dimensions, seed)),
-        data(data_moments(x)),
-        vae({.dimensions = dimensions, .latent = latent, .dtype = DType::f64}, seed) {
-    centred = (Variable(x) - Variable(data.mean)).value();
-    vae.set_mean(data.mean);
-    uint64_t next = 100 * seed;
-    for (const char* name : {"decoder.weight", "encoder.weight", "log_variance", "log_sigma2"})
-      set(name, (draw(value(name).shape(), next++) * scale).value());
-  }
-
-  Tensor value(const std::string& name) { return vae.parameters().at(name).value; }
-  Tensor gradient(const std::string& name) { return vae.parameters().at(name).gradient; }
-  void set(const std::string& name, const Tensor& to) { value(name).copy_from(to.reshape(value(name).shape())); }
-  double sigma2() { return std::exp(value("log_sigma2").item()); }
-  LinearVaeMetrics metrics() { return evaluate_linear_vae(linear_vae_weights(vae), data); }
-
-  /// Fills the gradients of the mean analytic ELBO, which it returns.
-  double differentiate() {
-    vae.parameters().consume_gradients();
-    Tape tape;
-    const Variable elbo = vae.analytic_elbo(centred);
-    tape.backward(elbo);
-    return elbo.item();
-  }
-
-  /// d* = sigma^2 / (diag(W^T W) + sigma^2).
-  void set_best_log_variance() {
-    const Tensor w = value("decoder.weight"), log_variance = value("log_variance");
-    for (int64_t i = 0; i < w.size(1); ++i) {
-      double square = 0;
-      for (int64_t j = 0; j < w.size(0); ++j) square += std::pow(w.at(j * w.size(1) + i), 2);
-      log_variance.data<double>()[i] = std::log(sigma2() / (square + sigma2()));
-    }
-  }
-  /// V* = M^-1 W^T.
-  void set_best_encoder() {
-    set("encoder.weight", ppca_posterior({value("decoder.weight"), data.mean, sigma2()}).projection);
-  }
-};
-
 double largest(const Tensor& x) {
   double result = 0;
-  for (double value : x.to_vector()) result = std::isnan(value) ? INFINITY : std::max(result, std::abs(value));
+  for (double value : x.to_vector())
+    result = std::isnan(value) ? INFINITY : std::max(result, std::abs(value));
   return result;
 }
 
@@ -79,7 +30,7 @@ double normal_log_density(double x, double mean, double variance) {
 
 TEST_SUITE("vae") {
   TEST_CASE("the analytic ELBO is the average of log p(x|z) + log p(z) - log q(z|x) over samples of q") {
-    Setting s(4, 3, 2, 1);
+    LinearSetting s(4, 3, 2, 1);
     const LinearVaeWeights w = linear_vae_weights(s.vae);
     const double sigma2 = std::exp(w.log_sigma2);
     Estimate estimate;
@@ -102,7 +53,8 @@ TEST_SUITE("vae") {
       estimate.add(total / 4);
     }
     const double analytic = s.vae.analytic_elbo(s.centred).item();
-    MESSAGE("analytic ELBO " << analytic << ", sampled " << estimate.mean() << " +- " << estimate.standard_error());
+    MESSAGE("analytic ELBO " << analytic << ", sampled " << estimate.mean() << " +- "
+                             << estimate.standard_error());
     CHECK(estimate.standard_error() < 0.02);
     CHECK(std::abs(estimate.mean() - analytic) < 4 * estimate.standard_error());
     CHECK(close(s.vae.analytic_elbo_from_covariance(s.data.covariance).item(), analytic, 1e-12));
@@ -110,7 +62,7 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("the stochastic ELBO and its gradient are unbiased estimates of the analytic ones") {
-    Setting s(20, 4, 2, 2);
+    LinearSetting s(20, 4, 2, 2);
     const double analytic = s.differentiate();
     std::vector<Tensor> exact;
     for (const Parameter& parameter : s.vae.parameters().all()) exact.push_back(parameter.gradient.clone());
@@ -119,7 +71,8 @@ TEST_SUITE("vae") {
     for (uint64_t step = 0; step < 4000; ++step) {
       s.vae.parameters().consume_gradients();
       Tape tape;
-      const Variable estimate = s.vae.stochastic_elbo(s.centred, {.seed = 3, .stream = kLatentNoise, .step = step});
+      const Variable estimate =
+          s.vae.stochastic_elbo(s.centred, {.seed = 3, .stream = kLatentNoise, .step = step});
       tape.backward(estimate);
       elbo.add(estimate.item());
       for (size_t p = 0; p < exact.size(); ++p) {
@@ -128,15 +81,16 @@ TEST_SUITE("vae") {
           gradient[p][i].add(s.vae.parameters().all()[p].gradient.at(static_cast<int64_t>(i)));
       }
     }
-    MESSAGE("analytic ELBO " << analytic << ", stochastic " << elbo.mean() << " +- " << elbo.standard_error());
+    MESSAGE("analytic ELBO " << analytic << ", stochastic " << elbo.mean() << " +- "
+                             << elbo.standard_error());
     CHECK(elbo.standard_error() > 0);
-    CHECK(elbo.standard_error() < 0.02);
+    CHECK(elbo.standard_error() < 0.05);
     CHECK(std::abs(elbo.mean() - analytic) < 4 * elbo.standard_error());
     for (size_t p = 0; p + 1 < exact.size(); ++p) {  // all but the mean, which is not learned
       CAPTURE(s.vae.parameters().all()[p].name);
       for (size_t i = 0; i < gradient[p].size(); ++i) {
         const Estimate& g = gradient[p][i];
-        CHECK(g.standard_error() < 0.05);
+        CHECK(g.standard_error() < 0.1);
         CHECK(std::abs(g.mean() - exact[p].at(static_cast<int64_t>(i))) < 4.5 * g.standard_error());
       }
     }
@@ -145,23 +99,22 @@ TEST_SUITE("vae") {
   TEST_CASE("the ELBO is never above the exact log-likelihood") {
     double closest = INFINITY;
     for (uint64_t seed = 1; seed <= 200; ++seed) {
-      const int64_t d = 2 + static_cast<int64_t>(seed % 5), k = 1 + static_cast<int64_t>(seed) % d;
-      Setting s(15, d, k, seed, 0.2 + 0.1 * static_cast<double>(seed % 10));
+      const int64_t d = 2 + static_cast<int64_t>(seed % 5), k = 1 + static_cast<int64_t>(seed / 5) % d;
+      LinearSetting s(15, d, k, seed, 0.2 + 0.1 * static_cast<double>(seed % 10));
       if (seed % 2) s.set_best_encoder();
       if (seed % 3) s.set_best_log_variance();
       const LinearVaeMetrics metrics = s.metrics();
-      CHECK(metrics.elbo <= metrics.log_likelihood);
+      CHECK(metrics.elbo <= metrics.log_likelihood + 1e-9);
       closest = std::min(closest, metrics.log_likelihood - metrics.elbo);
-      // What the gap is the KL to: with k = 1 the best q is the posterior itself.
+      // With one unit the best q is the exact posterior, and nothing is lost.
       if (k == 1 && seed % 2 && seed % 3) CHECK(close(metrics.elbo, metrics.log_likelihood, 1e-11));
     }
-    CHECK(closest > -1e-9);
     CHECK(closest < 1e-9);  // the bound is met, not merely kept
   }
 
   TEST_CASE("at the pPCA solution the ELBO equals the maximal log-likelihood, and its gradient is 0") {
     for (int64_t k : {1, 3, 5}) {
-      Setting s(60, 6, k, 7);
+      LinearSetting s(60, 6, k, 7);
       const Eigen eigen = symmetric_eigen(s.data.covariance);
       const Ppca best = ppca_solution(s.data, eigen, k, ppca_mle_sigma2(eigen.values, k));
       s.set("decoder.weight", best.weight);
@@ -180,7 +133,8 @@ TEST_SUITE("vae") {
         CAPTURE(name);
         CHECK(largest(s.gradient(name)) < 1e-10);
       }
-      // A decoder turned away from the eigenvectors has the same likelihood, but a factorised q cannot follow.
+      // A decoder turned away from the eigenvectors has the same likelihood, but a factorised q cannot
+      // follow.
       if (k == 1) continue;
       const Tensor turn = symmetric_eigen(matmul_tn(draw({k, k}, 1), draw({k, k}, 1)).value()).vectors;
       s.set("decoder.weight", matmul(best.weight, Op::none, turn, Op::none));
@@ -193,14 +147,15 @@ TEST_SUITE("vae") {
 
   TEST_CASE("each stationary formula zeroes its own gradient, whatever the other weights are") {
     for (uint64_t seed : {1, 2, 3}) {
-      Setting s(40, 5, 3, seed);
+      LinearSetting s(40, 5, 3, seed);
       s.differentiate();
       for (const char* name : {"decoder.weight", "encoder.weight", "log_variance", "log_sigma2"})
         CHECK(largest(s.gradient(name)) > 1e-2);
       // dW = (S V^T - W diag d - W V S V^T) / sigma^2.
       const Tensor w = s.value("decoder.weight"), v = s.value("encoder.weight");
       const Variable sv = matmul_nt(s.data.covariance, v);
-      const Variable dw = (sv - Variable(w) * exp(s.value("log_variance")) - matmul(w, matmul(v, sv))) / s.sigma2();
+      const Variable dw =
+          (sv - Variable(w) * exp(s.value("log_variance")) - matmul(w, matmul(v, sv))) / s.sigma2();
       CHECK(largest((Variable(s.gradient("decoder.weight")) - dw).value()) < 1e-11);
 
       s.set_best_log_variance();
@@ -216,7 +171,8 @@ TEST_SUITE("vae") {
       // sigma^2* = [ tr(W diag(d) W^T) + tr((I - W V) S (I - W V)^T) ] / D.
       const Variable keep = Variable(identity_matrix(5, DType::f64)) - matmul(w, v);
       const Variable noise = sum(square(w) * exp(s.value("log_variance")));
-      const double tuned = (noise.item() + trace(matmul_nt(matmul(keep, s.data.covariance), keep).value()).item()) / 5;
+      const double tuned =
+          (noise.item() + trace(matmul_nt(matmul(keep, s.data.covariance), keep).value()).item()) / 5;
       CHECK(close(s.metrics().sigma2_tuned, tuned, 1e-12));
       s.set("log_sigma2", Tensor::full({1}, std::log(tuned), DType::f64));
       s.differentiate();
@@ -224,58 +180,8 @@ TEST_SUITE("vae") {
     }
   }
 
-  TEST_CASE("the metrics' parts add up: row identity, tuned sigma^2, KL per unit") {
-    for (uint64_t seed = 1; seed <= 20; ++seed) {
-      Setting s(30, 5, 3, seed);
-      const LinearVaeMetrics m = s.metrics();
-      // ELBO(sigma^2) = -(D/2) ln(2 pi sigma^2) - D sigma^2* / (2 sigma^2) - KL.
-      const auto row = [&](double sigma2) {
-        return -2.5 * (kLog2Pi + std::log(sigma2)) - 5 * m.sigma2_tuned / (2 * sigma2) - m.kl;
-      };
-      CHECK(close(m.elbo, row(m.sigma2), 1e-12));
-      CHECK(close(m.elbo_tuned, row(m.sigma2_tuned), 1e-12));
-      CHECK(m.elbo_tuned > m.elbo);
-      for (double factor : {0.9, 1.1}) CHECK(m.elbo_tuned > row(m.sigma2_tuned * factor));
-      CHECK(close(std::accumulate(m.kl_per_dim.begin(), m.kl_per_dim.end(), 0.0), m.kl, 1e-13));
-      CHECK(close(s.vae.analytic_elbo(s.centred).item(), m.elbo, 1e-12));
-      s.set("log_sigma2", Tensor::full({1}, std::log(m.sigma2_tuned), DType::f64));
-      CHECK(close(s.metrics().elbo, m.elbo_tuned, 1e-12));
-    }
-  }
-
-  TEST_CASE("the metrics are those of a loop over points, also when the model's mean is not the data's") {
-    Setting s(25, 4, 2, 3);
-    s.set("mean", (Variable(s.data.mean) + draw({4}, 9) * 0.3).value());
-    s.value("encoder.weight").slice(1).fill(0.02);  // a unit that hardly moves with x
-    const LinearVaeWeights w = linear_vae_weights(s.vae);
-    const LinearVaeMetrics m = s.metrics();
-    double error = 0;
-    std::vector<double> kl(2, 0.0);
-    Estimate code[2];
-    for (int64_t p = 0; p < 25; ++p) {
-      double z[2] = {};
-      for (int64_t i = 0; i < 2; ++i) {
-        for (int64_t j = 0; j < 4; ++j) z[i] += w.encoder.at(4 * i + j) * (s.x.at(4 * p + j) - w.mean.at(j));
-        const double variance = std::exp(w.log_variance.at(i));
-        kl[static_cast<size_t>(i)] += 0.5 * (z[i] * z[i] + variance - 1 - std::log(variance)) / 25;
-        code[i].add(z[i]);
-      }
-      for (int64_t j = 0; j < 4; ++j)
-        error += std::pow(s.x.at(4 * p + j) - w.mean.at(j) - w.decoder.at(2 * j) * z[0] - w.decoder.at(2 * j + 1) * z[1], 2);
-    }
-    CHECK(close(m.mse, error / 100, 1e-12));
-    for (size_t i = 0; i < 2; ++i) CHECK(close(m.kl_per_dim[i], kl[i], 1e-12));
-    int64_t active = 0;
-    for (const Estimate& c : code) active += c.squares / 25 - c.mean() * c.mean() > 0.01 ? 1 : 0;
-    CHECK(active == 1);
-    CHECK(m.active_units == active);
-    CHECK(close(m.sigma2, s.sigma2(), 1e-15));
-    const Tensor shifted = (Variable(s.x) - Variable(w.mean)).value();
-    CHECK(close(s.vae.analytic_elbo(shifted).item(), m.elbo, 1e-12));
-  }
-
   TEST_CASE("the ELBO of all data is the average over batches, however they are cut") {
-    Setting s(100, 5, 3, 4);
+    LinearSetting s(100, 5, 3, 4);
     const double whole = s.vae.analytic_elbo(s.centred).item();
     for (int64_t batch : {1, 7, 50, 99}) {
       double total = 0;
@@ -289,63 +195,12 @@ TEST_SUITE("vae") {
     CHECK_FALSE(covariance_form_is_cheaper(40, 100, 10));
   }
 
-  TEST_CASE("collapse counts units whose KL is small for nearly all points") {
-    Setting s(9001, 3, 3, 5);  // more rows than are taken at a time
-    s.set("encoder.weight", Tensor::from<double>({3, 3}, {1e-4, 0, 0, 0, 0.06, 0, 0.7, 0, 0.4}));
-    s.set("log_variance", Tensor::from<double>({3}, {0.001, 0.1, -0.4}));
-    const LinearVaeWeights w = linear_vae_weights(s.vae);
-    const std::vector<double> epsilons{1e-6, 0.004, 0.01, 0.03, 10, 1000};
-    for (double delta : {0.0, 0.01, 0.3}) {
-      const std::vector<double> percent = linear_vae_collapse_percent(w, s.x, epsilons, delta);
-      REQUIRE(percent.size() == epsilons.size());
-      for (size_t e = 0; e < epsilons.size(); ++e) {
-        double collapsed = 0;
-        for (int64_t i = 0; i < 3; ++i) {
-          double below = 0;
-          for (int64_t p = 0; p < 9001; ++p) {
-            double mean = 0;
-            for (int64_t j = 0; j < 3; ++j) mean += w.encoder.at(3 * i + j) * (s.x.at(3 * p + j) - w.mean.at(j));
-            const double variance = std::exp(w.log_variance.at(i));
-            if (0.5 * (mean * mean + variance - 1 - std::log(variance)) < epsilons[e]) ++below;
-          }
-          if (below >= (1 - delta) * 9001) ++collapsed;
-        }
-        CHECK(percent[e] == doctest::Approx(100 * collapsed / 3));
-      }
-      CHECK(percent.front() == 0);
-      CHECK(percent.back() == 100);
-      CHECK(std::is_sorted(percent.begin(), percent.end()));
-    }
-    const std::vector<double> strict = linear_vae_collapse_percent(w, s.x, epsilons, 0.0),
-                              loose = linear_vae_collapse_percent(w, s.x, epsilons, 0.3);
-    CHECK(strict != loose);
-  }
-
-  TEST_CASE("alignment matches the longest column with the first eigenvector") {
-    Setting s(50, 4, 3, 6);
-    const Eigen eigen = symmetric_eigen(s.data.covariance);
-    const Tensor w = s.value("decoder.weight");
-    const auto fill = [&](int64_t column, int64_t component, double length) {
-      for (int64_t j = 0; j < 4; ++j) w.data<double>()[3 * j + column] = length * eigen.vectors.at(4 * j + component);
-    };
-    fill(0, 2, 0.5);
-    fill(1, 0, -3);  // signs do not count
-    fill(2, 1, 1);
-    for (double cosine : decoder_alignment(linear_vae_weights(s.vae), eigen)) CHECK(close(cosine, 1, 1e-12));
-    fill(2, 3, 1);  // the second longest is now the fourth eigenvector
-    const std::vector<double> cosines = decoder_alignment(linear_vae_weights(s.vae), eigen);
-    CHECK(close(cosines[0], 1, 1e-12));
-    CHECK(std::abs(cosines[1]) < 1e-12);
-    CHECK(close(cosines[2], 1, 1e-12));
-    fill(0, 2, 0);
-    CHECK(decoder_alignment(linear_vae_weights(s.vae), eigen)[2] == 0);
-  }
-
   TEST_CASE("f32 agrees with f64: first weights, ELBOs, gradients") {
     const Tensor x = correlated_data(40, 6, 8);
     const DataMoments data = data_moments(x);
     const Tensor centred = (Variable(x) - Variable(data.mean)).value();
-    LinearVaeOptions options{.dimensions = 6, .latent = 3, .weights = {Initializer::Kind::normal, 0.4}, .members = 2};
+    LinearVaeOptions options{
+        .dimensions = 6, .latent = 3, .weights = {Initializer::Kind::normal, 0.4}, .members = 2};
     options.dtype = DType::f64;
     LinearVae wide(options, 3);
     options.dtype = DType::f32;
@@ -399,15 +254,20 @@ TEST_SUITE("vae") {
       return error_of([&] { LinearVae({.dimensions = 5, .latent = latent, .sigma2 = sigma2}, 1); });
     };
     for (int64_t latent : {-1, 0, 6})
-      CHECK(mentions(make(latent, 1), "[linear vae] the latent dimension must be between 1 and the data's dimension 5"));
+      CHECK(mentions(make(latent, 1),
+                     "[linear vae] the latent dimension must be between 1 and the data's dimension 5"));
     for (double sigma2 : {0.0, -1.0, std::nan(""), static_cast<double>(INFINITY)})
       CHECK(mentions(make(2, sigma2), "[linear vae] sigma^2 must be positive and finite"));
     CHECK(make(5, 1).empty());
-    Setting s(20, 4, 2, 1);
-    CHECK(error_of([&] { evaluate_linear_vae(linear_vae_weights(s.vae), data_moments(draw({9, 3}, 1))); }) ==
-          "[evaluate] the model is for 4 dimensions, the data have 3");
+    LinearSetting s(20, 4, 2, 1);
+    CHECK(error_of([&] {
+            evaluate_linear_vae(linear_vae_weights(s.vae), data_moments(draw({9, 3}, 1)));
+          }) == "[evaluate] the model is for 4 dimensions, the data have 3");
     CHECK(mentions(error_of([&] { s.vae.analytic_elbo(draw({9, 3}, 1)); }), "the data have 3 dimensions"));
-    CHECK(mentions(error_of([&] { s.vae.stochastic_elbo(draw({9, 3}, 1), {}); }), "[matmul]"));
+    CHECK(mentions(error_of([&] {
+                     s.vae.stochastic_elbo(draw({9, 3}, 1), {});
+                   }),
+                   "inner sizes differ: a (9, 3)"));
     CHECK(mentions(error_of([&] { s.vae.set_mean(draw({3}, 1)); }), "[copy_from]"));
   }
 }

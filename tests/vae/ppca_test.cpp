@@ -1,5 +1,5 @@
-// Closed-form pPCA against direct evaluations that share no code with it: D x D matrices, naive loops, conditioning
-// of the joint Gaussian, and perturbations of what should be a maximum.
+// Closed-form pPCA against direct evaluations that share no code with it: D x D matrices, naive loops,
+// conditioning of the joint Gaussian, and perturbations of what should be a maximum.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -88,8 +88,12 @@ struct Fit {
   DataMoments data;
   Eigen eigen;
   explicit Fit(int64_t n = 60, int64_t dimensions = 7, uint64_t seed = 20)
-      : x(correlated_data(n, dimensions, seed)), data(data_moments(x)), eigen(symmetric_eigen(data.covariance)) {}
-  Ppca mle(int64_t latent) const { return ppca_solution(data, eigen, latent, ppca_mle_sigma2(eigen.values, latent)); }
+      : x(correlated_data(n, dimensions, seed)),
+        data(data_moments(x)),
+        eigen(symmetric_eigen(data.covariance)) {}
+  Ppca mle(int64_t latent) const {
+    return ppca_solution(data, eigen, latent, ppca_mle_sigma2(eigen.values, latent));
+  }
   double log_likelihood(const Tensor& weight, double sigma2) const {
     return ppca_log_likelihood({weight, data.mean, sigma2}, data);
   }
@@ -102,18 +106,21 @@ TEST_SUITE("vae") {
     for (DType dtype : {DType::f64, DType::f32}) {
       const int64_t n = 9001, d = 3;  // more rows than are converted at a time, and a remainder
       Tensor x = correlated_data(n, d, 5);
-      map_into(x, Scaled{1}, (Variable(x) + 1000.0).value());  // a mean that would drown E[x^2] - E[x]^2 in f32
+      map_into(x, Scaled{1},
+               (Variable(x) + 1000.0).value());  // a mean that would drown E[x^2] - E[x]^2 in f32
       x = x.to(dtype);
       const DataMoments data = data_moments(x);
       CHECK(data.count == n);
       std::vector<double> mean(3, 0.0);
-      for (int64_t i = 0; i < n * d; ++i) mean[static_cast<size_t>(i % d)] += x.at(i) / static_cast<double>(n);
+      for (int64_t i = 0; i < n * d; ++i)
+        mean[static_cast<size_t>(i % d)] += x.at(i) / static_cast<double>(n);
       for (int64_t a = 0; a < d; ++a) {
         CHECK(close(data.mean.at(a), mean[static_cast<size_t>(a)], 1e-13));
         for (int64_t b = 0; b < d; ++b) {
           double sum = 0;
           for (int64_t p = 0; p < n; ++p)
-            sum += (x.at(p * d + a) - mean[static_cast<size_t>(a)]) * (x.at(p * d + b) - mean[static_cast<size_t>(b)]);
+            sum += (x.at(p * d + a) - mean[static_cast<size_t>(a)]) *
+                   (x.at(p * d + b) - mean[static_cast<size_t>(b)]);
           CHECK(close(data.covariance.at(a * d + b), sum / static_cast<double>(n), 1e-11));
         }
       }
@@ -170,7 +177,8 @@ TEST_SUITE("vae") {
         const double factor = std::exp(size * draw({1}, 2000 + seed).item());
         CHECK(fit.log_likelihood(shifted(best.weight, direction, size), best.sigma2 * factor) < maximum);
         CHECK(fit.log_likelihood(best.weight, best.sigma2 * factor) < maximum);
-        CHECK(fit.log_likelihood(shifted(draw(best.weight.shape(), seed), direction, size), best.sigma2) < maximum);
+        CHECK(fit.log_likelihood(shifted(draw(best.weight.shape(), seed), direction, size), best.sigma2) <
+              maximum);
       }
       const double h = 1e-5;
       const auto slope = [&](const Tensor& direction, double log_step) {
@@ -180,13 +188,16 @@ TEST_SUITE("vae") {
         return (at(h) - at(-h)) / (2 * h);
       };
       CHECK(std::abs(slope(Tensor::zeros(best.weight.shape(), DType::f64), 1)) < 1e-8);
-      for (uint64_t seed = 0; seed < 10; ++seed) CHECK(std::abs(slope(draw(best.weight.shape(), seed), 0)) < 1e-8);
+      for (uint64_t seed = 0; seed < 10; ++seed)
+        CHECK(std::abs(slope(draw(best.weight.shape(), seed), 0)) < 1e-8);
     }
   }
 
-  TEST_CASE("for a sigma^2 that is held fixed the solution is the best decoder, with small eigenvalues left out") {
+  TEST_CASE(
+      "for a sigma^2 that is held fixed the solution is the best decoder, with small eigenvalues left out") {
     const Fit fit;
-    const double sigma2 = 0.5 * (fit.eigen.values.at(1) + fit.eigen.values.at(2));  // two of four columns survive
+    const double sigma2 =
+        0.5 * (fit.eigen.values.at(1) + fit.eigen.values.at(2));  // two of four columns survive
     const Ppca best = ppca_solution(fit.data, fit.eigen, 4, sigma2);
     const double maximum = ppca_log_likelihood(best, fit.data);
     for (int64_t column = 0; column < 4; ++column) {
@@ -207,7 +218,8 @@ TEST_SUITE("vae") {
     const Tensor rotation = symmetric_eigen(symmetric).vectors;
     const Tensor rotated = matmul(best.weight, Op::none, rotation, Op::none);
     CHECK(std::abs(rotated.at(0) - best.weight.at(0)) > 0.01);
-    CHECK(close(fit.log_likelihood(rotated, best.sigma2), ppca_max_log_likelihood(fit.eigen.values, 3), 1e-12));
+    CHECK(
+        close(fit.log_likelihood(rotated, best.sigma2), ppca_max_log_likelihood(fit.eigen.values, 3), 1e-12));
     // A stretch does change it.
     CHECK(fit.log_likelihood(shifted(best.weight, best.weight, 0.1), best.sigma2) <
           ppca_max_log_likelihood(fit.eigen.values, 3) - 1e-3);
@@ -284,7 +296,8 @@ TEST_SUITE("vae") {
     CHECK(numerical_rank(Tensor::zeros({4}, DType::f64)) == 0);
     CHECK(ppca_mle_sigma2(eigen.values, 2) > 0);
     for (int64_t k : {3, 4, 5})
-      CHECK(mentions(error_of([&] { ppca_mle_sigma2(eigen.values, k); }), "[ppca] the data span only 3 dimensions"));
+      CHECK(mentions(error_of([&] { ppca_mle_sigma2(eigen.values, k); }),
+                     "[ppca] the data span only 3 dimensions"));
     CHECK(mentions(error_of([&] { ppca_max_log_likelihood(eigen.values, 3); }), "use fewer than 3"));
   }
 
@@ -292,26 +305,43 @@ TEST_SUITE("vae") {
     const Fit fit;
     const double nan = std::nan(""), inf = INFINITY;
     for (int64_t k : {-1, 0})
-      CHECK(mentions(error_of([&] { ppca_mle_sigma2(fit.eigen.values, k); }), "[ppca] the latent dimension must be at least 1"));
+      CHECK(mentions(error_of([&] { ppca_mle_sigma2(fit.eigen.values, k); }),
+                     "[ppca] the latent dimension must be at least 1"));
     for (int64_t k : {7, 8}) {
-      CHECK(mentions(error_of([&] { ppca_mle_sigma2(fit.eigen.values, k); }), "must be below the data's dimension 7"));
-      CHECK(mentions(error_of([&] { ppca_solution(fit.data, fit.eigen, k, 1); }), "must be below the data's dimension 7"));
-      CHECK(mentions(error_of([&] { ppca_max_log_likelihood(fit.eigen.values, k); }), "below the data's dimension 7"));
+      CHECK(mentions(error_of([&] { ppca_mle_sigma2(fit.eigen.values, k); }),
+                     "must be below the data's dimension 7"));
+      CHECK(mentions(error_of([&] { ppca_solution(fit.data, fit.eigen, k, 1); }),
+                     "must be below the data's dimension 7"));
+      CHECK(mentions(error_of([&] { ppca_max_log_likelihood(fit.eigen.values, k); }),
+                     "below the data's dimension 7"));
     }
     const Tensor w = draw({7, 2}, 1);
     for (double sigma2 : {0.0, -1.0, nan, inf}) {
       CAPTURE(sigma2);
-      CHECK(mentions(error_of([&] { fit.log_likelihood(w, sigma2); }), "sigma^2 must be positive and finite"));
-      CHECK(mentions(error_of([&] { ppca_solution(fit.data, fit.eigen, 2, sigma2); }), "sigma^2 must be positive"));
-      CHECK(mentions(error_of([&] { ppca_posterior({w, fit.data.mean, sigma2}); }), "sigma^2 must be positive"));
-      CHECK(mentions(error_of([&] { ppca_escapes(fit.eigen.values, {1}, sigma2); }), "sigma^2 must be positive"));
+      CHECK(
+          mentions(error_of([&] { fit.log_likelihood(w, sigma2); }), "sigma^2 must be positive and finite"));
+      CHECK(mentions(error_of([&] { ppca_solution(fit.data, fit.eigen, 2, sigma2); }),
+                     "sigma^2 must be positive"));
+      CHECK(mentions(error_of([&] {
+                       ppca_posterior({w, fit.data.mean, sigma2});
+                     }),
+                     "sigma^2 must be positive"));
+      CHECK(mentions(error_of([&] { ppca_escapes(fit.eigen.values, {1}, sigma2); }),
+                     "sigma^2 must be positive"));
     }
     for (int64_t component : {0, 8, -3}) {
-      CHECK(mentions(error_of([&] { ppca_escapes(fit.eigen.values, {1, component}, 1); }), "[ppca] there is no component"));
-      CHECK(mentions(error_of([&] { ppca_stationary_point(fit.data, fit.eigen, {component}, 1, 1); }), "no component"));
+      CHECK(mentions(error_of([&] {
+                       ppca_escapes(fit.eigen.values, {1, component}, 1);
+                     }),
+                     "[ppca] there is no component"));
+      CHECK(mentions(error_of([&] { ppca_stationary_point(fit.data, fit.eigen, {component}, 1, 1); }),
+                     "no component"));
     }
     CHECK(mentions(error_of([&] { fit.log_likelihood(draw({6, 2}, 1), 1); }), "]"));  // of another dimension
-    CHECK(mentions(error_of([] { data_moments(Tensor::zeros({0, 3})); }), "[data_moments] needs data (N, D)"));
+    CHECK(mentions(error_of([] {
+                     data_moments(Tensor::zeros({0, 3}));
+                   }),
+                   "[data_moments] needs data (N, D)"));
     CHECK(mentions(error_of([] { data_moments(Tensor::zeros({3})); }), "[data_moments] needs data (N, D)"));
     for (double bad : {nan, inf, -inf}) {
       Tensor x = draw({20, 3}, 1);

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""elbo against PyTorch on the same training steps, interleaved in one run.
+
+usage: bench/compare_pytorch.py [ELBO_BINARY] [--rounds N] [--seconds S] [--out FILE.json]
+
+Cases: the whole step of the linear VAE (784-200; forward, backward, Adam) at batch 128 and 1000, and Adam over
+3 million parameters; with one and two threads. In every round elbo and PyTorch run each case in turn, so that a
+change in the machine's speed meets both. Reported are medians over rounds of each side's median step, and the ratio
+pair by pair against PyTorch's best threading. PyTorch runs each of its Adam implementations; the ratio is given
+against its default and against the fastest of them. Needs PyTorch (pip install torch); says so and exits with 77
+when it is missing.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+CASES = ("linear-vae-128", "linear-vae-1000", "adam-3m")
+ADAMS = ("default", "foreach", "fused")
+
+
+def worker():
+    """Reads a line {case, adam, threads, seconds} on standard input, answers with the median step in ms."""
+    import torch
+    import torch.nn.functional as F
+
+    def adam_of(kind, parameters):
+        options = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}[kind]
+        return torch.optim.Adam(parameters, lr=1e-4, **options)
+
+    def linear_vae(batch, kind):
+        torch.manual_seed(0)
+        x = torch.rand(batch, 784)
+        encoder = torch.nn.Parameter(torch.randn(200, 784) * 1e-3)
+        decoder = torch.nn.Parameter(torch.randn(784, 200) * 1e-3)
+        log_variance = torch.nn.Parameter(torch.zeros(200))
+        log_sigma2 = torch.nn.Parameter(torch.zeros(1))
+        adam = adam_of(kind, [encoder, decoder, log_variance, log_sigma2])
+
+        def step():
+            adam.zero_grad(set_to_none=True)
+            mean = F.linear(x, encoder)
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            reconstruction = F.linear(z, decoder)
+            error = F.mse_loss(reconstruction, x, reduction="sum") / batch
+            kl = 0.5 * ((log_variance.exp() - 1 - log_variance).sum() + mean.square().sum() / batch)
+            loss = kl + 0.5 * (error * torch.exp(-log_sigma2) + 784 * log_sigma2).sum()
+            loss.backward()
+            adam.step()
+
+        return step
+
+    def adam_alone(kind):
+        weights = torch.nn.Parameter(torch.randn(3_000_000))
+        weights.grad = torch.randn(3_000_000)
+        return adam_of(kind, [weights]).step
+
+    made = {}
+    for line in sys.stdin:
+        job = json.loads(line)
+        torch.set_num_threads(job["threads"])
+        key = job["case"], job["adam"]
+        if key not in made:
+            case = job["case"]
+            made = {key: adam_alone(job["adam"]) if case == "adam-3m" else linear_vae(int(case.split("-")[-1]), job["adam"])}
+        step = made[key]
+        for _ in range(5):
+            step()
+        times, start = [], time.perf_counter()
+        while len(times) < 10 or time.perf_counter() - start < job["seconds"]:
+            begin = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - begin)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"ms": 1e3 * statistics.median(times), "peak": peak, "version": torch.__version__}), flush=True)
+
+
+class Torch:
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, __file__, "--worker"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+
+    def run(self, **job):
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit("PyTorch's process ended early")
+        return json.loads(answer)
+
+
+def run_elbo(binary, case, threads, seconds, peak=False):
+    command = [binary, "bench", "--json", "--case", case, "--threads", str(threads), "--seconds", str(seconds)]
+    answer = json.loads(subprocess.run(command + ([] if peak else ["--no-peak"]), check=True, capture_output=True,
+                                       text=True).stdout)
+    return answer["cases"][0] | {"fma_peak": answer["fma_peak_gflops"]}
+
+
+def median_ms(samples):
+    return statistics.median(s["ms"] for s in samples)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", nargs="?", default="build/release/elbo")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    if not os.access(options.binary, os.X_OK):
+        sys.exit(f"there is no program {options.binary}; build it with scripts/demo or name it")
+    try:
+        import torch
+    except ImportError:
+        print("skipped: PyTorch is not installed (pip install torch)")
+        sys.exit(77)
+
+    threads = (1, 2)
+    torch_worker = Torch()
+    peaks = {t: run_elbo(options.binary, "gemm-1000x784x200", t, 0.2, peak=True)["fma_peak"] for t in threads}
+    results = []
+    print(f"PyTorch {torch.__version__}; {options.rounds} rounds of {options.seconds} s each side, interleaved")
+    print("measured FMA peak: " + ", ".join(f"{peaks[t]:.0f} Gflop/s with {t} thread{'s'[:t - 1]}" for t in threads))
+    print(f"\n{'case':16} {'threads':>7} {'elbo ms':>9} {'PyTorch ms (default, best Adam)':>32} {'of FMA peak':>12}")
+    for case in CASES:
+        ours = {t: [] for t in threads}
+        theirs = {(t, a): [] for t in threads for a in ADAMS}
+        for _ in range(options.rounds):
+            for t in threads:
+                sample = run_elbo(options.binary, case, t, options.seconds)
+                ours[t].append({"ms": sample["median_ms"], "peak": sample["peak_resident_bytes"], "gflops": sample["gflops"]})
+                for a in ADAMS:
+                    theirs[t, a].append(torch_worker.run(case=case, adam=a, threads=t, seconds=options.seconds / 2))
+        for t in threads:
+            best_adam = min(ADAMS, key=lambda a: median_ms(theirs[t, a]))
+            rates = [s["gflops"] for s in ours[t] if s["gflops"]]
+            share = f"{100 * statistics.median(rates) / peaks[t]:.0f} %" if rates else ""
+            pair = f"{median_ms(theirs[t, 'default']):.3f}, {median_ms(theirs[t, best_adam]):.3f} ({best_adam})"
+            print(f"{case:16} {t:7} {median_ms(ours[t]):9.3f} {pair:>32} {share:>12}")
+
+        best_threads = min(threads, key=lambda t: median_ms(ours[t]))
+
+        def ratios(adams):
+            t, a = min(((t, a) for t in threads for a in adams), key=lambda key: median_ms(theirs[key]))
+            pairs = [b["ms"] / a_["ms"] for a_, b in zip(ours[best_threads], theirs[t, a])]
+            return {"pytorch_threads": t, "pytorch_adam": a, "elbo_threads": best_threads,
+                    "median": statistics.median(pairs), "min": min(pairs), "max": max(pairs)}
+
+        row = {"case": case, "against_default": ratios(("default",)), "against_best": ratios(ADAMS),
+               "elbo_peak_bytes": max(s["peak"] for t in threads for s in ours[t]),
+               "pytorch_peak_bytes": max(s["peak"] for s in sum(theirs.values(), [])),
+               "elbo_ms": {t: [s["ms"] for s in ours[t]] for t in threads},
+               "pytorch_ms": {f"{t} threads, {a}": [s["ms"] for s in theirs[t, a]] for t in threads for a in ADAMS}}
+        results.append(row)
+    print(f"\n{'case':16} {'PyTorch default / elbo':>26} {'PyTorch best Adam / elbo':>28} {'peak MB elbo':>13} {'PyTorch':>8}")
+    for row in results:
+        def show(r):
+            return f"{r['median']:.2f} ({r['min']:.2f}-{r['max']:.2f})"
+        print(f"{row['case']:16} {show(row['against_default']):>26} {show(row['against_best']):>28} "
+              f"{row['elbo_peak_bytes'] / 1e6:13.0f} {row['pytorch_peak_bytes'] / 1e6:8.0f}")
+    print("\nRatios: PyTorch's time over elbo's, each side at its best threading; median (min-max) over rounds.")
+    if options.out:
+        with open(options.out, "w") as file:
+            json.dump({"pytorch": torch.__version__, "rounds": options.rounds, "seconds": options.seconds,
+                       "fma_peak_gflops": peaks, "cases": results}, file, indent=1)
+
+
+if __name__ == "__main__":
+    worker() if sys.argv[1:] == ["--worker"] else main()

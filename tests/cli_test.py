@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""The elbo program as its users meet it: help, bad input, runs, interruption and resuming.
+
+usage: cli_test.py ELBO_BINARY. Prints one line for each check and closes with 'N passed, N failed'.
+"""
+
+import gzip
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+BINARY = os.path.abspath(sys.argv[1])
+passed = failed = 0
+
+
+def check(what, holds, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(holds), failed + (not holds)
+    print(f"{'ok   ' if holds else 'FAILS'} {what}" + (f": {detail}" if not holds and detail else ""), flush=True)
+
+
+def elbo(*arguments, **options):
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+
+
+def rejects(what, *arguments, mentions=()):
+    """Exit status 2, one line on standard error that mentions what matters, nothing on standard output."""
+    run = elbo(*arguments)
+    lines = run.stderr.strip().split("\n")
+    good = run.returncode == 2 and len(lines) == 1 and lines[0].startswith("elbo: ") and not run.stdout
+    check(f"rejects {what}", good and all(word in run.stderr for word in mentions),
+          f"status {run.returncode}, stderr {run.stderr!r}")
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def idx(shape, data, magic=None):
+    return (magic or bytes([0, 0, 8, len(shape)])) + b"".join(struct.pack(">I", n) for n in shape) + data
+
+
+def npy(header, data):
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+
+
+def floats(*values):
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+os.chdir(tempfile.mkdtemp(prefix="elbo-cli-"))
+os.environ["ELBO_DATA"] = os.path.join(os.getcwd(), "nowhere")
+commands = ["list", "info", "train", "evaluate", "ppca", "gradcheck", "bench", "ppca-landscape", "ppca-elbo", "stochastic-elbo"]
+
+# ---- help and listing
+for command in commands:
+    run = elbo(command, "--help")
+    check(f"{command} --help", run.returncode == 0 and command in run.stdout and len(run.stdout) > 80 and not run.stderr)
+run = elbo("list")
+check("list names every command", run.returncode == 0 and all(command in run.stdout for command in commands))
+check("info --json is JSON", "version" in json.loads(elbo("info", "--json").stdout))
+run = elbo("gradcheck", "--json", "--op", "sigmoid")
+check("gradcheck --json", json.loads(run.stdout)["ops"][0]["error"] < 1e-6)
+
+# ---- options
+rejects("no command")
+rejects("an unknown command", "trian", mentions=["trian"])
+rejects("an unknown option", "train", "--latnt", 3, mentions=["--latnt"])
+rejects("an option without its value", "train", "--latent")
+rejects("a value that is no number", "train", "--latent", "many")
+rejects("an unknown op", "gradcheck", "--op", "sine", mentions=["sine", "sigmoid"])
+rejects("an unknown model", "train", "--model", "transformer", "--data", "ppca")
+rejects("an unknown data set", "ppca", "--data", "imagenet", mentions=["imagenet", "digits"])
+rejects("an unknown preprocessing", "train", "--data", "digits", "--preprocess", "whiten")
+rejects("an unknown device", "train", "--data", "ppca", "--device", "tpu")
+rejects("CUDA in a build without it", "train", "--data", "ppca", "--device", "cuda")
+rejects("latent dimension 0", "train", "--data", "ppca", "--latent", 0)
+rejects("more latent dimensions than data dimensions", "train", "--data", "ppca", "--latent", 11)
+rejects("sigma^2 = 0", "train", "--data", "ppca", "--latent", 2, "--sigma2", 0)
+rejects("a negative sigma^2", "train", "--data", "ppca", "--latent", 2, "--sigma2", -1)
+rejects("pPCA with k = D", "ppca", "--data", "ppca", "--latent", 10)
+rejects("pPCA with k = 0", "ppca", "--data", "ppca", "--latent", 0)
+rejects("missing MNIST, saying where it looked", "ppca", "--data", "mnist", mentions=["nowhere", "digits"])
+rejects("a config file that is not there", "--config", "none.toml", "list")
+write("bad.toml", b"[train\nlatent = = 3\n")
+rejects("a config file that is not TOML", "train", "--config", "bad.toml", "--data", "ppca")
+write("unknown.toml", b"[train]\nlatnt = 3\n")
+rejects("a config file with an unknown key", "train", "--config", "unknown.toml", "--data", "ppca", mentions=["latnt"])
+
+# ---- files
+os.mkdir("mnist")
+images = "mnist/train-images-idx3-ubyte"
+good = idx((3, 28, 28), bytes(range(256)) * 9 + bytes(48))
+for what, data in {
+    "a truncated IDX file": good[:-1], "an oversized IDX file": good + b"x", "garbage for IDX": os.urandom(500),
+    "an IDX file with a wrong magic number": idx((3, 28, 28), good[16:], b"\x00\x01\x08\x03"),
+    "an IDX header that asks for terabytes": idx((2**31, 2**10, 2**10), b""), "an empty IDX file": b"",
+    "a truncated gzip of IDX": gzip.compress(good)[:-9],
+}.items():
+    write(images, data)
+    rejects(what, "ppca", "--data", "mnist:mnist", "--latent", 1, mentions=["train-images"])
+head = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }"
+for what, data in {
+    "a truncated npy file": npy(head, floats(1, 2, 3)), "an oversized npy file": npy(head, floats(1, 2, 3, 4, 5)),
+    "garbage for npy": os.urandom(300), "npy with a wrong magic": b"NUMPY" + npy(head, floats(1, 2, 3, 4)),
+    "npy of complex numbers": npy(head.replace("f8", "c8"), floats(1, 2, 3, 4)),
+    "npy with a NaN": npy(head, floats(1, 2, 3, float("nan"))),
+    "npy with an infinity": npy(head, floats(1, 2, 3, float("inf"))),
+    "npy that asks for terabytes": npy(head.replace("(2, 2)", "(1000000000, 10000)"), b""),
+}.items():
+    rejects(what, "ppca", "--data", "npy:" + write("x.npy", data), "--latent", 1, mentions=["x.npy"])
+for what, data in {
+    "garbage for safetensors": os.urandom(300), "a truncated safetensors file": struct.pack("<Q", 100) + b"{}",
+    "an empty safetensors file": b"", "safetensors without the tensors": struct.pack("<Q", 2) + b"{}",
+}.items():
+    rejects(what, "evaluate", write("model.safetensors", data), "--data", "ppca")
+rejects("evaluating what is not there", "evaluate", "missing.safetensors", "--data", "ppca")
+
+# ---- output
+small = ["train", "--data", "ppca", "--limit", 500, "--latent", 2, "--batch", 100, "--epochs", 150, "--lr", 0.02, "--threads", 1]
+write("file", b"precious")
+rejects("an output directory below a file", *small, "--out", "file/run")
+rejects("an output directory that is a file", *small, "--out", "file")
+check("leaves that file alone", open("file").read() == "precious")
+full = subprocess.run(f"{BINARY} info --json > /dev/full", shell=True, capture_output=True, text=True)
+check("says that standard output is full", full.returncode == 2 and "standard output" in full.stderr, full.stderr)
+
+# ---- a run
+run = elbo(*small, "--out", "run", "--json")
+result = json.loads(run.stdout)
+check("train writes a run directory", run.returncode == 0 and all(
+    os.path.exists(f"run/{name}") for name in ("config.json", "metrics.csv", "result.json", "model.safetensors", "report.html",
+                                               "checkpoint/state.safetensors", "figures/elbo.csv")))
+check("result.json is what --json prints", json.load(open("run/result.json"))["metrics"] == result["metrics"])
+metrics = result["metrics"]
+check("the ELBO is at most the exact likelihood, and that at most pPCA's maximum",
+      metrics["elbo"] <= metrics["log_likelihood"] + 1e-9 <= metrics["ppca_maximum"] + 2e-9)
+check("the model is close to pPCA", metrics["ppca_maximum"] - metrics["elbo"] < 0.5, metrics)
+rejects("overwriting a run", *small, "--out", "run", mentions=["run"])
+check("leaves the run alone", json.load(open("run/result.json"))["metrics"] == result["metrics"])
+again = json.loads(elbo("evaluate", "run", "--json").stdout)["metrics"]
+check("evaluate finds the same numbers", abs(again["elbo"] - metrics["elbo"]) < 1e-9 and again["kl"] > 0)
+write("config.toml", b"[train]\nlatent = 3\nepochs = 1\n")
+run = elbo("train", "--config", "config.toml", "--data", "ppca", "--limit", 200, "--out", "toml", "--json")
+check("--config sets options", run.returncode == 0 and json.loads(run.stdout)["config"]["latent"] == 3, run.stderr)
+
+# ---- interrupted and resumed: the same bytes as an unbroken run
+longer = ["train", "--data", "ppca", "--limit", 500, "--latent", 2, "--batch", 100, "--epochs", 20000, "--lr", 0.02, "--threads", 1]
+whole = subprocess.Popen([BINARY, *map(str, longer), "--out", "whole"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+broken = subprocess.Popen([BINARY, *map(str, longer), "--out", "broken"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+for _ in range(2000):
+    if os.path.exists("broken/metrics.csv"):
+        break
+    time.sleep(0.01)
+time.sleep(0.2)
+broken.send_signal(signal.SIGINT)
+_, message = broken.communicate(timeout=120)
+check("Ctrl-C ends with a checkpoint and says how to go on", broken.returncode == 130 and "--resume" in message,
+      f"{broken.returncode} {message!r}")
+resumed = elbo("train", "--resume", "broken")
+whole.wait(timeout=300)
+same = open("whole/model.safetensors", "rb").read() == open("broken/model.safetensors", "rb").read()
+check("a resumed run equals an unbroken one bit for bit", resumed.returncode == 0 and whole.returncode == 0 and same, resumed.stderr)
+rows = open("broken/metrics.csv").read().count("\n")
+check("and its metrics have every epoch once", rows == open("whole/metrics.csv").read().count("\n"), rows)
+rejects("resuming what is no run", "train", "--resume", "mnist")
+
+# ---- experiments on small data
+for command, options in {"ppca-landscape": ["--grid", 5, "--first", 4, "--second", 5],
+                         "ppca-elbo": ["--latent", "1,2", "--steps", 300, "--frozen-at", 2],
+                         "stochastic-elbo": ["--latent", 2, "--steps", 200, "--lr", "0.01,0.003"]}.items():
+    run = elbo(command, "--data", "ppca", "--limit", 300, "--subset", 200, *options, "--out", command, "--json")
+    check(f"{command} writes its report", run.returncode == 0 and os.path.exists(f"{command}/report.html") and
+          json.loads(run.stdout)["command"] == command, run.stderr)
+    run = elbo(command, "--data", "ppca", *options, "--dry-run")
+    check(f"{command} --dry-run says what it costs", run.returncode == 0 and "about" in run.stdout)
+
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)
