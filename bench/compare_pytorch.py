@@ -14,7 +14,6 @@ when it is missing.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -76,7 +75,8 @@ def worker():
             begin = time.perf_counter()
             step()
             times.append(time.perf_counter() - begin)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        with open("/proc/self/status") as status:
+            peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
         print(json.dumps({"ms": 1e3 * statistics.median(times), "peak": peak, "version": torch.__version__}), flush=True)
 
 

@@ -207,15 +207,11 @@ template <class Combine, class T>
 void store_item(const Plan& plan, int64_t item, const double* totals, bool accumulate, T* out) {
   int64_t offset[kMaxOperands] = {};
   seek(plan.kept, item, 1, offset);
-  const Tile tile = plan.tile_at(plan.cut_is_kept() ? item : 0);
-  int64_t rows = plan.rows_are_kept ? tile.rows : 1, columns = plan.columns_are_kept ? tile.columns : 1;
-  if (plan.row_stride[0] == columns) columns *= std::exchange(rows, 1);
-  for (int64_t row = 0; row < rows; ++row) {
-    T* const to = out + offset[0] + row * plan.row_stride[0];
-    const double* const from = totals + row * columns;
-    for (int64_t i = 0; i < columns; ++i)
-      to[i] = static_cast<T>(accumulate ? Combine{}(static_cast<double>(to[i]), from[i]) : from[i]);
-  }
+  const int64_t outputs = outputs_of(plan, plan.tile_at(plan.cut_is_kept() ? item : 0));
+  // The outputs are neighbours: where both axes of a tile are kept, its rows follow each other in the output.
+  T* const to = out + offset[0];
+  for (int64_t i = 0; i < outputs; ++i)
+    to[i] = static_cast<T>(accumulate ? Combine{}(static_cast<double>(to[i]), totals[i]) : totals[i]);
 }
 
 }  // namespace

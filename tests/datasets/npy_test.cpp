@@ -164,7 +164,7 @@ TEST_SUITE("datasets") {
     CHECK(mentions(broken("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }"),
                    "impossible"));
     CHECK(mentions(broken("{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1), }"),
-                   "more than 8 axes"));
+                   "damaged header: more than 8 axes"));
     CHECK(mentions(broken("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': 1}"),
                    "unknown key 'x'"));
     CHECK(mentions(broken("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } x"), "text follows"));
