@@ -1,5 +1,5 @@
-// elbo bench: how long a training step takes, in milliseconds, flop rates and shares of this machine's measured peak.
-// bench/compare_pytorch.py runs the same cases in PyTorch, interleaved.
+// elbo bench: how long a training step takes, in milliseconds, flop rates and shares of this machine's
+// measured peak. bench/compare_pytorch.py runs the same cases in PyTorch, interleaved.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -20,7 +20,9 @@ namespace elbo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 struct Options {
   std::string only;
@@ -55,7 +57,8 @@ Timing time_it(double seconds, const Work& work) {
           memory_counters().system_allocations - allocations, memory_counters().peak};
 }
 
-/// Multiply-adds that depend on nothing but themselves: the most floating-point work the cores can do, in Gflop/s.
+/// Multiply-adds that depend on nothing but themselves: the most floating-point work the cores can do, in
+/// Gflop/s.
 double measure_fma_peak() {
   typedef float Lanes __attribute__((vector_size(64)));
   constexpr int kChains = 12, kRounds = 200000;
@@ -82,7 +85,8 @@ double measure_fma_peak() {
   return best;
 }
 
-/// Most memory this process has held, from the kernel (getrusage would tell its parent's where that was larger).
+/// Most memory this process has held, from the kernel (getrusage would tell its parent's where that was
+/// larger).
 int64_t peak_resident_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
@@ -107,8 +111,9 @@ Case linear_vae_step(int64_t batch, bool analytic, double seconds) {
   const Timing timing = time_it(seconds, [&] {
     {
       Tape tape;
-      const Variable elbo =
-          analytic ? vae.analytic_elbo(x) : vae.stochastic_elbo(x, {.seed = 3, .stream = kLatentNoise, .step = step++});
+      const Variable elbo = analytic
+                                ? vae.analytic_elbo(x)
+                                : vae.stochastic_elbo(x, {.seed = 3, .stream = kLatentNoise, .step = step++});
       tape.backward(-elbo);
     }
     adam.step(1e-4);
@@ -133,7 +138,8 @@ Case adam_step(double seconds) {
 }
 
 Case gemm_case(int64_t rows, double seconds) {
-  const Tensor x = normal({rows, 784}, DType::f32, {.seed = 1}), w = normal({200, 784}, DType::f32, {.seed = 2});
+  const Tensor x = normal({rows, 784}, DType::f32, {.seed = 1}),
+               w = normal({200, 784}, DType::f32, {.seed = 2});
   const Tensor y = Tensor::empty({rows, 200});
   return {fmt::format("gemm-{}x784x200", rows), 2.0 * static_cast<double>(rows) * 784 * 200, 0,
           time_it(seconds, [&] { gemm(y, x, Op::none, w, Op::transpose); })};
@@ -163,17 +169,24 @@ void bench(const Options& o) {
                c.flops > 0 ? fmt::format("{:.1f}", rate) : "",
                c.flops > 0 && !o.no_peak ? fmt::format("{:.0f} %", 100 * rate / peak) : "",
                c.bytes > 0 ? fmt::format("{:.1f}", c.bytes / c.timing.median * 1e-6) : "",
-               std::to_string(c.timing.allocations), fmt::format("{:.1f}", static_cast<double>(c.timing.peak_bytes) * 1e-6)});
-    rows.push_back({{"name", c.name}, {"median_ms", c.timing.median}, {"best_ms", c.timing.best}, {"runs", c.timing.runs},
+               std::to_string(c.timing.allocations),
+               fmt::format("{:.1f}", static_cast<double>(c.timing.peak_bytes) * 1e-6)});
+    rows.push_back({{"name", c.name},
+                    {"median_ms", c.timing.median},
+                    {"best_ms", c.timing.best},
+                    {"runs", c.timing.runs},
                     {"gflops", c.flops > 0 ? Json(rate) : Json(nullptr)},
                     {"fma_share", c.flops > 0 && !o.no_peak ? Json(rate / peak) : Json(nullptr)},
-                    {"system_allocations", c.timing.allocations}, {"peak_tensor_bytes", c.timing.peak_bytes},
+                    {"system_allocations", c.timing.allocations},
+                    {"peak_tensor_bytes", c.timing.peak_bytes},
                     {"peak_resident_bytes", peak_resident_bytes()}});
   }
   if (rows.empty()) fail("[bench] there is no case '{}'; there are {}", o.only, known);
   if (o.run.json) {
-    fmt::print("{}", json_text({{"threads", threads()}, {"fma_peak_gflops", o.no_peak ? Json(nullptr) : Json(peak)},
-                                {"blas", blas_name()}, {"cases", rows}}));
+    fmt::print("{}", json_text({{"threads", threads()},
+                                {"fma_peak_gflops", o.no_peak ? Json(nullptr) : Json(peak)},
+                                {"blas", blas_name()},
+                                {"cases", rows}}));
     return;
   }
   fmt::print("{} threads, BLAS {}\n", threads(), blas_name());
@@ -185,13 +198,16 @@ void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_run_options(app, o->run, false);
   app.add_option("--case", o->only, "Run this case only");
-  app.add_option("--seconds", o->seconds, "Time for each case")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--seconds", o->seconds, "Time for each case")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak");
   app.callback([o] { bench(*o); });
 }
 
 }  // namespace
 
-const Command bench_command{"bench", "Time training steps against the machine's peak", "", "20 s", add_options};
+const Command bench_command{"bench", "Time training steps against the machine's peak", "", "20 s",
+                            add_options};
 
 }  // namespace elbo

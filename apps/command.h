@@ -10,8 +10,8 @@ namespace elbo {
 struct Command {
   const char* name;
   const char* summary;
-  const char* reproduces;  ///< the figure or table of a paper, or ""
-  const char* cost;        ///< on two cores, e.g. "12 min (--quick: 1 min)"
+  const char* reproduces;              ///< the figure or table of a paper, or ""
+  const char* cost;                    ///< on two cores, e.g. "12 min (--quick: 1 min)"
   void (*add_options)(CLI::App& app);  ///< declares the options and sets the callback that runs the command
 };
 
@@ -19,7 +19,7 @@ struct Command {
 const std::vector<Command>& commands();
 
 // One for each file.
-extern const Command list_command, info_command, train_command, evaluate_command, ppca_command, gradcheck_command,
-    bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command;
+extern const Command list_command, info_command, train_command, evaluate_command, ppca_command,
+    gradcheck_command, bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command;
 
 }  // namespace elbo

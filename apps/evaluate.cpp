@@ -20,15 +20,21 @@ LinearVaeWeights read_linear_vae(const std::string& path) {
   const SafetensorsFile file = read_safetensors(path);
   const auto part = [&](const char* name, int rank) {
     const Tensor tensor = file.at(name).to(DType::f64);
-    if (tensor.rank() != rank) fail("[evaluate] {}: {} has shape {}, a linear VAE needs {} axes", path, name, tensor.shape().str(), rank);
+    if (tensor.rank() != rank)
+      fail("[evaluate] {}: {} has shape {}, a linear VAE needs {} axes", path, name, tensor.shape().str(),
+           rank);
     return tensor;
   };
-  const LinearVaeWeights w{part("decoder.weight", 2), part("encoder.weight", 2), part("log_variance", 1), part("mean", 1),
-                           part("log_sigma2", 1).item()};
+  const LinearVaeWeights w{part("decoder.weight", 2), part("encoder.weight", 2), part("log_variance", 1),
+                           part("mean", 1), part("log_sigma2", 1).item()};
   const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
-  if (!(w.encoder.shape() == Shape{k, d}) || !(w.log_variance.shape() == Shape{k}) || !(w.mean.shape() == Shape{d}))
-    fail("[evaluate] {}: the shapes of a linear VAE disagree: decoder {}, encoder {}, log_variance {}, mean {}", path,
-         w.decoder.shape().str(), w.encoder.shape().str(), w.log_variance.shape().str(), w.mean.shape().str());
+  if (!(w.encoder.shape() == Shape{k, d}) || !(w.log_variance.shape() == Shape{k}) ||
+      !(w.mean.shape() == Shape{d}))
+    fail(
+        "[evaluate] {}: the shapes of a linear VAE disagree: decoder {}, encoder {}, log_variance {}, mean "
+        "{}",
+        path, w.decoder.shape().str(), w.encoder.shape().str(), w.log_variance.shape().str(),
+        w.mean.shape().str());
   return w;
 }
 
@@ -63,7 +69,8 @@ void evaluate(const Options& o) {
   config["model"] = o.model;
   Result result("evaluate", config, provenance_of(o.run, data));
   set_metrics(result, findings);
-  if (o.run.json) fmt::print("{}", json_text(result.to_json()));
+  if (o.run.json)
+    fmt::print("{}", json_text(result.to_json()));
   else
     fmt::print("{} on {} ({} points, {})\n\n{}", path, data.dataset.name, data.dataset.points(),
                name(data.preprocessing.kind), comparison(findings).text());
@@ -80,6 +87,7 @@ void add_options(CLI::App& app) {
 
 }  // namespace
 
-const Command evaluate_command{"evaluate", "All metrics of a trained model on a data set", "", "5 s on MNIST", add_options};
+const Command evaluate_command{"evaluate", "All metrics of a trained model on a data set", "", "5 s on MNIST",
+                               add_options};
 
 }  // namespace elbo

@@ -29,8 +29,8 @@ void gradcheck(const Options& options) {
     ++checked;
     failed += passes(check) ? 0 : 1;
     table.row({check.name, check.shapes, fmt::format("{:.1e}", check.gradient_error),
-               fmt::format("{:.1e}", check.float_error), has_twin ? fmt::format("{:.1e}", check.twin_error) : "",
-               verdict(passes(check))});
+               fmt::format("{:.1e}", check.float_error),
+               has_twin ? fmt::format("{:.1e}", check.twin_error) : "", verdict(passes(check))});
     ops.push_back({{"name", check.name},
                    {"shapes", check.shapes},
                    {"device", "cpu"},
@@ -39,15 +39,17 @@ void gradcheck(const Options& options) {
                    {"twin_error", has_twin ? Json(check.twin_error) : Json(nullptr)},
                    {"passes", passes(check)}});
   }
-  if (checked == 0) fail("[gradcheck] there is no op '{}'; there are: {}", options.op, fmt::join(names, ", "));
+  if (checked == 0)
+    fail("[gradcheck] there is no op '{}'; there are: {}", options.op, fmt::join(names, ", "));
   if (options.json) {
     fmt::print("{}", json_text({{"ops", ops}, {"failed", failed}}));
   } else {
-    fmt::print("{}\nWorst relative error over all elements, on the CPU, random cotangent.\n"
-               "gradient: f64 against central differences, at most {:.0e}.  f32: value and gradient against f64, at "
-               "most {:.0e}.\ntwin: fused op against its definition in plain ops, f64, at most {:.0e}.\n"
-               "{} rows, {} failed\n",
-               table.text(), kGradientTolerance, kFloatTolerance, kTwinTolerance, checked, failed);
+    fmt::print(
+        "{}\nWorst relative error over all elements, on the CPU, random cotangent.\n"
+        "gradient: f64 against central differences, at most {:.0e}.  f32: value and gradient against f64, at "
+        "most {:.0e}.\ntwin: fused op against its definition in plain ops, f64, at most {:.0e}.\n"
+        "{} rows, {} failed\n",
+        table.text(), kGradientTolerance, kFloatTolerance, kTwinTolerance, checked, failed);
   }
   if (failed > 0) fail("[gradcheck] {} of {} rows failed", failed, checked);
 }
@@ -61,6 +63,7 @@ void add_options(CLI::App& app) {
 
 }  // namespace
 
-const Command gradcheck_command{"gradcheck", "Check every op's gradient and print the table", "", "2 s", add_options};
+const Command gradcheck_command{"gradcheck", "Check every op's gradient and print the table", "", "2 s",
+                                add_options};
 
 }  // namespace elbo

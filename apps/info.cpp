@@ -16,19 +16,26 @@ struct Options {
 void info(const Options& options) {
   const Provenance build = describe_provenance(threads(), blas_name());
   const std::optional<std::string> mnist = find_mnist();
-  Json found{{"version", build.version},   {"compiler", build.compiler}, {"build", build.build},
-             {"cpu", build.cpu},           {"devices", Json::array({"cpu"})}, {"threads", build.threads},
-             {"blas", build.blas},         {"gnuplot", gnuplot_version()},
+  Json found{{"version", build.version},
+             {"compiler", build.compiler},
+             {"build", build.build},
+             {"cpu", build.cpu},
+             {"devices", Json::array({"cpu"})},
+             {"threads", build.threads},
+             {"blas", build.blas},
+             {"gnuplot", gnuplot_version()},
              {"mnist", mnist ? Json(*mnist) : Json(nullptr)}};
   if (options.json) {
     fmt::print("{}", json_text(found));
     return;
   }
-  fmt::print("elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    cpu (no CUDA backend in this build)\n"
-             "  BLAS       {}\n  gnuplot    {}\n  MNIST      {}\n  generators digits, ppca\n",
-             build.version, build.compiler, build.build, build.cpu, build.threads, build.blas,
-             gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
-             mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA");
+  fmt::print(
+      "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    cpu (no CUDA backend in this "
+      "build)\n"
+      "  BLAS       {}\n  gnuplot    {}\n  MNIST      {}\n  generators digits, ppca\n",
+      build.version, build.compiler, build.build, build.cpu, build.threads, build.blas,
+      gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
+      mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA");
 }
 
 void add_options(CLI::App& app) {
@@ -39,6 +46,7 @@ void add_options(CLI::App& app) {
 
 }  // namespace
 
-const Command info_command{"info", "Show the build, the devices, the libraries and the data found", "", "", add_options};
+const Command info_command{"info", "Show the build, the devices, the libraries and the data found", "", "",
+                           add_options};
 
 }  // namespace elbo

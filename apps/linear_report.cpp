@@ -4,7 +4,8 @@
 
 namespace elbo {
 
-LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& data, const DataMoments& moments) {
+LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& data,
+                           const DataMoments& moments) {
   LinearVaeFindings f;
   f.metrics = evaluate_linear_vae(weights, moments);
   const Eigen eigen = symmetric_eigen(moments.covariance);
@@ -16,7 +17,8 @@ LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& da
   }
   f.paper_constant = paper_units_constant(data.dataset, data.preprocessing);
   std::vector<double> cosines = decoder_alignment(weights, eigen);
-  std::nth_element(cosines.begin(), cosines.begin() + static_cast<std::ptrdiff_t>(cosines.size() / 2), cosines.end());
+  std::nth_element(cosines.begin(), cosines.begin() + static_cast<std::ptrdiff_t>(cosines.size() / 2),
+                   cosines.end());
   f.alignment = cosines[cosines.size() / 2];
   f.collapse_epsilon = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3};
   f.collapse_percent = linear_vae_collapse_percent(weights, data.x, f.collapse_epsilon);
@@ -44,14 +46,16 @@ void set_metrics(Result& result, const LinearVaeFindings& f) {
 
 Table comparison(const LinearVaeFindings& f) {
   const LinearVaeMetrics& m = f.metrics;
-  Table table({"quantity", Table::number("this model"), Table::number("pPCA closed form"), Table::number("difference")});
+  Table table({"quantity", Table::number("this model"), Table::number("pPCA closed form"),
+               Table::number("difference")});
   const auto row = [&](const char* what, double ours, double closed_form, const char* format) {
-    table.row({what, fmt::format(fmt::runtime(format), ours), f.has_maximum ? fmt::format(fmt::runtime(format), closed_form) : "",
+    table.row({what, fmt::format(fmt::runtime(format), ours),
+               f.has_maximum ? fmt::format(fmt::runtime(format), closed_form) : "",
                f.has_maximum ? fmt::format(fmt::runtime(format), ours - closed_form) : ""});
   };
   row("ELBO (nats per data point)", m.elbo, f.maximum, "{:.3f}");
   row("exact log-likelihood (nats per data point)", m.log_likelihood, f.maximum, "{:.3f}");
-  row("sigma^2", m.sigma2, f.best_sigma2, "{:.6f}");
+  row("σ²", m.sigma2, f.best_sigma2, "{:.6f}");
   table.row({"KL (nats per data point)", fmt::format("{:.3f}", m.kl), "", ""});
   table.row({"active units", fmt::format("{} of {}", m.active_units, m.kl_per_dim.size()), "", ""});
   table.row({"collapsed units (0.01, 0.01)", fmt::format("{:.1f} %", f.collapse_percent[2]), "", ""});

@@ -1,4 +1,5 @@
-// The elbo program: finds the command, and turns every error into one line on standard error and exit status 2.
+// The elbo program: finds the command, and turns every error into one line on standard error and exit
+// status 2.
 
 #include <unistd.h>
 
@@ -12,18 +13,18 @@
 namespace elbo {
 
 const std::vector<Command>& commands() {
-  static const std::vector<Command> all{list_command,      info_command,         train_command,
-                                        evaluate_command,  ppca_command,         gradcheck_command,
-                                        bench_command,     ppca_landscape_command, ppca_elbo_command,
-                                        stochastic_elbo_command};
+  static const std::vector<Command> all{
+      list_command,      info_command,  train_command,          evaluate_command,  ppca_command,
+      gradcheck_command, bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command};
   return all;
 }
 
 namespace {
 
-/// A thread that waits for work must not spin for long: where another program has its core, the spinning takes the
-/// time that the thread it waits for needs (measured: a step 10 times slower beside one busy process; spinning briefly
-/// costs 2% on an idle machine). OpenMP's runtimes read this before main, so the program starts itself again once.
+/// A thread that waits for work must not spin for long: where another program has its core, the spinning
+/// takes the time that the thread it waits for needs (measured: a step 10 times slower beside one busy
+/// process; spinning briefly costs 2% on an idle machine). OpenMP's runtimes read this before main, so the
+/// program starts itself again once.
 void limit_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT") || std::getenv("KMP_BLOCKTIME")) return;
   setenv("GOMP_SPINCOUNT", "1000", 1);  // g++'s runtime: turns of the waiting loop
@@ -40,11 +41,13 @@ std::string one_line(std::string text) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.", "elbo"};
+  CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.",
+               "elbo"};
   app.require_subcommand(1);
   app.set_version_flag("--version", ELBO_VERSION);
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.set_config("--config", "", "Read options from a TOML file with a section for the command, e.g. [train]");
+  app.set_config("--config", "",
+                 "Read options from a TOML file with a section for the command, e.g. [train]");
   for (const Command& command : commands()) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
     sub->allow_config_extras(CLI::config_extras_mode::error);
@@ -56,7 +59,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
     const auto chosen = app.get_subcommands();
-    if (chosen.empty() && argc > 1 && argv[1][0] != '-') fail("there is no command '{}'; see elbo list", argv[1]);
+    if (chosen.empty() && argc > 1 && argv[1][0] != '-')
+      fail("there is no command '{}'; see elbo list", argv[1]);
     const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
     fmt::print(stderr, "elbo: {}; see {} --help\n", one_line(error.what()), where);
     return 2;

@@ -7,13 +7,15 @@ namespace elbo {
 
 void add_data_options(CLI::App& app, DataOptions& o) {
   std::string kinds;
-  for (const DatasetKind& kind : dataset_kinds()) kinds += (kinds.empty() ? "" : ", ") + kind.name + kind.argument;
+  for (const DatasetKind& kind : dataset_kinds())
+    kinds += (kinds.empty() ? "" : ", ") + kind.name + kind.argument;
   app.add_option("--data", o.data, "Data set: " + kinds)->capture_default_str();
   app.add_option("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
       ->capture_default_str();
   app.add_option("--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value")
       ->capture_default_str();
-  app.add_option("--limit", o.limit, "Use the first N points only; 0 means all")->check(CLI::NonNegativeNumber);
+  app.add_option("--limit", o.limit, "Use the first N points only; 0 means all")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all")
       ->check(CLI::NonNegativeNumber);
 }
@@ -28,13 +30,15 @@ void add_run_options(CLI::App& app, RunOptions& o, bool writes_run) {
 
 void apply(const RunOptions& o) {
   if (o.device == "cuda") fail("[--device] this build of elbo has no CUDA backend; use --device cpu");
-  if (o.device != "auto" && o.device != "cpu") fail("[--device] unknown device '{}'; there are auto, cpu, cuda", o.device);
+  if (o.device != "auto" && o.device != "cpu")
+    fail("[--device] unknown device '{}'; there are auto, cpu, cuda", o.device);
   if (o.threads > 0) set_threads(o.threads);
 }
 
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
   LoadedData data;
-  data.dataset = load_dataset(o.data, {.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train});
+  data.dataset =
+      load_dataset(o.data, {.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train});
   const bool pixels = data.dataset.has_pixels();
   data.preprocessing.kind = parse_preprocessing(o.preprocess);
   // Data that are not pixels have nothing to scale: the default steps aside, an explicit wish is an error.
@@ -52,14 +56,15 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   std::string preprocessing = name(data.preprocessing.kind);
   if (data.preprocessing.kind == Preprocessing::Kind::logit)
     preprocessing += fmt::format(", alpha {}", data.preprocessing.alpha);
-  provenance.data = {data.dataset.name, data.dataset.fingerprint, data.dataset.points(), data.dataset.dimensions(),
-                     preprocessing};
+  provenance.data = {data.dataset.name, data.dataset.fingerprint, data.dataset.points(),
+                     data.dataset.dimensions(), preprocessing};
   return provenance;
 }
 
 Json to_json(const DataOptions& data, const RunOptions& run) {
-  return {{"data", data.data},   {"preprocess", data.preprocess}, {"alpha", data.alpha},     {"limit", data.limit},
-          {"subset", data.subset}, {"seed", run.seed},             {"device", run.device}, {"threads", threads()}};
+  return {{"data", data.data},    {"preprocess", data.preprocess}, {"alpha", data.alpha},
+          {"limit", data.limit},  {"subset", data.subset},         {"seed", run.seed},
+          {"device", run.device}, {"threads", threads()}};
 }
 
 std::string nats(double value) { return fmt::format("{:.3f} nats", value); }

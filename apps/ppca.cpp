@@ -1,8 +1,8 @@
 // elbo ppca: closed-form probabilistic PCA of a data set, for one or several latent dimensions.
+#include "vae/ppca.h"
 #include "apps/command.h"
 #include "apps/options.h"
 #include "apps/support/table.h"
-#include "vae/ppca.h"
 
 namespace elbo {
 namespace {
@@ -25,14 +25,17 @@ void ppca(const Options& o) {
   Json config = to_json(o.data, o.run);
   config["latent"] = o.latent;
   Result result("ppca", config, provenance_of(o.run, data));
-  Table table({Table::number("latent"), Table::number("sigma^2"), Table::number("log-likelihood"),
+  Table table({Table::number("latent"), Table::number("σ²"), Table::number("log-likelihood"),
                Table::number("in paper units")});
   Json rows = Json::array();
   for (int64_t k : o.latent) {
     const double sigma2 = o.sigma2 > 0 ? o.sigma2 : ppca_mle_sigma2(eigen.values, k);
-    const double log_likelihood = o.sigma2 > 0 ? ppca_log_likelihood(ppca_solution(moments, eigen, k, sigma2), moments)
-                                               : ppca_max_log_likelihood(eigen.values, k);
-    rows.push_back({{"latent", k}, {"sigma2", sigma2}, {"log_likelihood", log_likelihood},
+    const double log_likelihood = o.sigma2 > 0
+                                      ? ppca_log_likelihood(ppca_solution(moments, eigen, k, sigma2), moments)
+                                      : ppca_max_log_likelihood(eigen.values, k);
+    rows.push_back({{"latent", k},
+                    {"sigma2", sigma2},
+                    {"log_likelihood", log_likelihood},
                     {"log_likelihood_paper_units", log_likelihood + to_paper}});
     table.row({std::to_string(k), fmt::format("{:.6g}", sigma2), fmt::format("{:.4f}", log_likelihood),
                fmt::format("{:.4f}", log_likelihood + to_paper)});
@@ -50,10 +53,11 @@ void ppca(const Options& o) {
     fmt::print("{}", json_text(result.to_json()));
     return;
   }
-  fmt::print("pPCA of {}: {} points, {} dimensions (rank {}), fingerprint {}\n{}\n\n{}",
-             data.dataset.name, data.dataset.points(), data.dataset.dimensions(), numerical_rank(eigen.values),
+  fmt::print("pPCA of {}: {} points, {} dimensions (rank {}), fingerprint {}\n{}\n\n{}", data.dataset.name,
+             data.dataset.points(), data.dataset.dimensions(), numerical_rank(eigen.values),
              data.dataset.fingerprint,
-             o.sigma2 > 0 ? "sigma^2 as given; W the best decoder for it." : "Maximum likelihood; in nats per data point.",
+             o.sigma2 > 0 ? "σ² as given; W the best decoder for it."
+                          : "Maximum likelihood; in nats per data point.",
              table.text());
 }
 
@@ -61,14 +65,17 @@ void add_options(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_data_options(app, options->data);
   add_run_options(app, options->run, false);
-  app.add_option("--latent", options->latent, "Latent dimensions K[,K...]")->delimiter(',')->capture_default_str();
-  app.add_option("--sigma2", options->sigma2, "Hold sigma^2 at this value instead of its maximum-likelihood one");
+  app.add_option("--latent", options->latent, "Latent dimensions K[,K...]")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--sigma2", options->sigma2,
+                 "Hold sigma^2 at this value instead of its maximum-likelihood one");
   app.callback([options] { ppca(*options); });
 }
 
 }  // namespace
 
-const Command ppca_command{"ppca", "Closed-form probabilistic PCA of a data set", "Lucas Eqs. 7, 8", "5 s on MNIST",
-                           add_options};
+const Command ppca_command{"ppca", "Closed-form probabilistic PCA of a data set", "Lucas Eqs. 7, 8",
+                           "5 s on MNIST", add_options};
 
 }  // namespace elbo

@@ -1,5 +1,6 @@
-// elbo ppca-elbo: Lucas et al. 2019, Fig 2. Over the latent dimension: the pPCA maximum, the ELBO that a trained linear
-// VAE reaches, and the likelihood of the maximum-likelihood decoder when sigma^2 is frozen at another dimension's value.
+// elbo ppca-elbo: Lucas et al. 2019, Fig 2. Over the latent dimension: the pPCA maximum, the ELBO that a
+// trained linear VAE reaches, and the likelihood of the maximum-likelihood decoder when sigma^2 is frozen at
+// another dimension's value.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -59,7 +60,7 @@ void ppca_elbo(Options o) {
   apply(o.run);
   if (o.latent.empty())
     o.latent = o.quick ? std::vector<int64_t>{1, 5, 20, 50, 100}
-                       : std::vector<int64_t>{1, 2, 5, 10, 20, 50, 100, 150, 200, 250, 300, 350, 400};
+                       : std::vector<int64_t>{1, 2, 5, 10, 20, 50, 100, 150, 200, 300, 400};
   if (o.quick) o.steps = std::min<int64_t>(o.steps, 4000);
   std::sort(o.latent.begin(), o.latent.end());
   const LoadedData data = load_data(o.data, o.run.seed);
@@ -68,14 +69,17 @@ void ppca_elbo(Options o) {
   double flops = 0;
   for (int64_t k : o.latent) flops += static_cast<double>(steps_for(o, k)) * step_flops(dimensions, k);
   if (o.dry_run) {
-    fmt::print("Trains {} linear VAEs for {} full-batch steps each (more for k > 200): {:.1f} Tflop, about {} min at 100 "
-               "Gflop/s.\n",
-               o.latent.size(), o.steps, flops * 1e-12, std::lround(flops / 1e11 / 60) + 1);
+    fmt::print(
+        "Trains {} linear VAEs for {} full-batch steps each (more for k > 200): {:.1f} Tflop, about {} min "
+        "at 100 "
+        "Gflop/s.\n",
+        o.latent.size(), o.steps, flops * 1e-12, std::lround(flops / 1e11 / 60) + 1);
     return;
   }
   const Eigen eigen = symmetric_eigen(moments.covariance);
   const int64_t largest = o.latent.back();
-  if (o.latent.front() < 1) fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.front());
+  if (o.latent.front() < 1)
+    fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.front());
   const double frozen = ppca_mle_sigma2(eigen.values, o.frozen_at);
   ppca_mle_sigma2(eigen.values, largest);  // an early word when the data do not span so many dimensions
 
@@ -100,7 +104,8 @@ void ppca_elbo(Options o) {
   // (b): trained.
   const InterruptGuard guard;
   const Tensor x = centred(data.x, moments.mean, DType::f32);
-  CsvFile csv = run.csv("metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});
+  CsvFile csv =
+      run.csv("metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});
   std::vector<Trained> trained;
   Progress progress(static_cast<int64_t>(flops / 1e9), "ppca-elbo", {.quiet = o.run.json});
   double done_flops = 0;
@@ -111,15 +116,17 @@ void ppca_elbo(Options o) {
     FullBatchOptions training;
     training.steps = steps_for(o, k);
     training.rates = {o.rate};
-    training.schedule = {.kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = training.steps};
+    training.schedule = {
+        .kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = training.steps};
     training.adam.beta2 = 0.99;
     training.seed = o.run.seed;
     training.evaluate_every = std::max<int64_t>(training.steps / 20, 1);
     const double own = step_flops(dimensions, k) / 1e9;
     const double best = maximum[static_cast<size_t>(k - 1)];
     train_full_batch(vae, x, moments, training, [&](int64_t step, const std::vector<double>& elbo) {
-      progress.update(static_cast<int64_t>(done_flops + own * static_cast<double>(step)),
-                      [&] { return fmt::format("k = {}, {:.2f} nats below the maximum", k, best - elbo[0]); });
+      progress.update(static_cast<int64_t>(done_flops + own * static_cast<double>(step)), [&] {
+        return fmt::format("k = {}, {:.2f} nats below the maximum", k, best - elbo[0]);
+      });
       return !interrupted();
     });
     if (interrupted()) break;
@@ -134,13 +141,15 @@ void ppca_elbo(Options o) {
   csv.save();
   progress.finish();
 
-  Figure figure{.name = "latent", .title = "Linear VAE and pPCA over the latent dimension",
-                .x = {"latent dimension k"}, .y = {"nats per data point"}};
+  Figure figure{.name = "latent",
+                .title = "Linear VAE and pPCA over the latent dimension",
+                .x = {"latent dimension k"},
+                .y = {"nats per data point"}};
   figure.series.push_back({.name = "pPCA, maximum likelihood", .x = ks, .y = maximum});
   Series points{.name = "ELBO of the trained linear VAE", .x = {}, .y = {}, .style = Style::points};
-  Table table({Table::number("k"), Table::number("pPCA maximum"), Table::number("trained ELBO"), Table::number("gap"),
-               Table::number("sigma^2"), Table::number("pPCA sigma^2"), Table::number("worst |cosine|"),
-               Table::verdict("within 0.5, not above")});
+  Table table({Table::number("k"), Table::number("pPCA maximum"), Table::number("trained ELBO"),
+               Table::number("gap"), Table::number("σ²"), Table::number("pPCA σ²"),
+               Table::number("worst |cosine|"), Table::verdict("within 0.5, not above")});
   Json rows = Json::array();
   double worst_gap = -INFINITY, least_gap = INFINITY, worst_alignment = 1;
   for (const Trained& t : trained) {
@@ -150,15 +159,24 @@ void ppca_elbo(Options o) {
     least_gap = std::min(least_gap, t.gap());
     worst_alignment = std::min(worst_alignment, t.alignment);
     table.row({std::to_string(t.latent), fmt::format("{:.3f}", t.maximum), fmt::format("{:.3f}", t.elbo),
-               fmt::format("{:.4f}", t.gap()), fmt::format("{:.6f}", t.sigma2), fmt::format("{:.6f}", t.best_sigma2),
-               fmt::format("{:.5f}", t.alignment), verdict(t.gap() <= 0.5 && t.gap() >= -1e-6)});
-    rows.push_back({{"latent", t.latent}, {"ppca_maximum", t.maximum}, {"elbo", t.elbo}, {"gap", t.gap()},
-                    {"sigma2", t.sigma2}, {"ppca_sigma2", t.best_sigma2}, {"alignment", t.alignment}});
+               fmt::format("{:.4f}", t.gap()), fmt::format("{:.6f}", t.sigma2),
+               fmt::format("{:.6f}", t.best_sigma2), fmt::format("{:.5f}", t.alignment),
+               verdict(t.gap() <= 0.5 && t.gap() >= -1e-6)});
+    rows.push_back({{"latent", t.latent},
+                    {"ppca_maximum", t.maximum},
+                    {"elbo", t.elbo},
+                    {"gap", t.gap()},
+                    {"sigma2", t.sigma2},
+                    {"ppca_sigma2", t.best_sigma2},
+                    {"alignment", t.alignment}});
   }
   figure.series.push_back(points);
-  figure.series.push_back({.name = fmt::format("decoder of pPCA at k, σ² frozen at k = {}", o.frozen_at), .x = ks,
-                           .y = frozen_likelihood, .style = Style::dashed});
-  figure.lines.push_back({.at = static_cast<double>(peak), .label = fmt::format("peak at k = {}", peak), .vertical = true});
+  figure.series.push_back({.name = fmt::format("decoder of pPCA at k, σ² frozen at k = {}", o.frozen_at),
+                           .x = ks,
+                           .y = frozen_likelihood,
+                           .style = Style::dashed});
+  figure.lines.push_back(
+      {.at = static_cast<double>(peak), .label = fmt::format("peak at k = {}", peak), .vertical = true});
   const Drawing drawing = draw(figure, run.figures());
 
   result.set("rows", rows, kNatsPerPoint);
@@ -171,23 +189,29 @@ void ppca_elbo(Options o) {
   const Json json = result.to_json();
   run.write_json("result.json", json);
 
-  Report report("A linear VAE finds probabilistic PCA",
-                fmt::format("Lucas et al. 2019, Fig 2, on {} points of {}. The trained ELBO ends between {:.4f} and {:.4f} nats "
-                            "below the maximum that pPCA's closed form allows. With sigma^2 frozen at its value for k = {}, "
-                            "the likelihood peaks at k = {} (paper: about 200) and then falls: more components hurt "
-                            "when the noise is wrong.",
-                            data.dataset.points(), data.dataset.name, least_gap, worst_gap, o.frozen_at, peak));
+  Report report(
+      "A linear VAE finds probabilistic PCA",
+      fmt::format("Lucas et al. 2019, Fig 2, on {} points of {}. The trained ELBO ends between {:.4f} and "
+                  "{:.4f} nats "
+                  "below the maximum that pPCA's closed form allows. With σ² frozen at its value for k = {}, "
+                  "the likelihood peaks at k = {} (paper: about 200) and then falls: more components hurt "
+                  "when the noise is wrong.",
+                  data.dataset.points(), data.dataset.name, least_gap, worst_gap, o.frozen_at, peak));
   report.section("Curves");
   report.figure(drawing, "Log-likelihood and ELBO in nats per data point.");
   report.section("Trained models");
-  report.table(table, "Each row is one linear VAE trained by full-batch Adam on the analytic ELBO. Cosines are between "
-                      "decoder columns and eigenvectors whose eigenvalue is 5% clear of its neighbours.");
+  report.table(
+      table,
+      "Each row is one linear VAE trained by full-batch Adam on the analytic ELBO. Cosines are between "
+      "decoder columns and eigenvectors whose eigenvalue is 5% clear of its neighbours.");
   report.configuration(config);
   report.provenance(json["provenance"]);
   run.write_text("report.html", report.html());
-  if (o.run.json) fmt::print("{}", json_text(json));
-  else fmt::print("{}\nsigma^2 frozen at {:.6f} (k = {}): likelihood peaks at k = {}\nreport: {}\n", table.text(), frozen,
-                  o.frozen_at, peak, run.file("report.html"));
+  if (o.run.json)
+    fmt::print("{}", json_text(json));
+  else
+    fmt::print("{}\nσ² frozen at {:.6f} (k = {}): likelihood peaks at k = {}\nreport: {}\n", table.text(),
+               frozen, o.frozen_at, peak, run.file("report.html"));
 }
 
 void add_options(CLI::App& app) {
@@ -195,9 +219,15 @@ void add_options(CLI::App& app) {
   add_data_options(app, o->data);
   add_run_options(app, o->run, true);
   app.add_option("--latent", o->latent, "Latent dimensions to train, K[,K...]")->delimiter(',');
-  app.add_option("--frozen-at", o->frozen_at, "Latent dimension whose sigma^2 the third curve keeps")->capture_default_str();
-  app.add_option("--steps", o->steps, "Full-batch Adam steps for each model up to k = 200, in proportion to k beyond")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--lr", o->rate, "Highest learning rate; it falls along a cosine")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--frozen-at", o->frozen_at, "Latent dimension whose sigma^2 the third curve keeps")
+      ->capture_default_str();
+  app.add_option("--steps", o->steps,
+                 "Full-batch Adam steps for each model up to k = 200, in proportion to k beyond")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--lr", o->rate, "Highest learning rate; it falls along a cosine")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_flag("--quick", o->quick, "Five latent dimensions up to 100, fewer steps");
   app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
   app.callback([o] { ppca_elbo(*o); });
@@ -205,7 +235,7 @@ void add_options(CLI::App& app) {
 
 }  // namespace
 
-const Command ppca_elbo_command{"ppca-elbo", "Trained linear VAEs against pPCA over the latent dimension", "Lucas Fig 2",
-                                "20 min (--quick: 1 min)", add_options};
+const Command ppca_elbo_command{"ppca-elbo", "Trained linear VAEs against pPCA over the latent dimension",
+                                "Lucas Fig 2", "20 min (--quick: 1 min)", add_options};
 
 }  // namespace elbo

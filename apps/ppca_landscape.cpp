@@ -1,13 +1,14 @@
 // elbo ppca-landscape: Lucas et al. 2019, Fig 1. Around a stationary point of pPCA with two zero columns, the
-// log-likelihood over perturbations of them, for three values of sigma^2; and what theory says of its stability.
+// log-likelihood over perturbations of them, for three values of sigma^2; and what theory says of its
+// stability.
 #include <cmath>
 
 #include "apps/command.h"
 #include "apps/options.h"
 #include "apps/support/heat_map.h"
+#include "apps/support/progress.h"
 #include "apps/support/report.h"
 #include "apps/support/run_directory.h"
-#include "apps/support/progress.h"
 #include "vae/ppca.h"
 
 namespace elbo {
@@ -24,6 +25,7 @@ struct Options {
 struct Panel {
   std::string position;
   double sigma2;
+  std::string paper;           // what Fig 1 shows there
   std::vector<double> values;  // nats above the stationary point, (second, first)
   double best = 0, best_first = 0, best_second = 0;
 };
@@ -31,18 +33,21 @@ struct Panel {
 void landscape(const Options& o) {
   apply(o.run);
   const int64_t grid_size = o.quick ? 21 : o.grid;
-  if (o.first < 4 || o.second <= o.first) fail("[--components] needs 4 <= first < second, got {} and {}", o.first, o.second);
-  if (grid_size < 3 || grid_size % 2 == 0) fail("[--grid] needs an odd number of at least 3 points, got {}", grid_size);
+  if (o.first < 4 || o.second <= o.first)
+    fail("[--components] needs 4 <= first < second, got {} and {}", o.first, o.second);
+  if (grid_size < 3 || grid_size % 2 == 0)
+    fail("[--grid] needs an odd number of at least 3 points, got {}", grid_size);
   if (o.dry_run) {
-    fmt::print("Evaluates 3 surfaces of {0} x {0} exact log-likelihoods; about {1} s on two cores.\n", grid_size,
-               grid_size * grid_size * 3 / 500 + 2);
+    fmt::print("Evaluates 3 surfaces of {0} x {0} exact log-likelihoods; about {1} s on two cores.\n",
+               grid_size, grid_size * grid_size * 3 / 500 + 2);
     return;
   }
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.x);
   const Eigen eigen = symmetric_eigen(moments.covariance);
   const auto eigenvalue = [&](int64_t component) { return eigen.values.at(component - 1); };
-  if (o.second + 1 > eigen.values.elements()) fail("[--components] the data have only {} components", eigen.values.elements());
+  if (o.second + 1 > eigen.values.elements())
+    fail("[--components] the data have only {} components", eigen.values.elements());
   const double upper = eigenvalue(o.first), lower = eigenvalue(o.second);
 
   RunDirectory run("ppca-landscape", o.run.out);
@@ -51,9 +56,12 @@ void landscape(const Options& o) {
   run.write_config(config);
   Result result("ppca-landscape", config, provenance_of(o.run, data));
 
-  std::vector<Panel> panels{{fmt::format("above λ{}", o.first), 1.25 * upper, {}},
-                            {fmt::format("between λ{} and λ{}", o.second, o.first), std::sqrt(upper * lower), {}},
-                            {fmt::format("below λ{}", o.second), 0.5 * lower, {}}};
+  std::vector<Panel> panels{{fmt::format("above λ{}", o.first), 1.25 * upper, "captures neither (left)", {}},
+                            {fmt::format("between λ{} and λ{}", o.second, o.first),
+                             std::sqrt(upper * lower),
+                             "captures one (middle)",
+                             {}},
+                            {fmt::format("below λ{}", o.second), 0.5 * lower, "captures both (right)", {}}};
   const double reach = 1.3 * std::sqrt(upper);  // of each perturbation, in pixel-intensity units
   std::vector<double> axis;
   for (int64_t i = 0; i < grid_size; ++i)
@@ -86,14 +94,16 @@ void landscape(const Options& o) {
   }
   progress.finish();
 
-  HeatMap map{.name = "landscape", .title = "Log-likelihood around a stationary point of pPCA",
+  HeatMap map{.name = "landscape",
+              .title = "Log-likelihood around a stationary point of pPCA",
               .x = {fmt::format("length of the column along u{}", o.first)},
               .y = {fmt::format("length of the column along u{}", o.second)},
               .value_label = "nats above the stationary point"};
   map.grid_x = map.grid_y = axis;
-  Table table({"sigma^2", Table::number("value"), Table::number(fmt::format("lambda_{}", o.first)),
-               fmt::format("along u{}", o.first), Table::number(fmt::format("lambda_{}", o.second)),
-               fmt::format("along u{}", o.second), Table::number("highest gain (nats)"), Table::verdict("surface agrees")});
+  Table table({"σ²", Table::number("value"), Table::number(fmt::format("λ{}", o.first)),
+               fmt::format("along u{}", o.first), Table::number(fmt::format("λ{}", o.second)),
+               fmt::format("along u{}", o.second), Table::number("highest gain (nats)"), "paper",
+               Table::verdict("surface agrees")});
   Json rows = Json::array();
   const size_t middle = axis.size() / 2;
   for (const Panel& panel : panels) {
@@ -107,14 +117,22 @@ void landscape(const Options& o) {
     const double step_second = panel.values[(middle + 1) * axis.size() + middle];
     const bool agrees = (step_first < 0) == stable_first && (step_second < 0) == stable_second;
     const auto word = [](bool stable) { return stable ? "stable" : "grows"; };
-    map.panels.push_back({.title = fmt::format("σ² = {:.3g}, {}", panel.sigma2, panel.position),
-                          .note = fmt::format("u{} {}, u{} {}", o.first, word(stable_first), o.second, word(stable_second)),
-                          .values = panel.values, .marks = {{0, 0}}});
-    table.row({panel.position, fmt::format("{:.4f}", panel.sigma2), fmt::format("{:.4f}", upper), word(stable_first),
-               fmt::format("{:.4f}", lower), word(stable_second), fmt::format("{:.3f}", panel.best), verdict(agrees)});
-    rows.push_back({{"position", panel.position}, {"sigma2", panel.sigma2}, {"stable_first", stable_first},
-                    {"stable_second", stable_second}, {"highest_gain", panel.best}, {"at_first", panel.best_first},
-                    {"at_second", panel.best_second}, {"surface_agrees", agrees}});
+    map.panels.push_back(
+        {.title = fmt::format("σ² = {:.3g}, {}", panel.sigma2, panel.position),
+         .note = fmt::format("u{} {}, u{} {}", o.first, word(stable_first), o.second, word(stable_second)),
+         .values = panel.values,
+         .marks = {{0, 0}}});
+    table.row({panel.position, fmt::format("{:.4f}", panel.sigma2), fmt::format("{:.4f}", upper),
+               word(stable_first), fmt::format("{:.4f}", lower), word(stable_second),
+               fmt::format("{:.3f}", panel.best), panel.paper, verdict(agrees)});
+    rows.push_back({{"position", panel.position},
+                    {"sigma2", panel.sigma2},
+                    {"stable_first", stable_first},
+                    {"stable_second", stable_second},
+                    {"highest_gain", panel.best},
+                    {"at_first", panel.best_first},
+                    {"at_second", panel.best_second},
+                    {"surface_agrees", agrees}});
   }
   const Drawing drawing = draw(map, run.figures());
   result.set("panels", rows);
@@ -123,29 +141,39 @@ void landscape(const Options& o) {
   const Json json = result.to_json();
   run.write_json("result.json", json);
 
-  Report report("The landscape of pPCA around a collapsed solution",
-                "Lucas et al. 2019, Fig 1. W holds the first three principal components and zero columns. Two zero columns "
-                "grow along two further eigenvectors. Where sigma^2 exceeds an eigenvalue, growing along its eigenvector "
-                "lowers the likelihood: the collapsed column is stable, whatever the inference.");
+  Report report(
+      "The landscape of pPCA around a collapsed solution",
+      "Lucas et al. 2019, Fig 1. W holds the first three principal components and zero columns. Two zero "
+      "columns "
+      "grow along two further eigenvectors. Where σ² exceeds an eigenvalue, growing along its eigenvector "
+      "lowers the likelihood: the collapsed column is stable, whatever the inference.");
   report.section("Surfaces");
-  report.figure(drawing, "Exact log-likelihood in nats per data point, minus its value at the stationary point (centre).");
+  report.figure(
+      drawing,
+      "Exact log-likelihood in nats per data point, minus its value at the stationary point (centre).");
   report.section("Theory against surface");
-  report.paragraph("Theory (appendix A): a zero column is stable along an eigenvector exactly when its eigenvalue is below "
-                   "sigma^2. The verdict compares this with one grid step on the surface.");
-  report.table(table, "Stability of the two zero columns for three values of sigma^2.");
+  report.paragraph(
+      "Theory (appendix A): a zero column is stable along an eigenvector exactly when its eigenvalue is "
+      "below "
+      "σ². The verdict compares this with one grid step on the surface.");
+  report.table(table, "Stability of the two zero columns for three values of σ².");
   report.configuration(config);
   report.provenance(json["provenance"]);
   run.write_text("report.html", report.html());
-  if (o.run.json) fmt::print("{}", json_text(json));
-  else fmt::print("{}\nreport: {}\n", table.text(), run.file("report.html"));
+  if (o.run.json)
+    fmt::print("{}", json_text(json));
+  else
+    fmt::print("{}\nreport: {}\n", table.text(), run.file("report.html"));
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_data_options(app, o->data);
   add_run_options(app, o->run, true);
-  app.add_option("--first", o->first, "Component that the first zero column is moved along")->capture_default_str();
-  app.add_option("--second", o->second, "Component that the second zero column is moved along")->capture_default_str();
+  app.add_option("--first", o->first, "Component that the first zero column is moved along")
+      ->capture_default_str();
+  app.add_option("--second", o->second, "Component that the second zero column is moved along")
+      ->capture_default_str();
   app.add_option("--grid", o->grid, "Points along each axis, odd")->capture_default_str();
   app.add_flag("--quick", o->quick, "A coarser grid");
   app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
@@ -154,7 +182,8 @@ void add_options(CLI::App& app) {
 
 }  // namespace
 
-const Command ppca_landscape_command{"ppca-landscape", "Likelihood surfaces around a collapsed solution of pPCA",
-                                     "Lucas Fig 1", "10 s (--quick: 4 s)", add_options};
+const Command ppca_landscape_command{"ppca-landscape",
+                                     "Likelihood surfaces around a collapsed solution of pPCA", "Lucas Fig 1",
+                                     "10 s (--quick: 4 s)", add_options};
 
 }  // namespace elbo

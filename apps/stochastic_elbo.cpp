@@ -1,5 +1,5 @@
-// elbo stochastic-elbo: Lucas et al. 2019, Fig 3. The same linear VAE trained by the gradient of the analytic ELBO and by
-// that of its one-sample estimate, over a grid of learning rates.
+// elbo stochastic-elbo: Lucas et al. 2019, Fig 3. The same linear VAE trained by the gradient of the analytic
+// ELBO and by that of its one-sample estimate, over a grid of learning rates.
 #include <algorithm>
 #include <cmath>
 
@@ -47,13 +47,17 @@ void stochastic_elbo(Options o) {
   }
   if (o.rates.empty()) fail("[--lr] at least one learning rate is needed");
   const LoadedData data = load_data(o.data, o.run.seed);
-  const auto n = static_cast<double>(data.dataset.points()), d = static_cast<double>(data.dataset.dimensions());
+  const auto n = static_cast<double>(data.dataset.points()),
+             d = static_cast<double>(data.dataset.dimensions());
   const auto k = static_cast<double>(o.latent), count = static_cast<double>(o.rates.size());
-  const double analytic_cost = std::min(10 * n * d * k, 4 * d * d * k + 8 * d * k * k), stochastic_cost = 10 * n * d * k;
+  const double analytic_cost = std::min(10 * n * d * k, 4 * d * d * k + 8 * d * k * k),
+               stochastic_cost = 10 * n * d * k;
   const double total = count * static_cast<double>(o.steps) * (analytic_cost + stochastic_cost);
   if (o.dry_run) {
-    fmt::print("Trains {} learning rates x 2 gradients for {} full-batch steps: {:.1f} Tflop, about {} min at 100 Gflop/s.\n",
-               o.rates.size(), o.steps, total * 1e-12, std::lround(total / 1e11 / 60) + 1);
+    fmt::print(
+        "Trains {} learning rates x 2 gradients for {} full-batch steps: {:.1f} Tflop, about {} min at 100 "
+        "Gflop/s.\n",
+        o.rates.size(), o.steps, total * 1e-12, std::lround(total / 1e11 / 60) + 1);
     return;
   }
   const DataMoments moments = data_moments(data.x);
@@ -74,7 +78,8 @@ void stochastic_elbo(Options o) {
   Progress progress(static_cast<int64_t>(total / 1e9), "stochastic-elbo", {.quiet = o.run.json});
   double done = 0;
   for (ElboGradient gradient : {ElboGradient::analytic, ElboGradient::stochastic}) {
-    LinearVae vae({.dimensions = data.dataset.dimensions(), .latent = o.latent, .members = members}, o.run.seed);
+    LinearVae vae({.dimensions = data.dataset.dimensions(), .latent = o.latent, .members = members},
+                  o.run.seed);
     vae.set_mean(moments.mean);
     FullBatchOptions training;
     training.gradient = gradient;
@@ -113,18 +118,25 @@ void stochastic_elbo(Options o) {
 
   const Curve& analytic = best_of(curves, ElboGradient::analytic);
   const Curve& stochastic = best_of(curves, ElboGradient::stochastic);
-  Figure figure{.name = "elbo", .title = "Analytic against stochastic gradient of the ELBO", .x = {"full-batch Adam step"},
-                .y = {.label = "exact ELBO (nats per data point)", .low = std::max(analytic.elbo.front(), maximum - 400), .high = maximum + 20}};
+  Figure figure{.name = "elbo",
+                .title = "Analytic against stochastic gradient of the ELBO",
+                .x = {"full-batch Adam step"},
+                .y = {.label = "exact ELBO (nats per data point)",
+                      .low = std::max(analytic.elbo.front(), maximum - 400),
+                      .high = maximum + 20}};
   for (const Curve& curve : curves) {
     const auto rate = std::find(o.rates.begin(), o.rates.end(), curve.rate) - o.rates.begin();
-    figure.series.push_back({.name = fmt::format("{}, lr {:g}", name(curve.gradient), curve.rate), .x = curve.step, .y = curve.elbo,
+    figure.series.push_back({.name = fmt::format("{}, lr {:g}", name(curve.gradient), curve.rate),
+                             .x = curve.step,
+                             .y = curve.elbo,
                              .style = curve.gradient == ElboGradient::analytic ? Style::line : Style::dashed,
                              .colour = static_cast<int>(rate)});
   }
   figure.lines.push_back({.at = maximum, .label = "pPCA maximum"});
   const Drawing drawing = draw(figure, run.figures());
 
-  Table table({"gradient", Table::number("learning rate"), Table::number("final ELBO"), Table::number("below pPCA maximum")});
+  Table table({"gradient", Table::number("learning rate"), Table::number("final ELBO"),
+               Table::number("below pPCA maximum")});
   Json rows = Json::array();
   for (const Curve& curve : curves) {
     table.row({name(curve.gradient), fmt::format("{:g}", curve.rate), fmt::format("{:.3f}", curve.last()),
@@ -146,22 +158,30 @@ void stochastic_elbo(Options o) {
   const Json json = result.to_json();
   run.write_json("result.json", json);
 
-  Report report("What the noise of the ELBO's estimate costs",
-                fmt::format("Lucas et al. 2019, Fig 3, on {} points of {}, k = {}, {} full-batch Adam steps. The analytic gradient ends "
-                            "{:.2f} nats below pPCA's maximum, the one-sample stochastic gradient {:.2f} nats below it. A random subset of "
-                            "1000 images moves the maximum itself by about 10 nats, so compare differences, not levels.",
-                            data.dataset.points(), data.dataset.name, o.latent, o.steps, maximum - analytic.last(),
-                            maximum - stochastic.last()));
+  Report report(
+      "What the noise of the ELBO's estimate costs",
+      fmt::format(
+          "Lucas et al. 2019, Fig 3, on {} points of {}, k = {}, {} full-batch Adam steps. The analytic "
+          "gradient ends "
+          "{:.2f} nats below pPCA's maximum, the one-sample stochastic gradient {:.2f} nats below it. A "
+          "random subset of "
+          "1000 images moves the maximum itself by about 10 nats, so compare differences, not levels.",
+          data.dataset.points(), data.dataset.name, o.latent, o.steps, maximum - analytic.last(),
+          maximum - stochastic.last()));
   report.section("Beside the paper");
   report.table(paper, "Nats per data point.");
   report.section("Training");
-  report.figure(drawing, "The exact ELBO in f64, whichever gradient drove the training. Solid: analytic; dashed: stochastic.");
+  report.figure(
+      drawing,
+      "The exact ELBO in f64, whichever gradient drove the training. Solid: analytic; dashed: stochastic.");
   report.table(table, "Every learning rate of the grid.");
   report.configuration(config);
   report.provenance(json["provenance"]);
   run.write_text("report.html", report.html());
-  if (o.run.json) fmt::print("{}", json_text(json));
-  else fmt::print("{}\n{}\nreport: {}\n", table.text(), paper.text(), run.file("report.html"));
+  if (o.run.json)
+    fmt::print("{}", json_text(json));
+  else
+    fmt::print("{}\n{}\nreport: {}\n", table.text(), paper.text(), run.file("report.html"));
 }
 
 void add_options(CLI::App& app) {
@@ -169,8 +189,13 @@ void add_options(CLI::App& app) {
   add_data_options(app, o->data);
   add_run_options(app, o->run, true);
   app.add_option("--latent", o->latent, "Latent dimension")->capture_default_str();
-  app.add_option("--steps", o->steps, "Full-batch Adam steps")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--lr", o->rates, "Learning rates, R[,R...]")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--steps", o->steps, "Full-batch Adam steps")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--lr", o->rates, "Learning rates, R[,R...]")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_flag("--quick", o->quick, "k = 50, two learning rates, fewer steps");
   app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
   app.callback([o] { stochastic_elbo(*o); });
@@ -178,7 +203,7 @@ void add_options(CLI::App& app) {
 
 }  // namespace
 
-const Command stochastic_elbo_command{"stochastic-elbo", "Analytic against stochastic gradients of the ELBO", "Lucas Fig 3",
-                                      "12 min (--quick: 1 min)", add_options};
+const Command stochastic_elbo_command{"stochastic-elbo", "Analytic against stochastic gradients of the ELBO",
+                                      "Lucas Fig 3", "12 min (--quick: 1 min)", add_options};
 
 }  // namespace elbo

@@ -36,9 +36,17 @@ struct Options {
 
 Json to_json(const Options& o) {
   Json config = to_json(o.data, o.run);
-  config.update({{"model", o.model}, {"latent", o.latent}, {"sigma2", o.sigma2}, {"learn_sigma2", o.learn_sigma2},
-                 {"epochs", o.epochs}, {"batch", o.batch}, {"lr", o.rate}, {"schedule", o.schedule},
-                 {"gradient", o.gradient}, {"init", o.initializer}, {"clip", o.clip}});
+  config.update({{"model", o.model},
+                 {"latent", o.latent},
+                 {"sigma2", o.sigma2},
+                 {"learn_sigma2", o.learn_sigma2},
+                 {"epochs", o.epochs},
+                 {"batch", o.batch},
+                 {"lr", o.rate},
+                 {"schedule", o.schedule},
+                 {"gradient", o.gradient},
+                 {"init", o.initializer},
+                 {"clip", o.clip}});
   return config;
 }
 
@@ -68,16 +76,20 @@ struct History {
   std::vector<double> epoch, elbo;
 };
 
-Report make_report(const Options& o, const LoadedData& data, const LinearVaeFindings& f, const History& history,
-                   const Drawing& curve, const Drawing& units) {
-  Report report("A linear VAE beside its closed form",
-                fmt::format("A linear VAE with {} latent dimensions, trained for {:.0f} epochs on {} points of {} by the {} "
-                            "gradient. Its ELBO is {:.3f} nats per data point{}.",
-                            o.latent, history.epoch.back(), data.dataset.points(), data.dataset.name, o.gradient, f.metrics.elbo,
-                            f.has_maximum ? fmt::format("; the most that probabilistic PCA allows is {:.3f}", f.maximum) : ""));
+Report make_report(const Options& o, const LoadedData& data, const LinearVaeFindings& f,
+                   const History& history, const Drawing& curve, const Drawing& units) {
+  Report report(
+      "A linear VAE beside its closed form",
+      fmt::format(
+          "A linear VAE with {} latent dimensions, trained for {:.0f} epochs on {} points of {} by the {} "
+          "gradient. Its ELBO is {:.3f} nats per data point{}.",
+          o.latent, history.epoch.back(), data.dataset.points(), data.dataset.name, o.gradient,
+          f.metrics.elbo,
+          f.has_maximum ? fmt::format("; the most that probabilistic PCA allows is {:.3f}", f.maximum) : ""));
   report.section("Result");
-  report.table(comparison(f), "The trained model beside the maximum of probabilistic PCA on the same data, which no linear "
-                              "VAE can exceed.");
+  report.table(comparison(f),
+               "The trained model beside the maximum of probabilistic PCA on the same data, which no linear "
+               "VAE can exceed.");
   report.section("Training");
   report.figure(curve, "Exact ELBO after each epoch, nats per data point summed over dimensions.");
   report.figure(units, "KL of each latent unit from the prior, sorted. Units near zero have collapsed.");
@@ -95,29 +107,41 @@ void train(Options o) {
   apply(o.run);
   if (o.model != "linear") fail("[--model] unknown model '{}'; there is linear", o.model);
   if (o.epochs < 1 || o.batch < 1) fail("[train] --epochs and --batch must be at least 1");
-  if (!(o.rate > 0) || !std::isfinite(o.rate)) fail("[--lr] the learning rate must be positive, got {}", o.rate);
+  if (!(o.rate > 0) || !std::isfinite(o.rate))
+    fail("[--lr] the learning rate must be positive, got {}", o.rate);
   const ElboGradient gradient = parse_elbo_gradient(o.gradient);
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.x);
-  LinearVae vae({.dimensions = data.dataset.dimensions(), .latent = o.latent, .sigma2 = o.sigma2,
-                 .learn_sigma2 = o.learn_sigma2, .weights = parse_initializer(o.initializer)},
+  LinearVae vae({.dimensions = data.dataset.dimensions(),
+                 .latent = o.latent,
+                 .sigma2 = o.sigma2,
+                 .learn_sigma2 = o.learn_sigma2,
+                 .weights = parse_initializer(o.initializer)},
                 o.run.seed);
   vae.set_mean(moments.mean);
   Adam adam(vae.parameters());
   BatchLoader loader(data.dataset, data.preprocessing, {.batch = o.batch, .seed = o.run.seed});
   const int64_t per_epoch = loader.batches_per_epoch(), total = o.epochs * per_epoch;
-  const Schedule schedule{.kind = parse_schedule(o.schedule), .base = o.rate, .warmup_steps = std::min<int64_t>(32, total / 10),
-                          .total_steps = total, .step_every = std::max<int64_t>(total / 3, 1)};
+  const Schedule schedule{.kind = parse_schedule(o.schedule),
+                          .base = o.rate,
+                          .warmup_steps = std::min<int64_t>(32, total / 10),
+                          .total_steps = total,
+                          .step_every = std::max<int64_t>(total / 3, 1)};
 
-  RunDirectory run("train", o.run.out, resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
+  RunDirectory run("train", o.run.out,
+                   resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   const std::string checkpoint = run.file("checkpoint/state.safetensors");
-  if (resuming) load_checkpoint(checkpoint, vae.parameters(), adam);
-  else run.write_config(to_json(o));
+  if (resuming)
+    load_checkpoint(checkpoint, vae.parameters(), adam);
+  else
+    run.write_config(to_json(o));
   const int64_t begun = adam.steps();
   loader.seek({begun / per_epoch, begun % per_epoch});
   Result result("train", to_json(o), provenance_of(o.run, data));
-  const std::vector<std::string> columns{"epoch", "elbo", "log_likelihood", "kl", "sigma2", "learning_rate", "seconds"};
-  CsvFile csv = resuming ? run.csv("metrics.csv", columns, static_cast<double>(begun / per_epoch)) : run.csv("metrics.csv", columns);
+  const std::vector<std::string> columns{"epoch",  "elbo",          "log_likelihood", "kl",
+                                         "sigma2", "learning_rate", "seconds"};
+  CsvFile csv = resuming ? run.csv("metrics.csv", columns, static_cast<double>(begun / per_epoch))
+                         : run.csv("metrics.csv", columns);
 
   const InterruptGuard guard;
   const Tensor mean = moments.mean.to(DType::f32);
@@ -135,10 +159,13 @@ void train(Options o) {
     map_into(x, Difference{}, batch.x, mean);
     {
       Tape tape;
-      const Variable elbo = gradient == ElboGradient::analytic
-                                ? vae.analytic_elbo(x)
-                                : vae.stochastic_elbo(x, {.seed = o.run.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)});
-      require_finite(elbo.value(), vae.parameters(), fmt::format("in epoch {}, step {}", step / per_epoch + 1, step));
+      const Variable elbo =
+          gradient == ElboGradient::analytic
+              ? vae.analytic_elbo(x)
+              : vae.stochastic_elbo(
+                    x, {.seed = o.run.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)});
+      require_finite(elbo.value(), vae.parameters(),
+                     fmt::format("in epoch {}, step {}", step / per_epoch + 1, step));
       tape.backward(-elbo);
     }
     if (o.clip > 0) clip_gradient_norm(vae.parameters(), o.clip);
@@ -147,22 +174,25 @@ void train(Options o) {
       const LinearVaeMetrics m = evaluate_linear_vae(linear_vae_weights(vae), moments);
       history.epoch.push_back(static_cast<double>((step + 1) / per_epoch));
       history.elbo.push_back(m.elbo);
-      csv.row({(step + 1) / per_epoch, m.elbo, m.log_likelihood, m.kl, m.sigma2, schedule.at(step), seconds()});
+      csv.row(
+          {(step + 1) / per_epoch, m.elbo, m.log_likelihood, m.kl, m.sigma2, schedule.at(step), seconds()});
       if (seconds() - saved_at > kSecondsBetweenCheckpoints) {
         save();
         saved_at = seconds();
       }
     }
     progress.update(step + 1, [&] {
-      return history.elbo.empty() ? std::string()
-                                  : fmt::format("epoch {:.0f}, ELBO {:.2f} nats", history.epoch.back(), history.elbo.back());
+      return history.elbo.empty()
+                 ? std::string()
+                 : fmt::format("epoch {:.0f}, ELBO {:.2f} nats", history.epoch.back(), history.elbo.back());
     });
   }
   save();
   csv.save();
   progress.finish();
   if (adam.steps() < total) {
-    fmt::print(stderr, "stopped after {} of {} steps; continue with: elbo train --resume {}\n", adam.steps(), total, run.path());
+    fmt::print(stderr, "stopped after {} of {} steps; continue with: elbo train --resume {}\n", adam.steps(),
+               total, run.path());
     return;
   }
 
@@ -181,11 +211,14 @@ void train(Options o) {
   std::sort(sorted.rbegin(), sorted.rend());
   for (size_t i = 0; i < sorted.size(); ++i) rank.push_back(static_cast<double>(i + 1));
   units.series.push_back({.x = rank, .y = sorted, .style = Style::steps});
-  Report report = make_report(o, data, findings, history, draw(curve, run.figures()), draw(units, run.figures()));
+  Report report =
+      make_report(o, data, findings, history, draw(curve, run.figures()), draw(units, run.figures()));
   report.provenance(json["provenance"]);
   run.write_text("report.html", report.html());
-  if (o.run.json) fmt::print("{}", json_text(json));
-  else fmt::print("{}\nreport: {}\n", comparison(findings).text(), run.file("report.html"));
+  if (o.run.json)
+    fmt::print("{}", json_text(json));
+  else
+    fmt::print("{}\nreport: {}\n", comparison(findings).text(), run.file("report.html"));
 }
 
 void add_options(CLI::App& app) {
@@ -199,16 +232,21 @@ void add_options(CLI::App& app) {
   app.add_option("--epochs", o->epochs, "Passes over the data")->capture_default_str();
   app.add_option("--batch", o->batch, "Points in a minibatch")->capture_default_str();
   app.add_option("--lr", o->rate, "Adam's learning rate, the highest of its schedule")->capture_default_str();
-  app.add_option("--schedule", o->schedule, "Learning rate over time: constant, step or cosine")->capture_default_str();
-  app.add_option("--gradient", o->gradient, "stochastic (reparameterised) or analytic")->capture_default_str();
-  app.add_option("--init", o->initializer, "normal:S, xavier_uniform, kaiming_normal, ...")->capture_default_str();
-  app.add_option("--clip", o->clip, "Bound on the gradient's norm; 0 means none")->check(CLI::NonNegativeNumber);
+  app.add_option("--schedule", o->schedule, "Learning rate over time: constant, step or cosine")
+      ->capture_default_str();
+  app.add_option("--gradient", o->gradient, "stochastic (reparameterised) or analytic")
+      ->capture_default_str();
+  app.add_option("--init", o->initializer, "normal:S, xavier_uniform, kaiming_normal, ...")
+      ->capture_default_str();
+  app.add_option("--clip", o->clip, "Bound on the gradient's norm; 0 means none")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
   app.callback([o] { train(*o); });
 }
 
 }  // namespace
 
-const Command train_command{"train", "Train a VAE and write a run directory", "", "2 min on MNIST", add_options};
+const Command train_command{"train", "Train a VAE and write a run directory", "", "2 min on MNIST",
+                            add_options};
 
 }  // namespace elbo

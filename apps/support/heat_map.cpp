@@ -98,7 +98,7 @@ std::string panel_commands(const HeatMap& map, size_t number, const Range& range
                       map.grid_x.back() + half_x, map.grid_y.front() - half_y, map.grid_y.back() + half_y);
   text += fmt::format("set xtics {}\nset ytics {}\n", round_step({map.grid_x.front(), map.grid_x.back()}, 4),
                       round_step({map.grid_y.front(), map.grid_y.back()}, 4));
-  text += fmt::format("set cbrange [{}:{}]\nset cbtics {}\n", range.low, range.high, round_step(range, 4));
+  text += fmt::format("set cbrange [{}:{}]\nset cbtics {}\n", range.low, range.high, round_step(range, 5));
   text += fmt::format("set colorbox horizontal user origin screen {},{} size screen {},{} border 101\n",
                       across(left), up(kTop + kSquare + kBarBelow + kBarHeight), across(kSquare),
                       fmt::format("{:.4f}", double(kBarHeight) / height));
