@@ -3,6 +3,7 @@
 // another dimension's value.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <filesystem>
 
 #include "apps/command.h"
@@ -62,7 +63,8 @@ void ppca_elbo(Options o) {
     o.latent = o.quick ? std::vector<int64_t>{1, 5, 20, 50, 100}
                        : std::vector<int64_t>{1, 2, 5, 10, 20, 50, 100, 150, 200, 300, 400};
   if (o.quick) o.steps = std::min<int64_t>(o.steps, 4000);
-  std::sort(o.latent.begin(), o.latent.end());
+  // The dearest first: the time left is then an honest estimate, and bad news comes early.
+  std::sort(o.latent.begin(), o.latent.end(), std::greater<>());
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.x);
   const int64_t dimensions = data.dataset.dimensions();
@@ -77,9 +79,9 @@ void ppca_elbo(Options o) {
     return;
   }
   const Eigen eigen = symmetric_eigen(moments.covariance);
-  const int64_t largest = o.latent.back();
-  if (o.latent.front() < 1)
-    fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.front());
+  const int64_t largest = o.latent.front();
+  if (o.latent.back() < 1)
+    fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.back());
   const double frozen = ppca_mle_sigma2(eigen.values, o.frozen_at);
   ppca_mle_sigma2(eigen.values, largest);  // an early word when the data do not span so many dimensions
 
@@ -118,7 +120,7 @@ void ppca_elbo(Options o) {
     training.rates = {o.rate};
     training.schedule = {
         .kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = training.steps};
-    training.adam.beta2 = 0.99;
+    training.adam = {.beta1 = 0.95, .beta2 = 0.98};
     training.seed = o.run.seed;
     training.evaluate_every = std::max<int64_t>(training.steps / 20, 1);
     const double own = step_flops(dimensions, k) / 1e9;
@@ -140,6 +142,7 @@ void ppca_elbo(Options o) {
   }
   csv.save();
   progress.finish();
+  std::reverse(trained.begin(), trained.end());
 
   Figure figure{.name = "latent",
                 .title = "Linear VAE and pPCA over the latent dimension",
