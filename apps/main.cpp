@@ -5,6 +5,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
@@ -29,7 +31,10 @@ void limit_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT") || std::getenv("KMP_BLOCKTIME")) return;
   setenv("GOMP_SPINCOUNT", "1000", 1);  // g++'s runtime: turns of the waiting loop
   setenv("KMP_BLOCKTIME", "0", 1);      // clang's: milliseconds
-  execv("/proc/self/exe", argv);        // where that fails, the program goes on as it is
+  // By its own path: as /proc/self/exe it would be called "exe" in ps and pkill. Where this fails, it goes on
+  // as it is.
+  std::error_code ignored;
+  execv(std::filesystem::read_symlink("/proc/self/exe", ignored).c_str(), argv);
 }
 
 /// CLI11's messages can be of several lines; errors are one.

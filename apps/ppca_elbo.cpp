@@ -3,29 +3,24 @@
 // another dimension's value.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <filesystem>
+#include <functional>
 
 #include "apps/command.h"
-#include "apps/options.h"
+#include "apps/experiment.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
-#include "apps/support/report.h"
-#include "apps/support/run_directory.h"
 #include "vae/linear_training.h"
 
 namespace elbo {
 namespace {
 
-struct Options {
-  DataOptions data{.subset = 1000};
-  RunOptions run;
+struct Options : ExperimentOptions {
   std::vector<int64_t> latent;
   int64_t frozen_at = 50;
   int64_t steps = 12000;
   double rate = 3e-3;
-  bool quick = false, dry_run = false;
 };
 
 struct Trained {
@@ -80,8 +75,7 @@ void ppca_elbo(Options o) {
   }
   const Eigen eigen = symmetric_eigen(moments.covariance);
   const int64_t largest = o.latent.front();
-  if (o.latent.back() < 1)
-    fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.back());
+  if (o.latent.back() < 1) fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.back());
   const double frozen = ppca_mle_sigma2(eigen.values, o.frozen_at);
   ppca_mle_sigma2(eigen.values, largest);  // an early word when the data do not span so many dimensions
 
@@ -189,8 +183,6 @@ void ppca_elbo(Options o) {
   result.set("frozen_peak", peak);
   result.set("frozen_sigma2", frozen);
   result.set("complete", trained.size() == o.latent.size());
-  const Json json = result.to_json();
-  run.write_json("result.json", json);
 
   Report report(
       "A linear VAE finds probabilistic PCA",
@@ -207,20 +199,14 @@ void ppca_elbo(Options o) {
       table,
       "Each row is one linear VAE trained by full-batch Adam on the analytic ELBO. Cosines are between "
       "decoder columns and eigenvectors whose eigenvalue is 5% clear of its neighbours.");
-  report.configuration(config);
-  report.provenance(json["provenance"]);
-  run.write_text("report.html", report.html());
-  if (o.run.json)
-    fmt::print("{}", json_text(json));
-  else
-    fmt::print("{}\nσ² frozen at {:.6f} (k = {}): likelihood peaks at k = {}\nreport: {}\n", table.text(),
-               frozen, o.frozen_at, peak, run.file("report.html"));
+  conclude(run, result, report, config, o.run,
+           fmt::format("{}\nσ² frozen at {:.6f} (k = {}): likelihood peaks at k = {}", table.text(), frozen,
+                       o.frozen_at, peak));
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  add_data_options(app, o->data);
-  add_run_options(app, o->run, true);
+  add_experiment_options(app, *o, "Five latent dimensions up to 100, fewer steps");
   app.add_option("--latent", o->latent, "Latent dimensions to train, K[,K...]")->delimiter(',');
   app.add_option("--frozen-at", o->frozen_at, "Latent dimension whose sigma^2 the third curve keeps")
       ->capture_default_str();
@@ -231,8 +217,6 @@ void add_options(CLI::App& app) {
   app.add_option("--lr", o->rate, "Highest learning rate; it falls along a cosine")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_flag("--quick", o->quick, "Five latent dimensions up to 100, fewer steps");
-  app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
   app.callback([o] { ppca_elbo(*o); });
 }
 

@@ -4,22 +4,17 @@
 #include <cmath>
 
 #include "apps/command.h"
-#include "apps/options.h"
+#include "apps/experiment.h"
 #include "apps/support/heat_map.h"
 #include "apps/support/progress.h"
-#include "apps/support/report.h"
-#include "apps/support/run_directory.h"
 #include "vae/ppca.h"
 
 namespace elbo {
 namespace {
 
-struct Options {
-  DataOptions data{.subset = 1000};
-  RunOptions run;
+struct Options : ExperimentOptions {
   int64_t first = 5, second = 7;
   int64_t grid = 41;
-  bool quick = false, dry_run = false;
 };
 
 struct Panel {
@@ -138,8 +133,6 @@ void landscape(const Options& o) {
   result.set("panels", rows);
   result.set("eigenvalue_first", upper);
   result.set("eigenvalue_second", lower);
-  const Json json = result.to_json();
-  run.write_json("result.json", json);
 
   Report report(
       "The landscape of pPCA around a collapsed solution",
@@ -157,26 +150,17 @@ void landscape(const Options& o) {
       "below "
       "σ². The verdict compares this with one grid step on the surface.");
   report.table(table, "Stability of the two zero columns for three values of σ².");
-  report.configuration(config);
-  report.provenance(json["provenance"]);
-  run.write_text("report.html", report.html());
-  if (o.run.json)
-    fmt::print("{}", json_text(json));
-  else
-    fmt::print("{}\nreport: {}\n", table.text(), run.file("report.html"));
+  conclude(run, result, report, config, o.run, table.text());
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  add_data_options(app, o->data);
-  add_run_options(app, o->run, true);
+  add_experiment_options(app, *o, "A coarser grid");
   app.add_option("--first", o->first, "Component that the first zero column is moved along")
       ->capture_default_str();
   app.add_option("--second", o->second, "Component that the second zero column is moved along")
       ->capture_default_str();
   app.add_option("--grid", o->grid, "Points along each axis, odd")->capture_default_str();
-  app.add_flag("--quick", o->quick, "A coarser grid");
-  app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
   app.callback([o] { landscape(*o); });
 }
 

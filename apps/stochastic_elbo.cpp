@@ -4,24 +4,19 @@
 #include <cmath>
 
 #include "apps/command.h"
-#include "apps/options.h"
+#include "apps/experiment.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
-#include "apps/support/report.h"
-#include "apps/support/run_directory.h"
 #include "vae/linear_training.h"
 
 namespace elbo {
 namespace {
 
-struct Options {
-  DataOptions data{.subset = 1000};
-  RunOptions run;
+struct Options : ExperimentOptions {
   int64_t latent = 200;
   int64_t steps = 12000;
   std::vector<double> rates{1e-4, 3e-4, 1e-3, 3e-3};
-  bool quick = false, dry_run = false;
 };
 
 struct Curve {
@@ -155,8 +150,6 @@ void stochastic_elbo(Options o) {
   result.set("stochastic", stochastic.last(), kNatsPerPoint);
   result.set("difference", analytic.last() - stochastic.last(), kNatsPerPoint);
   result.set("complete", complete);
-  const Json json = result.to_json();
-  run.write_json("result.json", json);
 
   Report report(
       "What the noise of the ELBO's estimate costs",
@@ -175,19 +168,12 @@ void stochastic_elbo(Options o) {
       drawing,
       "The exact ELBO in f64, whichever gradient drove the training. Solid: analytic; dashed: stochastic.");
   report.table(table, "Every learning rate of the grid.");
-  report.configuration(config);
-  report.provenance(json["provenance"]);
-  run.write_text("report.html", report.html());
-  if (o.run.json)
-    fmt::print("{}", json_text(json));
-  else
-    fmt::print("{}\n{}\nreport: {}\n", table.text(), paper.text(), run.file("report.html"));
+  conclude(run, result, report, config, o.run, table.text() + "\n" + paper.text());
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  add_data_options(app, o->data);
-  add_run_options(app, o->run, true);
+  add_experiment_options(app, *o, "k = 50, two learning rates, fewer steps");
   app.add_option("--latent", o->latent, "Latent dimension")->capture_default_str();
   app.add_option("--steps", o->steps, "Full-batch Adam steps")
       ->check(CLI::PositiveNumber)
@@ -196,8 +182,6 @@ void add_options(CLI::App& app) {
       ->delimiter(',')
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_flag("--quick", o->quick, "k = 50, two learning rates, fewer steps");
-  app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
   app.callback([o] { stochastic_elbo(*o); });
 }
 

@@ -2,18 +2,20 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <sstream>
 
 #include "apps/command.h"
+#include "apps/experiment.h"
 #include "apps/linear_report.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
-#include "apps/support/report.h"
-#include "apps/support/run_directory.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
+#include "tensor/file.h"
 #include "tensor/map.h"
 #include "vae/linear_training.h"
 
@@ -76,15 +78,27 @@ struct History {
   std::vector<double> epoch, elbo;
 };
 
-Report make_report(const Options& o, const LoadedData& data, const LinearVaeFindings& f,
-                   const History& history, const Drawing& curve, const Drawing& units) {
+/// The epochs up to `last` that an interrupted run has recorded.
+History read_history(const std::string& metrics, int64_t last) {
+  History history;
+  std::istringstream rows(read_file(metrics));
+  double epoch = 0, elbo = 0;
+  for (std::string row; std::getline(rows, row);)
+    if (std::sscanf(row.c_str(), "%lf,%lf", &epoch, &elbo) == 2 && epoch <= static_cast<double>(last)) {
+      history.epoch.push_back(epoch);
+      history.elbo.push_back(elbo);
+    }
+  return history;
+}
+
+Report make_report(const Options& o, const LoadedData& data, const LinearVaeFindings& f, const Drawing& curve,
+                   const Drawing& units) {
   Report report(
       "A linear VAE beside its closed form",
       fmt::format(
-          "A linear VAE with {} latent dimensions, trained for {:.0f} epochs on {} points of {} by the {} "
+          "A linear VAE with {} latent dimensions, trained for {} epochs on {} points of {} by the {} "
           "gradient. Its ELBO is {:.3f} nats per data point{}.",
-          o.latent, history.epoch.back(), data.dataset.points(), data.dataset.name, o.gradient,
-          f.metrics.elbo,
+          o.latent, o.epochs, data.dataset.points(), data.dataset.name, o.gradient, f.metrics.elbo,
           f.has_maximum ? fmt::format("; the most that probabilistic PCA allows is {:.3f}", f.maximum) : ""));
   report.section("Result");
   report.table(comparison(f),
@@ -93,7 +107,6 @@ Report make_report(const Options& o, const LoadedData& data, const LinearVaeFind
   report.section("Training");
   report.figure(curve, "Exact ELBO after each epoch, nats per data point summed over dimensions.");
   report.figure(units, "KL of each latent unit from the prior, sorted. Units near zero have collapsed.");
-  report.configuration(to_json(o));
   return report;
 }
 
@@ -153,6 +166,7 @@ void train(Options o) {
   const auto save = [&] { save_checkpoint(checkpoint, vae.parameters(), adam, {}); };
   double saved_at = 0;
   History history;
+  if (resuming) history = read_history(run.file("metrics.csv"), begun / per_epoch);
   for (int64_t step = begun; step < total && !interrupted(); ++step) {
     const BatchLoader::Batch batch = loader.next();
     const Tensor x = centred_batch.slice(0, batch.x.size(0));
@@ -200,8 +214,6 @@ void train(Options o) {
   const LinearVaeFindings findings = find_out(weights, data, moments);
   write_safetensors(run.file("model.safetensors"), model_tensors(vae.parameters()), {{"model", "linear"}});
   set_metrics(result, findings);
-  const Json json = result.to_json();
-  run.write_json("result.json", json);
 
   Figure curve{.name = "elbo", .title = "ELBO during training", .x = {"epoch"}, .y = {"nats per data point"}};
   curve.series.push_back({.name = "exact ELBO", .x = history.epoch, .y = history.elbo});
@@ -211,14 +223,8 @@ void train(Options o) {
   std::sort(sorted.rbegin(), sorted.rend());
   for (size_t i = 0; i < sorted.size(); ++i) rank.push_back(static_cast<double>(i + 1));
   units.series.push_back({.x = rank, .y = sorted, .style = Style::steps});
-  Report report =
-      make_report(o, data, findings, history, draw(curve, run.figures()), draw(units, run.figures()));
-  report.provenance(json["provenance"]);
-  run.write_text("report.html", report.html());
-  if (o.run.json)
-    fmt::print("{}", json_text(json));
-  else
-    fmt::print("{}\nreport: {}\n", comparison(findings).text(), run.file("report.html"));
+  Report report = make_report(o, data, findings, draw(curve, run.figures()), draw(units, run.figures()));
+  conclude(run, result, report, to_json(o), o.run, comparison(findings).text());
 }
 
 void add_options(CLI::App& app) {

@@ -171,6 +171,9 @@ same = open("whole/model.safetensors", "rb").read() == open("broken/model.safete
 check("a resumed run equals an unbroken one bit for bit", resumed.returncode == 0 and whole.returncode == 0 and same, resumed.stderr)
 rows = open("broken/metrics.csv").read().count("\n")
 check("and its metrics have every epoch once", rows == open("whole/metrics.csv").read().count("\n"), rows)
+again = elbo("train", "--resume", "broken", "--json")
+check("resuming a finished run changes nothing", again.returncode == 0 and json.loads(again.stdout)["metrics"] ==
+      json.load(open("whole/result.json"))["metrics"], again.stderr)
 rejects("resuming what is no run", "train", "--resume", "mnist")
 
 # ---- experiments on small data

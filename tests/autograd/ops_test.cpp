@@ -7,6 +7,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "autograd/pointwise.h"
+#include "tests/check_row.h"
 #include "tests/declared_ops.h"
 
 using namespace elbo;
@@ -46,15 +47,7 @@ OpRow row_of(Formula formula) {
 
 TEST_SUITE("autograd") {
   TEST_CASE("every op of the table: f64 gradient, f32 against f64, fused against twin") {
-    for (const OpRow& row : autograd_op_table()) {
-      const OpCheck check = check_op(row);
-      CAPTURE(check.name);
-      CAPTURE(check.shapes);
-      CHECK(check.gradient_error <= kGradientTolerance);
-      CHECK(check.float_error <= kFloatTolerance);
-      CHECK(check.twin_error <= kTwinTolerance);
-      CHECK(passes(check));
-    }
+    for (const OpRow& row : autograd_op_table()) check_row(row);
   }
 
   TEST_CASE("every op declared in ops.h has a row") {

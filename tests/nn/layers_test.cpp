@@ -7,7 +7,7 @@
 #include "nn/layers.h"
 #include "nn/optimizer.h"
 #include "tests/error_of.h"
-#include "tests/one_thread.h"
+#include "tests/thread_count.h"
 
 using namespace elbo;
 
@@ -120,7 +120,7 @@ TEST_SUITE("nn") {
   }
 
   TEST_CASE("a member of an ensemble trains as it would alone, bit for bit on one thread") {
-    const OneThread one_thread;
+    const ThreadCount one_thread(1);
     const Tensor x = normal({17, 3}, DType::f32, {.seed = 5, .stream = kTestInput});
     const Tensor y = normal({17, 2}, DType::f32, {.seed = 6, .stream = kTestInput});
     const double rates[] = {0.1, 0.01, 0.003};

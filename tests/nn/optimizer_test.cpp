@@ -8,7 +8,7 @@
 #include "autograd/tape.h"
 #include "nn/optimizer.h"
 #include "tests/error_of.h"
-#include "tests/one_thread.h"
+#include "tests/thread_count.h"
 
 using namespace elbo;
 

@@ -5,7 +5,7 @@
 
 #include "tests/error_of.h"
 #include "tests/tensor/naive.h"
-#include "tests/tensor/thread_count.h"
+#include "tests/thread_count.h"
 
 namespace elbo {
 namespace {

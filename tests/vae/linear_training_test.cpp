@@ -7,7 +7,7 @@
 #include "autograd/tape.h"
 #include "tests/error_of.h"
 #include "tests/heap_counter.h"
-#include "tests/one_thread.h"
+#include "tests/thread_count.h"
 #include "tests/vae/helpers.h"
 #include "vae/linear_training.h"
 
@@ -145,7 +145,7 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("a member of an ensemble trains as it would alone, bit for bit on one thread") {
-    const OneThread one_thread;
+    const ThreadCount one_thread(1);
     const std::vector<double> rates{1e-2, 1e-3, 3e-2};
     LinearVaeOptions options{.dimensions = 7, .latent = 3, .weights = {Initializer::Kind::normal, 0.3}};
     const auto ensemble = [&] {

@@ -1,0 +1,24 @@
+// What the experiment commands share: their options, and how a run of them ends.
+#pragma once
+
+#include "apps/options.h"
+#include "apps/support/report.h"
+#include "apps/support/run_directory.h"
+
+namespace elbo {
+
+struct ExperimentOptions {
+  DataOptions data{.subset = 1000};  // as the paper: 1000 random images
+  RunOptions run;
+  bool quick = false, dry_run = false;
+};
+
+/// The options above; `quick` says what --quick leaves out.
+void add_experiment_options(CLI::App& app, ExperimentOptions& options, const std::string& quick);
+
+/// Writes result.json and, with configuration and provenance added, report.html; prints the result as JSON or
+/// `text` and where the report is.
+void conclude(const RunDirectory& run, Result& result, Report& report, const Json& config,
+              const RunOptions& options, const std::string& text);
+
+}  // namespace elbo
