@@ -77,7 +77,8 @@ struct Axes {
   int count = 0;
   int list[Shape::kMaxRank] = {};
   Axes(std::initializer_list<int> axes = {}) {
-    if (axes.size() > Shape::kMaxRank) fail("[axes] {} axes were named; a tensor has at most {}", axes.size(), Shape::kMaxRank);
+    if (axes.size() > Shape::kMaxRank)
+      fail("[axes] {} axes were named; a tensor has at most {}", axes.size(), Shape::kMaxRank);
     for (int axis : axes) list[count++] = axis;
   }
 };

@@ -12,8 +12,9 @@ constexpr const char* kSteps = "adam.steps";
 const Tensor& matching(const SafetensorsFile& file, const std::string& name, const Tensor& like) {
   const Tensor& found = file.at(name);
   if (!(found.shape() == like.shape()) || found.dtype() != like.dtype())
-    fail("[checkpoint] {}: {} is {} {}, this model needs {} {}; resume with the options of the run", file.path, name,
-         elbo::name(found.dtype()), found.shape().str(), elbo::name(like.dtype()), like.shape().str());
+    fail("[checkpoint] {}: {} is {} {}, this model needs {} {}; resume with the options of the run",
+         file.path, name, elbo::name(found.dtype()), found.shape().str(), elbo::name(like.dtype()),
+         like.shape().str());
   return found;
 }
 
@@ -35,7 +36,8 @@ void save_checkpoint(const std::string& path, const ParameterStore& store, const
   write_safetensors(path, tensors, metadata);
 }
 
-std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store, Adam& adam) {
+std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store,
+                                                   Adam& adam) {
   SafetensorsFile file = read_safetensors(path);
   int64_t steps = -1;
   const std::string& text = file.metadata[kSteps];

@@ -1,7 +1,8 @@
-// checkpoint: everything that resuming a training run needs, in one safetensors file that is replaced atomically.
+// checkpoint: everything that resuming a training run needs, in one safetensors file that is replaced
+// atomically.
 //
-// Because all randomness is a function of (seed, step), parameters, Adam's moments and the number of steps are the
-// whole state: a resumed run equals an unbroken one bit for bit.
+// Because all randomness is a function of (seed, step), parameters, Adam's moments and the number of steps
+// are the whole state: a resumed run equals an unbroken one bit for bit.
 #pragma once
 
 #include "nn/optimizer.h"
@@ -16,8 +17,9 @@ std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 void save_checkpoint(const std::string& path, const ParameterStore& store, const Adam& adam,
                      const std::map<std::string, std::string>& extra);
 
-/// Restores what save_checkpoint wrote into a store and an optimiser of the same model; returns `extra`. Throws when
-/// names, shapes or types do not match, leaving both as they were.
-std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store, Adam& adam);
+/// Restores what save_checkpoint wrote into a store and an optimiser of the same model; returns `extra`.
+/// Throws when names, shapes or types do not match, leaving both as they were.
+std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store,
+                                                   Adam& adam);
 
 }  // namespace elbo

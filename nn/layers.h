@@ -8,7 +8,8 @@
 
 namespace elbo {
 
-/// y = activation(x W^T + b); weight (out, in), bias (out), each with the store's member axis in front if it has one.
+/// y = activation(x W^T + b); weight (out, in), bias (out), each with the store's member axis in front if it
+/// has one.
 class Linear {
  public:
   /// Declares `name`.weight and `name`.bias (which starts at 0) in the store.
@@ -23,12 +24,12 @@ class Linear {
   Activation activation_;
 };
 
-/// Linear layers of the given widths one after another, named `name`.0, `name`.1, ...; every layer but the last, or
-/// with `activate_last` every layer, ends in the activation. widths {784, 512, 10} makes two layers.
+/// Linear layers of the given widths one after another, named `name`.0, `name`.1, ...; every layer but the
+/// last, or with `activate_last` every layer, ends in the activation. widths {784, 512, 10} makes two layers.
 class Sequential {
  public:
-  Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths, Activation activation,
-             Initializer weight, bool activate_last = false);
+  Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths,
+             Activation activation, Initializer weight, bool activate_last = false);
   Variable operator()(Variable x) const;
 
  private:

@@ -11,7 +11,8 @@ namespace {
 void check_rates(const ParameterStore& store, std::span<const double> rates, const char* where) {
   const int64_t members = std::max<int64_t>(store.members(), 1);
   if (rates.size() != 1 && static_cast<int64_t>(rates.size()) != members)
-    fail("[{}] {} learning rates for {} members; give one for all or one for each", where, rates.size(), members);
+    fail("[{}] {} learning rates for {} members; give one for all or one for each", where, rates.size(),
+         members);
 }
 
 /// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own.
@@ -24,7 +25,8 @@ void for_each_stretch(const ParameterStore& store, std::span<const double> rates
   }
   const auto& spans = store.spans();
   const auto count = static_cast<int64_t>(spans.size());
-  const int64_t grain = std::max<int64_t>(1, kParallelGrain * count / std::max<int64_t>(store.values().elements(), 1));
+  const int64_t grain =
+      std::max<int64_t>(1, kParallelGrain * count / std::max<int64_t>(store.values().elements(), 1));
   parallel_for(count, grain, [&](int64_t first, int64_t last) {
     for (int64_t s = first; s < last; ++s) {
       const ParameterStore::Span& span = spans[static_cast<size_t>(s)];
@@ -35,17 +37,15 @@ void for_each_stretch(const ParameterStore& store, std::span<const double> rates
 
 /// Zeros shaped like the store's arena: an optimiser's memory of past gradients.
 Tensor state_for(const ParameterStore& store, const char* where) {
-  if (!store.values().defined()) fail("[{}] call the store's initialise before making an optimiser for it", where);
+  if (!store.values().defined())
+    fail("[{}] call the store's initialise before making an optimiser for it", where);
   return Tensor::zeros(store.values().shape(), store.dtype());
 }
 
 }  // namespace
 
 Adam::Adam(ParameterStore& store, AdamOptions options)
-    : store_(store),
-      options_(options),
-      m_(state_for(store, "adam")),
-      v_(state_for(store, "adam")) {
+    : store_(store), options_(options), m_(state_for(store, "adam")), v_(state_for(store, "adam")) {
   const auto is_decay = [](double beta) { return beta >= 0 && beta < 1; };
   if (!is_decay(options.beta1) || !is_decay(options.beta2))
     fail("[adam] beta1 and beta2 must be in [0, 1), got {} and {}", options.beta1, options.beta2);
@@ -81,8 +81,8 @@ void Adam::step(std::span<const double> rates) {
 void Adam::restore(int64_t steps, const Tensor& first_moment, const Tensor& second_moment) {
   for (const Tensor* moment : {&first_moment, &second_moment})
     if (steps < 0 || !(moment->shape() == m_.shape()) || moment->dtype() != m_.dtype())
-      fail("[adam] cannot restore {} steps with moments {} {}; this store's are {} {}", steps, name(moment->dtype()),
-           moment->shape().str(), name(m_.dtype()), m_.shape().str());
+      fail("[adam] cannot restore {} steps with moments {} {}; this store's are {} {}", steps,
+           name(moment->dtype()), moment->shape().str(), name(m_.dtype()), m_.shape().str());
   m_.copy_from(first_moment);
   v_.copy_from(second_moment);
   steps_ = steps;
@@ -138,9 +138,11 @@ std::vector<double> clip_gradient_norm(ParameterStore& store, double max_norm) {
 double Schedule::at(int64_t step) const {
   if (step < warmup_steps) return base * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
   switch (kind) {
-    case Kind::constant: break;
+    case Kind::constant:
+      break;
     case Kind::step:
-      return base * std::pow(step_factor, static_cast<double>((step - warmup_steps) / std::max<int64_t>(step_every, 1)));
+      return base * std::pow(step_factor,
+                             static_cast<double>((step - warmup_steps) / std::max<int64_t>(step_every, 1)));
     case Kind::cosine: {
       const double span = static_cast<double>(std::max<int64_t>(total_steps - warmup_steps, 1));
       const double done = std::min(1.0, static_cast<double>(step - warmup_steps) / span);

@@ -1,7 +1,7 @@
 // Optimisers: SGD with momentum, and Adam, each one fused sweep over the flat arenas of a ParameterStore.
 //
-// `step` reads the gradients, moves the values and marks the gradients as consumed, so the next backward pass starts
-// afresh: there is nothing to zero. Learning rates may differ between members.
+// `step` reads the gradients, moves the values and marks the gradients as consumed, so the next backward pass
+// starts afresh: there is nothing to zero. Learning rates may differ between members.
 #pragma once
 
 #include <span>
@@ -65,8 +65,8 @@ class Sgd {
   Tensor velocity_;
 };
 
-/// Scales each member's gradient so that its Euclidean norm is at most max_norm. Returns the norms before scaling,
-/// one per member.
+/// Scales each member's gradient so that its Euclidean norm is at most max_norm. Returns the norms before
+/// scaling, one per member.
 std::vector<double> clip_gradient_norm(ParameterStore& store, double max_norm);
 
 /// A learning rate as a function of the step, counted from 0.
@@ -74,10 +74,11 @@ struct Schedule {
   enum class Kind { constant, step, cosine };
   Kind kind = Kind::constant;
   double base = 1e-3;
-  int64_t warmup_steps = 0;  ///< rises linearly to `base` over the first so many steps, then the kind takes over
-  int64_t total_steps = 0;   ///< cosine: where it reaches `final_fraction`
-  double final_fraction = 0; ///< cosine: last rate / base
-  int64_t step_every = 1;    ///< step: multiplies by step_factor each so many steps
+  int64_t warmup_steps =
+      0;  ///< rises linearly to `base` over the first so many steps, then the kind takes over
+  int64_t total_steps = 0;    ///< cosine: where it reaches `final_fraction`
+  double final_fraction = 0;  ///< cosine: last rate / base
+  int64_t step_every = 1;     ///< step: multiplies by step_factor each so many steps
   double step_factor = 0.1;
   double at(int64_t step) const;
 };

@@ -28,7 +28,9 @@ constexpr Named kInitializers[] = {
 struct AroundZero {
   double half_width;
   template <class T>
-  ELBO_HD T operator()(T u) const { return T(half_width) * (T(2) * u - T(1)); }
+  ELBO_HD T operator()(T u) const {
+    return T(half_width) * (T(2) * u - T(1));
+  }
 };
 
 /// Fills one member's tensor.
@@ -45,14 +47,21 @@ void draw(const Tensor& out, const Initializer& initializer, const RandomKey& ke
     map_into(out, AroundZero{half_width}, out);
   };
   switch (initializer.kind) {
-    case Kind::constant: return out.fill(initializer.value);
-    case Kind::normal: return gaussian(initializer.value);
-    case Kind::uniform: return flat(initializer.value);
+    case Kind::constant:
+      return out.fill(initializer.value);
+    case Kind::normal:
+      return gaussian(initializer.value);
+    case Kind::uniform:
+      return flat(initializer.value);
     // Glorot & Bengio 2010, Eq. 16; He et al. 2015, Eq. 10 (the gain for ReLU).
-    case Kind::xavier_normal: return gaussian(std::sqrt(2 / (fan_in + fan_out)));
-    case Kind::xavier_uniform: return flat(std::sqrt(6 / (fan_in + fan_out)));
-    case Kind::kaiming_normal: return gaussian(std::sqrt(2 / fan_in));
-    case Kind::kaiming_uniform: return flat(std::sqrt(6 / fan_in));
+    case Kind::xavier_normal:
+      return gaussian(std::sqrt(2 / (fan_in + fan_out)));
+    case Kind::xavier_uniform:
+      return flat(std::sqrt(6 / (fan_in + fan_out)));
+    case Kind::kaiming_normal:
+      return gaussian(std::sqrt(2 / fan_in));
+    case Kind::kaiming_uniform:
+      return flat(std::sqrt(6 / fan_in));
   }
 }
 
@@ -63,13 +72,15 @@ Initializer parse_initializer(std::string_view text) {
   const std::string_view name = text.substr(0, colon);
   std::string known;
   for (const Named& candidate : kInitializers) {
-    known += std::string(known.empty() ? "" : ", ") + candidate.name + (candidate.takes_value ? ":VALUE" : "");
+    known +=
+        std::string(known.empty() ? "" : ", ") + candidate.name + (candidate.takes_value ? ":VALUE" : "");
     if (name != candidate.name || candidate.takes_value != (colon != std::string_view::npos)) continue;
     Initializer result{candidate.kind, 0};
     if (candidate.takes_value) {
       const std::string_view number = text.substr(colon + 1);
       const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), result.value);
-      if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(result.value)) continue;
+      if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(result.value))
+        continue;
     }
     return result;
   }
@@ -81,7 +92,8 @@ ParameterStore::ParameterStore(DType dtype, int64_t members) : dtype_(dtype), me
   if (members < 0) fail("[parameters] the number of members cannot be {}", members);
 }
 
-Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer, bool trained) {
+Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Initializer initializer,
+                               bool trained) {
   if (values_.defined()) fail("[parameters] '{}' was declared after initialise", name);
   for (const Parameter& other : parameters_)
     if (other.name == name) fail("[parameters] there are two parameters named '{}'", name);
@@ -110,7 +122,8 @@ void ParameterStore::initialise(uint64_t seed) {
     const Shape& shape = declared_[p].shape;
     const int64_t each = shape.elements() / members;
     parameter.value = (declared_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
-    parameter.gradient = declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_);
+    parameter.gradient =
+        declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_);
     for (int64_t m = 0; m < members; ++m) {
       draw(members_ > 0 ? parameter.value.slice(m) : parameter.value, declared_[p].initializer,
            {.seed = seed, .member = static_cast<uint32_t>(m), .stream = kInitialisation, .step = p});

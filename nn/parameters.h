@@ -1,8 +1,9 @@
 // ParameterStore: the parameters of a model, in flat arenas that an optimiser sweeps in one go.
 //
-// Layers declare parameters by name; `initialise` then lays them out and draws their first values. Values and gradients
-// are one aligned tensor each, [parameter][member][element], so that every parameter, with its leading member axis, is
-// a contiguous view. The names are those of the model file (PyTorch's state-dict names).
+// Layers declare parameters by name; `initialise` then lays them out and draws their first values. Values and
+// gradients are one aligned tensor each, [parameter][member][element], so that every parameter, with its
+// leading member axis, is a contiguous view. The names are those of the model file (PyTorch's state-dict
+// names).
 #pragma once
 
 #include <deque>
@@ -16,11 +17,20 @@ namespace elbo {
 
 /// How a parameter starts. Fans are read off the last two axes (out, in).
 struct Initializer {
-  enum class Kind { constant, normal, uniform, xavier_normal, xavier_uniform, kaiming_normal, kaiming_uniform };
+  enum class Kind {
+    constant,
+    normal,
+    uniform,
+    xavier_normal,
+    xavier_uniform,
+    kaiming_normal,
+    kaiming_uniform
+  };
   Kind kind = Kind::constant;
   double value = 0;  ///< the constant; the standard deviation (normal); the half width (uniform); else unused
 };
-/// "xavier_uniform" (also called Glorot), "kaiming_normal", "normal:0.001", "constant:0", ...; an Error lists them.
+/// "xavier_uniform" (also called Glorot), "kaiming_normal", "normal:0.001", "constant:0", ...; an Error lists
+/// them.
 Initializer parse_initializer(std::string_view text);
 
 class ParameterStore {
@@ -30,8 +40,9 @@ class ParameterStore {
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
-  /// Declares a parameter of one member's `shape`. The reference stays valid; its tensors exist after `initialise`.
-  /// A `trained` parameter is swept by the optimiser, others stay as they are. Throws when the name is taken.
+  /// Declares a parameter of one member's `shape`. The reference stays valid; its tensors exist after
+  /// `initialise`. A `trained` parameter is swept by the optimiser, others stay as they are. Throws when the
+  /// name is taken.
   Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
 
   /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, m, p) only.

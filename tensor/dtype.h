@@ -13,10 +13,14 @@ enum class DType { f32, f64, u8, i64 };
 
 inline const char* name(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::u8: return "u8";
-    case DType::i64: return "i64";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::u8:
+      return "u8";
+    case DType::i64:
+      return "i64";
   }
   return "?";
 }
@@ -27,9 +31,12 @@ inline bool is_floating(DType dtype) { return dtype == DType::f32 || dtype == DT
 
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, uint8_t>) return DType::u8;
+  if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return DType::u8;
   else {
     static_assert(std::is_same_v<T, int64_t>, "elements are float, double, uint8_t or int64_t");
     return DType::i64;
@@ -48,10 +55,14 @@ decltype(auto) visit_floating(DType dtype, const char* where, F&& f) {
 template <class F>
 decltype(auto) visit(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::u8: return f(uint8_t{});
-    case DType::i64: break;
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::u8:
+      return f(uint8_t{});
+    case DType::i64:
+      break;
   }
   return f(int64_t{});
 }

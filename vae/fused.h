@@ -1,7 +1,9 @@
-// The fused ops of variational autoencoders, each beside its composed twin: the few plain lines that define it.
+// The fused ops of variational autoencoders, each beside its composed twin: the few plain lines that define
+// it.
 //
-// A fused op makes one pass where the twin makes several and saves less for the backward pass; op_table.cpp checks its
-// gradient and that both agree. Everything is in nats, summed over dimensions. M is an optional leading member axis.
+// A fused op makes one pass where the twin makes several and saves less for the backward pass; op_table.cpp
+// checks its gradient and that both agree. Everything is in nats, summed over dimensions. M is an optional
+// leading member axis.
 #pragma once
 
 #include "autograd/ops.h"
@@ -19,25 +21,30 @@ struct PosteriorTerms {
 /// mean (M?, N, k); log_variance broadcasts to it: (k) or (M, 1, k) when shared by all points.
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
                                  int64_t members = 1);
-PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                      int64_t members = 1);
+PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
+                                      const RandomKey& key, int64_t members = 1);
 
-/// ln N(x | mean, sigma^2 I) for each data point: x (N, D) or (M, N, D), mean (M?, N, D), log_sigma2 (1) or (M, 1)
-/// -> (M?, N), nats. The constant -(D/2) ln 2 pi is included (Lucas et al. 2019, Eq. 10, with the D it drops).
+/// ln N(x | mean, sigma^2 I) for each data point: x (N, D) or (M, N, D), mean (M?, N, D), log_sigma2 (1) or
+/// (M, 1)
+/// -> (M?, N), nats. The constant -(D/2) ln 2 pi is included (Lucas et al. 2019, Eq. 10, with the D it
+/// drops).
 Variable gaussian_log_likelihood(const Variable& x, const Variable& mean, const Variable& log_sigma2);
 Variable gaussian_log_likelihood_twin(const Variable& x, const Variable& mean, const Variable& log_sigma2);
 
-/// The analytic ELBO of the linear VAE, averaged over data points, in nats (Lucas et al. 2019, Eqs. 16, 19, 20):
+/// The analytic ELBO of the linear VAE, averaged over data points, in nats (Lucas et al. 2019, Eqs. 16, 19,
+/// 20):
 ///   p(x|z) = N(W z, sigma^2 I), q(z|x) = N(V x, diag d), x centred.
-/// decoder W (M?, D, k), encoder V (M?, k, D), log_variance ln d (M?, k), log_sigma2 (1) or (M, 1) -> () or (M).
-/// From a batch x (N, D): 10 N D k flops, forward and backward.
+/// decoder W (M?, D, k), encoder V (M?, k, D), log_variance ln d (M?, k), log_sigma2 (1) or (M, 1) -> () or
+/// (M). From a batch x (N, D): 10 N D k flops, forward and backward.
 Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variable& encoder,
                          const Variable& log_variance, const Variable& log_sigma2);
 Variable linear_vae_elbo_twin(const Tensor& x, const Variable& decoder, const Variable& encoder,
                               const Variable& log_variance, const Variable& log_sigma2);
-/// The same for all data at once, from their covariance S = X^T X / N (D, D): 4 D^2 k + 8 D k^2 flops whatever N is.
-Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variable& decoder, const Variable& encoder,
-                                         const Variable& log_variance, const Variable& log_sigma2);
+/// The same for all data at once, from their covariance S = X^T X / N (D, D): 4 D^2 k + 8 D k^2 flops
+/// whatever N is.
+Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variable& decoder,
+                                         const Variable& encoder, const Variable& log_variance,
+                                         const Variable& log_sigma2);
 
 /// KL(N(mean, diag exp log_variance) || N(0, I)) of every unit: (..., k), nats. Lucas et al. 2019, Eq. 16.
 Variable gaussian_kl(const Variable& mean, const Variable& log_variance);

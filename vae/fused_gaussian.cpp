@@ -7,7 +7,9 @@ namespace {
 
 struct Reparameterize {
   template <class T>
-  ELBO_HD T operator()(T mean, T log_variance, T eps) const { return mean + math::exp(T(0.5) * log_variance) * eps; }
+  ELBO_HD T operator()(T mean, T log_variance, T eps) const {
+    return mean + math::exp(T(0.5) * log_variance) * eps;
+  }
 };
 
 /// One unit's KL: (mean^2 + e^lv - 1 - lv) / 2.
@@ -21,7 +23,9 @@ struct UnitKl {
 /// d / d mean of dz z + dkl kl.
 struct MeanGradient {
   template <class T>
-  ELBO_HD T operator()(T mean, T dz, T dkl) const { return dz + dkl * mean; }
+  ELBO_HD T operator()(T mean, T dz, T dkl) const {
+    return dz + dkl * mean;
+  }
 };
 
 /// d / d log_variance of the same; z - mean is sigma eps.
@@ -34,7 +38,9 @@ struct LogVarianceGradient {
 
 struct SquaredError {
   template <class T>
-  ELBO_HD T operator()(T x, T mean) const { return (x - mean) * (x - mean); }
+  ELBO_HD T operator()(T x, T mean) const {
+    return (x - mean) * (x - mean);
+  }
 };
 
 /// ln N from the squared error of a point.
@@ -42,13 +48,16 @@ struct LogDensity {
   double dimensions;
   template <class T>
   ELBO_HD T operator()(T squared_error, T log_sigma2) const {
-    return T(-0.5) * (squared_error * math::exp(-log_sigma2) + T(dimensions) * (log_sigma2 + T(math::kLogTwoPi)));
+    return T(-0.5) *
+           (squared_error * math::exp(-log_sigma2) + T(dimensions) * (log_sigma2 + T(math::kLogTwoPi)));
   }
 };
 
 struct MeanOfDensityGradient {
   template <class T>
-  ELBO_HD T operator()(T x, T mean, T log_sigma2, T dy) const { return dy * (x - mean) * math::exp(-log_sigma2); }
+  ELBO_HD T operator()(T x, T mean, T log_sigma2, T dy) const {
+    return dy * (x - mean) * math::exp(-log_sigma2);
+  }
 };
 
 struct LogSigma2Gradient {
@@ -89,8 +98,8 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
   return terms;
 }
 
-PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                      int64_t members) {
+PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
+                                      const RandomKey& key, int64_t members) {
   const Variable eps = noise_for(mean, key, members);
   return {mean + exp(0.5 * log_variance) * eps, sum(gaussian_kl(mean, log_variance), {-1})};
 }
@@ -104,19 +113,20 @@ Variable gaussian_log_likelihood(const Variable& x, const Variable& mean, const 
     fail("[gaussian_log_likelihood] x {} does not broadcast to mean {}", x.shape().str(), mean.shape().str());
   const Shape points = mean.shape().drop_back(1);
   if (!broadcasts_to(log_sigma2.shape(), points))
-    fail("[gaussian_log_likelihood] log_sigma2 {} does not broadcast to the points {}", log_sigma2.shape().str(),
-         points.str());
+    fail("[gaussian_log_likelihood] log_sigma2 {} does not broadcast to the points {}",
+         log_sigma2.shape().str(), points.str());
   const auto dimensions = static_cast<double>(mean.size(-1));
   const Tensor squared_error =
       map_reduce<Sum>(points.concatenated({1}), SquaredError{}, x.value(), mean.value()).reshape(points);
   Tensor y = map(LogDensity{dimensions}, squared_error, log_sigma2.value());
-  return Tape::record("gaussian_log_likelihood", {&x, &mean, &log_sigma2}, y,
-                      [=, x = x.value(), mean = mean.value(), log_sigma2 = log_sigma2.value()](Backward& pass) {
-                        const Tensor dy = pass.dy(), dy_point = per_point(dy), log_sigma2_point = per_point(log_sigma2);
-                        pass.contribute(0, MeanOfDensityGradient{}, mean, x, log_sigma2_point, dy_point);
-                        pass.contribute(1, MeanOfDensityGradient{}, x, mean, log_sigma2_point, dy_point);
-                        pass.contribute(2, LogSigma2Gradient{dimensions}, squared_error, log_sigma2, dy);
-                      });
+  return Tape::record(
+      "gaussian_log_likelihood", {&x, &mean, &log_sigma2}, y,
+      [=, x = x.value(), mean = mean.value(), log_sigma2 = log_sigma2.value()](Backward& pass) {
+        const Tensor dy = pass.dy(), dy_point = per_point(dy), log_sigma2_point = per_point(log_sigma2);
+        pass.contribute(0, MeanOfDensityGradient{}, mean, x, log_sigma2_point, dy_point);
+        pass.contribute(1, MeanOfDensityGradient{}, x, mean, log_sigma2_point, dy_point);
+        pass.contribute(2, LogSigma2Gradient{dimensions}, squared_error, log_sigma2, dy);
+      });
 }
 
 Variable gaussian_log_likelihood_twin(const Variable& x, const Variable& mean, const Variable& log_sigma2) {

@@ -1,7 +1,9 @@
-// The fused analytic ELBO of the linear VAE, from a batch and from the data's covariance, with their common twin.
+// The fused analytic ELBO of the linear VAE, from a batch and from the data's covariance, with their common
+// twin.
 //
 // Both use |x|^2 - 2 x^T W V x + |W V x|^2 = |x - W V x|^2, so with r = x - W V x and w_i the columns of W
-//   ELBO = -1/2 [ sum_i (d_i - 1 - ln d_i) + mean |V x|^2 ] - 1/(2 sigma^2) [ sum_i d_i |w_i|^2 + mean |r|^2 ]
+//   ELBO = -1/2 [ sum_i (d_i - 1 - ln d_i) + mean |V x|^2 ] - 1/(2 sigma^2) [ sum_i d_i |w_i|^2 + mean |r|^2
+//   ]
 //          - D/2 ln(2 pi sigma^2).
 #include "autograd/tape.h"
 #include "tensor/gemm.h"
@@ -13,12 +15,16 @@ namespace {
 
 struct WeightedSquare {  // d_i W_ji^2
   template <class T>
-  ELBO_HD T operator()(T w, T log_variance) const { return math::exp(log_variance) * w * w; }
+  ELBO_HD T operator()(T w, T log_variance) const {
+    return math::exp(log_variance) * w * w;
+  }
 };
 
 struct VarianceCost {  // d - 1 - ln d
   template <class T>
-  ELBO_HD T operator()(T log_variance) const { return math::expm1(log_variance) - log_variance; }
+  ELBO_HD T operator()(T log_variance) const {
+    return math::expm1(log_variance) - log_variance;
+  }
 };
 
 struct Elbo {
@@ -43,8 +49,7 @@ struct LogSigma2Gradient {
 struct LogVarianceGradient {
   template <class T>
   ELBO_HD T operator()(T log_variance, T column_square, T log_sigma2, T dy) const {
-    return T(-0.5) * dy *
-           (math::expm1(log_variance) + math::exp(log_variance - log_sigma2) * column_square);
+    return T(-0.5) * dy * (math::expm1(log_variance) + math::exp(log_variance - log_sigma2) * column_square);
   }
 };
 
@@ -52,19 +57,25 @@ struct LogVarianceGradient {
 struct OverSigma2 {
   double scale;
   template <class T>
-  ELBO_HD T operator()(T dy, T log_sigma2) const { return T(scale) * dy * math::exp(-log_sigma2); }
+  ELBO_HD T operator()(T dy, T log_sigma2) const {
+    return T(scale) * dy * math::exp(-log_sigma2);
+  }
 };
 
 /// x - c d_i W_ji: takes the noise's pull on the decoder off its gradient.
 struct MinusNoisePull {
   template <class T>
-  ELBO_HD T operator()(T x, T w, T log_variance, T c) const { return x - c * math::exp(log_variance) * w; }
+  ELBO_HD T operator()(T x, T w, T log_variance, T c) const {
+    return x - c * math::exp(log_variance) * w;
+  }
 };
 
 /// c a - b m.
 struct CodeGradient {
   template <class T>
-  ELBO_HD T operator()(T a, T c, T m, T b) const { return c * a - b * m; }
+  ELBO_HD T operator()(T a, T c, T m, T b) const {
+    return c * a - b * m;
+  }
 };
 
 struct Distortion {
@@ -76,7 +87,9 @@ struct Distortion {
 
 struct AddToDiagonal {
   template <class T>
-  ELBO_HD T operator()(T x, T identity, T log_sigma2) const { return x + identity * math::exp(log_sigma2); }
+  ELBO_HD T operator()(T x, T identity, T log_sigma2) const {
+    return x + identity * math::exp(log_sigma2);
+  }
 };
 
 /// A per-member scalar (M) or () shaped to broadcast over that member's matrices.
@@ -91,15 +104,16 @@ struct Model {
 
   Model(const Variable& w, const Variable& v, const Variable& lv, const Variable& ls, int64_t data_dimensions)
       : decoder(w.value()), encoder(v.value()), log_variance(lv.value()), log_sigma2_shape(ls.shape()) {
-    if (w.rank() < 2 || w.rank() > 3) fail("[linear_vae_elbo] the decoder must be (D, k) or (M, D, k), got {}", w.shape().str());
+    if (w.rank() < 2 || w.rank() > 3)
+      fail("[linear_vae_elbo] the decoder must be (D, k) or (M, D, k), got {}", w.shape().str());
     members = w.shape().drop_back(2);
     dimensions = w.size(-2);
     latent = w.size(-1);
     if (dimensions != data_dimensions)
-      fail("[linear_vae_elbo] the data have {} dimensions, the decoder {} is for {}", data_dimensions, w.shape().str(),
-           dimensions);
-    if (!(v.shape() == members.concatenated({latent, dimensions})) || !(lv.shape() == members.concatenated({latent})) ||
-        ls.value().elements() != members.elements())
+      fail("[linear_vae_elbo] the data have {} dimensions, the decoder {} is for {}", data_dimensions,
+           w.shape().str(), dimensions);
+    if (!(v.shape() == members.concatenated({latent, dimensions})) ||
+        !(lv.shape() == members.concatenated({latent})) || ls.value().elements() != members.elements())
       fail("[linear_vae_elbo] shapes disagree: decoder {}, encoder {}, log_variance {}, log_sigma2 {}",
            w.shape().str(), v.shape().str(), lv.shape().str(), ls.shape().str());
     log_sigma2 = ls.value().reshape(members);
@@ -118,12 +132,15 @@ struct Model {
   void contribute_variances(Backward& pass, const Tensor& distortion) const {
     const Tensor dy = pass.dy();
     if (pass.wants(2)) {
-      const Tensor column_square = map_reduce<Sum>(keep({1, latent}), SquareOf{}, decoder).reshape(keep({latent}));
+      const Tensor column_square =
+          map_reduce<Sum>(keep({1, latent}), SquareOf{}, decoder).reshape(keep({latent}));
       const auto over_units = [&](const Tensor& scalars) { return scalars.reshape(keep({1})); };
-      pass.contribute(2, LogVarianceGradient{}, log_variance, column_square, over_units(log_sigma2), over_units(dy));
+      pass.contribute(2, LogVarianceGradient{}, log_variance, column_square, over_units(log_sigma2),
+                      over_units(dy));
     }
-    pass.contribute(3, LogSigma2Gradient{static_cast<double>(dimensions)}, distortion.reshape(log_sigma2_shape),
-                    log_sigma2.reshape(log_sigma2_shape), dy.reshape(log_sigma2_shape));
+    pass.contribute(3, LogSigma2Gradient{static_cast<double>(dimensions)},
+                    distortion.reshape(log_sigma2_shape), log_sigma2.reshape(log_sigma2_shape),
+                    dy.reshape(log_sigma2_shape));
   }
 };
 
@@ -131,7 +148,8 @@ struct Model {
 
 Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variable& encoder,
                          const Variable& log_variance, const Variable& log_sigma2) {
-  if (x.rank() != 2 || x.size(0) == 0) fail("[linear_vae_elbo] needs data (N, D) with N > 0, got {}", x.shape().str());
+  if (x.rank() != 2 || x.size(0) == 0)
+    fail("[linear_vae_elbo] needs data (N, D) with N > 0, got {}", x.shape().str());
   const Model model(decoder, encoder, log_variance, log_sigma2, x.size(1));
   const int64_t n = x.size(0);
   const double share = 1.0 / static_cast<double>(n);
@@ -147,8 +165,8 @@ Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variabl
   add_into(distortion, mean_square(residual));
 
   return Tape::record(
-      "linear_vae_elbo", {&decoder, &encoder, &log_variance, &log_sigma2}, model.elbo(mean_square(code), distortion),
-      [=](Backward& pass) {
+      "linear_vae_elbo", {&decoder, &encoder, &log_variance, &log_sigma2},
+      model.elbo(mean_square(code), distortion), [=](Backward& pass) {
         const Tensor dy = pass.dy();
         const Tensor over_n_sigma2 = over_matrix(map(OverSigma2{share}, dy, model.log_sigma2));
         if (pass.wants(0)) {  // r^T (V x) / (N sigma^2) - W diag(d) / sigma^2
@@ -167,8 +185,9 @@ Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variabl
       });
 }
 
-Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variable& decoder, const Variable& encoder,
-                                         const Variable& log_variance, const Variable& log_sigma2) {
+Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variable& decoder,
+                                         const Variable& encoder, const Variable& log_variance,
+                                         const Variable& log_sigma2) {
   if (covariance.rank() != 2 || covariance.size(0) != covariance.size(1))
     fail("[linear_vae_elbo] the covariance must be (D, D), got {}", covariance.shape().str());
   const Model model(decoder, encoder, log_variance, log_sigma2, covariance.size(0));
@@ -183,32 +202,32 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
   const Tensor distortion = map(Distortion{}, model.noise_distortion(), trace(covariance),
                                 total_product(model.decoder, a), total_product(gram, code_covariance));
 
-  return Tape::record(
-      "linear_vae_elbo_from_covariance", {&decoder, &encoder, &log_variance, &log_sigma2},
-      model.elbo(trace(code_covariance), distortion), [=](Backward& pass) {
-        const Tensor c = over_matrix(map(OverSigma2{1}, pass.dy(), model.log_sigma2));
-        if (pass.wants(0)) {  // (A - W (V S V^T + diag d)) / sigma^2
-          const Tensor d = a.clone();
-          gemm(d, model.decoder, Op::none, code_covariance, Op::none, true, -1);
-          map_into(d, Product{}, d, c);
-          pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(), c);
-        }
-        if (pass.wants(1)) {  // (W^T S - (W^T W + sigma^2 I) A^T) / sigma^2
-          const Tensor m = map(AddToDiagonal{}, gram, identity_matrix(model.latent, gram.dtype()),
-                               over_matrix(model.log_sigma2));
-          const Tensor d = matmul(model.decoder, Op::transpose, covariance, Op::none);
-          gemm(d, m, Op::none, a, Op::transpose, true, -1);
-          pass.contribute(1, Product{}, d, c);
-        }
-        model.contribute_variances(pass, distortion);
-      });
+  return Tape::record("linear_vae_elbo_from_covariance", {&decoder, &encoder, &log_variance, &log_sigma2},
+                      model.elbo(trace(code_covariance), distortion), [=](Backward& pass) {
+                        const Tensor c = over_matrix(map(OverSigma2{1}, pass.dy(), model.log_sigma2));
+                        if (pass.wants(0)) {  // (A - W (V S V^T + diag d)) / sigma^2
+                          const Tensor d = a.clone();
+                          gemm(d, model.decoder, Op::none, code_covariance, Op::none, true, -1);
+                          map_into(d, Product{}, d, c);
+                          pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(), c);
+                        }
+                        if (pass.wants(1)) {  // (W^T S - (W^T W + sigma^2 I) A^T) / sigma^2
+                          const Tensor m =
+                              map(AddToDiagonal{}, gram, identity_matrix(model.latent, gram.dtype()),
+                                  over_matrix(model.log_sigma2));
+                          const Tensor d = matmul(model.decoder, Op::transpose, covariance, Op::none);
+                          gemm(d, m, Op::none, a, Op::transpose, true, -1);
+                          pass.contribute(1, Product{}, d, c);
+                        }
+                        model.contribute_variances(pass, distortion);
+                      });
 }
 
 Variable linear_vae_elbo_twin(const Tensor& x, const Variable& decoder, const Variable& encoder,
                               const Variable& log_variance, const Variable& log_sigma2) {
   const auto dimensions = static_cast<double>(x.size(-1));
-  const Variable code = matmul_nt(x, encoder);                         // (M?, N, k)
-  const Variable residual = Variable(x) - matmul_nt(code, decoder);    // (M?, N, D)
+  const Variable code = matmul_nt(x, encoder);                       // (M?, N, k)
+  const Variable residual = Variable(x) - matmul_nt(code, decoder);  // (M?, N, D)
   const Shape members = decoder.shape().drop_back(2);
   const Variable d = exp(log_variance), sigma2 = exp(reshape(log_sigma2, members));
   const Variable kl = 0.5 * (sum(d - 1.0 - log_variance, {-1}) + mean(sum(square(code), {-1}), {-1}));

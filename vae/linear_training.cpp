@@ -9,7 +9,8 @@
 namespace elbo {
 namespace {
 
-/// The name of the first parameter with a NaN or an infinity in a member's part of it; empty when there is none.
+/// The name of the first parameter with a NaN or an infinity in a member's part of it; empty when there is
+/// none.
 std::string first_not_finite(const ParameterStore& store, int64_t member) {
   for (const Parameter& parameter : store.all()) {
     const Tensor own = store.members() > 0 ? parameter.value.slice(member) : parameter.value;
@@ -27,8 +28,8 @@ std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t
     std::string culprit = first_not_finite(vae.parameters(), m);
     if (culprit.empty() && (sigma2 == 0 || std::isinf(sigma2))) culprit = "exp(log_sigma2)";
     if (!culprit.empty())
-      fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate", culprit, step,
-           m);
+      fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate",
+           culprit, step, m);
     elbos.push_back(evaluate_linear_vae(weights, data).elbo);
   }
   return elbos;
@@ -36,7 +37,9 @@ std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t
 
 }  // namespace
 
-const char* name(ElboGradient gradient) { return gradient == ElboGradient::analytic ? "analytic" : "stochastic"; }
+const char* name(ElboGradient gradient) {
+  return gradient == ElboGradient::analytic ? "analytic" : "stochastic";
+}
 
 ElboGradient parse_elbo_gradient(std::string_view text) {
   if (text == "analytic") return ElboGradient::analytic;
@@ -52,17 +55,20 @@ void require_finite(const Tensor& objective, ParameterStore& store, const std::s
   for (int64_t m = 0; m < objective.elements(); ++m) {
     if (std::isfinite(objective.at(m))) continue;
     const std::string culprit = first_not_finite(store, m);
-    fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate", objective.at(m), where, m,
+    fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate", objective.at(m), where,
+         m,
          culprit.empty() ? "all parameters are finite" : "the first tensor that is not finite is " + culprit);
   }
 }
 
-ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& data, const FullBatchOptions& options,
+ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& data,
+                           const FullBatchOptions& options,
                            const std::function<bool(int64_t, const std::vector<double>&)>& after) {
   const LinearVaeOptions& model = vae.options();
   const auto members = static_cast<size_t>(std::max<int64_t>(model.members, 1));
   if (options.rates.size() != 1 && options.rates.size() != members)
-    fail("[train] {} learning rates for {} members; give one for all or one for each", options.rates.size(), members);
+    fail("[train] {} learning rates for {} members; give one for all or one for each", options.rates.size(),
+         members);
   if (options.steps < 0 || options.evaluate_every < 1)
     fail("[train] cannot take {} steps and evaluate every {}", options.steps, options.evaluate_every);
   const bool from_covariance = options.gradient == ElboGradient::analytic &&
@@ -81,10 +87,11 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& d
   for (int64_t step = 0; step < options.steps; ++step) {
     {
       Tape tape;
-      const RandomKey noise{.seed = options.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+      const RandomKey noise{
+          .seed = options.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
       const Variable elbo = options.gradient == ElboGradient::stochastic ? vae.stochastic_elbo(x, noise)
-                            : from_covariance                            ? vae.analytic_elbo_from_covariance(covariance)
-                                                                         : vae.analytic_elbo(x);
+                            : from_covariance ? vae.analytic_elbo_from_covariance(covariance)
+                                              : vae.analytic_elbo(x);
       require_finite(elbo.value(), vae.parameters(), fmt::format("at step {}", step));
       tape.backward(-sum(elbo));
     }

@@ -1,7 +1,8 @@
-// Training linear VAEs on all data at once, as the experiments on pPCA do, with their exact ELBO along the way.
+// Training linear VAEs on all data at once, as the experiments on pPCA do, with their exact ELBO along the
+// way.
 //
-// Members train side by side, each with its own learning rate. The recorded ELBO is always the exact one, in f64,
-// whatever gradient drove the training. (Minibatch training is a few lines in apps/train.cpp.)
+// Members train side by side, each with its own learning rate. The recorded ELBO is always the exact one, in
+// f64, whatever gradient drove the training. (Minibatch training is a few lines in apps/train.cpp.)
 #pragma once
 
 #include <functional>
@@ -22,11 +23,11 @@ ElboGradient parse_elbo_gradient(std::string_view text);
 struct FullBatchOptions {
   ElboGradient gradient = ElboGradient::analytic;
   int64_t steps = 12000;
-  Schedule schedule{.base = 1};      ///< multiplies each member's rate: keep its base at 1
-  std::vector<double> rates{1e-3};   ///< one for each member, or one for all
+  Schedule schedule{.base = 1};     ///< multiplies each member's rate: keep its base at 1
+  std::vector<double> rates{1e-3};  ///< one for each member, or one for all
   AdamOptions adam{};
-  uint64_t seed = 0;                 ///< of the noise of the stochastic gradient
-  int64_t evaluate_every = 100;      ///< steps
+  uint64_t seed = 0;             ///< of the noise of the stochastic gradient
+  int64_t evaluate_every = 100;  ///< steps
 };
 
 /// The exact ELBO of each member, in nats per data point, after `step` steps.
@@ -36,9 +37,10 @@ struct ElboTrace {
 };
 
 /// Runs the steps and returns the trace, evaluated at 0, every evaluate_every steps and at the end. `centred`
-/// (N, D) is the data minus their mean, of the model's dtype; `data` their moments, whose mean the model gets.
-/// `after` is called with the number of steps done and the latest exact ELBOs; returning false ends the training
-/// there. Throws when a loss is not finite, naming the step, the member and the first parameter that is not.
+/// (N, D) is the data minus their mean, of the model's dtype; `data` their moments, whose mean the model
+/// gets. `after` is called with the number of steps done and the latest exact ELBOs; returning false ends the
+/// training there. Throws when a loss is not finite, naming the step, the member and the first parameter that
+/// is not.
 ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMoments& data,
                            const FullBatchOptions& options,
                            const std::function<bool(int64_t, const std::vector<double>&)>& after);
@@ -46,8 +48,8 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
 /// x (N, D) minus mean (D), in `dtype`.
 Tensor centred(const Tensor& x, const Tensor& mean, DType dtype);
 
-/// Throws when a value of `objective` is not finite: says where (free text), which member, and which parameter went bad
-/// first.
+/// Throws when a value of `objective` is not finite: says where (free text), which member, and which
+/// parameter went bad first.
 void require_finite(const Tensor& objective, ParameterStore& store, const std::string& where);
 
 }  // namespace elbo

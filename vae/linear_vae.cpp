@@ -13,8 +13,8 @@ namespace {
 
 const LinearVaeOptions& checked(const LinearVaeOptions& o) {
   if (o.latent < 1 || o.latent > o.dimensions)
-    fail("[linear vae] the latent dimension must be between 1 and the data's dimension {}, got {}", o.dimensions,
-         o.latent);
+    fail("[linear vae] the latent dimension must be between 1 and the data's dimension {}, got {}",
+         o.dimensions, o.latent);
   if (!(o.sigma2 > 0) || !std::isfinite(o.sigma2))
     fail("[linear vae] sigma^2 must be positive and finite, got {}", o.sigma2);
   return o;
@@ -93,8 +93,8 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
   const Tensor offset = (Variable(data.mean) - Variable(w.mean)).value().reshape({1, d});
   gemm(second, offset, Op::transpose, offset, Op::none, true);
 
-  const Tensor a = matmul(second, Op::none, w.encoder, Op::transpose);   // S V^T (D, k)
-  const Tensor code = matmul(w.encoder, Op::none, a, Op::none);          // V S V^T (k, k)
+  const Tensor a = matmul(second, Op::none, w.encoder, Op::transpose);  // S V^T (D, k)
+  const Tensor code = matmul(w.encoder, Op::none, a, Op::none);         // V S V^T (k, k)
   const Tensor gram = matmul(w.decoder, Op::transpose, w.decoder, Op::none);
   LinearVaeMetrics metrics{};
   double noise = 0;
@@ -130,7 +130,8 @@ std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& w, const
   constexpr int64_t kRows = 4096;
   for (int64_t begin = 0; begin < n; begin += kRows) {
     const Tensor rows = x.slice(begin, std::min(begin + kRows, n)).to(DType::f64);
-    const Tensor means = matmul((Variable(rows) - Variable(w.mean)).value(), Op::none, w.encoder, Op::transpose);
+    const Tensor means =
+        matmul((Variable(rows) - Variable(w.mean)).value(), Op::none, w.encoder, Op::transpose);
     const Tensor kl = gaussian_kl(means, w.log_variance).value();
     const double* value = kl.data<double>();
     for (int64_t r = 0; r < rows.size(0); ++r)
@@ -155,7 +156,9 @@ std::vector<double> decoder_alignment(const LinearVaeWeights& w, const Eigen& ei
   std::vector<double> length;
   for (int64_t i = 0; i < k; ++i) length.push_back(column_norm(w.decoder, i));
   std::iota(order.begin(), order.end(), int64_t{0});
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length[static_cast<size_t>(a)] > length[static_cast<size_t>(b)]; });
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return length[static_cast<size_t>(a)] > length[static_cast<size_t>(b)];
+  });
   std::vector<double> cosines;
   for (int64_t i = 0; i < k; ++i) {
     const int64_t column = order[static_cast<size_t>(i)];

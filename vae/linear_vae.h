@@ -1,8 +1,9 @@
-// The linear VAE: encoder and decoder are single matrices, so that everything about it is known in closed form.
+// The linear VAE: encoder and decoder are single matrices, so that everything about it is known in closed
+// form.
 //
 //   p(x|z) = N(W z + mu, sigma^2 I),  q(z|x) = N(V (x - mu), diag d)   (Lucas et al. 2019, Eq. 9)
-// mu is the data mean and is not learned; the model is given x - mu. With members > 0 every parameter has a leading
-// member axis and M models train at once. ELBOs are nats per data point, summed over dimensions.
+// mu is the data mean and is not learned; the model is given x - mu. With members > 0 every parameter has a
+// leading member axis and M models train at once. ELBOs are nats per data point, summed over dimensions.
 #pragma once
 
 #include <string>
@@ -50,7 +51,8 @@ class LinearVae {
   Parameter& mean_;          // mu (D)
 };
 
-/// Whether the covariance form costs less than a pass over n points: 4 D^2 k + 8 D k^2 against 10 n D k flops.
+/// Whether the covariance form costs less than a pass over n points: 4 D^2 k + 8 D k^2 against 10 n D k
+/// flops.
 bool covariance_form_is_cheaper(int64_t n, int64_t dimensions, int64_t latent);
 
 /// One linear VAE's numbers in f64, member axis removed: what is saved, loaded and evaluated.
@@ -67,20 +69,21 @@ struct LinearVaeMetrics {
   double kl;              ///< nats per data point
   std::vector<double> kl_per_dim;
   double sigma2;
-  double mse;             ///< |x - W V x|^2 / D: per dimension, reconstructing from the posterior mean
-  double sigma2_tuned;    ///< the sigma^2 that maximises the ELBO, all else fixed: E_q |x - W z|^2 / D
-  double elbo_tuned;      ///< the ELBO there
-  int64_t active_units;   ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
+  double mse;            ///< |x - W V x|^2 / D: per dimension, reconstructing from the posterior mean
+  double sigma2_tuned;   ///< the sigma^2 that maximises the ELBO, all else fixed: E_q |x - W z|^2 / D
+  double elbo_tuned;     ///< the ELBO there
+  int64_t active_units;  ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
 };
 LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& weights, const DataMoments& data);
 
-/// Percentage of units that are (epsilon, delta)-collapsed on x (N, D), not centred: KL(q(z_i|x) || p(z_i)) < epsilon
-/// for at least a share 1 - delta of the points (Lucas et al. 2019, section 6.2). One entry per epsilon.
+/// Percentage of units that are (epsilon, delta)-collapsed on x (N, D), not centred: KL(q(z_i|x) || p(z_i)) <
+/// epsilon for at least a share 1 - delta of the points (Lucas et al. 2019, section 6.2). One entry per
+/// epsilon.
 std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& weights, const Tensor& x,
                                                 const std::vector<double>& epsilons, double delta = 0.01);
 
-/// |cosine| between decoder columns and eigenvectors, matched by rank: the longest column with the first eigenvector,
-/// and so on. Entry i belongs to eigenvector i.
+/// |cosine| between decoder columns and eigenvectors, matched by rank: the longest column with the first
+/// eigenvector, and so on. Entry i belongs to eigenvector i.
 std::vector<double> decoder_alignment(const LinearVaeWeights& weights, const Eigen& eigen);
 
 }  // namespace elbo

@@ -16,16 +16,24 @@ OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members) {
       return std::vector{terms.z, terms.kl};
     };
   };
-  return {"reparameterize_kl", run(reparameterize_kl), {mean, log_variance}, Domain::real, run(reparameterize_kl_twin)};
+  return {"reparameterize_kl",
+          run(reparameterize_kl),
+          {mean, log_variance},
+          Domain::real,
+          run(reparameterize_kl_twin)};
 }
 
 OpRow likelihood_row(Shape x, Shape mean, Shape log_sigma2) {
-  return {"gaussian_log_likelihood", op_function(gaussian_log_likelihood), {x, mean, log_sigma2}, Domain::real,
+  return {"gaussian_log_likelihood",
+          op_function(gaussian_log_likelihood),
+          {x, mean, log_sigma2},
+          Domain::real,
           op_function(gaussian_log_likelihood_twin)};
 }
 
 /// Both forms of the analytic ELBO, against one twin. D = 5, k = 3.
-using ElboFunction = Variable (*)(const Tensor&, const Variable&, const Variable&, const Variable&, const Variable&);
+using ElboFunction = Variable (*)(const Tensor&, const Variable&, const Variable&, const Variable&,
+                                  const Variable&);
 OpRow linear_vae_row(bool from_covariance, Shape members) {
   const Tensor x = normal({7, 5}, DType::f64, {.seed = 9, .stream = kTestInput});
   const auto run = [](const Tensor& data, ElboFunction function) {

@@ -10,7 +10,8 @@ namespace elbo {
 namespace {
 
 void check_sigma2(double sigma2, const char* where) {
-  if (!(sigma2 > 0) || !std::isfinite(sigma2)) fail("[{}] sigma^2 must be positive and finite, got {}", where, sigma2);
+  if (!(sigma2 > 0) || !std::isfinite(sigma2))
+    fail("[{}] sigma^2 must be positive and finite, got {}", where, sigma2);
 }
 
 void check_latent(int64_t latent, int64_t dimensions) {
@@ -53,7 +54,8 @@ DataMoments data_moments(const Tensor& x) {
   DataMoments moments{n, Tensor::zeros({d}, DType::f64), Tensor::zeros({d, d}, DType::f64)};
   constexpr int64_t kRows = 4096;  // converted to f64 at a time
   const auto each_batch = [&](const auto& use) {
-    for (int64_t begin = 0; begin < n; begin += kRows) use(x.slice(begin, std::min(begin + kRows, n)).to(DType::f64));
+    for (int64_t begin = 0; begin < n; begin += kRows)
+      use(x.slice(begin, std::min(begin + kRows, n)).to(DType::f64));
   };
   each_batch([&](const Tensor& rows) { map_reduce_into<Sum>(moments.mean, true, Identity{}, rows); });
   map_into(moments.mean, Scaled{1.0 / static_cast<double>(n)}, moments.mean);
@@ -77,8 +79,10 @@ double ppca_mle_sigma2(const Tensor& eigenvalues, int64_t latent) {
   check_latent(latent, d);
   const int64_t rank = numerical_rank(eigenvalues);
   if (latent >= rank)
-    fail("[ppca] the data span only {} dimensions, so with {} latent dimensions sigma^2 would be 0; use fewer than {}",
-         rank, latent, rank);
+    fail(
+        "[ppca] the data span only {} dimensions, so with {} latent dimensions sigma^2 would be 0; use fewer "
+        "than {}",
+        rank, latent, rank);
   double total = 0;
   for (int64_t j = latent; j < d; ++j) total += std::max(0.0, eigenvalues.at(j));
   return total / static_cast<double>(d - latent);
@@ -133,7 +137,8 @@ PpcaPosterior ppca_posterior(const Ppca& model) {
   return posterior;
 }
 
-std::vector<Escape> ppca_escapes(const Tensor& eigenvalues, const std::vector<int64_t>& captured, double sigma2) {
+std::vector<Escape> ppca_escapes(const Tensor& eigenvalues, const std::vector<int64_t>& captured,
+                                 double sigma2) {
   check_sigma2(sigma2, "ppca_escapes");
   check_components(captured, eigenvalues.elements());
   std::vector<Escape> escapes;

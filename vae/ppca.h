@@ -1,8 +1,8 @@
 // Probabilistic PCA in closed form: what a linear VAE must reach, known without training.
 //
 //   p(z) = N(0, I),  p(x|z) = N(W z + mu, sigma^2 I),  so  p(x) = N(mu, C),  C = W W^T + sigma^2 I.
-// Tipping & Bishop 1999; Lucas et al. 2019, section 4.1 and appendix A. All in f64. Log-likelihoods are nats per data
-// point, summed over the D dimensions. Only k x k matrices are ever inverted, through
+// Tipping & Bishop 1999; Lucas et al. 2019, section 4.1 and appendix A. All in f64. Log-likelihoods are nats
+// per data point, summed over the D dimensions. Only k x k matrices are ever inverted, through
 //   M = W^T W + sigma^2 I,  |C| = (sigma^2)^(D-k) |M|,  C^-1 = (I - W M^-1 W^T) / sigma^2.
 #pragma once
 
@@ -32,12 +32,13 @@ struct Ppca {
 /// Number of eigenvalues above rounding error: the dimension of the space the data lie in.
 int64_t numerical_rank(const Tensor& eigenvalues);
 
-/// sigma^2 of the maximum-likelihood solution: the mean of the D - k smallest eigenvalues (Lucas et al. 2019, Eq. 7).
-/// Throws unless 1 <= k < D and the result is positive, that is, unless k is below the data's rank.
+/// sigma^2 of the maximum-likelihood solution: the mean of the D - k smallest eigenvalues (Lucas et al. 2019,
+/// Eq. 7). Throws unless 1 <= k < D and the result is positive, that is, unless k is below the data's rank.
 double ppca_mle_sigma2(const Tensor& eigenvalues, int64_t latent);
 
-/// W = U_k (L_k - sigma^2 I)^(1/2), columns with eigenvalues below sigma^2 being 0: the best decoder of k columns for
-/// this sigma^2, and the overall maximum when sigma^2 = ppca_mle_sigma2 (Lucas et al. 2019, Eq. 8 with R = I).
+/// W = U_k (L_k - sigma^2 I)^(1/2), columns with eigenvalues below sigma^2 being 0: the best decoder of k
+/// columns for this sigma^2, and the overall maximum when sigma^2 = ppca_mle_sigma2 (Lucas et al. 2019, Eq. 8
+/// with R = I).
 Ppca ppca_solution(const DataMoments& data, const Eigen& eigen, int64_t latent, double sigma2);
 
 /// The largest log-likelihood any pPCA with k latent dimensions reaches on the data with these eigenvalues:
@@ -61,9 +62,11 @@ struct Escape {
   bool stable;  ///< eigenvalue < sigma^2: growing lowers the likelihood
 };
 
-/// At the stationary point whose columns are the captured components (1-based) and zeros, with sigma^2 held fixed:
-/// every component not captured. The point is a local maximum iff all are stable (Lucas et al. 2019, appendix A).
-std::vector<Escape> ppca_escapes(const Tensor& eigenvalues, const std::vector<int64_t>& captured, double sigma2);
+/// At the stationary point whose columns are the captured components (1-based) and zeros, with sigma^2 held
+/// fixed: every component not captured. The point is a local maximum iff all are stable (Lucas et al. 2019,
+/// appendix A).
+std::vector<Escape> ppca_escapes(const Tensor& eigenvalues, const std::vector<int64_t>& captured,
+                                 double sigma2);
 
 /// The stationary point itself: captured columns u_i (lambda_i - sigma^2)^(1/2), then `zero_columns` zeros.
 Ppca ppca_stationary_point(const DataMoments& data, const Eigen& eigen, const std::vector<int64_t>& captured,
