@@ -125,7 +125,7 @@ struct Clamp {
   }
   template <class T>
   ELBO_HD T backward(T x, T dy) const {
-    return (x < T(low)) | (x > T(high)) ? T(0) : dy;
+    return ((x < T(low)) | (x > T(high))) ? T(0) : dy;
   }
 };
 

@@ -56,7 +56,9 @@ def floats(*values):
     return struct.pack(f"<{len(values)}d", *values)
 
 
-os.chdir(tempfile.mkdtemp(prefix="elbo-cli-"))
+# Two folders down, so that no ../shared/data of the machine's is in reach.
+os.makedirs(os.path.join(work := tempfile.mkdtemp(prefix="elbo-cli-"), "a", "b"))
+os.chdir(os.path.join(work, "a", "b"))
 os.environ["ELBO_DATA"] = os.path.join(os.getcwd(), "nowhere")
 commands = ["list", "info", "train", "evaluate", "ppca", "gradcheck", "bench", "ppca-landscape", "ppca-elbo", "stochastic-elbo"]
 
