@@ -112,6 +112,20 @@ TEST_SUITE("vae") {
     for (const std::vector<double>& elbo : trace.elbo) CHECK(elbo[0] <= maximum + 1e-9);
     CHECK(trace.elbo.back()[0] > maximum - 0.2);
     CHECK(trace.elbo.back()[0] == evaluate_linear_vae(linear_vae_weights(vae), data.moments).elbo);
+    // The noise of step t is that of the key (seed, latent noise, t).
+    LinearVae traced({.dimensions = 8, .latent = 3}, 1), by_hand({.dimensions = 8, .latent = 3}, 1);
+    FullBatchOptions brief = options;
+    brief.steps = 10;
+    train_full_batch(traced, data.f32, data.moments, brief, nullptr);
+    by_hand.set_mean(data.moments.mean);
+    Adam adam(by_hand.parameters());
+    for (uint64_t step = 0; step < 10; ++step) {
+      Tape tape;
+      tape.backward(-by_hand.stochastic_elbo(data.f32, {.seed = 4, .stream = kLatentNoise, .step = step}));
+      adam.step(1e-2);
+    }
+    const std::vector<double> a = numbers_of(traced), b = numbers_of(by_hand);
+    for (size_t i = 0; i < a.size(); ++i) CHECK(close(a[i], b[i], 1e-6));
     // Other noise, other path; the same noise, the same path.
     LinearVae again({.dimensions = 8, .latent = 3}, 1), other({.dimensions = 8, .latent = 3}, 1);
     CHECK(train_full_batch(again, data.f32, data.moments, options, nullptr).elbo == trace.elbo);
@@ -241,7 +255,9 @@ TEST_SUITE("vae") {
     CHECK(seen.front() == 1);
     CHECK(stopped.step == std::vector<int64_t>{0, 10, 13});
     options.steps = 13;
-    CHECK(run(options, nullptr).second == stopped_numbers);
+    const auto [short_trace, short_numbers] = run(options, nullptr);
+    CHECK(short_numbers == stopped_numbers);
+    CHECK(short_trace.step == stopped.step);  // the end is evaluated whatever the interval
     options.steps = 0;
     CHECK(run(options, nullptr).first.step == std::vector<int64_t>{0});
   }
