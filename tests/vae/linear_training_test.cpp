@@ -364,7 +364,7 @@ TEST_SUITE("vae") {
         }
         return true;
       });
-      CHECK(heap[0] > 0);
+      CHECK((heap[0] > 0) == counts_heap());
       CHECK(heap[1] == heap[0]);
       CHECK(system[1] == system[0]);
     }
