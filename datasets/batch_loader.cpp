@@ -38,6 +38,8 @@ int64_t BatchLoader::rows_of(int64_t batch) const {
 void BatchLoader::fill(int64_t item, int slot) {
   const int64_t epoch = item / batches_per_epoch_, batch = item % batches_per_epoch_;
   if (epoch != order_epoch_) {
+    order_epoch_ = -1;
+    order_ = Tensor();  // first, so that the new order takes the old one's storage
     if (options_.shuffle)
       order_ = permutation(data_.points(),
                            {.seed = options_.seed, .stream = kShuffle, .step = static_cast<uint64_t>(epoch)});
