@@ -3,7 +3,7 @@
 //
 // A fused op makes one pass where the twin makes several and saves less for the backward pass; op_table.cpp
 // checks its gradient and that both agree. Everything is in nats, summed over dimensions. M is an optional
-// leading member axis.
+// leading member axis; S, the samples drawn for each point, is an optional axis between members and points.
 #pragma once
 
 #include "autograd/ops.h"
@@ -11,25 +11,39 @@
 
 namespace elbo {
 
-/// A reparameterised sample and what it costs.
+/// Reparameterised samples and what they cost.
 struct PosteriorTerms {
-  Variable z;   ///< (M?, N, k): mean + exp(log_variance / 2) eps
+  Variable z;   ///< (M?, S?, N, k): mean + exp(log_variance / 2) eps; no axis S for one sample
   Variable kl;  ///< (M?, N): KL(N(mean, diag exp log_variance) || N(0, I)), nats per data point
 };
 
 /// z = mean + sigma eps and its KL, eps standard normal drawn by counter (Kingma & Welling 2014, Eq. 10).
-/// mean (M?, N, k); log_variance broadcasts to it: (k) or (M, 1, k) when shared by all points.
+/// mean (M?, N, k); log_variance broadcasts to it: (k) or (M, 1, k) when shared by all points. The numbers of
+/// member m, for all its samples, are those that `normal` draws for key.member + m alone.
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                 int64_t members = 1);
+                                 int64_t members = 1, int64_t samples = 1);
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
-                                      const RandomKey& key, int64_t members = 1);
+                                      const RandomKey& key, int64_t members = 1, int64_t samples = 1);
 
-/// ln N(x | mean, sigma^2 I) for each data point: x (N, D) or (M, N, D), mean (M?, N, D), log_sigma2 (1) or
-/// (M, 1)
-/// -> (M?, N), nats. The constant -(D/2) ln 2 pi is included (Lucas et al. 2019, Eq. 10, with the D it
-/// drops).
+/// ln N(x | mean, sigma^2 I) for each data point: x (N, D) or anything that broadcasts to mean
+/// (M?, S?, N, D), log_sigma2 to the points: (1), (M, 1) or, with samples, (M, 1, 1) -> (M?, S?, N), nats.
+/// The constant -(D/2) ln 2 pi is included (Lucas et al. 2019, Eq. 10, with the D it drops).
 Variable gaussian_log_likelihood(const Variable& x, const Variable& mean, const Variable& log_sigma2);
 Variable gaussian_log_likelihood_twin(const Variable& x, const Variable& mean, const Variable& log_sigma2);
+
+/// ln N(x | mean, diag exp log_variance) for each data point: x (N, D) or anything that broadcasts to mean
+/// (M?, S?, N, D), log_variance of mean's shape -> (M?, S?, N), nats, the constant included (Kingma & Welling
+/// 2014, Appendix C.2).
+Variable diagonal_gaussian_log_likelihood(const Variable& x, const Variable& mean,
+                                          const Variable& log_variance);
+Variable diagonal_gaussian_log_likelihood_twin(const Variable& x, const Variable& mean,
+                                               const Variable& log_variance);
+
+/// sum_d x ln p + (1 - x) ln(1 - p), p = sigmoid(logits), for each data point: x (N, D) or anything that
+/// broadcasts to logits (M?, S?, N, D) -> (M?, S?, N), nats (Kingma & Welling 2014, Appendix C.1). x is 0 or
+/// 1, or an intensity between; for intensities this is the usual cross-entropy and not a normalised density.
+Variable bernoulli_log_likelihood(const Variable& x, const Variable& logits);
+Variable bernoulli_log_likelihood_twin(const Variable& x, const Variable& logits);
 
 /// The analytic ELBO of the linear VAE, averaged over data points, in nats (Lucas et al. 2019, Eqs. 16, 19,
 /// 20):

@@ -1,4 +1,4 @@
-// Fused reparameterisation + KL and Gaussian log-likelihood, with their twins.
+// Fused reparameterisation + KL, with its twin.
 #include "autograd/tape.h"
 #include "vae/fused.h"
 
@@ -36,103 +36,114 @@ struct LogVarianceGradient {
   }
 };
 
-struct SquaredError {
+// With several samples the exponentials, which all samples share, are evaluated once and not once for each.
+
+struct StandardDeviation {
   template <class T>
-  ELBO_HD T operator()(T x, T mean) const {
-    return (x - mean) * (x - mean);
+  ELBO_HD T operator()(T log_variance) const {
+    return math::exp(T(0.5) * log_variance);
   }
 };
 
-/// ln N from the squared error of a point.
-struct LogDensity {
-  double dimensions;
+struct Sample {
   template <class T>
-  ELBO_HD T operator()(T squared_error, T log_sigma2) const {
-    return T(-0.5) *
-           (squared_error * math::exp(-log_sigma2) + T(dimensions) * (log_sigma2 + T(math::kLogTwoPi)));
+  ELBO_HD T operator()(T mean, T sigma, T eps) const {
+    return mean + sigma * eps;
   }
 };
 
-struct MeanOfDensityGradient {
+/// d / d log_variance of dz z.
+struct SampleLogVarianceGradient {
   template <class T>
-  ELBO_HD T operator()(T x, T mean, T log_sigma2, T dy) const {
-    return dy * (x - mean) * math::exp(-log_sigma2);
+  ELBO_HD T operator()(T mean, T z, T dz) const {
+    return T(0.5) * dz * (z - mean);
   }
 };
 
-struct LogSigma2Gradient {
-  double dimensions;
+/// d / d log_variance of dkl kl.
+struct KlLogVarianceGradient {
   template <class T>
-  ELBO_HD T operator()(T squared_error, T log_sigma2, T dy) const {
-    return T(0.5) * dy * (squared_error * math::exp(-log_sigma2) - T(dimensions));
+  ELBO_HD T operator()(T log_variance, T dkl) const {
+    return T(0.5) * dkl * math::expm1(log_variance);
   }
 };
 
-/// (..., N) as (..., N, 1), to broadcast over a point's dimensions.
-Tensor per_point(const Tensor& values) { return values.reshape(values.shape().concatenated({1})); }
+/// The shape with a sample axis before the last two: (M, N, k) as (M, samples, N, k).
+Shape with_samples(const Shape& shape, int64_t samples) {
+  return shape.drop_back(2).concatenated({samples}).concatenated(shape.back(2));
+}
 
-Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members) {
-  return normal(mean.shape(), mean.dtype(), key, members);
+/// The same values, to broadcast over samples. What has no axis before the points' broadcasts as it is.
+Tensor for_samples(const Tensor& values) {
+  return values.rank() < 3 ? values : values.reshape(with_samples(values.shape(), 1));
+}
+Variable for_samples(const Variable& values) {
+  return values.rank() < 3 ? values : reshape(values, with_samples(values.shape(), 1));
+}
+
+Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, int64_t samples) {
+  return normal(samples == 1 ? mean.shape() : with_samples(mean.shape(), samples), mean.dtype(), key,
+                members);
+}
+
+/// Adds to an input's gradient f(in...), which has a sample axis, summed over the samples.
+template <class F, class... In>
+void contribute_summed(Backward& pass, int input, F f, const In&... in) {
+  if (!pass.wants(input)) return;
+  const Backward::Target to = pass.target(input);
+  map_reduce_into<Sum>(for_samples(to.tensor), to.accumulate, f, in...);
 }
 
 }  // namespace
 
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                 int64_t members) {
+                                 int64_t members, int64_t samples) {
   if (mean.rank() < 1 || !broadcasts_to(log_variance.shape(), mean.shape()))
     fail("[reparameterize_kl] log_variance {} does not broadcast to mean {}", log_variance.shape().str(),
          mean.shape().str());
+  if (samples < 1) fail("[reparameterize_kl] {} samples; there must be one or more", samples);
+  if (samples > 1 && mean.rank() < (members > 1 ? 3 : 2))
+    fail("[reparameterize_kl] {} samples need a mean (N, k) or (M, N, k), got {} for {} members", samples,
+         mean.shape().str(), members);
   // The noise's own memory becomes z.
-  const Tensor z = noise_for(mean, key, members);
-  map_into(z, Reparameterize{}, mean.value(), log_variance.value(), z);
-  const Shape points = mean.shape().drop_back(1);
-  const Tensor kl = map_reduce<Sum>(points.concatenated({1}), UnitKl{}, mean.value(), log_variance.value());
+  const Tensor z = noise_for(mean, key, members, samples);
+  if (samples == 1)
+    map_into(z, Reparameterize{}, mean.value(), log_variance.value(), z);
+  else
+    map_into(z, Sample{}, for_samples(mean.value()),
+             for_samples(map(StandardDeviation{}, log_variance.value())), z);
+  const Shape points = mean.shape().drop_back(1), column = points.concatenated({1});
+  const Tensor kl = map_reduce<Sum>(column, UnitKl{}, mean.value(), log_variance.value());
   PosteriorTerms terms{z, kl.reshape(points)};
   const Variable* inputs[] = {&mean, &log_variance};
-  Tape::record_outputs("reparameterize_kl", inputs, {&terms.z, &terms.kl},
-                       [z, mean = mean.value(), log_variance = log_variance.value()](Backward& pass) {
-                         const Tensor dz = pass.dy(0), dkl = per_point(pass.dy(1));
-                         pass.contribute(0, MeanGradient{}, mean, dz, dkl);
-                         pass.contribute(1, LogVarianceGradient{}, mean, log_variance, z, dz, dkl);
-                       });
+  Tape::record_outputs(
+      "reparameterize_kl", inputs, {&terms.z, &terms.kl},
+      [z, mean = mean.value(), log_variance = log_variance.value(), column, samples](Backward& pass) {
+        const Tensor dz = pass.dy(0), dkl = pass.dy(1).reshape(column);
+        if (samples == 1) {
+          pass.contribute(0, MeanGradient{}, mean, dz, dkl);
+          pass.contribute(1, LogVarianceGradient{}, mean, log_variance, z, dz, dkl);
+          return;
+        }
+        // Of each sample, then once of the KL.
+        contribute_summed(pass, 0, Identity{}, dz);
+        pass.contribute(0, Product{}, mean, dkl);
+        contribute_summed(pass, 1, SampleLogVarianceGradient{}, for_samples(mean), z, dz);
+        pass.contribute(1, KlLogVarianceGradient{}, log_variance, dkl);
+      });
   return terms;
 }
 
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
-                                      const RandomKey& key, int64_t members) {
-  const Variable eps = noise_for(mean, key, members);
-  return {mean + exp(0.5 * log_variance) * eps, sum(gaussian_kl(mean, log_variance), {-1})};
+                                      const RandomKey& key, int64_t members, int64_t samples) {
+  const Variable eps = noise_for(mean, key, members, samples);
+  const Variable kl = sum(gaussian_kl(mean, log_variance), {-1});
+  if (samples == 1) return {mean + exp(0.5 * log_variance) * eps, kl};
+  return {for_samples(mean) + exp(0.5 * for_samples(log_variance)) * eps, kl};
 }
 
 Variable gaussian_kl(const Variable& mean, const Variable& log_variance) {
   return 0.5 * (square(mean) + exp(log_variance) - 1.0 - log_variance);
-}
-
-Variable gaussian_log_likelihood(const Variable& x, const Variable& mean, const Variable& log_sigma2) {
-  if (x.rank() < 1 || !broadcasts_to(x.shape(), mean.shape()))
-    fail("[gaussian_log_likelihood] x {} does not broadcast to mean {}", x.shape().str(), mean.shape().str());
-  const Shape points = mean.shape().drop_back(1);
-  if (!broadcasts_to(log_sigma2.shape(), points))
-    fail("[gaussian_log_likelihood] log_sigma2 {} does not broadcast to the points {}",
-         log_sigma2.shape().str(), points.str());
-  const auto dimensions = static_cast<double>(mean.size(-1));
-  const Tensor squared_error =
-      map_reduce<Sum>(points.concatenated({1}), SquaredError{}, x.value(), mean.value()).reshape(points);
-  Tensor y = map(LogDensity{dimensions}, squared_error, log_sigma2.value());
-  return Tape::record(
-      "gaussian_log_likelihood", {&x, &mean, &log_sigma2}, y,
-      [=, x = x.value(), mean = mean.value(), log_sigma2 = log_sigma2.value()](Backward& pass) {
-        const Tensor dy = pass.dy(), dy_point = per_point(dy), log_sigma2_point = per_point(log_sigma2);
-        pass.contribute(0, MeanOfDensityGradient{}, mean, x, log_sigma2_point, dy_point);
-        pass.contribute(1, MeanOfDensityGradient{}, x, mean, log_sigma2_point, dy_point);
-        pass.contribute(2, LogSigma2Gradient{dimensions}, squared_error, log_sigma2, dy);
-      });
-}
-
-Variable gaussian_log_likelihood_twin(const Variable& x, const Variable& mean, const Variable& log_sigma2) {
-  const auto dimensions = static_cast<double>(mean.size(-1));
-  const Variable squared_error = sum(square(x - mean), {-1});
-  return -0.5 * (squared_error / exp(log_sigma2) + dimensions * (log_sigma2 + math::kLogTwoPi));
 }
 
 }  // namespace elbo

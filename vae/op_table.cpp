@@ -9,10 +9,10 @@ using In = const std::vector<Variable>&;
 
 const RandomKey kNoise{.seed = 5, .stream = kLatentNoise};
 
-OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members) {
+OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members, int64_t samples = 1) {
   const auto run = [=](auto function) {
     return [=](In in) {
-      const PosteriorTerms terms = function(in[0], in[1], kNoise, members);
+      const PosteriorTerms terms = function(in[0], in[1], kNoise, members, samples);
       return std::vector{terms.z, terms.kl};
     };
   };
@@ -23,12 +23,28 @@ OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members) {
           run(reparameterize_kl_twin)};
 }
 
-OpRow likelihood_row(Shape x, Shape mean, Shape log_sigma2) {
+OpRow gaussian_row(Shape x, Shape mean, Shape log_sigma2) {
   return {"gaussian_log_likelihood",
           op_function(gaussian_log_likelihood),
           {x, mean, log_sigma2},
           Domain::real,
           op_function(gaussian_log_likelihood_twin)};
+}
+
+OpRow diagonal_gaussian_row(Shape x, Shape mean) {
+  return {"diagonal_gaussian_log_likelihood",
+          op_function(diagonal_gaussian_log_likelihood),
+          {x, mean, mean},
+          Domain::real,
+          op_function(diagonal_gaussian_log_likelihood_twin)};
+}
+
+OpRow bernoulli_row(Shape x, Shape logits) {
+  return {"bernoulli_log_likelihood",
+          op_function(bernoulli_log_likelihood),
+          {x, logits},
+          Domain::real,
+          op_function(bernoulli_log_likelihood_twin)};
 }
 
 /// Both forms of the analytic ELBO, against one twin. D = 5, k = 3.
@@ -50,12 +66,27 @@ OpRow linear_vae_row(bool from_covariance, Shape members) {
 
 std::vector<OpRow> make_table() {
   return {
-      // Each point with its own variance; one variance for all; members with theirs.
+      // Each point with its own variance; one variance for all; members with theirs; several samples.
       reparameterize_row({4, 3}, {4, 3}, 1),
       reparameterize_row({4, 3}, {3}, 1),
       reparameterize_row({2, 4, 3}, {2, 1, 3}, 2),
-      likelihood_row({4, 3}, {4, 3}, {1}),
-      likelihood_row({4, 3}, {2, 4, 3}, {2, 1}),
+      reparameterize_row({4, 3}, {4, 3}, 1, 5),
+      reparameterize_row({4, 3}, {3}, 1, 5),
+      reparameterize_row({2, 4, 3}, {2, 4, 3}, 2, 5),
+      reparameterize_row({2, 4, 3}, {2, 1, 3}, 2, 5),
+      // One model; members; samples; both.
+      gaussian_row({4, 3}, {4, 3}, {1}),
+      gaussian_row({4, 3}, {2, 4, 3}, {2, 1}),
+      gaussian_row({4, 3}, {5, 4, 3}, {1}),
+      gaussian_row({4, 3}, {2, 5, 4, 3}, {2, 1, 1}),
+      diagonal_gaussian_row({4, 3}, {4, 3}),
+      diagonal_gaussian_row({4, 3}, {2, 4, 3}),
+      diagonal_gaussian_row({4, 3}, {5, 4, 3}),
+      diagonal_gaussian_row({2, 1, 4, 3}, {2, 5, 4, 3}),
+      bernoulli_row({4, 3}, {4, 3}),
+      bernoulli_row({4, 3}, {2, 4, 3}),
+      bernoulli_row({4, 3}, {5, 4, 3}),
+      bernoulli_row({2, 1, 4, 3}, {2, 5, 4, 3}),
       linear_vae_row(false, {}),
       linear_vae_row(false, {2}),
       linear_vae_row(true, {}),
