@@ -8,6 +8,10 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(doctest REQUIRED)
 
+# stb is headers only, with nothing to link. SYSTEM: its warnings are not ours.
+find_path(STB_INCLUDE_DIR stb/stb_image_write.h REQUIRED)
+include_directories(SYSTEM ${STB_INCLUDE_DIR})
+
 # BLAS and LAPACK with their C interfaces. Debian's OpenBLAS is also the system's libblas, so cblas.h and
 # lapacke.h work with whichever implementation is installed.
 find_package(BLAS REQUIRED)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -36,6 +37,7 @@ figcaption b { color: var(--ink); }
     linear-gradient(to left, #1c1f2326, #1c1f2300) 100% 0 / .6rem 100%;
   background-repeat: no-repeat; }
 figure svg { display: block; height: auto; margin: 0 auto; }
+figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; image-rendering: pixelated; }
 .missing { border: 1px dashed #aab2bb; padding: .75rem 1rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .8rem; text-align: left; vertical-align: baseline;
@@ -183,6 +185,20 @@ std::string inline_svg(std::string_view svg, const std::string& prefix, const st
   }
 }
 
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t at = 0; at < bytes.size(); at += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - at);
+    uint32_t bits = 0;
+    for (size_t i = 0; i < 3; ++i)
+      bits = bits << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
+    for (size_t i = 0; i < 4; ++i) out += i <= count ? kLetters[bits >> (18 - 6 * i) & 63] : '=';
+  }
+  return out;
+}
+
 Report::Report(std::string title, std::string summary)
     : title_(std::move(title)), summary_(std::move(summary)) {}
 
@@ -224,6 +240,15 @@ void Report::figure(const Drawing& drawing, std::string_view caption) {
                          inline_svg(drawing.svg, fmt::format("figure{}-", figures_), std::string(caption)));
   body_ +=
       fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", figures_, escape_html(caption));
+}
+
+void Report::image(const Picture& picture, std::string_view caption) {
+  // Its size stands in the tag, so that the text below does not jump once the picture is decoded.
+  body_ +=
+      fmt::format("<figure><img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">\n",
+                  base64(picture.png), picture.width, picture.height, escape_html(caption));
+  body_ += fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", ++figures_,
+                       escape_html(caption));
 }
 
 void Report::configuration(const Json& config) {

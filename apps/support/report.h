@@ -5,6 +5,7 @@
 //   report.paragraph("...");
 //   report.table(table, "Eigenvalues and verdicts.");
 //   report.figure(drawing, "Log-likelihood around the stationary point.");
+//   report.image(picture, "Samples from the prior.");
 //   report.configuration(config);
 //   report.provenance(to_json(result.provenance));
 //   run.write_text("report.html", report.html());
@@ -17,6 +18,7 @@
 #include <string_view>
 
 #include "apps/support/gnuplot.h"
+#include "apps/support/image_grid.h"
 #include "apps/support/json.h"
 #include "apps/support/table.h"
 
@@ -29,6 +31,9 @@ std::string escape_html(std::string_view text);
 /// with `prefix`, so that several of them do not meet. `description` is for those who cannot see it.
 std::string inline_svg(std::string_view svg, const std::string& prefix, const std::string& description);
 
+/// Bytes as letters that a page can hold (RFC 4648, with padding, on one line).
+std::string base64(std::string_view bytes);
+
 class Report {
  public:
   /// `summary` is one paragraph: what was done and what came out.
@@ -40,6 +45,8 @@ class Report {
   void table(const Table& table, std::string_view caption);
   /// A numbered figure; where it could not be drawn, a line says why and where its data are.
   void figure(const Drawing& drawing, std::string_view caption);
+  /// A numbered figure of pixels, counted with the others: the PNG itself is in the page.
+  void image(const Picture& picture, std::string_view caption);
   /// A section with the run's options, each with its value.
   void configuration(const Json& config);
   /// The page's foot: where the numbers come from.

@@ -16,7 +16,7 @@ bool mentions(const std::string& text, const std::string& part) {
 /// What is wrong with a page: a tag that is not closed, a quote left open, an id used twice, or a reference
 /// to no id. Empty when nothing is.
 std::string fault_in(const std::string& html) {
-  const std::set<std::string> without_end = {"!DOCTYPE", "meta"};
+  const std::set<std::string> without_end = {"!DOCTYPE", "meta", "img"};
   std::vector<std::string> open, references;
   std::set<std::string> ids;
   for (size_t at = 0; (at = html.find('<', at)) != std::string::npos;) {
@@ -84,6 +84,7 @@ Report example() {
   report.figure({"runs/1/figures", "first", kSvg, ""}, "One.");
   report.figure({"runs/1/figures", "second", kSvg, ""}, "Two.");
   report.figure({"runs/1/figures", "third", "", "gnuplot was not found"}, "Three.");
+  report.image({"runs/1/figures", "fourth", std::string("\x89PNG\0", 5), 578, 116}, "Four.");
   report.configuration(Json{{"latent", {1, 2}}, {"adam", {{"lr", 0.001}}}});
   report.provenance(Json{{"seed", 7}});
   return report;
@@ -121,6 +122,7 @@ TEST_SUITE("apps") {
                                    "<b>Figure 3.</b> Three.",
                                    "gnuplot was not found",
                                    "figures/third.csv",
+                                   "<b>Figure 4.</b> Four.",
                                    "<h2>Configuration</h2>",
                                    "<th scope=\"row\">adam.lr</th><td>0.001</td>",
                                    "<td>1, 2</td>",
@@ -132,11 +134,47 @@ TEST_SUITE("apps") {
 
   TEST_CASE("a report is complete in itself") {
     const std::string html = example().html();
-    for (const std::string part : {"http:", "https:", "src=", "<link", "<script", "@import", "url("})
+    for (const std::string part : {"http:", "https:", "srcset", "<link", "<script", "@import", "url("})
       if (part == "url(")
         CHECK_FALSE(mentions(html, "url(\""));
       else
         CHECK_MESSAGE(!mentions(html, part), part);
+    int images = 0;
+    for (size_t at = 0; (at = html.find("src=", at)) != std::string::npos; ++at, ++images)
+      CHECK(html.substr(at).starts_with("src=\"data:image/png;base64,"));
+    CHECK(images == 1);
+  }
+
+  TEST_CASE("base64 agrees with RFC 4648's vectors and the alphabet's every letter") {
+    CHECK(base64("") == "");
+    CHECK(base64("f") == "Zg==");
+    CHECK(base64("fo") == "Zm8=");
+    CHECK(base64("foo") == "Zm9v");
+    CHECK(base64("foob") == "Zm9vYg==");
+    CHECK(base64("fooba") == "Zm9vYmE=");
+    CHECK(base64("foobar") == "Zm9vYmFy");
+    CHECK(base64(std::string(4, '\0')) == "AAAAAA==");
+    CHECK(base64("\xff\xff\xff\xff\xff") == "//////8=");
+    // 0 to 63 in six bits each.
+    std::string bytes;
+    for (unsigned i = 0; i < 64; i += 4) {
+      const unsigned bits = i << 18 | (i + 1) << 12 | (i + 2) << 6 | (i + 3);
+      for (int shift : {16, 8, 0}) bytes += static_cast<char>(bits >> shift & 255);
+    }
+    CHECK(base64(bytes) == "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+  }
+
+  TEST_CASE("a picture is in the page with its size and its text, and its pixels stay sharp") {
+    const std::string html = example().html();
+    CHECK(mentions(html,
+                   "<figure><img src=\"data:image/png;base64,iVBORwA=\" width=\"578\" height=\"116\" "
+                   "alt=\"Four.\">"));
+    const size_t begin = html.find("figure img {"), end = html.find('}', begin);
+    REQUIRE(end != std::string::npos);
+    const std::string style = html.substr(begin, end - begin);
+    // Narrower than the page's column on a phone, with its sides in proportion.
+    for (const std::string part : {"max-width: 100%;", "height: auto;", "image-rendering: pixelated;"})
+      CHECK_MESSAGE(mentions(style, part), part);
   }
 
   TEST_CASE("all text is escaped, wherever it comes in") {
@@ -149,6 +187,7 @@ TEST_SUITE("apps") {
     report.table(table, kNasty);
     report.figure({kNasty, kNasty, "", kNasty}, kNasty);
     report.figure({kNasty, kNasty, kSvg, ""}, kNasty);
+    report.image({kNasty, kNasty, kNasty, 1, 1}, kNasty);
     report.configuration(Json{{kNasty, kNasty}});
     report.provenance(Json{{kNasty, Json::array({kNasty})}});
     const std::string html = report.html();
@@ -156,9 +195,9 @@ TEST_SUITE("apps") {
     CHECK_FALSE(mentions(html, "<script>"));
     int found = 0;
     for (size_t at = 0; (at = html.find("&lt;script&gt;", at)) != std::string::npos; ++at) ++found;
-    // Title twice, summary, heading, text, 2 headers, 2 cells, 3 captions and a description, 4 in the line
-    // for the missing figure's problem and files (3), and 2 in each of the two lists.
-    CHECK(found == 2 + 1 + 1 + 1 + 2 + 2 + 3 + 1 + 3 + 4);
+    // Title twice, summary, heading, text, 2 headers, 2 cells, 4 captions, the descriptions of a figure and a
+    // picture, 3 in the line for the missing figure's problem and files, and 2 in each of the two lists.
+    CHECK(found == 2 + 1 + 1 + 1 + 2 + 2 + 4 + 2 + 3 + 4);
   }
 
   TEST_CASE("an inlined SVG has ids of its own, and no head, program name or foreign address") {
