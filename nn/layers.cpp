@@ -12,7 +12,7 @@ Linear::Linear(ParameterStore& store, const std::string& name, int64_t in, int64
 
 Sequential::Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths,
                        Activation activation, Initializer weight, bool activate_last) {
-  if (widths.size() < 2) fail("[sequential] '{}' needs at least an input and an output width", name);
+  if (widths.empty()) fail("[sequential] '{}' needs the width of its input", name);
   for (size_t i = 0; i + 1 < widths.size(); ++i) {
     const bool activates = activate_last || i + 2 < widths.size();
     layers_.emplace_back(store, name + "." + std::to_string(i), widths[i], widths[i + 1], weight,

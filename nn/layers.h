@@ -25,7 +25,8 @@ class Linear {
 };
 
 /// Linear layers of the given widths one after another, named `name`.0, `name`.1, ...; every layer but the
-/// last, or with `activate_last` every layer, ends in the activation. widths {784, 512, 10} makes two layers.
+/// last, or with `activate_last` every layer, ends in the activation. widths {784, 512, 10} makes two layers;
+/// one width makes none, and the input comes out as it is.
 class Sequential {
  public:
   Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths,

@@ -15,7 +15,8 @@ void check_rates(const ParameterStore& store, std::span<const double> rates, con
          members);
 }
 
-/// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own.
+/// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own,
+/// and those of members with rate 0 are passed over.
 template <class Sweep>
 void for_each_stretch(const ParameterStore& store, std::span<const double> rates, const Sweep& sweep) {
   if (rates.size() == 1) {
@@ -30,7 +31,8 @@ void for_each_stretch(const ParameterStore& store, std::span<const double> rates
   parallel_for(count, grain, [&](int64_t first, int64_t last) {
     for (int64_t s = first; s < last; ++s) {
       const ParameterStore::Span& span = spans[static_cast<size_t>(s)];
-      sweep(span.begin, span.end, rates[static_cast<size_t>(span.member)]);
+      const double rate = rates[static_cast<size_t>(span.member)];
+      if (rate != 0) sweep(span.begin, span.end, rate);
     }
   });
 }

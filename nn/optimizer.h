@@ -35,7 +35,8 @@ struct AdamOptions {
 class Adam {
  public:
   explicit Adam(ParameterStore& store, AdamOptions options = {});
-  /// One step with one learning rate for all, or one for each member.
+  /// One step with one learning rate for all, or one for each member. Of those, a member whose rate is 0 is
+  /// left as it is, moments included, whatever its gradient holds: so a member that broke can be stopped.
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
 

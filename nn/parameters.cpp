@@ -104,7 +104,7 @@ Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Init
   return parameters_.back();
 }
 
-void ParameterStore::initialise(uint64_t seed) {
+void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
   if (values_.defined()) fail("[parameters] initialise was already called");
   int64_t trained = 0, fixed = 0;
   std::vector<int64_t> offsets;
@@ -126,7 +126,10 @@ void ParameterStore::initialise(uint64_t seed) {
         declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_);
     for (int64_t m = 0; m < members; ++m) {
       draw(members_ > 0 ? parameter.value.slice(m) : parameter.value, declared_[p].initializer,
-           {.seed = seed, .member = static_cast<uint32_t>(m), .stream = kInitialisation, .step = p});
+           {.seed = seed,
+            .member = static_cast<uint32_t>(first_member + m),
+            .stream = kInitialisation,
+            .step = p});
       if (declared_[p].trained) spans_.push_back({offsets[p] + m * each, offsets[p] + (m + 1) * each, m});
     }
   }
@@ -145,6 +148,15 @@ Parameter& ParameterStore::at(const std::string& name) {
     known += (known.empty() ? "" : ", ") + parameter.name;
   }
   fail("[parameters] there is no '{}'; there are {}", name, known);
+}
+
+std::string ParameterStore::first_not_finite(int64_t member) const {
+  for (const Parameter& parameter : parameters_) {
+    const Tensor own = members_ > 0 ? parameter.value.slice(member) : parameter.value;
+    for (double value : own.to_vector())
+      if (!std::isfinite(value)) return parameter.name;
+  }
+  return "";
 }
 
 void ParameterStore::complete_gradients() {

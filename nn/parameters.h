@@ -45,8 +45,9 @@ class ParameterStore {
   /// name is taken.
   Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
 
-  /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, m, p) only.
-  void initialise(uint64_t seed);
+  /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, first_member + m, p)
+  /// only, so that a member can be drawn alone.
+  void initialise(uint64_t seed, int64_t first_member = 0);
 
   DType dtype() const { return dtype_; }
   int64_t members() const { return members_; }  ///< 0: no member axis
@@ -55,6 +56,9 @@ class ParameterStore {
   const std::deque<Parameter>& all() const { return parameters_; }
   /// The parameter called `name`, or an Error that lists them.
   Parameter& at(const std::string& name);
+
+  /// The first parameter with a NaN or an infinity in the part of one member; empty when there is none.
+  std::string first_not_finite(int64_t member = 0) const;
 
   /// The trained part of the arenas, padding included (padding stays 0). Flat.
   Tensor values() const { return values_; }

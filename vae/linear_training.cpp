@@ -9,23 +9,12 @@
 namespace elbo {
 namespace {
 
-/// The name of the first parameter with a NaN or an infinity in a member's part of it; empty when there is
-/// none.
-std::string first_not_finite(const ParameterStore& store, int64_t member) {
-  for (const Parameter& parameter : store.all()) {
-    const Tensor own = store.members() > 0 ? parameter.value.slice(member) : parameter.value;
-    for (double value : own.to_vector())
-      if (!std::isfinite(value)) return parameter.name;
-  }
-  return "";
-}
-
 std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t step) {
   std::vector<double> elbos;
   for (int64_t m = 0; m < std::max<int64_t>(vae.options().members, 1); ++m) {
     const LinearVaeWeights weights = linear_vae_weights(vae, m);
     const double sigma2 = std::exp(weights.log_sigma2);
-    std::string culprit = first_not_finite(vae.parameters(), m);
+    std::string culprit = vae.parameters().first_not_finite(m);
     if (culprit.empty() && (sigma2 == 0 || std::isinf(sigma2))) culprit = "exp(log_sigma2)";
     if (!culprit.empty())
       fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate",
@@ -54,7 +43,7 @@ Tensor centred(const Tensor& x, const Tensor& mean, DType dtype) {
 void require_finite(const Tensor& objective, ParameterStore& store, const std::string& where) {
   for (int64_t m = 0; m < objective.elements(); ++m) {
     if (std::isfinite(objective.at(m))) continue;
-    const std::string culprit = first_not_finite(store, m);
+    const std::string culprit = store.first_not_finite(m);
     fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate", objective.at(m), where,
          m,
          culprit.empty() ? "all parameters are finite" : "the first tensor that is not finite is " + culprit);

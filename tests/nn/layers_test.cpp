@@ -151,8 +151,8 @@ TEST_SUITE("nn") {
     CHECK(error_of([&] { Linear(store, "head", 0, 2, kXavier); }) ==
           "[linear] layer 'head' cannot map 0 inputs to 2 outputs");
     CHECK(mentions(error_of([&] { Linear(store, "head", 3, -1, kXavier); }), "'head'"));
-    CHECK(error_of([&] { Sequential(store, "net", {3}, Activation::relu, kXavier); }) ==
-          "[sequential] 'net' needs at least an input and an output width");
+    CHECK(error_of([&] { Sequential(store, "net", {}, Activation::relu, kXavier); }) ==
+          "[sequential] 'net' needs the width of its input");
     const Linear early(store, "early", 3, 2, kXavier);
     CHECK(mentions(error_of([&] { early(Tensor::zeros({4, 3})); }), "[linear]"));  // before initialise
     store.initialise(1);

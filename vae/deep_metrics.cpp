@@ -1,0 +1,243 @@
+#include "vae/deep_metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tensor/gemm.h"
+#include "tensor/map.h"
+
+namespace elbo {
+namespace {
+
+constexpr int64_t kRows = 512;  // points of one pass
+constexpr double kActive = 0.01;
+
+/// KL(N(mean, e^lv) || N(0, 1)) of one unit on one point.
+struct UnitKl {
+  template <class T>
+  ELBO_HD T operator()(T mean, T log_variance) const {
+    return T(0.5) * (mean * mean + math::expm1(log_variance) - log_variance);
+  }
+};
+
+struct IsBelow {
+  double limit;
+  template <class T>
+  ELBO_HD T operator()(T value) const {
+    return value < T(limit) ? T(1) : T(0);
+  }
+};
+
+struct Exponential {
+  template <class T>
+  ELBO_HD T operator()(T x) const {
+    return math::exp(x);
+  }
+};
+
+struct SquaredDifference {
+  template <class T>
+  ELBO_HD T operator()(T a, T b) const {
+    return (a - b) * (a - b);
+  }
+};
+
+struct SquaredErrorOfLogit {
+  template <class T>
+  ELBO_HD T operator()(T x, T logit) const {
+    const T error = x - math::sigmoid(logit);
+    return error * error;
+  }
+};
+
+/// ln p(z) - ln q(z|x) of one unit; the constants cancel.
+struct PriorOverPosterior {
+  template <class T>
+  ELBO_HD T operator()(T z, T mean, T log_variance) const {
+    const T distance = z - mean;
+    return T(0.5) * (distance * distance * math::exp(-log_variance) + log_variance - z * z);
+  }
+};
+
+/// A running sum in double of what parts of the data contribute, (M, each).
+struct RunningSum {
+  Tensor total;
+  RunningSum(int64_t members, int64_t each) : total(Tensor::zeros({members, each}, DType::f64)) {}
+  void add(const Tensor& part) { add_into(total, part.reshape(total.shape()).to(DType::f64)); }
+  double at(int64_t member, int64_t i = 0) const { return total.at(member * total.size(1) + i); }
+};
+
+/// What one pass over the data gathers, of every member.
+struct Gathered {
+  RunningSum unit_kl, means, squared_means, variances, log_likelihood, error, error_of_mean;
+  std::vector<RunningSum> below;  // points with KL under each epsilon
+  Gathered(int64_t m, int64_t k)
+      : unit_kl(m, k),
+        means(m, k),
+        squared_means(m, k),
+        variances(m, k),
+        log_likelihood(m, 1),
+        error(m, 1),
+        error_of_mean(m, 1) {
+    for (size_t e = 0; e < collapse_epsilons().size(); ++e) below.emplace_back(m, k);
+  }
+};
+
+/// Tensors of the ensemble with the member axis written out, (M, rows, last), also where there is one model.
+Tensor by_member(const DeepVae& vae, const Tensor& x) { return x.reshape({vae.models(), -1, x.size(-1)}); }
+
+/// Sum over points, samples and dimensions of (x - prediction)^2: (M). prediction (M?, S?, n, D) as the
+/// decoder gives it.
+Tensor squared_error(const DeepVae& vae, const Tensor& x, const Tensor& output) {
+  const int64_t m = vae.models();
+  const Tensor predictions = output.reshape({m, -1, x.size(0), x.size(1)});
+  if (vae.options().likelihood == Likelihood::bernoulli)
+    return map_reduce<Sum>({m, 1, 1, 1}, SquaredErrorOfLogit{}, x, predictions);
+  return map_reduce<Sum>({m, 1, 1, 1}, SquaredDifference{}, x, predictions);
+}
+
+void gather(Gathered& sums, const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
+  const int64_t m = vae.models(), k = vae.options().latent;
+  const Posterior q = vae.encode(x);
+  const Tensor mean = by_member(vae, q.mean.value()), log_variance = by_member(vae, q.log_variance.value());
+  const Tensor unit_kl = map(UnitKl{}, mean, log_variance);
+  const auto over_points = [&](auto f, const Tensor& values) {
+    return map_reduce<Sum>({m, 1, k}, f, values);
+  };
+  sums.unit_kl.add(over_points(Identity{}, unit_kl));
+  for (size_t e = 0; e < sums.below.size(); ++e)
+    sums.below[e].add(over_points(IsBelow{collapse_epsilons()[e]}, unit_kl));
+  sums.means.add(over_points(Identity{}, mean));
+  sums.squared_means.add(over_points(SquareOf{}, mean));
+  sums.variances.add(over_points(Exponential{}, log_variance));
+
+  const Observation p = vae.decode(reparameterize_kl(q.mean, q.log_variance, key, m, samples).z);
+  const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, -1});
+  sums.log_likelihood.add(map_reduce<Sum>({m, 1}, Identity{}, log_likelihood));
+  sums.error.add(squared_error(vae, x, p.mean.value()));
+  sums.error_of_mean.add(squared_error(vae, x, vae.decode(q.mean).mean.value()));
+}
+
+DeepVaeMetrics metrics_of(const DeepVae& vae, const Gathered& sums, int64_t member, double points,
+                          double samples) {
+  const int64_t k = vae.options().latent;
+  const auto dimensions = static_cast<double>(vae.options().dimensions);
+  DeepVaeMetrics metrics;
+  for (int64_t i = 0; i < k; ++i) {
+    metrics.kl_per_dim.push_back(sums.unit_kl.at(member, i) / points);
+    const double mean = sums.means.at(member, i) / points;
+    const double variance_of_mean = sums.squared_means.at(member, i) / points - mean * mean;
+    if (variance_of_mean > kActive) ++metrics.active_units;
+    metrics.variance_law.push_back(variance_of_mean + sums.variances.at(member, i) / points);
+  }
+  metrics.kl = std::accumulate(metrics.kl_per_dim.begin(), metrics.kl_per_dim.end(), 0.0);
+  for (const RunningSum& below : sums.below) {
+    int64_t collapsed = 0;
+    for (int64_t i = 0; i < k; ++i)
+      if (below.at(member, i) >= (1 - kCollapseDelta) * points) ++collapsed;
+    metrics.collapse_percent.push_back(100.0 * static_cast<double>(collapsed) / static_cast<double>(k));
+  }
+  metrics.log_likelihood = sums.log_likelihood.at(member) / (points * samples);
+  metrics.elbo = metrics.log_likelihood - metrics.kl;
+  metrics.mse = sums.error_of_mean.at(member) / (points * dimensions);
+  metrics.sigma2_tuned = sums.error.at(member) / (points * samples * dimensions);
+  metrics.sigma2 = vae.sigma2(member);
+  metrics.elbo_tuned = metrics.row_identity_gap = std::nan("");
+  if (!vae.has_scalar_sigma2()) return metrics;
+  const auto elbo_at = [&](double sigma2) {
+    return -0.5 * dimensions * (math::kLogTwoPi + std::log(sigma2) + metrics.sigma2_tuned / sigma2) -
+           metrics.kl;
+  };
+  metrics.elbo_tuned = elbo_at(metrics.sigma2_tuned);
+  metrics.row_identity_gap = metrics.elbo - elbo_at(metrics.sigma2);
+  return metrics;
+}
+
+}  // namespace
+
+const std::vector<double>& collapse_epsilons() {
+  static const std::vector<double> epsilons = [] {
+    std::vector<double> all;
+    for (int i = -16; i <= 4; ++i) all.push_back(std::pow(10, i / 4.0));
+    return all;
+  }();
+  return epsilons;
+}
+
+double DeepVaeMetrics::table_collapse_percent() const {
+  const auto& epsilons = collapse_epsilons();
+  for (size_t e = 0; e < collapse_percent.size(); ++e)
+    if (std::abs(epsilons[e] / kTableEpsilon - 1) < 1e-9) return collapse_percent[e];
+  return std::nan("");
+}
+
+std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Tensor& x,
+                                              const MetricsOptions& options) {
+  Gathered sums(vae.models(), vae.options().latent);
+  const int64_t points = x.size(0);
+  for (int64_t begin = 0; begin < points; begin += kRows) {
+    const int64_t end = std::min(begin + kRows, points);
+    const RandomKey key{
+        .seed = options.seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / kRows)};
+    gather(sums, vae, x.slice(begin, end), for_members_of(vae, key), options.samples);
+    if (options.progress && !options.progress(end, points)) return {};
+  }
+  std::vector<DeepVaeMetrics> metrics;
+  for (int64_t m = 0; m < vae.models(); ++m)
+    metrics.push_back(
+        metrics_of(vae, sums, m, static_cast<double>(points), static_cast<double>(options.samples)));
+  return metrics;
+}
+
+std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& x, int64_t samples,
+                                              uint64_t seed) {
+  if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
+  const int64_t m = vae.models(), k = vae.options().latent, points = x.size(0);
+  const int64_t rows = std::max<int64_t>(1, kRows / samples);
+  RunningSum sum(m, 1);
+  for (int64_t begin = 0; begin < points; begin += rows) {
+    const Tensor part = x.slice(begin, std::min(begin + rows, points));
+    const int64_t n = part.size(0);
+    const RandomKey key{.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / rows)};
+    const Posterior q = vae.encode(part);
+    const Variable z = reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), m, samples).z;
+    const Tensor log_likelihood = vae.log_likelihood(part, vae.decode(z)).value().reshape({m, samples, n, 1});
+    const Tensor mean = q.mean.value().reshape({m, 1, n, k}),
+                 log_variance = q.log_variance.value().reshape({m, 1, n, k});
+    const Tensor ratio = map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{},
+                                         z.value().reshape({m, samples, n, k}), mean, log_variance);
+    const Variable log_weight = Variable(log_likelihood) + Variable(ratio);
+    const Variable bound = logsumexp(log_weight, {1});  // (M, n, 1)
+    sum.add(map_reduce<Sum>({m, 1, 1}, Identity{}, bound.value()));
+  }
+  std::vector<double> bounds;
+  for (int64_t member = 0; member < m; ++member)
+    bounds.push_back(sum.at(member) / static_cast<double>(points) - std::log(static_cast<double>(samples)));
+  return bounds;
+}
+
+std::vector<double> mutual_information(const DeepVae& vae, const Tensor& x, uint64_t seed) {
+  const int64_t points = x.size(0);
+  const Posterior q = vae.encode(x);
+  const RandomKey key{.seed = seed, .stream = kEvaluation};
+  const Tensor z = by_member(
+      vae, reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), vae.models()).z.value());
+  std::vector<double> information;
+  for (int64_t m = 0; m < vae.models(); ++m) {
+    const Variable mean = by_member(vae, q.mean.value()).slice(m).to(DType::f64);
+    const Variable log_variance = by_member(vae, q.log_variance.value()).slice(m).to(DType::f64);
+    const Variable own = z.slice(m).to(DType::f64), precision = exp(-log_variance);
+    // ln q(z_i|x_b), but for a constant that cancels: the square written out, so that gemm does the pairs.
+    const Variable of_b = sum(square(mean) * precision + log_variance, {-1});  // (B)
+    const Variable log_q =
+        -0.5 * (matmul_nt(square(own), precision) - 2.0 * matmul_nt(own, mean * precision) + of_b);  // (i, b)
+    double total = 0;
+    const Variable aggregate = logsumexp(log_q, {1});
+    for (int64_t i = 0; i < points; ++i) total += log_q.value().at(i * points + i) - aggregate.value().at(i);
+    information.push_back(total / static_cast<double>(points) + std::log(static_cast<double>(points)));
+  }
+  return information;
+}
+
+}  // namespace elbo

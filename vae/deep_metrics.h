@@ -1,0 +1,60 @@
+// What a trained deep VAE is worth and which of its units have collapsed: everything that is reported of it.
+//
+// Expectations over q are taken with samples of z drawn by a key, everything else in closed form; sums over
+// points are gathered in double. One pass over the data serves all members. (Lucas et al. 2019, section 6;
+// recipes of Burda et al. 2016 for active units and the importance-weighted bound; Asperti 2019 for the
+// variance law.)
+#pragma once
+
+#include <functional>
+
+#include "vae/deep_vae.h"
+
+namespace elbo {
+
+/// The thresholds, in nats, that collapse is reported at: from 1e-4 to 10. The tables use 0.01.
+const std::vector<double>& collapse_epsilons();
+inline constexpr double kTableEpsilon = 0.01;
+inline constexpr double kCollapseDelta = 0.01;
+
+struct DeepVaeMetrics {
+  double elbo = 0;            ///< nats per data point, of the model as it is
+  double log_likelihood = 0;  ///< E_q ln p(x|z), nats per data point
+  double kl = 0;              ///< nats per data point
+  std::vector<double> kl_per_dim;
+  double sigma2 = 0;  ///< NaN unless the likelihood has one sigma^2
+  double mse = 0;     ///< |x - decoder(E_q z)|^2 / D, per dimension
+  double sigma2_tuned =
+      0;                  ///< E_q |x - decoder(z)|^2 / D: the sigma^2 that maximises the ELBO, all else fixed
+  double elbo_tuned = 0;  ///< the ELBO there, nats per data point; NaN unless there is one sigma^2
+  double row_identity_gap =
+      0;  ///< ELBO minus what sigma^2, sigma2_tuned and KL say it must be, nats; NaN likewise
+  int64_t active_units = 0;              ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
+  std::vector<double> collapse_percent;  ///< of units, for each of collapse_epsilons(); delta = 0.01
+  std::vector<double> variance_law;  ///< Var_x(E_q z_i) + E_x Var_q z_i of each unit: 1 at a stationary point
+
+  /// The percentage of units with KL below kTableEpsilon for at least 1 - delta of the points.
+  double table_collapse_percent() const;
+};
+
+struct MetricsOptions {
+  uint64_t seed = 0;
+  int64_t samples = 1;  ///< z for each point
+  std::function<bool(int64_t done, int64_t points)>
+      progress;  ///< returning false gives up: the result is empty
+};
+
+/// Of every member, on x (N, D) of the model's dtype.
+std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Tensor& x,
+                                              const MetricsOptions& options = {});
+
+/// The importance-weighted bound with K samples, E ln (1/K) sum_k p(x, z_k) / q(z_k|x) over the points of x
+/// (N, D), of every member, in nats per data point. Rises with K towards ln p(x) (Burda et al. 2016, Eq. 8).
+std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& x, int64_t samples,
+                                              uint64_t seed);
+
+/// I(x; z) under q, E ln q(z|x) - E ln (1/B) sum_b q(z|x_b) over the B points of x, of every member, in nats.
+/// At most ln B and at most the KL (Hoffman & Johnson 2016).
+std::vector<double> mutual_information(const DeepVae& vae, const Tensor& x, uint64_t seed);
+
+}  // namespace elbo

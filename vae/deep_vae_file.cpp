@@ -1,0 +1,80 @@
+#include "vae/deep_vae_file.h"
+
+#include <cmath>
+
+namespace elbo {
+namespace {
+
+constexpr const char* kModel = "mlp";
+
+const std::string& described(const SafetensorsFile& file, const char* what) {
+  const auto found = file.metadata.find(what);
+  if (found == file.metadata.end())
+    fail("[load] {}: the metadata do not say '{}'; is it a model that elbo train --model mlp wrote?",
+         file.path, what);
+  return found->second;
+}
+
+/// Output widths of prefix.0.weight, prefix.1.weight, ...
+std::vector<int64_t> widths_of(const SafetensorsFile& file, const std::string& prefix) {
+  std::vector<int64_t> widths;
+  while (true) {
+    const std::string name = fmt::format("{}.{}.weight", prefix, widths.size());
+    if (!file.contains(name)) return widths;
+    const Tensor& weight = file.at(name);
+    if (weight.rank() != 2)
+      fail("[load] {}: {} must have two axes, got {}", file.path, name, weight.shape().str());
+    widths.push_back(weight.size(0));
+  }
+}
+
+int64_t side(const SafetensorsFile& file, const std::string& name, int axis) {
+  const Tensor& weight = file.at(name);
+  if (weight.rank() != 2)
+    fail("[load] {}: {} must have two axes, got {}", file.path, name, weight.shape().str());
+  return weight.size(axis);
+}
+
+}  // namespace
+
+void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member) {
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& parameter : vae.parameters().all())
+    tensors.push_back(
+        {parameter.name, vae.options().members > 0 ? parameter.value.slice(member) : parameter.value});
+  write_safetensors(path, tensors,
+                    {{"model", kModel},
+                     {"likelihood", name(vae.options().likelihood)},
+                     {"encoder_activation", name(vae.options().encoder_activation)},
+                     {"decoder_activation", name(vae.options().decoder_activation)}});
+}
+
+bool is_deep_vae(const SafetensorsFile& file) {
+  const auto found = file.metadata.find("model");
+  return found != file.metadata.end() && found->second == kModel;
+}
+
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file) {
+  DeepVaeOptions options;
+  options.likelihood = parse_likelihood(described(file, "likelihood"));
+  options.encoder_activation = parse_activation(described(file, "encoder_activation"));
+  options.decoder_activation = parse_activation(described(file, "decoder_activation"));
+  options.encoder_hidden = widths_of(file, "encoder");
+  options.decoder_hidden = widths_of(file, "decoder");
+  if (options.decoder_hidden.empty()) fail("[load] {}: there is no decoder.0.weight", file.path);
+  options.dimensions = options.decoder_hidden.back();  // the last layer is the output
+  options.decoder_hidden.pop_back();
+  options.latent = side(file, "encoder.mean.weight", 0);
+  options.dtype = file.at("encoder.mean.weight").dtype();
+  auto vae = std::make_unique<DeepVae>(options, 0);
+  for (Parameter& parameter : vae->parameters().all()) {
+    const Tensor& value = file.at(parameter.name);
+    if (!(value.shape() == parameter.value.shape()) || value.dtype() != parameter.value.dtype())
+      fail("[load] {}: {} is {} {}, the network needs {} {}", file.path, parameter.name, name(value.dtype()),
+           value.shape().str(), name(parameter.value.dtype()), parameter.value.shape().str());
+    parameter.value.copy_from(value);
+  }
+  return vae;
+}
+
+}  // namespace elbo

@@ -1,0 +1,22 @@
+// Deep VAEs as files: tensors under PyTorch's state-dict names and layouts, and in the metadata what the
+// network is.
+#pragma once
+
+#include <memory>
+
+#include "nn/safetensors.h"
+#include "vae/deep_vae.h"
+
+namespace elbo {
+
+/// Writes one member as a model of its own, atomically.
+void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member = 0);
+
+/// Whether the file says that it holds a deep VAE.
+bool is_deep_vae(const SafetensorsFile& file);
+
+/// The model of a file that save_deep_vae wrote. Throws when names, shapes or the description do not fit
+/// together.
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file);
+
+}  // namespace elbo

@@ -1,0 +1,95 @@
+#include "vae/objective.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace elbo {
+namespace {
+
+template <class Kind, size_t N>
+Kind parse(const char* what, std::string_view text, const std::array<Kind, N>& kinds) {
+  std::string known;
+  for (Kind kind : kinds) {
+    if (text == name(kind)) return kind;
+    known += (known.empty() ? "" : ", ") + std::string(name(kind));
+  }
+  fail("[{}] unknown {} '{}'; there are {}", what, what, text, known);
+}
+
+/// The members' weights, () or (M) as kl's batch mean.
+Tensor weights_at(const Objective& objective, const TrainingTime& time, const Shape& shape, DType dtype) {
+  std::vector<double> weights;
+  for (const KlWeight& weight : objective.weights) weights.push_back(weight.at(time));
+  if (weights.size() == 1) weights.assign(static_cast<size_t>(shape.elements()), weights[0]);
+  return Tensor::from<double>(shape, weights).to(dtype);
+}
+
+}  // namespace
+
+const char* name(KlWeight::Annealing annealing) {
+  switch (annealing) {
+    case KlWeight::Annealing::none:
+      return "none";
+    case KlWeight::Annealing::linear:
+      return "linear";
+    case KlWeight::Annealing::cyclical:
+      break;
+  }
+  return "cyclical";
+}
+
+KlWeight::Annealing parse_annealing(std::string_view text) {
+  using enum KlWeight::Annealing;
+  return parse("annealing", text, std::array{none, linear, cyclical});
+}
+
+const char* name(Objective::Penalty penalty) {
+  switch (penalty) {
+    case Objective::Penalty::kl:
+      return "kl";
+    case Objective::Penalty::free_bits:
+      return "free-bits";
+    case Objective::Penalty::capacity:
+      break;
+  }
+  return "capacity";
+}
+
+Objective::Penalty parse_penalty(std::string_view text) {
+  using enum Objective::Penalty;
+  return parse("penalty", text, std::array{kl, free_bits, capacity});
+}
+
+double KlWeight::at(const TrainingTime& time) const {
+  switch (annealing) {
+    case Annealing::none:
+      return beta;
+    case Annealing::linear:
+      return beta * (epochs > 0 ? std::min(1.0, time.epochs() / epochs) : 1.0);
+    case Annealing::cyclical:
+      break;
+  }
+  // Fu et al. 2019, Eqs. 6-7, with steps counted from 0.
+  const double total = static_cast<double>(time.total_steps), count = static_cast<double>(cycles);
+  const double position =
+      std::fmod(static_cast<double>(time.step), std::ceil(total / count)) / (total / count);
+  return beta * std::min(1.0, position / rise);
+}
+
+Variable weighted_penalty(const Objective& objective, const TrainingTime& time, const Posterior& q,
+                          const Variable& kl) {
+  const Variable batch_kl = mean(kl, {-1});
+  Variable penalty = batch_kl;
+  if (objective.penalty == Objective::Penalty::free_bits) {
+    const Variable unit_kl = mean(gaussian_kl(q.mean, q.log_variance), {-2});  // (M?, k)
+    penalty = sum(clamp(unit_kl, objective.free_nats, std::numeric_limits<double>::infinity()), {-1});
+  } else if (objective.penalty == Objective::Penalty::capacity) {
+    const double reached =
+        objective.capacity_epochs > 0 ? std::min(1.0, time.epochs() / objective.capacity_epochs) : 1.0;
+    penalty = abs(batch_kl - objective.capacity * reached);
+  }
+  return penalty * weights_at(objective, time, batch_kl.shape(), kl.dtype());
+}
+
+}  // namespace elbo

@@ -1,0 +1,62 @@
+// Objectives: what training maximises in place of the ELBO, and how the weight of the KL term changes over
+// time.
+//
+//   objective = E ln p(x|z) - weight(t) penalty(KL)
+// With the penalty KL itself and weight 1 that is the ELBO; the others are beta-VAE (Higgins et al. 2017),
+// annealing (Bowman et al. 2016), cyclical annealing (Fu et al. 2019), free bits (Kingma et al. 2016) and
+// capacity (Burgess et al. 2018). Whatever is optimised, the ELBO that is reported is the true one. Each is a
+// few lines of plain ops.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "vae/deep_vae.h"
+
+namespace elbo {
+
+/// Where in its training a model is.
+struct TrainingTime {
+  int64_t step = 0, steps_per_epoch = 1, total_steps = 1;
+  double epochs() const { return static_cast<double>(step) / static_cast<double>(steps_per_epoch); }
+};
+
+/// The weight of the KL term over time: beta times a factor that annealing moves from 0 to 1.
+struct KlWeight {
+  enum class Annealing {
+    none,
+    linear,    ///< from 0 to 1 over the first `epochs` epochs, then 1
+    cyclical,  ///< `cycles` times over the training: rises over the first `rise` of a cycle, then 1
+  };
+  double beta = 1;
+  Annealing annealing = Annealing::none;
+  double epochs = 100;  ///< linear
+  int64_t cycles = 4;   ///< cyclical
+  double rise = 0.5;    ///< cyclical
+  double at(const TrainingTime& time) const;
+};
+/// "none", "linear", "cyclical"; anything else is an Error.
+KlWeight::Annealing parse_annealing(std::string_view text);
+const char* name(KlWeight::Annealing annealing);
+
+struct Objective {
+  enum class Penalty {
+    kl,         ///< KL, averaged over the batch
+    free_bits,  ///< sum over units of max(free_nats, batch mean of KL_j)
+    capacity,   ///< |KL - C(t)|, C rising linearly to `capacity` over `capacity_epochs`
+  };
+  Penalty penalty = Penalty::kl;
+  double free_nats = 0.1;  ///< nats for each unit
+  double capacity = 25;    ///< nats
+  double capacity_epochs = 100;
+  std::vector<KlWeight> weights{KlWeight{}};  ///< one for all members or one for each
+};
+/// "kl", "free-bits", "capacity"; anything else is an Error.
+Objective::Penalty parse_penalty(std::string_view text);
+const char* name(Objective::Penalty penalty);
+
+/// weight(t) penalty(KL) of each member, () or (M), nats. kl (M?, N) must be the KL of q.
+Variable weighted_penalty(const Objective& objective, const TrainingTime& time, const Posterior& q,
+                          const Variable& kl);
+
+}  // namespace elbo
