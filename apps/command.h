@@ -20,6 +20,7 @@ const std::vector<Command>& commands();
 
 // One for each file.
 extern const Command list_command, info_command, train_command, evaluate_command, ppca_command,
-    gradcheck_command, bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command;
+    gradcheck_command, bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command,
+    collapse_command;
 
 }  // namespace elbo

@@ -41,8 +41,9 @@ LoadedData load_data(const DataOptions& o, uint64_t seed) {
       load_dataset(o.data, {.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train});
   const bool pixels = data.dataset.has_pixels();
   data.preprocessing.kind = parse_preprocessing(o.preprocess);
-  // Data that are not pixels have nothing to scale: the default steps aside, an explicit wish is an error.
-  if (!pixels && o.preprocess == "scale") data.preprocessing.kind = Preprocessing::Kind::none;
+  // Data that are not pixels have nothing to scale: a default steps aside, an explicit wish is an error.
+  if (!pixels && (o.preprocess == "scale" || o.preprocess_is_default))
+    data.preprocessing.kind = Preprocessing::Kind::none;
   data.preprocessing.alpha = o.alpha != 0 ? o.alpha : default_alpha(data.dataset);
   check_preprocessing(data.dataset, data.preprocessing);
   const DType dtype = data.dataset.x.dtype() == DType::f64 ? DType::f64 : DType::f32;
@@ -67,6 +68,13 @@ Json to_json(const DataOptions& data, const RunOptions& run) {
           {"device", run.device}, {"threads", threads()}};
 }
 
-std::string nats(double value) { return fmt::format("{:.3f} nats", value); }
+void restore(DataOptions& data, RunOptions& run, const Json& config) {
+  config.at("data").get_to(data.data);
+  config.at("preprocess").get_to(data.preprocess);
+  config.at("alpha").get_to(data.alpha);
+  config.at("limit").get_to(data.limit);
+  config.at("subset").get_to(data.subset);
+  config.at("seed").get_to(run.seed);
+}
 
 }  // namespace elbo

@@ -12,6 +12,8 @@ namespace elbo {
 struct DataOptions {
   std::string data = "mnist";
   std::string preprocess = "scale";
+  bool preprocess_is_default =
+      false;         ///< set by a command whose default is another, when the user named none
   double alpha = 0;  ///< 0: the papers' value for this kind of image
   int64_t limit = 0, subset = 0;
 };
@@ -42,8 +44,7 @@ LoadedData load_data(const DataOptions& options, uint64_t seed);
 /// Provenance with build, machine, threads, seed and these data.
 Provenance provenance_of(const RunOptions& run, const LoadedData& data);
 Json to_json(const DataOptions& data, const RunOptions& run);
-
-/// "950.71 nats", or with the paper's units beside it where they differ.
-std::string nats(double value);
+/// The data and the seed of a run that is continued.
+void restore(DataOptions& data, RunOptions& run, const Json& config);
 
 }  // namespace elbo

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """elbo against PyTorch on the same training steps, interleaved in one run.
 
-usage: bench/compare_pytorch.py [ELBO_BINARY] [--rounds N] [--seconds S] [--out FILE.json]
+usage: bench/compare_pytorch.py [ELBO_BINARY] [--rounds N] [--seconds S] [--case NAME] [--out FILE.json]
 
-Cases: the whole step of the linear VAE (784-200; forward, backward, Adam) at batch 128 and 1000, and Adam over
-3 million parameters; with one and two threads. In every round elbo and PyTorch run each case in turn, so that a
+Cases: whole training steps (forward, backward, Adam) of the linear VAE 784-200 and of the deep VAE 784-1024-512-200,
+each at batch 128 and 1000; of a small deep VAE 10-50-50-2 on 2000 points with 100 latent samples each; of 20 VAEs
+2-50-2 on 500 points, an ensemble here and one model after another in PyTorch; and Adam over 3 million parameters. With
+one and two threads. In every round elbo and PyTorch run each case in turn, so that a
 change in the machine's speed meets both. Reported are medians over rounds of each side's median step, and the ratio
 pair by pair against PyTorch's best threading. PyTorch runs each of its Adam implementations; the ratio is given
 against its default and against the fastest of them. Needs PyTorch (pip install torch); says so and exits with 77
@@ -19,7 +21,8 @@ import subprocess
 import sys
 import time
 
-CASES = ("linear-vae-128", "linear-vae-1000", "adam-3m")
+CASES = ("linear-vae-128", "linear-vae-1000", "mlp-vae-128", "mlp-vae-1000", "small-vae-100-samples", "ensemble-20",
+         "adam-3m")
 ADAMS = ("default", "foreach", "fused")
 
 
@@ -54,6 +57,56 @@ def worker():
 
         return step
 
+    def deep_vae(widths, batch, samples, kind):
+        torch.manual_seed(0)
+        latent, hidden = widths[-1], widths[1:-1]
+
+        def trunk(sizes):
+            layers = []
+            for a, b in zip(sizes, sizes[1:]):
+                layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
+            return layers
+
+        encoder = torch.nn.Sequential(*trunk(widths[:-1]))
+        mean_head, variance_head = torch.nn.Linear(hidden[-1], latent), torch.nn.Linear(hidden[-1], latent)
+        decoder = torch.nn.Sequential(*trunk([latent] + hidden[::-1]), torch.nn.Linear(hidden[0], widths[0]))
+        log_sigma2 = torch.nn.Parameter(torch.zeros(1))
+        parameters = [p for m in (encoder, mean_head, variance_head, decoder) for p in m.parameters()] + [log_sigma2]
+        adam = adam_of(kind, parameters)
+        x = torch.rand(batch, widths[0])
+
+        def step():
+            adam.zero_grad(set_to_none=True)
+            h = encoder(x)
+            mean, log_variance = mean_head(h), variance_head(h)
+            shape = (samples, batch, latent) if samples > 1 else (batch, latent)
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn(shape)
+            y = decoder(z)
+            error = F.mse_loss(y, x.expand_as(y), reduction="sum") / (batch * samples)
+            kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / batch
+            loss = kl + 0.5 * (error * torch.exp(-log_sigma2) + widths[0] * log_sigma2).sum()
+            loss.backward()
+            adam.step()
+
+        return step
+
+    def one_after_another(steps):
+        def step():
+            for each in steps:
+                each()
+
+        return step
+
+    def make(case, kind):
+        if case == "adam-3m":
+            return adam_alone(kind)
+        if case == "small-vae-100-samples":
+            return deep_vae([10, 50, 50, 2], 2000, 100, kind)
+        if case == "ensemble-20":
+            return one_after_another([deep_vae([2, 50, 2], 500, 1, kind) for _ in range(20)])
+        batch = int(case.split("-")[-1])
+        return deep_vae([784, 1024, 512, 200], batch, 1, kind) if case.startswith("mlp") else linear_vae(batch, kind)
+
     def adam_alone(kind):
         weights = torch.nn.Parameter(torch.randn(3_000_000))
         weights.grad = torch.randn(3_000_000)
@@ -65,8 +118,7 @@ def worker():
         torch.set_num_threads(job["threads"])
         key = job["case"], job["adam"]
         if key not in made:
-            case = job["case"]
-            made = {key: adam_alone(job["adam"]) if case == "adam-3m" else linear_vae(int(case.split("-")[-1]), job["adam"])}
+            made = {key: make(job["case"], job["adam"])}
         step = made[key]
         for _ in range(5):
             step()
@@ -110,6 +162,7 @@ def main():
     parser.add_argument("binary", nargs="?", default="build/release/elbo")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--case", action="append", choices=CASES, help="only this case; can be repeated")
     parser.add_argument("--out")
     options = parser.parse_args()
     if not os.access(options.binary, os.X_OK):
@@ -126,8 +179,8 @@ def main():
     results = []
     print(f"PyTorch {torch.__version__}; {options.rounds} rounds of {options.seconds} s each side, interleaved")
     print("measured FMA peak: " + ", ".join(f"{peaks[t]:.0f} Gflop/s with {t} thread{'s'[:t - 1]}" for t in threads))
-    print(f"\n{'case':16} {'threads':>7} {'elbo ms':>9} {'PyTorch ms (default, best Adam)':>32} {'of FMA peak':>12}")
-    for case in CASES:
+    print(f"\n{'case':22} {'threads':>7} {'elbo ms':>9} {'PyTorch ms (default, best Adam)':>32} {'of FMA peak':>12}")
+    for case in options.case or CASES:
         ours = {t: [] for t in threads}
         theirs = {(t, a): [] for t in threads for a in ADAMS}
         for _ in range(options.rounds):
@@ -141,7 +194,7 @@ def main():
             rates = [s["gflops"] for s in ours[t] if s["gflops"]]
             share = f"{100 * statistics.median(rates) / peaks[t]:.0f} %" if rates else ""
             pair = f"{median_ms(theirs[t, 'default']):.3f}, {median_ms(theirs[t, best_adam]):.3f} ({best_adam})"
-            print(f"{case:16} {t:7} {median_ms(ours[t]):9.3f} {pair:>32} {share:>12}")
+            print(f"{case:22} {t:7} {median_ms(ours[t]):9.3f} {pair:>32} {share:>12}")
 
         best_threads = min(threads, key=lambda t: median_ms(ours[t]))
 
@@ -157,11 +210,11 @@ def main():
                "elbo_ms": {t: [s["ms"] for s in ours[t]] for t in threads},
                "pytorch_ms": {f"{t} threads, {a}": [s["ms"] for s in theirs[t, a]] for t in threads for a in ADAMS}}
         results.append(row)
-    print(f"\n{'case':16} {'PyTorch default / elbo':>26} {'PyTorch best Adam / elbo':>28} {'peak MB elbo':>13} {'PyTorch':>8}")
+    print(f"\n{'case':22} {'PyTorch default / elbo':>26} {'PyTorch best Adam / elbo':>28} {'peak MB elbo':>13} {'PyTorch':>8}")
     for row in results:
         def show(r):
             return f"{r['median']:.2f} ({r['min']:.2f}-{r['max']:.2f})"
-        print(f"{row['case']:16} {show(row['against_default']):>26} {show(row['against_best']):>28} "
+        print(f"{row['case']:22} {show(row['against_default']):>26} {show(row['against_best']):>28} "
               f"{row['elbo_peak_bytes'] / 1e6:13.0f} {row['pytorch_peak_bytes'] / 1e6:8.0f}")
     print("\nRatios: PyTorch's time over elbo's, each side at its best threading; median (min-max) over rounds.")
     if options.out:

@@ -1,0 +1,182 @@
+// elbo collapse: Lucas et al. 2019, Tables 1, 2 and 4 and Figs 5-8. Deep VAEs with sigma^2 fixed or learned
+// from ten starts, with annealing or without, all trained together as one ensemble.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/collapse_report.h"
+#include "apps/command.h"
+#include "apps/experiment.h"
+#include "apps/support/interrupt.h"
+
+namespace elbo {
+namespace {
+
+struct Options {
+  DataOptions data;
+  RunOptions run;
+  TrainingOptions training;
+  bool quick = false, dry_run = false, annealed = false;
+  std::string resume;
+
+  Options() {
+    training.sigma2 = {30, 10, 3, 1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001};
+    training.rates = {1e-4, 3e-4, 1e-3, 3e-3};
+    training.epochs = 1000;
+    training.trials = 5;
+  }
+};
+
+/// What --quick changes where the user chose nothing: smaller data, narrower networks, fewer epochs, one
+/// trial.
+struct QuickPreset {
+  TrainingOptions training;
+  int64_t limit = 5000;
+  QuickPreset() {
+    training.hidden = "256,128";
+    training.latent = 50;
+    training.epochs = 150;
+    training.trials = 1;
+    training.rates = {1e-3};
+    training.annealing_epochs = 25;
+  }
+};
+
+Json to_json(const Options& o) {
+  Json config = to_json(o.data, o.run);
+  config.update({{"quick", o.quick}, {"annealed", o.annealed}});
+  config.update(to_json(o.training));
+  return config;
+}
+
+void restore(Options& o, const Json& config) {
+  restore(o.data, o.run, config);
+  config.at("quick").get_to(o.quick);
+  config.at("annealed").get_to(o.annealed);
+  restore(o.training, config);
+}
+
+/// Every sigma^2, fixed and learned, with annealing too when asked for; times learning rates; times trials.
+std::vector<Member> grid(const Options& o) {
+  members_of(o.training);  // for its checks
+  const TrainingOptions& t = o.training;
+  std::vector<Member> members;
+  for (int64_t trial = 0; trial < t.trials; ++trial)
+    for (double rate : t.rates)
+      for (bool annealed : {false, true})
+        for (bool learned : {false, true})
+          for (double sigma2 : t.sigma2) {
+            if (annealed && !o.annealed) continue;
+            members.push_back(
+                {.index = static_cast<int64_t>(members.size()),
+                 .sigma2 = sigma2,
+                 .learn_sigma2 = learned,
+                 .rate = rate,
+                 .weight = {.annealing = annealed ? KlWeight::Annealing::linear : KlWeight::Annealing::none,
+                            .epochs = t.annealing_epochs},
+                 .trial = trial});
+          }
+  return members;
+}
+
+/// Parameters of one member.
+double parameters_of(const DeepVaeOptions& model) {
+  double total = 1;
+  const auto chain = [&](int64_t from, const std::vector<int64_t>& widths) {
+    for (int64_t width : widths) {
+      total += static_cast<double>((from + 1) * width);
+      from = width;
+    }
+    return from;
+  };
+  const int64_t hidden = chain(model.dimensions, model.encoder_hidden);
+  total += static_cast<double>(2 * (hidden + 1) * model.latent);
+  const int64_t last = chain(model.latent, model.decoder_hidden);
+  total += static_cast<double>((last + 1) * model.dimensions);
+  return total;
+}
+
+void say_plan(const Options& o, const std::vector<Member>& members, const LoadedData& data) {
+  const auto count = static_cast<double>(members.size());
+  const double each = parameters_of(network_of(o.training, members, data.dataset.dimensions()));
+  const double points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
+  const double flops = 6 * each * points * count;
+  // Values, gradients and two moments in f32.
+  fmt::print(
+      "Trains {} models of {:.2f} million parameters together: {} settings x {} learning rates x {} trials, "
+      "{} epochs "
+      "of {} points.\nMemory for parameters and optimiser: {:.1f} GB. {:.0f} Tflop: about {:.1f} hours at "
+      "150 Gflop/s.\n",
+      members.size(), each * 1e-6,
+      members.size() / (o.training.rates.size() * static_cast<size_t>(o.training.trials)),
+      o.training.rates.size(), o.training.trials, o.training.epochs, data.dataset.points(),
+      16 * each * count * 1e-9, flops * 1e-12, flops / 150e9 / 3600);
+}
+
+void collapse(Options o, const CLI::App& app) {
+  const bool resuming = !o.resume.empty();
+  if (resuming) {
+    if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
+    o.run.out = o.resume;
+    restore(o, read_run_config(o.resume, "collapse"));
+  } else {
+    if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
+    const QuickPreset quick;
+    const auto quicken = [&](const char* option, auto& value, const auto& preset) {
+      if (o.quick && app.count(option) == 0) value = preset;
+    };
+    quicken("--limit", o.data.limit, quick.limit);
+    quicken("--hidden", o.training.hidden, quick.training.hidden);
+    quicken("--latent", o.training.latent, quick.training.latent);
+    quicken("--epochs", o.training.epochs, quick.training.epochs);
+    quicken("--members", o.training.trials, quick.training.trials);
+    quicken("--lr", o.training.rates, quick.training.rates);
+    quicken("--annealing-epochs", o.training.annealing_epochs, quick.training.annealing_epochs);
+    // The paper looks at epoch 80 of an annealing over 100.
+    if (o.annealed && o.training.evaluate_at.empty())
+      o.training.evaluate_at = {std::max<int64_t>(1, std::llround(0.8 * o.training.annealing_epochs))};
+  }
+  apply(o.run);
+  const std::vector<Member> members = grid(o);
+  const LoadedData data = load_data(o.data, o.run.seed);
+  o.data.preprocess = name(data.preprocessing.kind);
+  if (parse_likelihood(o.training.likelihood) != Likelihood::gaussian)
+    fail("[--likelihood] this experiment is about sigma^2, which only the gaussian likelihood has");
+  if (o.dry_run) return say_plan(o, members, data);
+
+  RunDirectory directory("collapse", o.run.out,
+                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
+  if (!resuming) directory.write_config(to_json(o));
+  Result result("collapse", to_json(o), provenance_of(o.run, data));
+  const InterruptGuard guard;
+  const DeepRun run =
+      run_deep(o.training, members, data, directory,
+               {.seed = o.run.seed, .quiet = o.run.json, .resume = resuming, .name = "collapse"});
+  if (!run.finished()) return say_interrupted(run, "collapse", directory.path());
+
+  const CollapseFindings findings = collapse_findings(run, data);
+  set_metrics(result, findings);
+  Report report = collapse_report(findings, run, data, o.training, directory);
+  conclude(directory, result, report, to_json(o), o.run, collapse_table(findings).text());
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  add_data_options(app, o->data);
+  add_run_options(app, o->run, true);
+  add_optimisation_options(app, o->training);
+  add_network_options(app, o->training);
+  app.add_flag("--annealed", o->annealed, "Also train every setting with the KL annealed (Figs 7 and 8)");
+  app.add_flag("--quick", o->quick,
+               "5000 images, hidden layers of 256 and 128, 50 units, one learning rate and trial");
+  app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
+  app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
+  app.callback([o, &app] { collapse(*o, app); });
+}
+
+}  // namespace
+
+const Command collapse_command{"collapse", "Posterior collapse of deep VAEs over fixed and learned sigma^2",
+                               "Lucas et al., Tables 1, 2, 4, Figs 5-8", "weeks (--quick: 15 min)",
+                               add_options};
+
+}  // namespace elbo

@@ -1,0 +1,271 @@
+#include "apps/deep_run.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <sstream>
+
+#include "apps/deep_report.h"
+#include "apps/support/interrupt.h"
+#include "apps/support/progress.h"
+#include "datasets/batch_loader.h"
+#include "nn/checkpoint.h"
+#include "tensor/file.h"
+#include "tensor/map.h"
+#include "vae/deep_training.h"
+
+namespace elbo {
+namespace {
+
+const std::vector<std::string> kColumns{"epoch",  "member",    "elbo",          "log_likelihood", "kl",
+                                        "sigma2", "kl_weight", "learning_rate", "seconds"};
+
+/// What the batches of the current epoch add up to, of each member. Part of the checkpoint: a run that is
+/// broken off within an epoch and resumed reports that epoch as if nothing had happened.
+struct EpochSums {
+  std::vector<double> log_likelihood, kl;
+  double points = 0;
+  explicit EpochSums(size_t members) : log_likelihood(members), kl(members) {}
+};
+
+Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped) {
+  Json list = Json::array();
+  for (const StoppedMember& s : stopped)
+    list.push_back({{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}});
+  return {
+      {"log_likelihood", sums.log_likelihood}, {"kl", sums.kl}, {"points", sums.points}, {"stopped", list}};
+}
+
+void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& stopped) {
+  json.at("log_likelihood").get_to(sums.log_likelihood);
+  json.at("kl").get_to(sums.kl);
+  json.at("points").get_to(sums.points);
+  for (const Json& s : json.at("stopped"))
+    stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
+}
+
+/// Fills the history from the rows of an interrupted run, up to epoch `last`.
+void read_history(const std::string& metrics, double last, std::vector<MemberHistory>& history) {
+  std::istringstream rows(read_file(metrics));
+  for (std::string row; std::getline(rows, row);) {
+    std::vector<double> cell;
+    for (const char* at = row.c_str(); *at;) {
+      char* end = nullptr;
+      cell.push_back(std::strtod(at, &end));
+      if (end == at) break;
+      at = *end == ',' ? end + 1 : end;
+    }
+    if (cell.size() != kColumns.size() || cell[0] > last || cell[1] >= static_cast<double>(history.size()))
+      continue;
+    MemberHistory& of = history[static_cast<size_t>(cell[1])];
+    of.epoch.push_back(cell[0]);
+    of.elbo.push_back(cell[2]);
+    of.kl.push_back(cell[4]);
+    of.sigma2.push_back(cell[5]);
+  }
+}
+
+std::string progress_text(const DeepRun& run, double points_per_second) {
+  const MemberHistory* best = nullptr;
+  for (const MemberHistory& h : run.history)
+    if (!h.elbo.empty() && (!best || h.elbo.back() > best->elbo.back())) best = &h;
+  if (!best) return fmt::format("epoch 1, {:.0f} points/s", points_per_second);
+  std::string text = fmt::format("epoch {:.0f}, {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back() + 1,
+                                 run.history.size() > 1 ? "best " : "", best->elbo.back(), best->kl.back());
+  if (run.vae->has_scalar_sigma2()) text += fmt::format(", sigma^2 {:.3g}", best->sigma2.back());
+  if (!run.stopped.empty()) text += fmt::format(", {} stopped", run.stopped.size());
+  return text + fmt::format(", {:.0f} points/s", points_per_second);
+}
+
+Tensor mean_of(const Tensor& x) {
+  const Tensor sum = map_reduce<Sum>({1, x.size(1)}, Identity{}, x);
+  return map(Scaled{1.0 / static_cast<double>(x.size(0))}, sum).reshape({x.size(1)});
+}
+
+class Training {
+ public:
+  Training(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
+           const RunDirectory& run, const DeepRunOptions& how)
+      : o_(options),
+        data_(data),
+        directory_(run),
+        how_(how),
+        objective_(objective_of(options, members)),
+        loader_(data.dataset, data.preprocessing, {.batch = options.batch, .seed = how.seed}),
+        sums_(members.size()) {
+    run_.members = members;
+    run_.vae = std::make_unique<DeepVae>(network_of(options, members, data.dataset.dimensions()), how.seed);
+    run_.vae->centre_encoder(mean_of(data.x));
+    run_.history.resize(members.size());
+    per_epoch_ = loader_.batches_per_epoch();
+    run_.steps_total = options.epochs * per_epoch_;
+    schedule_ = {
+        .kind = parse_schedule(options.schedule),
+        .base = 1,
+        .warmup_steps = options.schedule == "constant" ? 0 : std::min<int64_t>(32, run_.steps_total / 10),
+        .total_steps = run_.steps_total,
+        .step_every = std::max<int64_t>(run_.steps_total / 3, 1)};
+  }
+
+  DeepRun run() {
+    Adam adam(run_.vae->parameters());
+    const std::string checkpoint = directory_.file(how_.folder + "checkpoint/state.safetensors");
+    const std::string metrics = directory_.file(how_.folder + "metrics.csv");
+    if (how_.resume && std::filesystem::exists(checkpoint)) {
+      const auto extra = load_checkpoint(checkpoint, run_.vae->parameters(), adam);
+      from_json(Json::parse(extra.at("epoch")), sums_, run_.stopped);
+      read_history(metrics, static_cast<double>(adam.steps() / per_epoch_), run_.history);
+      read_evaluations(adam.steps() / per_epoch_);
+    }
+    const int64_t begun = adam.steps();
+    loader_.seek({begun / per_epoch_, begun % per_epoch_});
+    // A run may have been interrupted while it was at this.
+    if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
+    CsvFile csv = how_.resume ? CsvFile(metrics, kColumns, static_cast<double>(begun / per_epoch_))
+                              : CsvFile(metrics, kColumns);
+    Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
+    const auto seconds = [start = std::chrono::steady_clock::now()] {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    double saved_at = 0, points = 0;
+    const auto save = [&] {
+      csv.save();
+      save_checkpoint(checkpoint, run_.vae->parameters(), adam,
+                      {{"epoch", to_json(sums_, run_.stopped).dump()}});
+      saved_at = seconds();
+    };
+    if (begun == 0) save();  // from here on the run can always be resumed
+    int64_t step = begun;
+    for (; step < run_.steps_total && !interrupted(); ++step) {
+      points += static_cast<double>(take_step(adam, step)) * static_cast<double>(run_.members.size());
+      if ((step + 1) % per_epoch_ == 0) end_epoch(step, csv, seconds());
+      if (seconds() - saved_at > o_.checkpoint_seconds) save();
+      progress.update(step + 1, [&] { return progress_text(run_, points / seconds()); });
+    }
+    run_.steps_done = step;
+    run_.seconds = seconds();
+    run_.points_per_second = run_.seconds > 0 ? points / run_.seconds : 0;
+    save();
+    progress.finish(progress_text(run_, run_.points_per_second));
+    if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
+    return std::move(run_);
+  }
+
+ private:
+  /// Returns the points of the batch.
+  int64_t take_step(Adam& adam, int64_t step) {
+    const BatchLoader::Batch batch = loader_.next();
+    const TrainingTime time{step, per_epoch_, run_.steps_total};
+    const RandomKey key{.seed = how_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+    const BatchTerms terms = differentiate(*run_.vae, batch.x, objective_, time, key, o_.samples);
+    for (int64_t m : members_not_finite(terms)) stop(m, step, batch.x, key);
+    const auto n = static_cast<double>(batch.x.size(0));
+    for (size_t m = 0; m < run_.members.size(); ++m) {
+      sums_.log_likelihood[m] += n * terms.log_likelihood.at(static_cast<int64_t>(m));
+      sums_.kl[m] += n * terms.kl.at(static_cast<int64_t>(m));
+    }
+    sums_.points += n;
+    if (o_.clip > 0) clip_gradient_norm(run_.vae->parameters(), o_.clip);
+    adam.step(rates_at(step));
+    return batch.x.size(0);
+  }
+
+  std::vector<double> rates_at(int64_t step) const {
+    std::vector<double> rates;
+    for (const Member& member : run_.members) rates.push_back(member.rate * schedule_.at(step));
+    for (const StoppedMember& stopped : run_.stopped) rates[static_cast<size_t>(stopped.member)] = 0;
+    return rates;
+  }
+
+  void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
+    if (run_.stop_of(member)) return;
+    const StoppedMember stopped{member, step / per_epoch_ + 1, step,
+                                first_not_finite(*run_.vae, x, key, member)};
+    const std::string text = fmt::format(
+        "member {} stopped in epoch {}, step {}: its objective is not finite; the first tensor that is "
+        "not is {}; try a smaller learning rate",
+        member, stopped.epoch, step, stopped.tensor);
+    if (run_.members.size() == 1) fail("[train] {}", text);
+    run_.stopped.push_back(stopped);
+    fmt::print(stderr, "\n{}\n", text);
+    if (run_.stopped.size() == run_.members.size()) fail("[train] every member was stopped; see above");
+  }
+
+  void end_epoch(int64_t step, CsvFile& csv, double seconds) {
+    const int64_t epoch = (step + 1) / per_epoch_;
+    const TrainingTime time{step, per_epoch_, run_.steps_total};
+    for (size_t m = 0; m < run_.members.size(); ++m) {
+      const double log_likelihood = sums_.log_likelihood[m] / sums_.points, kl = sums_.kl[m] / sums_.points;
+      const double sigma2 = run_.vae->sigma2(static_cast<int64_t>(m));
+      if (!run_.stop_of(static_cast<int64_t>(m))) {
+        MemberHistory& history = run_.history[m];
+        history.epoch.push_back(static_cast<double>(epoch));
+        history.elbo.push_back(log_likelihood - kl);
+        history.kl.push_back(kl);
+        history.sigma2.push_back(sigma2);
+      }
+      csv.row({epoch, m, log_likelihood - kl, log_likelihood, kl, sigma2, run_.members[m].weight.at(time),
+               run_.members[m].rate * schedule_.at(step), seconds});
+    }
+    sums_ = EpochSums(run_.members.size());
+    evaluate_if_asked(epoch);
+  }
+
+  void evaluate_if_asked(int64_t epoch) {
+    const bool asked = std::find(o_.evaluate_at.begin(), o_.evaluate_at.end(), epoch) != o_.evaluate_at.end();
+    if (!asked || run_.evaluations.contains(epoch)) return;
+    std::vector<DeepVaeMetrics> metrics = evaluate();
+    if (metrics.empty()) return;
+    Json list = Json::array();
+    for (const DeepVaeMetrics& m : metrics) list.push_back(to_json(m));
+    directory_.write_json(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch), list);
+    run_.evaluations[epoch] = std::move(metrics);
+  }
+
+  std::vector<DeepVaeMetrics> evaluate() {
+    return evaluate_deep_vae(
+        *run_.vae, data_.x, {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+  }
+
+  void read_evaluations(int64_t last_epoch) {
+    for (int64_t epoch : o_.evaluate_at) {
+      const std::string path =
+          directory_.file(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch));
+      if (epoch > last_epoch || !std::filesystem::exists(path)) continue;
+      for (const Json& m : read_json(path)) run_.evaluations[epoch].push_back(deep_metrics_from(m));
+    }
+  }
+
+  const TrainingOptions& o_;
+  const LoadedData& data_;
+  const RunDirectory& directory_;
+  const DeepRunOptions& how_;
+  const Objective objective_;
+  BatchLoader loader_;
+  EpochSums sums_;
+  DeepRun run_;
+  Schedule schedule_;
+  int64_t per_epoch_ = 1;
+};
+
+}  // namespace
+
+const StoppedMember* DeepRun::stop_of(int64_t member) const {
+  for (const StoppedMember& stop : stopped)
+    if (stop.member == member) return &stop;
+  return nullptr;
+}
+
+DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
+                 const RunDirectory& run, const DeepRunOptions& how) {
+  return Training(options, members, data, run, how).run();
+}
+
+void say_interrupted(const DeepRun& run, const char* command, const std::string& directory) {
+  fmt::print(stderr, "stopped after {} of {} steps; continue with: elbo {} --resume {}\n", run.steps_done,
+             run.steps_total, command, directory);
+}
+
+}  // namespace elbo

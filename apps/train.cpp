@@ -1,0 +1,112 @@
+// elbo train: trains VAEs on minibatches and writes a run directory. The main job.
+#include "apps/train.h"
+
+#include "apps/command.h"
+#include "apps/support/run_directory.h"
+
+namespace elbo {
+namespace {
+
+/// What a linear VAE has of the options; the others would be ignored, so naming them is an error.
+constexpr const char* kLinear[] = {"--latent", "--sigma2", "--learn-sigma2", "--epochs", "--batch",
+                                   "--lr",     "--clip",   "--schedule",     "--init"};
+
+/// The defaults that a linear VAE has instead of a deep one's.
+struct LinearDefaults {
+  TrainingOptions options;
+  LinearDefaults() {
+    options.latent = 50;
+    options.epochs = 30;
+    options.batch = 1000;
+    options.rates = {3e-3};
+    options.schedule = "cosine";
+    options.initializer = "normal:0.001";
+  }
+};
+
+void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
+  if (o.model == "mlp") {
+    if (app.count("--gradient") > 0)
+      fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
+    if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
+    return;
+  }
+  const LinearDefaults linear;
+  const auto take_unless_given = [&](const char* option, auto TrainingOptions::*field) {
+    if (app.count(option) == 0) o.training.*field = linear.options.*field;
+  };
+  take_unless_given("--latent", &TrainingOptions::latent);
+  take_unless_given("--epochs", &TrainingOptions::epochs);
+  take_unless_given("--batch", &TrainingOptions::batch);
+  take_unless_given("--lr", &TrainingOptions::rates);
+  take_unless_given("--schedule", &TrainingOptions::schedule);
+  take_unless_given("--init", &TrainingOptions::initializer);
+  for (const CLI::Option* option : training) {
+    const std::string name = option->get_name();
+    if (option->count() > 0 && std::find(std::begin(kLinear), std::end(kLinear), name) == std::end(kLinear))
+      fail("[{}] is for --model mlp; a linear VAE does not have it", name);
+  }
+  if (o.training.sigma2.size() != 1 || o.training.rates.size() != 1)
+    fail("[train] a list of --sigma2 or --lr makes an ensemble, which is for --model mlp");
+}
+
+}  // namespace
+
+Json to_json(const TrainOptions& o) {
+  Json config = to_json(o.data, o.run);
+  config.update({{"model", o.model}, {"gradient", o.gradient}});
+  config.update(to_json(o.training));
+  return config;
+}
+
+namespace {
+
+/// The options a run was started with; only how far it goes may change when it is resumed.
+void restore(TrainOptions& o, const Json& config) {
+  restore(o.data, o.run, config);
+  config.at("model").get_to(o.model);
+  config.at("gradient").get_to(o.gradient);
+  restore(o.training, config);
+}
+
+void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
+  if (o.resume.empty()) {
+    fill_in_defaults(o, app, training);
+  } else {
+    if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
+    o.run.out = o.resume;
+    restore(o, read_run_config(o.resume, "train"));
+  }
+  apply(o.run);
+  if (o.model == "linear") return train_linear(o);
+  if (o.model == "mlp") return train_deep(o);
+  fail("[--model] unknown model '{}'; there are linear, mlp", o.model);
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<TrainOptions>();
+  app.add_option("--model", o->model, "linear, or mlp for hidden layers")->capture_default_str();
+  add_data_options(app, o->data);
+  add_run_options(app, o->run, true);
+  const size_t before = app.get_options().size();
+  add_optimisation_options(app, o->training);
+  add_network_options(app, o->training);
+  const auto all = std::as_const(app).get_options();
+  const std::vector<const CLI::Option*> training(all.begin() + static_cast<std::ptrdiff_t>(before),
+                                                 all.end());
+  app.add_option("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
+      ->capture_default_str();
+  app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
+  app.footer(
+      "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "
+      "1000,\n"
+      "--lr 0.003, --schedule cosine and --init normal:0.001.");
+  app.callback([o, &app, training] { train(*o, app, training); });
+}
+
+}  // namespace
+
+const Command train_command{"train", "Train a VAE, or an ensemble, and write a run directory", "",
+                            "2 min on MNIST", add_options};
+
+}  // namespace elbo

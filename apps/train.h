@@ -1,0 +1,25 @@
+// The options of `elbo train`, and the two trainings behind it.
+#pragma once
+
+#include "apps/training_options.h"
+
+namespace elbo {
+
+struct TrainOptions {
+  std::string model = "linear";
+  DataOptions data;
+  RunOptions run;
+  TrainingOptions training;
+  std::string gradient = "stochastic";  ///< linear only
+  std::string resume;
+};
+
+/// As config.json has them, and back.
+Json to_json(const TrainOptions& options);
+
+/// The linear VAE, whose exact ELBO and optimum are known.
+void train_linear(const TrainOptions& options);
+/// The deep VAE, or an ensemble of them.
+void train_deep(const TrainOptions& options);
+
+}  // namespace elbo

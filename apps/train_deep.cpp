@@ -1,0 +1,109 @@
+// elbo train --model mlp: one deep VAE, or an ensemble of them over lists of settings.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/deep_report.h"
+#include "apps/experiment.h"
+#include "apps/support/interrupt.h"
+#include "apps/train.h"
+
+namespace elbo {
+namespace {
+
+/// The member with the highest ELBO.
+size_t best_of(const DeepRun& run) {
+  size_t best = 0;
+  for (size_t m = 1; m < run.metrics.size(); ++m)
+    if (!(run.metrics[m].elbo <= run.metrics[best].elbo)) best = m;
+  return best;
+}
+
+Table ensemble_table(const DeepRun& run, double paper_constant) {
+  Table table({"member", "setting", Table::number("ELBO"), Table::number("ELBO, papers' units"),
+               Table::number("KL"), Table::number("final σ²"), Table::number("tuned σ²"),
+               Table::number("tuned ELBO"), Table::number("collapsed"), Table::number("active")});
+  for (size_t m = 0; m < run.members.size(); ++m) {
+    const DeepVaeMetrics& x = run.metrics[m];
+    if (const StoppedMember* stop = run.stop_of(static_cast<int64_t>(m))) {
+      table.row({std::to_string(run.members[m].index), describe(run.members[m]),
+                 fmt::format("stopped in epoch {}, step {}: {}", stop->epoch, stop->step, stop->tensor), "",
+                 "", "", "", "", "", ""});
+      continue;
+    }
+    table.row({std::to_string(run.members[m].index), describe(run.members[m]), fmt::format("{:.2f}", x.elbo),
+               fmt::format("{:.2f}", x.elbo + paper_constant), fmt::format("{:.2f}", x.kl),
+               fmt::format("{:.4g}", x.sigma2), fmt::format("{:.4g}", x.sigma2_tuned),
+               fmt::format("{:.2f}", x.elbo_tuned), fmt::format("{:.1f} %", x.table_collapse_percent()),
+               std::to_string(x.active_units)});
+  }
+  return table;
+}
+
+Json members_json(const DeepRun& run) {
+  Json list = Json::array();
+  for (size_t m = 0; m < run.members.size(); ++m) {
+    Json entry = {{"member", run.members[m].index}, {"setting", describe(run.members[m])}};
+    if (const StoppedMember* stop = run.stop_of(static_cast<int64_t>(m)))
+      entry["stopped"] = {{"epoch", stop->epoch}, {"step", stop->step}, {"tensor", stop->tensor}};
+    else
+      entry["metrics"] = to_json(run.metrics[m]);
+    list.push_back(entry);
+  }
+  return list;
+}
+
+}  // namespace
+
+void train_deep(const TrainOptions& asked) {
+  TrainOptions o = asked;
+  const std::vector<Member> members = members_of(o.training);
+  const LoadedData data = load_data(o.data, o.run.seed);
+  o.data.preprocess = name(data.preprocessing.kind);
+  check_likelihood(o.training, data);
+  const bool resuming = !o.resume.empty();
+  RunDirectory directory("train", o.run.out,
+                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
+  if (!resuming) directory.write_config(to_json(o));
+  Result result("train", to_json(o), provenance_of(o.run, data));
+  const InterruptGuard guard;
+  const DeepRun run = run_deep(o.training, members, data, directory,
+                               {.seed = o.run.seed, .quiet = o.run.json, .resume = resuming});
+  if (!run.finished()) return say_interrupted(run, "train", directory.path());
+
+  save_models(run, directory);
+  const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
+  const size_t best = best_of(run);
+  const DeepVaeMetrics& metrics = run.metrics[best];
+  set_metrics(result, metrics, to_paper);
+  result.set("points_per_second", run.points_per_second, "points of all members, in this process");
+  if (members.size() > 1) {
+    result.set("member", run.members[best].index, "the one with the highest ELBO, whose metrics these are");
+    result.set("members", members_json(run));
+  }
+  const bool ensemble = members.size() > 1;
+  const Table table = ensemble ? ensemble_table(run, to_paper) : metrics_table(metrics, to_paper);
+  Report report(
+      ensemble ? "An ensemble of deep VAEs" : "A deep VAE",
+      fmt::format(
+          "{} trained for {} epochs on {} points of {}. {} ELBO on them is {:.2f} nats per data point{}; "
+          "{:.1f} % of its {} units have collapsed.",
+          ensemble ? fmt::format("{} models were", members.size()) : "It was", o.training.epochs,
+          data.dataset.points(), data.dataset.name, ensemble ? "The best model's" : "Its", metrics.elbo,
+          to_paper != 0 ? fmt::format(" ({:.2f} in the papers' units)", metrics.elbo + to_paper) : "",
+          metrics.table_collapse_percent(), o.training.latent));
+  report.section("Result");
+  report.table(
+      table,
+      "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training data.");
+  report.section("Training");
+  report.figure(draw(elbo_figure(run), directory.figures()),
+                "The true ELBO, averaged over each epoch's batches while the weights change.");
+  report.section("Units");
+  report.figure(draw(unit_kl_figure(metrics), directory.figures()),
+                "KL of each latent unit from the prior. Units near zero have collapsed.");
+  report.figure(draw(collapse_figure("collapse", "Collapsed units", {{"", &metrics}}), directory.figures()),
+                "Units whose KL is below ε on at least 99% of the points.");
+  conclude(directory, result, report, to_json(o), o.run, table.text());
+}
+
+}  // namespace elbo

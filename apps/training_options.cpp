@@ -1,0 +1,161 @@
+#include "apps/training_options.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "tensor/map.h"
+
+namespace elbo {
+
+void add_network_options(CLI::App& app, TrainingOptions& o) {
+  const auto text = [&](const char* name, std::string& value, const char* help) {
+    app.add_option(name, value, help)->capture_default_str();
+  };
+  text("--hidden", o.hidden, "Widths of the encoder's hidden layers, which the decoder mirrors, or none");
+  app.add_option("--encoder-hidden", o.encoder_hidden, "Widths of the encoder's, where they differ");
+  app.add_option("--decoder-hidden", o.decoder_hidden,
+                 "Widths of the decoder's, from z on, where they differ");
+  text("--activation", o.activation, "none, relu, leaky_relu, elu, softplus, sigmoid or tanh");
+  app.add_option("--encoder-activation", o.encoder_activation, "The encoder's, where it differs");
+  text("--likelihood", o.likelihood,
+       "gaussian (one sigma^2), diagonal (sigma^2 from a second head) or bernoulli");
+}
+
+void add_optimisation_options(CLI::App& app, TrainingOptions& o) {
+  const auto number = [&](const char* name, auto& value, const char* help) {
+    return app.add_option(name, value, help)->capture_default_str();
+  };
+  number("--latent", o.latent, "Latent dimension k");
+  number("--epochs", o.epochs, "Passes over the data");
+  number("--batch", o.batch, "Points in a minibatch");
+  number("--samples", o.samples, "Draws of z for each point");
+  number("--sigma2", o.sigma2, "Observation noise to start from, or to keep; a list makes an ensemble")
+      ->delimiter(',');
+  app.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2, "Learn sigma^2 (default), or keep it fixed");
+  number("--lr", o.rates, "Adam's learning rate, the highest of its schedule; a list makes an ensemble")
+      ->delimiter(',');
+  number("--schedule", o.schedule, "Learning rate over time: constant, step or cosine");
+  number("--init", o.initializer, "normal:S, xavier_uniform, kaiming_normal, ...");
+  number("--clip", o.clip, "Bound on the gradient's norm; 0 means none")->check(CLI::NonNegativeNumber);
+  number("--penalty", o.penalty, "What of the KL is optimised: kl, free-bits or capacity");
+  number("--beta", o.betas, "Weight of the penalty; a list makes an ensemble")->delimiter(',');
+  number("--annealing", o.annealings,
+         "The weight over time: none, linear or cyclical; a list makes an ensemble")
+      ->delimiter(',');
+  number("--annealing-epochs", o.annealing_epochs, "linear: epochs until the weight is whole");
+  number("--cycles", o.cycles, "cyclical: how often");
+  number("--free-nats", o.free_nats, "free-bits: nats that each unit has for nothing");
+  number("--capacity", o.capacity, "capacity: nats of KL at the end");
+  number("--capacity-epochs", o.capacity_epochs, "capacity: epochs until then");
+  number("--members", o.trials, "Models of each setting, with random numbers of their own");
+  app.add_option("--only-member", o.only_member, "Of the ensemble, train this member alone")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written")
+      ->delimiter(',');
+  number("--checkpoint-seconds", o.checkpoint_seconds, "Time between checkpoints");
+}
+
+Json to_json(const TrainingOptions& o) {
+  Json config;
+  each_training_option(o, [&](const char* name, const auto& value) { config[name] = value; });
+  return config;
+}
+
+void restore(TrainingOptions& o, const Json& config) {
+  each_training_option(o, [&](const char* name, auto& value) { config.at(name).get_to(value); });
+}
+
+void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
+  data.preprocess = o.likelihood == name(Likelihood::bernoulli) ? "scale" : "logit";
+  data.preprocess_is_default = true;
+}
+
+void check_likelihood(const TrainingOptions& o, const LoadedData& data) {
+  if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
+  const auto limit = [&](auto sign) { return map_reduce<Max>({}, Scaled{sign}, data.x).item(); };
+  if (limit(1.0) > 1 || limit(-1.0) > 0)
+    fail(
+        "[--likelihood] bernoulli needs data between 0 and 1; these reach from {} to {}; try --preprocess "
+        "scale",
+        -limit(-1.0), limit(1.0));
+}
+
+std::vector<int64_t> parse_widths(const std::string& text) {
+  std::vector<int64_t> widths;
+  if (text == "none") return widths;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (true) {
+    int64_t width = 0;
+    const auto [next, error] = std::from_chars(at, end, width);
+    if (error != std::errc{} || width < 1 || (next != end && *next != ','))
+      fail("[--hidden] cannot read '{}'; give widths such as 1024,512, or none", text);
+    widths.push_back(width);
+    if (next == end) return widths;
+    at = next + 1;
+  }
+}
+
+std::vector<Member> members_of(const TrainingOptions& o) {
+  if (o.epochs < 1 || o.batch < 1 || o.samples < 1 || o.trials < 1 || o.cycles < 1)
+    fail("[train] --epochs, --batch, --samples, --members and --cycles must be at least 1");
+  for (double rate : o.rates)
+    if (!(rate > 0) || !std::isfinite(rate)) fail("[--lr] the learning rate must be positive, got {}", rate);
+  for (double beta : o.betas)
+    if (!(beta >= 0) || !std::isfinite(beta)) fail("[--beta] the weight cannot be negative, got {}", beta);
+  std::vector<Member> members;
+  for (int64_t trial = 0; trial < o.trials; ++trial)
+    for (double rate : o.rates)
+      for (const std::string& annealing : o.annealings)
+        for (double beta : o.betas)
+          for (double sigma2 : o.sigma2)
+            members.push_back({.index = static_cast<int64_t>(members.size()),
+                               .sigma2 = sigma2,
+                               .learn_sigma2 = o.learn_sigma2,
+                               .rate = rate,
+                               .weight = {.beta = beta,
+                                          .annealing = parse_annealing(annealing),
+                                          .epochs = o.annealing_epochs,
+                                          .cycles = o.cycles},
+                               .trial = trial});
+  if (o.only_member < 0) return members;
+  if (o.only_member >= static_cast<int64_t>(members.size()))
+    fail("[--only-member] there is no member {}; the ensemble has {}", o.only_member, members.size());
+  return {members[static_cast<size_t>(o.only_member)]};
+}
+
+DeepVaeOptions network_of(const TrainingOptions& o, const std::vector<Member>& members, int64_t dimensions) {
+  const std::string encoder = o.encoder_hidden.empty() ? o.hidden : o.encoder_hidden;
+  std::vector<int64_t> mirrored = parse_widths(o.hidden);
+  std::reverse(mirrored.begin(), mirrored.end());
+  DeepVaeOptions model{.dimensions = dimensions,
+                       .latent = o.latent,
+                       .encoder_hidden = parse_widths(encoder),
+                       .decoder_hidden = o.decoder_hidden.empty() ? mirrored : parse_widths(o.decoder_hidden),
+                       .encoder_activation = parse_activation(
+                           o.encoder_activation.empty() ? o.activation : o.encoder_activation),
+                       .decoder_activation = parse_activation(o.activation),
+                       .likelihood = parse_likelihood(o.likelihood),
+                       .sigma2 = {},
+                       .learn_sigma2 = {},
+                       .weights = parse_initializer(o.initializer),
+                       .members = members.size() > 1 ? static_cast<int64_t>(members.size()) : 0,
+                       .first_member = members[0].index};
+  for (const Member& member : members) {
+    model.sigma2.push_back(member.sigma2);
+    model.learn_sigma2.push_back(member.learn_sigma2);
+  }
+  return model;
+}
+
+Objective objective_of(const TrainingOptions& o, const std::vector<Member>& members) {
+  Objective objective{.penalty = parse_penalty(o.penalty),
+                      .free_nats = o.free_nats,
+                      .capacity = o.capacity,
+                      .capacity_epochs = o.capacity_epochs,
+                      .weights = {}};
+  for (const Member& member : members) objective.weights.push_back(member.weight);
+  return objective;
+}
+
+}  // namespace elbo
