@@ -142,9 +142,10 @@ Case deep_vae_step(const char* name, const std::vector<int64_t>& widths, int64_t
     encoder += weights * (i + 2 == widths.size() ? 2 : 1);
     decoder += weights;
   }
+  const Objective objective;
   uint64_t step = 0;
   const Timing timing = time_it(seconds, [&] {
-    differentiate(vae, x, {}, {}, {.seed = 3, .stream = kLatentNoise, .step = step++}, samples);
+    differentiate(vae, x, objective, {}, {.seed = 3, .stream = kLatentNoise, .step = step++}, samples);
     adam.step(1e-4);
   });
   // Forward, and backward to weights and inputs; the first layer needs no gradient of its input.

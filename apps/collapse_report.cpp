@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/pictures.h"
+
 namespace elbo {
 namespace {
 
@@ -51,6 +53,23 @@ std::vector<NamedMetrics> curves_of(const std::vector<const CollapseRow*>& rows,
   for (size_t i = 0; i < rows.size(); ++i)
     curves.push_back({sigma2_label(*rows[i]) + suffix, &of[rows[i]->members[0]], style, static_cast<int>(i)});
   return curves;
+}
+
+/// What the model with the highest ELBO sees and dreams.
+void add_pictures(Report& report, const CollapseFindings& findings, const DeepRun& run,
+                  const LoadedData& data, const RunDirectory& directory) {
+  const CollapseRow* best = nullptr;
+  for (const CollapseRow& row : findings.rows)
+    if (!best || row.elbo > best->elbo) best = &row;
+  if (!best) return;
+  const auto model = member_alone(*run.vae, static_cast<int64_t>(best->members[0]));
+  report.section("Pictures");
+  report.paragraph(fmt::format("Of the model with the highest ELBO: σ² {}.", name_of(*best)));
+  report.image(draw(reconstruction_grid(*model, data, 20), directory.figures()),
+               "Rows in pairs: images of the training data, and below them what the model makes of their "
+               "posterior mean.");
+  report.image(draw(sample_grid(*model, data, 30, 0), directory.figures()),
+               "Samples: the decoder's mean at z drawn from the prior.");
 }
 
 }  // namespace
@@ -230,6 +249,7 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
         draw(elbos, directory.figures()),
         "The ELBO of the same models, averaged over each epoch's batches; not in the papers' units.");
   }
+  if (has_pictures(data.dataset)) add_pictures(report, findings, run, data, directory);
   const auto fixed_annealed = rows_of(findings, false, true),
              learned_annealed = rows_of(findings, true, true);
   if (fixed_annealed.empty() && learned_annealed.empty()) return report;

@@ -1,23 +1,22 @@
 // elbo evaluate: all metrics of a trained model on a data set.
-#include <filesystem>
+#include <algorithm>
+#include <cmath>
 
 #include "apps/command.h"
+#include "apps/deep_report.h"
 #include "apps/linear_report.h"
-#include "apps/support/run_directory.h"
-#include "nn/safetensors.h"
+#include "apps/saved_model.h"
+#include "vae/deep_vae_file.h"
 
 namespace elbo {
 namespace {
 
-struct Options {
-  std::string model;
-  DataOptions data;
-  RunOptions run;
-  std::vector<CLI::Option*> data_given;  // to tell a chosen value from a default
+struct Options : SavedModelOptions {
+  int64_t importance_samples = 50, importance_points = 1000;
 };
 
-LinearVaeWeights read_linear_vae(const std::string& path) {
-  const SafetensorsFile file = read_safetensors(path);
+LinearVaeWeights read_linear_vae(const SafetensorsFile& file) {
+  const std::string& path = file.path;
   const auto part = [&](const char* name, int rank) {
     const Tensor tensor = file.at(name).to(DType::f64);
     if (tensor.rank() != rank)
@@ -38,50 +37,73 @@ LinearVaeWeights read_linear_vae(const std::string& path) {
   return w;
 }
 
-void evaluate(const Options& o) {
-  apply(o.run);
-  DataOptions wanted = o.data;
-  uint64_t seed = o.run.seed;
-  std::string path = o.model;
-  if (std::filesystem::is_directory(path)) {
-    // A run knows its data; what the user names here comes first.
-    const Json config = read_run_config(path, "train");
-    const auto keep = [&](const char* option, auto& value) {
-      for (const CLI::Option* given : o.data_given)
-        if (given->get_name() == std::string("--") + option && given->count() > 0) return;
-      if (config.contains(option)) config.at(option).get_to(value);
-    };
-    keep("data", wanted.data);
-    keep("preprocess", wanted.preprocess);
-    keep("alpha", wanted.alpha);
-    keep("limit", wanted.limit);
-    keep("subset", wanted.subset);
-    keep("seed", seed);
-    path = (std::filesystem::path(path) / "model.safetensors").string();
-  }
-  const LinearVaeWeights weights = read_linear_vae(path);
-  const LoadedData data = load_data(wanted, seed);
+void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& data, Table& table) {
+  const LinearVaeWeights weights = read_linear_vae(saved.file);
   if (data.dataset.dimensions() != weights.decoder.size(0))
     fail("[evaluate] the model is for {} dimensions, {} has {}", weights.decoder.size(0), data.dataset.name,
          data.dataset.dimensions());
   const LinearVaeFindings findings = find_out(weights, data, data_moments(data.x));
-  Json config = to_json(wanted, o.run);
-  config["model"] = o.model;
-  Result result("evaluate", config, provenance_of(o.run, data));
   set_metrics(result, findings);
+  table = comparison(findings);
+}
+
+/// The metrics that training reports, and two that cost more: on the first points only.
+void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
+  const Tensor x = opened.data.x.to(opened.vae->options().dtype);
+  const DeepVaeMetrics metrics = evaluate_deep_vae(*opened.vae, x, {.seed = o.run.seed, .progress = {}})[0];
+  const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
+  set_metrics(result, metrics, to_paper);
+  table = metrics_table(metrics, to_paper);
+  const int64_t points = std::min(o.importance_points, x.size(0));
+  if (points == 0 || o.importance_samples == 0) return;
+  const Tensor some = x.slice(0, points);
+  const double single = importance_weighted_bound(*opened.vae, some, 1, o.run.seed)[0];
+  const double bound = importance_weighted_bound(*opened.vae, some, o.importance_samples, o.run.seed)[0];
+  const double information = mutual_information(*opened.vae, some, o.run.seed)[0];
+  result.set("importance_weighted_bound", bound, kNatsPerPoint);
+  result.set("importance_samples", o.importance_samples);
+  result.set("importance_points", points);
+  result.set("mutual_information", information, "nats; at most the logarithm of importance_points");
+  table.row({fmt::format("ELBO of the first {} points", points), fmt::format("{:.3f}", single)});
+  table.row({fmt::format("their bound with {} importance samples", o.importance_samples),
+             fmt::format("{:.3f}", bound)});
+  table.row({fmt::format("I(x; z) among them (at most {:.2f})", std::log(static_cast<double>(points))),
+             fmt::format("{:.3f}", information)});
+}
+
+void evaluate(const Options& o) {
+  apply(o.run);
+  DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
+  const bool is_deep = is_deep_vae(opened.saved.file);
+  if (is_deep)
+    opened = open_deep_model(o);
+  else
+    opened.data = load_data(opened.saved.data, opened.saved.seed);
+  Json config = to_json(opened.saved.data, o.run);
+  config["model"] = o.model;
+  Result result("evaluate", config, provenance_of(o.run, opened.data));
+  Table table({""});
+  if (is_deep)
+    evaluate_deep(o, opened, result, table);
+  else
+    evaluate_linear(opened.saved, result, opened.data, table);
   if (o.run.json)
     fmt::print("{}", json_text(result.to_json()));
   else
-    fmt::print("{} on {} ({} points, {})\n\n{}", path, data.dataset.name, data.dataset.points(),
-               name(data.preprocessing.kind), comparison(findings).text());
+    fmt::print("{} on {} ({} points, {})\n\n{}", opened.saved.file.path, opened.data.dataset.name,
+               opened.data.dataset.points(), name(opened.data.preprocessing.kind), table.text());
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("model", o->model, "A run directory, or a .safetensors file of a linear VAE")->required();
-  add_data_options(app, o->data);
-  add_run_options(app, o->run, false);
-  o->data_given = app.get_options();
+  add_saved_model_options(app, *o);
+  app.add_option("--importance-samples", o->importance_samples,
+                 "Deep VAE: samples of the importance-weighted bound; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--importance-points", o->importance_points, "and how many points it and I(x; z) take")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.callback([o] { evaluate(*o); });
 }
 

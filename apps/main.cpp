@@ -15,10 +15,14 @@
 namespace elbo {
 
 const std::vector<Command>& commands() {
-  static const std::vector<Command> all{
-      list_command,      info_command,  train_command,          evaluate_command,  ppca_command,
-      gradcheck_command, bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command,
-      collapse_command};
+  static const std::vector<Command> all{list_command,      info_command,
+                                        train_command,     evaluate_command,
+                                        sample_command,    reconstruct_command,
+                                        traverse_command,  interpolate_command,
+                                        ppca_command,      gradcheck_command,
+                                        bench_command,     ppca_landscape_command,
+                                        ppca_elbo_command, stochastic_elbo_command,
+                                        collapse_command,  encoders_command};
   return all;
 }
 

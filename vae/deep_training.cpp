@@ -8,15 +8,16 @@
 namespace elbo {
 namespace {
 
-/// Bytes that the widest layer's activations of one part may take.
+/// Bytes that one member's activations of the widest layer may take in one part.
 constexpr int64_t kPartBytes = 1 << 19;
 
-/// How many parts the samples are decoded in; it divides them.
+/// How many parts the samples are decoded in; it divides them. Each part has noise of its own, so that their
+/// number must not depend on how many members there are: a member draws what it would draw alone.
 int64_t parts_of(const DeepVae& vae, int64_t points, int64_t samples) {
   const DeepVaeOptions& o = vae.options();
   int64_t widest = std::max(o.latent, o.dimensions);
   for (int64_t width : o.decoder_hidden) widest = std::max(widest, width);
-  const int64_t one_sample = vae.models() * points * widest * size_of(o.dtype);
+  const int64_t one_sample = points * widest * size_of(o.dtype);
   int64_t parts = std::clamp<int64_t>(samples * one_sample / kPartBytes, 1, samples);
   while (samples % parts != 0) ++parts;
   return parts;

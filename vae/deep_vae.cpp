@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::array kLikelihoods{Likelihood::gaussian, Likelihood::diagonal_gaussian, Likelihood::bernoulli};
 
+/// The mean head's start; the log-variance head starts at zero. So q(z|x) begins next to the prior: heads as
+/// large as other layers make posteriors whose KL of hundreds of nats takes thousands of steps to unlearn.
+constexpr Initializer kSmall{Initializer::Kind::normal, 0.001};
+
 template <class T>
 T entry(const std::vector<T>& of_each, int64_t member) {
   return of_each[of_each.size() == 1 ? 0 : static_cast<size_t>(member)];
@@ -75,9 +79,9 @@ DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
       encoder_(store_, "encoder", widths(options.dimensions, options.encoder_hidden),
                options.encoder_activation, options.weights, true),
       mean_head_(store_, "encoder.mean", last_or(options.encoder_hidden, options.dimensions), options.latent,
-                 options.weights),
+                 kSmall),
       log_variance_head_(store_, "encoder.log_variance", last_or(options.encoder_hidden, options.dimensions),
-                         options.latent, options.weights),
+                         options.latent, {}),
       decoder_(store_, "decoder", widths(options.latent, options.decoder_hidden), options.decoder_activation,
                options.weights, true),
       output_(store_, "decoder." + std::to_string(options.decoder_hidden.size()),
@@ -152,6 +156,23 @@ double DeepVae::sigma2(int64_t member) const {
 }
 
 bool DeepVae::learns_sigma2(int64_t member) const { return entry(options_.learn_sigma2, member); }
+
+std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member) {
+  DeepVaeOptions options = vae.options();
+  if (member < 0 || member >= vae.models())
+    fail("[deep vae] there is no member {}; the ensemble has {}", member, vae.models());
+  options.sigma2 = {entry(options.sigma2, member)};
+  options.learn_sigma2 = {vae.learns_sigma2(member)};
+  options.members = 0;
+  options.first_member += member;
+  auto alone = std::make_unique<DeepVae>(options, 0);
+  auto from = vae.parameters().all().begin();
+  for (Parameter& to : alone->parameters().all()) {
+    to.value.copy_from(vae.options().members > 0 ? from->value.slice(member) : from->value);
+    ++from;
+  }
+  return alone;
+}
 
 RandomKey for_members_of(const DeepVae& vae, RandomKey key) {
   key.member += static_cast<uint32_t>(vae.options().first_member);

@@ -10,6 +10,7 @@
 //   ElboTerms terms = elbo_terms(vae, x, key);                       // each (N), nats
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -37,7 +38,8 @@ struct DeepVaeOptions {
   Likelihood likelihood = Likelihood::gaussian;
   std::vector<double> sigma2{1};         ///< to start from, or to keep: one for all members or one for each
   std::vector<bool> learn_sigma2{true};  ///< likewise
-  Initializer weights{Initializer::Kind::xavier_uniform};
+  Initializer weights{
+      Initializer::Kind::xavier_uniform};  ///< but for the encoder's heads, which start near the prior
   DType dtype = DType::f32;
   int64_t members = 0;
   int64_t first_member =
@@ -102,6 +104,9 @@ struct ElboTerms {
   Variable log_likelihood, kl;
 };
 ElboTerms elbo_terms(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples = 1);
+
+/// One member of an ensemble as a model of its own.
+std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member);
 
 /// The key with the member that the ensemble's first one is.
 RandomKey for_members_of(const DeepVae& vae, RandomKey key);

@@ -1,0 +1,147 @@
+// elbo encoders: Lucas et al. 2019, Fig 4. A linear decoder with four encoders, from linear to deep, beside
+// the closed form of probabilistic PCA, which no encoder can exceed: the ELBO is at most ln p(x), and the
+// decoder is pPCA's.
+#include <algorithm>
+
+#include "apps/command.h"
+#include "apps/deep_report.h"
+#include "apps/experiment.h"
+#include "apps/support/interrupt.h"
+#include "vae/ppca.h"
+
+namespace elbo {
+namespace {
+
+struct Options : ExperimentOptions {
+  TrainingOptions training;
+  std::string resume;
+  Options() {
+    data.subset = 0;
+    training.decoder_hidden = "none";
+    training.schedule = "cosine";
+  }
+};
+
+struct Encoder {
+  const char* name;
+  const char* folder;
+  const char* hidden;
+  const char* activation;
+};
+constexpr Encoder kEncoders[] = {{"linear", "linear/", "none", "none"},
+                                 {"deep linear, 1024-512", "deep-linear/", "1024,512", "none"},
+                                 {"one hidden layer, 1024 ReLU", "one-hidden/", "1024", "relu"},
+                                 {"two hidden layers, 1024-512 ReLU", "two-hidden/", "1024,512", "relu"}};
+/// Final ELBOs that the paper gives, in its units; it does not say which encoder is which but for the first.
+constexpr const char* kPaper = "-1098.2 (linear), -1108.7, -1112.1, -1119.6";
+
+Json to_json(const Options& o) {
+  Json config = to_json(o.data, o.run);
+  config.update({{"quick", o.quick}});
+  config.update(to_json(o.training));
+  return config;
+}
+
+void encoders(Options o, const CLI::App& app) {
+  const bool resuming = !o.resume.empty();
+  if (resuming) {
+    if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
+    o.run.out = o.resume;
+    const Json config = read_run_config(o.resume, "encoders");
+    restore(o.data, o.run, config);
+    restore(o.training, config);
+    config.at("quick").get_to(o.quick);
+  } else {
+    if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
+    const auto quicken = [&](const char* option, auto& value, auto preset) {
+      if (o.quick && app.count(option) == 0) value = preset;
+    };
+    quicken("--limit", o.data.limit, int64_t{5000});
+    quicken("--latent", o.training.latent, int64_t{50});
+    quicken("--epochs", o.training.epochs, int64_t{60});
+  }
+  apply(o.run);
+  const LoadedData data = load_data(o.data, o.run.seed);
+  o.data.preprocess = name(data.preprocessing.kind);
+  if (o.dry_run) {
+    const auto points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
+    fmt::print("Trains {} encoders for {} epochs of {} points: about {:.0f} min at 20000 points a second.\n",
+               std::size(kEncoders), o.training.epochs, data.dataset.points(), 1 + 4 * points / 20000 / 60);
+    return;
+  }
+  const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
+  const Eigen eigen = symmetric_eigen(data_moments(data.x).covariance);
+  const double maximum = ppca_max_log_likelihood(eigen.values, o.training.latent);
+
+  RunDirectory directory("encoders", o.run.out,
+                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
+  if (!resuming) directory.write_config(to_json(o));
+  Result result("encoders", to_json(o), provenance_of(o.run, data));
+  const InterruptGuard guard;
+  Table table({"encoder", Table::number("ELBO"), Table::number("papers' units"), Table::number("below pPCA"),
+               Table::number("σ²"), Table::number("KL"), Table::number("active")});
+  Figure figure{.name = "elbo",
+                .title = "A linear decoder with four encoders",
+                .x = {"epoch"},
+                .y = {.label = "nats per data point", .low = maximum - 150, .high = maximum + 15}};
+  Json rows = Json::array();
+  for (const Encoder& encoder : kEncoders) {
+    TrainingOptions training = o.training;
+    training.encoder_hidden = encoder.hidden;
+    training.encoder_activation = encoder.activation;
+    const DeepRun run = run_deep(training, members_of(training), data, directory,
+                                 {.seed = o.run.seed,
+                                  .quiet = o.run.json,
+                                  .resume = resuming,
+                                  .name = encoder.name,
+                                  .folder = encoder.folder});
+    if (!run.finished()) return say_interrupted(run, "encoders", directory.path());
+    save_models(run, directory, encoder.folder);
+    const DeepVaeMetrics& m = run.metrics[0];
+    table.row({encoder.name, fmt::format("{:.2f}", m.elbo), fmt::format("{:.2f}", m.elbo + to_paper),
+               fmt::format("{:.2f}", maximum - m.elbo), fmt::format("{:.4f}", m.sigma2),
+               fmt::format("{:.2f}", m.kl), fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});
+    Json row = to_json(m);
+    row["encoder"] = encoder.name;
+    row["elbo_paper_units"] = m.elbo + to_paper;
+    row["below_ppca"] = maximum - m.elbo;
+    rows.push_back(row);
+    figure.series.push_back({.name = encoder.name, .x = run.history[0].epoch, .y = run.history[0].elbo});
+  }
+  table.row({"pPCA, closed form", fmt::format("{:.2f}", maximum), fmt::format("{:.2f}", maximum + to_paper),
+             "0", fmt::format("{:.4f}", ppca_mle_sigma2(eigen.values, o.training.latent)), "", ""});
+  figure.lines.push_back({.at = maximum, .label = "pPCA maximum"});
+  result.set("encoders", rows, kNatsPerPoint);
+  result.set("ppca_maximum", maximum, kNatsPerPoint);
+  result.set("ppca_maximum_paper_units", maximum + to_paper, kNatsPerPoint);
+  Report report(
+      "Four encoders for a linear decoder",
+      fmt::format("A linear decoder with {} latent dimensions, trained for {} epochs on {} points of {} with "
+                  "each of four encoders. Probabilistic PCA says how far any of them can get.",
+                  o.training.latent, o.training.epochs, data.dataset.points(), data.dataset.name));
+  report.section("Result");
+  report.table(
+      table,
+      fmt::format("Nats per data point on the training data. The paper's final values, in its units, for "
+                  "k = 200 and 60 000 images: {}.",
+                  kPaper));
+  report.figure(
+      draw(figure, directory.figures()),
+      "ELBO averaged over each epoch's batches. The dequantisation noise is drawn anew each epoch.");
+  conclude(directory, result, report, to_json(o), o.run, table.text());
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  add_experiment_options(app, *o, "5000 images, 50 units, 60 epochs");
+  add_optimisation_options(app, o->training);
+  app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
+  app.callback([o, &app] { encoders(*o, app); });
+}
+
+}  // namespace
+
+const Command encoders_command{"encoders", "A linear decoder with encoders from linear to deep, beside pPCA",
+                               "Lucas et al., Fig 4", "90 min (--quick: 3 min)", add_options};
+
+}  // namespace elbo

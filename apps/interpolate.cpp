@@ -1,0 +1,36 @@
+// elbo interpolate: straight lines between pairs of points in latent space, as a PNG grid.
+#include "apps/command.h"
+#include "apps/pictures.h"
+
+namespace elbo {
+namespace {
+
+struct Options : PictureOptions {
+  std::vector<int64_t> points{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+};
+
+void interpolate(const Options& o) {
+  apply(o.run);
+  const DeepModelWithData opened = open_deep_model(o);
+  if (o.points.empty() || o.points.size() % 2 != 0)
+    fail("[--points] give an even number of points, got {}", o.points.size());
+  std::vector<std::pair<int64_t, int64_t>> pairs;
+  for (size_t i = 0; i < o.points.size(); i += 2) pairs.emplace_back(o.points[i], o.points[i + 1]);
+  write_picture(interpolation_grid(*opened.vae, opened.data, pairs), o);
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  add_picture_options(app, *o);
+  app.add_option("--points", o->points, "Points of the data, taken in pairs")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.callback([o] { interpolate(*o); });
+}
+
+}  // namespace
+
+const Command interpolate_command{
+    "interpolate", "Draw the way from one point to another through latent space", "", "2 s", add_options};
+
+}  // namespace elbo

@@ -1,0 +1,145 @@
+#include "apps/pictures.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "apps/support/json.h"
+#include "tensor/copy.h"
+#include "tensor/file.h"
+#include "tensor/map.h"
+
+namespace elbo {
+namespace {
+
+constexpr int64_t kColumns = 10;
+constexpr double kReach = 3;  // standard deviations of the prior
+constexpr int64_t kPointsForRanking = 2000;
+
+struct Sigmoid {
+  template <class T>
+  ELBO_HD T operator()(T x) const {
+    return math::sigmoid(x);
+  }
+};
+
+ImageGrid grid_of(const LoadedData& data, const std::string& name, int64_t columns,
+                  const Tensor& intensities) {
+  const Dataset& d = data.dataset;
+  if (!has_pictures(d)) fail("[{}] {} are not images, so there is nothing to draw", name, d.name);
+  return {.name = name,
+          .height = d.height,
+          .width = d.width,
+          .channels = d.channels,
+          .columns = columns,
+          .images = intensities.to(DType::f32)};
+}
+
+/// What the decoder expects to see, as intensities: z (n, k) -> (n, D).
+Tensor decoded(const DeepVae& vae, const LoadedData& data, const Tensor& z) {
+  const Tensor output = vae.decode(z).mean.value();
+  const bool logits = vae.options().likelihood == Likelihood::bernoulli;
+  return to_intensities(data.dataset, data.preprocessing, logits ? map(Sigmoid{}, output) : output);
+}
+
+Tensor rows_of(const LoadedData& data, const std::vector<int64_t>& points, const char* what) {
+  for (int64_t point : points)
+    if (point < 0 || point >= data.x.size(0))
+      fail("[{}] there is no point {}; the data have {}", what, point, data.x.size(0));
+  return gather_rows(data.x, Tensor::from<int64_t>({static_cast<int64_t>(points.size())}, points));
+}
+
+/// Posterior means of points: (n, k).
+Tensor codes(const DeepVae& vae, const LoadedData& data, const std::vector<int64_t>& points,
+             const char* what) {
+  return vae.encode(rows_of(data, points, what).to(vae.options().dtype)).mean.value();
+}
+
+}  // namespace
+
+bool has_pictures(const Dataset& data) { return data.height > 0 && data.width > 0; }
+
+ImageGrid sample_grid(const DeepVae& vae, const LoadedData& data, int64_t count, uint64_t seed) {
+  const Tensor z =
+      normal({count, vae.options().latent}, vae.options().dtype, {.seed = seed, .stream = kEvaluation});
+  return grid_of(data, "samples", kColumns, decoded(vae, data, z));
+}
+
+ImageGrid reconstruction_grid(const DeepVae& vae, const LoadedData& data, int64_t count) {
+  count = std::min(count, data.x.size(0));
+  std::vector<int64_t> points(static_cast<size_t>(count));
+  std::iota(points.begin(), points.end(), int64_t{0});
+  const Tensor x = rows_of(data, points, "reconstruct").to(vae.options().dtype);
+  const Tensor original = to_intensities(data.dataset, data.preprocessing, x);
+  const Tensor again = decoded(vae, data, vae.encode(x).mean.value());
+  // A row of originals, then the row of what became of them.
+  const Tensor rows = Tensor::empty({2 * count, x.size(1)}, x.dtype());
+  for (int64_t begin = 0; begin < count; begin += kColumns) {
+    const int64_t n = std::min(kColumns, count - begin);
+    copy_range(rows, 2 * begin, original, begin, 0, n);
+    copy_range(rows, 2 * begin + n, again, begin, 0, n);
+  }
+  return grid_of(data, "reconstructions", std::min(kColumns, count), rows);
+}
+
+ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t point, int64_t units) {
+  const int64_t k = vae.options().latent;
+  units = std::min(units, k);
+  const Posterior q =
+      vae.encode(data.x.slice(0, std::min(kPointsForRanking, data.x.size(0))).to(vae.options().dtype));
+  const Tensor kl = sum(gaussian_kl(q.mean, q.log_variance), {0}).value();
+  std::vector<int64_t> order(static_cast<size_t>(k));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return kl.at(a) > kl.at(b); });
+
+  const std::vector<double> start = codes(vae, data, {point}, "traverse").to_vector();
+  std::vector<double> z;
+  for (int64_t row = 0; row < units; ++row)
+    for (int64_t column = 0; column < kColumns; ++column) {
+      std::vector<double> moved = start;
+      moved[static_cast<size_t>(order[static_cast<size_t>(row)])] =
+          kReach * (2.0 * static_cast<double>(column) / (kColumns - 1) - 1);
+      z.insert(z.end(), moved.begin(), moved.end());
+    }
+  const Tensor codes_of_rows = Tensor::from<double>({units * kColumns, k}, z).to(vae.options().dtype);
+  return grid_of(data, "traversals", kColumns, decoded(vae, data, codes_of_rows));
+}
+
+ImageGrid interpolation_grid(const DeepVae& vae, const LoadedData& data,
+                             const std::vector<std::pair<int64_t, int64_t>>& pairs) {
+  const int64_t k = vae.options().latent;
+  std::vector<double> z;
+  for (const auto& [from, to] : pairs) {
+    const std::vector<double> ends = codes(vae, data, {from, to}, "interpolate").to_vector();
+    for (int64_t column = 0; column < kColumns; ++column) {
+      const double t = static_cast<double>(column) / (kColumns - 1);
+      for (size_t i = 0; i < static_cast<size_t>(k); ++i)
+        z.push_back((1 - t) * ends[i] + t * ends[static_cast<size_t>(k) + i]);
+    }
+  }
+  const Tensor codes_of_rows =
+      Tensor::from<double>({static_cast<int64_t>(pairs.size()) * kColumns, k}, z).to(vae.options().dtype);
+  return grid_of(data, "interpolations", kColumns, decoded(vae, data, codes_of_rows));
+}
+
+void add_picture_options(CLI::App& app, PictureOptions& o) {
+  add_saved_model_options(app, o);
+  app.add_option("--out", o.folder, "Folder for the picture; by default the run's figures/, or here");
+}
+
+void write_picture(const ImageGrid& grid, const PictureOptions& o) {
+  namespace fs = std::filesystem;
+  fs::path folder = o.folder;
+  if (folder.empty()) folder = fs::is_directory(o.model) ? fs::path(o.model) / "figures" : fs::path(".");
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail("[--out] cannot make {}: {}", quote(folder.string()), error.message());
+  const Picture picture = draw(grid, folder.string());
+  const std::string path = (folder / (picture.name + ".png")).string();
+  if (o.run.json)
+    fmt::print("{}", json_text({{"picture", path}, {"width", picture.width}, {"height", picture.height}}));
+  else
+    fmt::print("{}\n", path);
+}
+
+}  // namespace elbo

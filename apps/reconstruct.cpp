@@ -1,0 +1,32 @@
+// elbo reconstruct: data and what a trained deep VAE makes of them, as a PNG grid.
+#include "apps/command.h"
+#include "apps/pictures.h"
+
+namespace elbo {
+namespace {
+
+struct Options : PictureOptions {
+  int64_t count = 50;
+};
+
+void reconstruct(const Options& o) {
+  apply(o.run);
+  const DeepModelWithData opened = open_deep_model(o);
+  write_picture(reconstruction_grid(*opened.vae, opened.data, o.count), o);
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  add_picture_options(app, *o);
+  app.add_option("--count", o->count, "Pairs, from the first point on")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.callback([o] { reconstruct(*o); });
+}
+
+}  // namespace
+
+const Command reconstruct_command{"reconstruct", "Draw data beside what a trained model makes of them", "",
+                                  "2 s", add_options};
+
+}  // namespace elbo

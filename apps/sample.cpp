@@ -1,0 +1,29 @@
+// elbo sample: images that a trained deep VAE makes up, as a PNG grid.
+#include "apps/command.h"
+#include "apps/pictures.h"
+
+namespace elbo {
+namespace {
+
+struct Options : PictureOptions {
+  int64_t count = 100;
+};
+
+void sample(const Options& o) {
+  apply(o.run);
+  const DeepModelWithData opened = open_deep_model(o);
+  write_picture(sample_grid(*opened.vae, opened.data, o.count, o.run.seed), o);
+}
+
+void add_options(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  add_picture_options(app, *o);
+  app.add_option("--count", o->count, "Images")->check(CLI::PositiveNumber)->capture_default_str();
+  app.callback([o] { sample(*o); });
+}
+
+}  // namespace
+
+const Command sample_command{"sample", "Draw images from a trained model", "", "2 s", add_options};
+
+}  // namespace elbo

@@ -1,0 +1,75 @@
+#include "apps/saved_model.h"
+
+#include <filesystem>
+
+#include "apps/support/run_directory.h"
+#include "tensor/file.h"
+#include "vae/deep_vae_file.h"
+
+namespace elbo {
+namespace {
+
+/// The file of the run's one model, or of the member asked for.
+std::string model_file(const std::string& directory, int64_t member) {
+  namespace fs = std::filesystem;
+  const fs::path single = fs::path(directory) / "model.safetensors",
+                 several = fs::path(directory) / "members";
+  if (fs::exists(single) || !fs::exists(several)) {
+    if (member > 0) fail("[--member] {} holds one model only", quote(directory));
+    return single.string();
+  }
+  if (member < 0)
+    member = read_json((fs::path(directory) / "result.json").string()).at("metrics").at("member");
+  const fs::path path = several / fmt::format("{:02}.safetensors", member);
+  if (!fs::exists(path)) fail("[--member] {} has no member {}", quote(directory), member);
+  return path.string();
+}
+
+}  // namespace
+
+void add_saved_model_options(CLI::App& app, SavedModelOptions& o) {
+  app.add_option("model", o.model, "A run directory, or a .safetensors file")->required();
+  app.add_option("--member", o.member, "Of a run with several models; the best unless named")
+      ->check(CLI::NonNegativeNumber);
+  add_data_options(app, o.data);
+  add_run_options(app, o.run, false);
+  o.data_given = app.get_options();
+}
+
+SavedModel open_saved_model(const SavedModelOptions& o) {
+  SavedModel model{.file = {}, .directory = {}, .data = o.data, .seed = o.run.seed};
+  if (!std::filesystem::is_directory(o.model)) {
+    model.file = read_safetensors(o.model);
+    return model;
+  }
+  // A run knows its data; what the user names here comes first.
+  model.directory = o.model;
+  const Json config = read_run_config(o.model, "train");
+  const auto keep = [&](const char* option, auto& value) {
+    for (const CLI::Option* given : o.data_given)
+      if (given->get_name() == std::string("--") + option && given->count() > 0) return;
+    if (config.contains(option)) config.at(option).get_to(value);
+  };
+  keep("data", model.data.data);
+  keep("preprocess", model.data.preprocess);
+  keep("alpha", model.data.alpha);
+  keep("limit", model.data.limit);
+  keep("subset", model.data.subset);
+  keep("seed", model.seed);
+  model.file = read_safetensors(model_file(o.model, o.member));
+  return model;
+}
+
+DeepModelWithData open_deep_model(const SavedModelOptions& o) {
+  DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
+  if (!is_deep_vae(opened.saved.file))
+    fail("[load] {} is not a model of elbo train --model mlp", opened.saved.file.path);
+  opened.vae = load_deep_vae(opened.saved.file);
+  opened.data = load_data(opened.saved.data, opened.saved.seed);
+  if (opened.data.dataset.dimensions() != opened.vae->options().dimensions)
+    fail("[load] the model is for {} dimensions, {} has {}", opened.vae->options().dimensions,
+         opened.data.dataset.name, opened.data.dataset.dimensions());
+  return opened;
+}
+
+}  // namespace elbo
