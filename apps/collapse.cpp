@@ -141,6 +141,7 @@ void collapse(Options o, const CLI::App& app) {
   o.data.preprocess = name(data.preprocessing.kind);
   if (parse_likelihood(o.training.likelihood) != Likelihood::gaussian)
     fail("[--likelihood] this experiment is about sigma^2, which only the gaussian likelihood has");
+  check_training(o.training, members, data);
   if (o.dry_run) return say_plan(o, members, data);
 
   RunDirectory directory("collapse", o.run.out,

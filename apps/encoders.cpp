@@ -63,6 +63,7 @@ void encoders(Options o, const CLI::App& app) {
   apply(o.run);
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
+  check_training(o.training, members_of(o.training), data);
   if (o.dry_run) {
     const auto points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
     fmt::print("Trains {} encoders for {} epochs of {} points: about {:.0f} min at 20000 points a second.\n",

@@ -60,7 +60,7 @@ void train_deep(const TrainOptions& asked) {
   const std::vector<Member> members = members_of(o.training);
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
-  check_likelihood(o.training, data);
+  check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
   RunDirectory directory("train", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);

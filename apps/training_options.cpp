@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "nn/optimizer.h"
 #include "tensor/map.h"
 
 namespace elbo {
@@ -70,7 +71,10 @@ void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
   data.preprocess_is_default = true;
 }
 
-void check_likelihood(const TrainingOptions& o, const LoadedData& data) {
+void check_training(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
+  check(network_of(o, members, data.dataset.dimensions()));
+  objective_of(o, members);
+  parse_schedule(o.schedule);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
   const auto limit = [&](auto sign) { return map_reduce<Max>({}, Scaled{sign}, data.x).item(); };
   if (limit(1.0) > 1 || limit(-1.0) > 0)

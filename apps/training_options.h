@@ -96,8 +96,9 @@ Objective objective_of(const TrainingOptions& options, const std::vector<Member>
 /// for the Bernoulli likelihood scaled to 0..1.
 void set_default_preprocess(DataOptions& data, const TrainingOptions& options);
 
-/// Throws when the likelihood cannot be that of such data: Bernoulli's x lie in 0..1.
-void check_likelihood(const TrainingOptions& options, const LoadedData& data);
+/// Throws for options that training would refuse, so that nothing is written before.
+void check_training(const TrainingOptions& options, const std::vector<Member>& members,
+                    const LoadedData& data);
 
 /// "1024,512" or "none" as widths.
 std::vector<int64_t> parse_widths(const std::string& text);

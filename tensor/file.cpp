@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <regex>
 #include <system_error>
 
 #include "tensor/error.h"
@@ -189,6 +190,16 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
   out->rename(target);
   if (out->error()) fail_to_write(path, out->error());
   sync_directory_of(target);
+}
+
+void remove_leftovers(const std::string& directory) {
+  static const std::regex leftover(R"(.+\.tmp-[0-9]+-[0-9]+)");
+  std::error_code error;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error))
+    if (entry.is_regular_file(error) && std::regex_match(entry.path().filename().string(), leftover))
+      found.push_back(entry.path());
+  for (const std::filesystem::path& path : found) std::filesystem::remove(path, error);
 }
 
 std::string quote(std::string_view text) {

@@ -48,6 +48,10 @@ void write_file_atomically(const std::string& path, std::string_view bytes);
 /// The same for the pieces one after the other, so that large parts need not be copied together.
 void write_file_atomically(const std::string& path, std::span<const std::string_view> pieces);
 
+/// Removes what processes that were killed while they wrote have left in a directory and those below it. Only
+/// where nobody else writes.
+void remove_leftovers(const std::string& directory);
+
 /// Text from outside (a path, a name found in a file) fit for a one-line message: in single quotes, control
 /// characters escaped, the middle of a long one left out.
 std::string quote(std::string_view text);

@@ -10,37 +10,9 @@ import os
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import time
 
-BINARY = os.path.abspath(sys.argv[1])
-passed = failed = 0
-
-
-def check(what, holds, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(holds), failed + (not holds)
-    print(f"{'ok   ' if holds else 'FAILS'} {what}" + (f": {detail}" if not holds and detail else ""), flush=True)
-
-
-def elbo(*arguments, **options):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
-
-
-def rejects(what, *arguments, mentions=()):
-    """Exit status 2, one line on standard error that mentions what matters, nothing on standard output."""
-    run = elbo(*arguments)
-    lines = run.stderr.strip().split("\n")
-    good = run.returncode == 2 and len(lines) == 1 and lines[0].startswith("elbo: ") and not run.stdout
-    check(f"rejects {what}", good and all(word in run.stderr for word in mentions),
-          f"status {run.returncode}, stderr {run.stderr!r}")
-
-
-def write(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-    return path
+from program import BINARY, check, elbo, finish, rejects, work_in_a_folder_of_its_own, write
 
 
 def idx(shape, data, magic=None):
@@ -56,11 +28,9 @@ def floats(*values):
     return struct.pack(f"<{len(values)}d", *values)
 
 
-# Two folders down, so that no ../shared/data of the machine's is in reach.
-os.makedirs(os.path.join(work := tempfile.mkdtemp(prefix="elbo-cli-"), "a", "b"))
-os.chdir(os.path.join(work, "a", "b"))
-os.environ["ELBO_DATA"] = os.path.join(os.getcwd(), "nowhere")
-commands = ["list", "info", "train", "evaluate", "ppca", "gradcheck", "bench", "ppca-landscape", "ppca-elbo", "stochastic-elbo"]
+work_in_a_folder_of_its_own("elbo-cli-")
+commands = ["list", "info", "train", "evaluate", "sample", "reconstruct", "traverse", "interpolate", "ppca", "gradcheck", "bench",
+            "ppca-landscape", "ppca-elbo", "stochastic-elbo", "collapse", "encoders"]
 
 # ---- help and listing
 for command in commands:
@@ -188,5 +158,4 @@ for command, options in {"ppca-landscape": ["--grid", 5, "--first", 4, "--second
     run = elbo(command, "--data", "ppca", *options, "--dry-run")
     check(f"{command} --dry-run says what it costs", run.returncode == 0 and "about" in run.stdout)
 
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+finish()

@@ -20,7 +20,24 @@ T entry(const std::vector<T>& of_each, int64_t member) {
   return of_each[of_each.size() == 1 ? 0 : static_cast<size_t>(member)];
 }
 
-const DeepVaeOptions& checked(const DeepVaeOptions& o) {
+const DeepVaeOptions& checked(const DeepVaeOptions& options) {
+  check(options);
+  return options;
+}
+
+std::vector<int64_t> widths(int64_t first, const std::vector<int64_t>& hidden) {
+  std::vector<int64_t> all{first};
+  all.insert(all.end(), hidden.begin(), hidden.end());
+  return all;
+}
+
+int64_t last_or(const std::vector<int64_t>& hidden, int64_t none) {
+  return hidden.empty() ? none : hidden.back();
+}
+
+}  // namespace
+
+void check(const DeepVaeOptions& o) {
   if (o.dimensions < 1 || o.latent < 1)
     fail("[deep vae] dimensions and latent dimension must be positive, got {} and {}", o.dimensions,
          o.latent);
@@ -37,20 +54,7 @@ const DeepVaeOptions& checked(const DeepVaeOptions& o) {
           "[deep vae] {} values of sigma^2 or of whether to learn it for {} members; give one or one for "
           "each",
           given, count);
-  return o;
 }
-
-std::vector<int64_t> widths(int64_t first, const std::vector<int64_t>& hidden) {
-  std::vector<int64_t> all{first};
-  all.insert(all.end(), hidden.begin(), hidden.end());
-  return all;
-}
-
-int64_t last_or(const std::vector<int64_t>& hidden, int64_t none) {
-  return hidden.empty() ? none : hidden.back();
-}
-
-}  // namespace
 
 const char* name(Likelihood likelihood) {
   switch (likelihood) {

@@ -46,6 +46,10 @@ struct DeepVaeOptions {
       0;  ///< member m starts from the numbers, and draws the noise, of member first_member + m
 };
 
+/// Throws unless all widths and sigma^2 are positive, and there is one sigma^2 for all members or one for
+/// each.
+void check(const DeepVaeOptions& options);
+
 /// q(z|x).
 struct Posterior {
   Variable mean, log_variance;  ///< (M?, N, k)
@@ -60,7 +64,7 @@ struct Observation {
 
 class DeepVae {
  public:
-  /// Throws unless all widths and sigma^2 are positive.
+  /// Throws for options that `check` refuses.
   DeepVae(const DeepVaeOptions& options, uint64_t seed);
 
   /// x (N, D), seen by every member.

@@ -74,6 +74,7 @@ RunDirectory::RunDirectory(const std::string& command, const std::string& out, E
   if (existing == Existing::resume) {
     read_run_config(path_, command);
     check_writable(path_);
+    remove_leftovers(path_);
     return;
   }
   if (out.empty()) {

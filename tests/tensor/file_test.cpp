@@ -182,6 +182,19 @@ TEST_SUITE("tensor") {
     CHECK(directory.entries() == 1);
   }
 
+  TEST_CASE("leftovers of killed writers are removed, and nothing else") {
+    const TemporaryDirectory directory;
+    std::filesystem::create_directories(directory.path() / "below");
+    for (const char* name :
+         {"state.tmp-123-0", "below/metrics.csv.tmp-9-17", "state", "notes.tmp-1", "tmp-1-2"})
+      write_file_atomically(directory / name, "x");
+    remove_leftovers(directory.path().string());
+    for (const char* name : {"state.tmp-123-0", "below/metrics.csv.tmp-9-17"})
+      CHECK_FALSE(std::filesystem::exists(directory / name));
+    for (const char* name : {"state", "notes.tmp-1", "tmp-1-2"})
+      CHECK(std::filesystem::exists(directory / name));
+  }
+
   TEST_CASE("quoted text is one short line") {
     CHECK(quote("plain name") == "'plain name'");
     CHECK(quote(std::string_view("a\n\0\x7f", 4)) == "'a\\x0a\\x00\\x7f'");
