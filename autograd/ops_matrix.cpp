@@ -65,15 +65,24 @@ constexpr std::array kActivations{Activation::none, Activation::relu,     Activa
                                   Activation::elu,  Activation::softplus, Activation::sigmoid,
                                   Activation::tanh};
 
-/// activation(product + bias), the layer's one pass over its output.
-template <class Formula>
-struct BiasThen {
-  Formula activation;
-  template <class T>
-  ELBO_HD T operator()(T product, T bias) const {
-    return activation.forward(product + bias);
-  }
-};
+/// y = activation(x W^T + bias) for x (M?, N, in), weight (M?, out, in), bias (M?, out): each block of the
+/// product gets its bias and activation while it is in the cache.
+template <class T, class Formula>
+void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                 Formula formula) {
+  const T* const all_biases = bias.data<T>();
+  const int64_t out = y.size(-1);
+  const auto finish = [&](const Block& block) {
+    const T* const biases = all_biases + block.batch * out + block.column;
+    for (int64_t i = 0; i < block.rows; ++i) {
+      T* const row = block.row_data<T>(i);
+#pragma omp simd
+      for (int64_t j = 0; j < block.columns; ++j) row[j] = formula.forward(row[j] + biases[j]);
+    }
+  };
+  const BlockFunction function(finish);
+  gemm(y, x, Op::none, weight, Op::transpose, false, 1, &function);
+}
 
 }  // namespace
 
@@ -127,9 +136,10 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
 
   const Tensor input = x.value().reshape(flat_x);
   Tensor y = Tensor::empty(flat_y, x.dtype(), x.value().device());
-  gemm(y, input, Op::none, weight.value(), Op::transpose);
-  visit_activation(activation, [&](auto formula) {
-    map_into(y, BiasThen<decltype(formula)>{formula}, y, bias.value().reshape(row_bias));
+  visit_floating(y.dtype(), "linear", [&](auto zero) {
+    visit_activation(activation, [&](auto formula) {
+      linear_into<decltype(zero)>(y, input, weight.value(), bias.value(), formula);
+    });
   });
   y = y.reshape(shape_y);
   return Tape::record("linear", {&x, &weight, &bias}, y,

@@ -3,7 +3,9 @@
 #include <cblas.h>
 
 #include <limits>
+#include <type_traits>
 
+#include "tensor/gemm_kernel.h"
 #include "tensor/parallel.h"
 
 // Present when BLAS is OpenBLAS; null otherwise.
@@ -18,20 +20,43 @@ namespace {
 struct Matrices {
   int64_t m, n, k, lda, ldb, ldc;
   CBLAS_TRANSPOSE ta, tb;
+  bool own;  // whether our own sgemm does it; follows from the sizes above, so that no thread or batch count
+             // matters
 };
 
-void blas_gemm(const Matrices& p, int64_t m, int64_t n, float alpha, const float* a, const float* b,
-               float beta, float* c) {
-  cblas_sgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k),
-              alpha, a, static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c,
-              static_cast<int>(p.ldc));
+/// A product of which some rows and columns are computed: a, b and c point at what is theirs.
+template <class T>
+struct Part {
+  const T* a;
+  const T* b;
+  T* c;
+  int64_t batch, row, column, rows, columns;
+};
+
+void blas_gemm(const Matrices& p, const Part<float>& part, float alpha, float beta) {
+  cblas_sgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(part.rows), static_cast<int>(part.columns),
+              static_cast<int>(p.k), alpha, part.a, static_cast<int>(p.lda), part.b, static_cast<int>(p.ldb),
+              beta, part.c, static_cast<int>(p.ldc));
 }
 
-void blas_gemm(const Matrices& p, int64_t m, int64_t n, double alpha, const double* a, const double* b,
-               double beta, double* c) {
-  cblas_dgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(p.k),
-              alpha, a, static_cast<int>(p.lda), b, static_cast<int>(p.ldb), beta, c,
-              static_cast<int>(p.ldc));
+void blas_gemm(const Matrices& p, const Part<double>& part, double alpha, double beta) {
+  cblas_dgemm(CblasRowMajor, p.ta, p.tb, static_cast<int>(part.rows), static_cast<int>(part.columns),
+              static_cast<int>(p.k), alpha, part.a, static_cast<int>(p.lda), part.b, static_cast<int>(p.ldb),
+              beta, part.c, static_cast<int>(p.ldc));
+}
+
+template <class T>
+void compute(const Matrices& p, const Part<T>& part, bool accumulate, T alpha, const BlockFunction* finish) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (p.own) {
+      sgemm({part.rows, part.columns, p.k, part.a, p.lda, p.ta == CblasTrans, part.b, p.ldb,
+             p.tb == CblasTrans, part.c, p.ldc, alpha, accumulate, finish, part.batch, part.row,
+             part.column});
+      return;
+    }
+  }
+  blas_gemm(p, part, alpha, accumulate ? 1 : 0);
+  if (finish) (*finish)({part.c, p.ldc, part.batch, part.row, part.column, part.rows, part.columns});
 }
 
 /// Offset in elements of the matrix that batch index `flat` of `batch` reads from an operand with leading
@@ -49,7 +74,8 @@ int64_t matrix_offset(const Shape& batch, const Shape& own, int64_t flat, int64_
 }
 
 template <class T>
-void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, T beta, T alpha) {
+void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, bool accumulate, T alpha,
+         const BlockFunction* finish) {
   const Shape batch = c.shape().drop_back(2);
   const Shape batch_a = a.shape().drop_back(2), batch_b = b.shape().drop_back(2);
   const int64_t batches = batch.elements();
@@ -68,16 +94,24 @@ void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, T
       // Cuts fall on multiples of 16 elements.
       const auto edge = [&](int64_t i) { return i == cuts ? side : side * i / cuts / 16 * 16; };
       const int64_t first = edge(cut), count = edge(cut + 1) - first;
-      const T* pa = a.data<T>() + matrix_offset(batch, batch_a, which, p.m * p.k);
-      const T* pb = b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n);
-      T* pc = c.data<T>() + which * p.m * p.n;
+      Part<T> part{a.data<T>() + matrix_offset(batch, batch_a, which, p.m * p.k),
+                   b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n),
+                   c.data<T>() + which * p.m * p.n,
+                   which,
+                   0,
+                   0,
+                   p.m,
+                   p.n};
       if (by_columns) {
-        blas_gemm(p, p.m, count, alpha, pa, pb + first * (p.tb == CblasNoTrans ? 1 : p.ldb), beta,
-                  pc + first);
+        part.b += first * (p.tb == CblasNoTrans ? 1 : p.ldb);
+        part.c += first;
+        part.column = first, part.columns = count;
       } else {
-        blas_gemm(p, count, p.n, alpha, pa + first * (p.ta == CblasNoTrans ? p.lda : 1), pb, beta,
-                  pc + first * p.ldc);
+        part.a += first * (p.ta == CblasNoTrans ? p.lda : 1);
+        part.c += first * p.ldc;
+        part.row = first, part.rows = count;
       }
+      compute(p, part, accumulate, alpha, finish);
     }
   });
 }
@@ -124,8 +158,8 @@ Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
       .concatenated({rows(a, op_a), columns(b, op_b)});
 }
 
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate,
-          double alpha) {
+void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate, double alpha,
+          const BlockFunction* finish) {
   const Shape shape = gemm_shape(a, op_a, b, op_b);
   if (!(shape == c.shape()) || c.dtype() != a.dtype())
     fail("[gemm] the product is {} {}, the result given is {} {}", name(a.dtype()), shape.str(),
@@ -138,17 +172,23 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
                    std::max<int64_t>(b.size(-1), 1),
                    c.size(-1),
                    op_a == Op::none ? CblasNoTrans : CblasTrans,
-                   op_b == Op::none ? CblasNoTrans : CblasTrans};
+                   op_b == Op::none ? CblasNoTrans : CblasTrans,
+                   sgemm_suits(c.size(-2), c.size(-1), columns(a, op_a))};
   if (std::max({p.m, p.n, p.k}) > std::numeric_limits<int>::max())
     fail("[gemm] BLAS takes sizes up to 2^31 - 1, got a {}, b {}", a.shape().str(), b.shape().str());
   if (p.k == 0) {
     if (!accumulate) c.fill(0);
+    if (finish) {
+      for (int64_t batch = 0; batch < c.elements() / (p.m * p.n); ++batch)
+        (*finish)({static_cast<char*>(c.bytes()) + batch * p.m * p.n * size_of(c.dtype()), p.n, batch, 0, 0,
+                   p.m, p.n});
+    }
     return;
   }
   use_one_blas_thread();
   visit_floating(c.dtype(), "gemm", [&](auto zero) {
     using T = decltype(zero);
-    run<T>(p, c, a, b, accumulate ? T(1) : T(0), static_cast<T>(alpha));
+    run<T>(p, c, a, b, accumulate, static_cast<T>(alpha), finish);
   });
 }
 

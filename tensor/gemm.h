@@ -1,8 +1,9 @@
 // gemm: matrix products, the one place that calls BLAS.
 //
-// Row-major, with transposes as flags and leading axes as a batch. BLAS runs single-threaded inside our own
-// parallel region, each thread computing a block of the result: right with every BLAS build, and no second
-// thread runtime competes for the cores.
+// Row-major, with transposes as flags and leading axes as a batch. Products in f32 that are large enough go
+// to our own kernel (tensor/gemm_kernel.cpp) where the processor has AVX-512; the rest is BLAS. Either runs
+// single-threaded inside our own parallel region, each thread computing a block of the result: right with
+// every BLAS build, and no second thread runtime competes for the cores.
 #pragma once
 
 #include "tensor/tensor.h"
@@ -11,12 +12,41 @@ namespace elbo {
 
 enum class Op { none, transpose };
 
+/// A part of a finished product: `rows` rows of `columns` elements, `stride` elements apart, which begin at
+/// (row, column) of the matrix that is number `batch` of c.
+struct Block {
+  void* data;
+  int64_t stride, batch, row, column, rows, columns;
+
+  /// Row i of the block, with the element type of c.
+  template <class T>
+  T* row_data(int64_t i) const {
+    return static_cast<T*>(data) + i * stride;
+  }
+};
+
+/// Refers to a callable on blocks, which must outlive it.
+class BlockFunction {
+ public:
+  template <class F>
+  explicit BlockFunction(const F& f)
+      : callable_(&f),
+        call_([](const void* self, const Block& block) { (*static_cast<const F*>(self))(block); }) {}
+  void operator()(const Block& block) const { call_(callable_, block); }
+
+ private:
+  const void* callable_;
+  void (*call_)(const void*, const Block&);
+};
+
 /// c = alpha op(a) op(b) + (accumulate ? c : 0), all f32 or all f64.
 ///
 /// The last two axes are the matrices: op(a) (..., m, k), op(b) (..., k, n), c (..., m, n). Leading axes of a
 /// and b broadcast to c's. Throws when inner sizes or leading axes disagree. c must not overlap a or b.
+/// `finish` is called once for every element of c, on blocks of any size and in any order, from several
+/// threads, and may change them: when its block is done and still in the cache.
 void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate = false,
-          double alpha = 1.0);
+          double alpha = 1.0, const BlockFunction* finish = nullptr);
 
 /// The shape of op(a) op(b), or an error that names both shapes and says which product would fit.
 Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b);

@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
+#include <limits>
 
+#include "tensor/gemm_kernel.h"
 #include "tests/error_of.h"
 #include "tests/tensor/naive.h"
 #include "tests/thread_count.h"
@@ -63,6 +66,48 @@ void check(Engine& engine, const Shape& batch_a, const Shape& batch_b, int64_t m
       }
 }
 
+/// Our own kernel, whatever the size: all transposes, accumulating or not, on matrices that end where their
+/// memory ends and whose rows lie apart, with NaN between them that must be neither used nor overwritten.
+void check_sgemm(int64_t m, int64_t n, int64_t k, Engine& engine) {
+  CAPTURE(m);
+  CAPTURE(n);
+  CAPTURE(k);
+  struct Matrix {
+    int64_t rows, columns, stride;
+    std::vector<float> data;
+    float& at(int64_t i, int64_t j) { return data[static_cast<size_t>(i * stride + j)]; }
+  };
+  const auto matrix = [&](int64_t rows, int64_t columns) {
+    Matrix x{rows, columns, columns + pick(engine, {0, 1, 5}), {}};
+    x.data.assign(static_cast<size_t>((rows - 1) * x.stride + columns), std::nanf(""));
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j)
+        x.at(i, j) = static_cast<float>(std::uniform_int_distribution<int>(-8, 8)(engine));
+    return x;
+  };
+  for (bool a_transposed : {false, true})
+    for (bool b_transposed : {false, true})
+      for (bool accumulate : {false, true}) {
+        Matrix a = a_transposed ? matrix(k, m) : matrix(m, k);
+        Matrix b = b_transposed ? matrix(n, k) : matrix(k, n);
+        Matrix c = matrix(m, n), wanted = c;
+        for (int64_t i = 0; i < m; ++i)
+          for (int64_t j = 0; j < n; ++j) {
+            float sum = 0;
+            for (int64_t l = 0; l < k; ++l)
+              sum += (a_transposed ? a.at(l, i) : a.at(i, l)) * (b_transposed ? b.at(j, l) : b.at(l, j));
+            wanted.at(i, j) = -0.5f * sum + (accumulate ? c.at(i, j) : 0);
+            if (!accumulate) c.at(i, j) = std::nanf("");
+          }
+        sgemm({m, n, k, a.data.data(), a.stride, a_transposed, b.data.data(), b.stride, b_transposed,
+               c.data.data(), c.stride, -0.5f, accumulate});
+        bool equal = true;  // NaN between the rows included
+        for (size_t i = 0; i < c.data.size(); ++i)
+          equal &= c.data[i] == wanted.data[i] || (std::isnan(c.data[i]) && std::isnan(wanted.data[i]));
+        CHECK(equal);
+      }
+}
+
 }  // namespace
 
 TEST_SUITE("tensor") {
@@ -92,6 +137,114 @@ TEST_SUITE("tensor") {
       check(engine, {1}, {1, 1}, 2, 3, 4);
       check(engine, {2}, {2}, 130, 140, 60);  // fewer products than threads, each cut
     }
+  }
+
+  TEST_CASE("our own kernel agrees with three loops at every edge of its tiles and panels") {
+    if (!sgemm_suits(512, 512, 512)) return;  // not in this build
+    Engine engine(6);
+    const std::vector<int64_t> sizes{1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 13, 15, 16, 17, 19, 23,
+                                     29, 31, 32, 33, 40, 47, 48, 49, 50, 61, 63, 64, 65, 66, 69, 70};
+    for (int round = 0; round < 80; ++round)
+      check_sgemm(pick(engine, sizes), pick(engine, sizes), pick(engine, sizes), engine);
+    for (int64_t m : {7, 8, 9, 16})
+      for (int64_t n : {15, 16, 17, 47, 48, 49, 95, 96, 97, 145})
+        check_sgemm(m, n, pick(engine, sizes), engine);
+    // The rows are cut into blocks and the inner dimension into pieces.
+    for (int64_t m : {512, 513, 520, 1025}) check_sgemm(m, 17, 5, engine);
+    for (int64_t k : {1023, 1024, 1025, 2050}) check_sgemm(9, 51, k, engine);
+    check_sgemm(515, 49, 1026, engine);
+  }
+
+  TEST_CASE("products large enough for our own kernel, alone, broadcast and on several threads") {
+    Engine engine(7);
+    for (int count : {1, 2, 3}) {
+      const ThreadCount scope(count);
+      check(engine, {}, {}, 121, 126, 67);
+      check(engine, {}, {}, 250, 61, 67);
+    }
+    const ThreadCount scope(2);
+    check(engine, {3}, {}, 97, 110, 96);
+    check(engine, {}, {1, 2}, 97, 110, 96);
+  }
+
+  TEST_CASE("a product's bits do not depend on its batch, and our own kernel's not on the threads") {
+    Engine engine(8);
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{130, 111, 90}, {130, 200, 1100}, {70, 64, 90}})
+      for (Op op_a : kOps)
+        for (Op op_b : kOps) {
+          const auto rough = [&](const Shape& shape) {
+            const Tensor x = Tensor::empty(shape, DType::f32);
+            for (float& value : x.span<float>()) value = std::uniform_real_distribution<float>(-1, 1)(engine);
+            return x;
+          };
+          const Tensor a = rough(matrix_shape({3}, op_a, m, k)), b = rough(matrix_shape({3}, op_b, k, n));
+          const ThreadCount scope(1);
+          const Tensor all = rough({3, m, n}), before = all.clone();
+          gemm(all, a, op_a, b, op_b, true, 0.3);
+          for (int64_t i = 0; i < 3; ++i) {
+            const Tensor a_i = a.view_at(i * m * k, matrix_shape({}, op_a, m, k));
+            const Tensor b_i = b.view_at(i * k * n, matrix_shape({}, op_b, k, n));
+            for (int count : {1, 2, 3}) {
+              if (count > 1 && !sgemm_suits(m, n, k)) continue;
+              const ThreadCount more(count);
+              const Tensor alone = before.view_at(i * m * n, {m, n}).clone();
+              gemm(alone, a_i, op_a, b_i, op_b, true, 0.3);
+              CHECK(same_bits(alone, all.view_at(i * m * n, {m, n})));
+            }
+          }
+        }
+  }
+
+  TEST_CASE("a function given to gemm sees every finished element once, and where it is") {
+    Engine engine(9);
+    for (int count : {1, 3})
+      for (DType dtype : {DType::f32, DType::f64})
+        for (const auto& [m, n, k] :
+             {std::array<int64_t, 3>{121, 126, 67}, {601, 61, 1030}, {61, 63, 5}, {3, 4, 0}}) {
+          const ThreadCount scope(count);
+          const Tensor a = small_numbers({2, m, k}, dtype, engine), b = small_numbers({n, k}, dtype, engine);
+          const Tensor c = small_numbers({2, m, n}, dtype, engine);
+          std::vector<double> wanted = naive_gemm(c, a, Op::none, b, Op::transpose, 1, 1);
+          for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = 2 * wanted[i] + static_cast<double>(i);
+          const auto finish = [&, columns = n, rows = m](const Block& block) {
+            for (int64_t i = 0; i < block.rows; ++i)
+              for (int64_t j = 0; j < block.columns; ++j) {
+                const int64_t flat = (block.batch * rows + block.row + i) * columns + block.column + j;
+                if (dtype == DType::f32) {
+                  float& x = block.row_data<float>(i)[j];
+                  x = 2 * x + static_cast<float>(flat);
+                } else {
+                  double& x = block.row_data<double>(i)[j];
+                  x = 2 * x + static_cast<double>(flat);
+                }
+              }
+          };
+          const BlockFunction function(finish);
+          gemm(c, a, Op::none, b, Op::transpose, true, 1, &function);
+          CHECK(c.to_vector() == wanted);
+        }
+  }
+
+  TEST_CASE("infinities and NaN go through a product as through plain arithmetic") {
+    Engine engine(10);
+    const int64_t m = 121, n = 126, k = 67;
+    for (Op op_a : kOps)
+      for (Op op_b : kOps) {
+        const Tensor a = Tensor::full(matrix_shape({}, op_a, m, k), 1);
+        const Tensor b = Tensor::full(matrix_shape({}, op_b, k, n), 1);
+        a.span<float>()[op_a == Op::none ? 5 * k + 3 : 3 * m + 5] = std::numeric_limits<float>::infinity();
+        b.span<float>()[op_b == Op::none ? 3 * n + 7 : 7 * k + 3] = 0;
+        b.span<float>()[op_b == Op::none ? 4 * n + 125 : 125 * k + 4] = std::nanf("");
+        const Tensor c = matmul(a, op_a, b, op_b);
+        for (int64_t i = 0; i < m; ++i)
+          for (int64_t j = 0; j < n; ++j) {
+            const double x = c.at(i * n + j);
+            if (j == 125 || (i == 5 && j == 7))
+              REQUIRE(std::isnan(x));
+            else
+              REQUIRE(x == (i == 5 ? std::numeric_limits<double>::infinity() : j == 7 ? 66 : 67));
+          }
+      }
   }
 
   TEST_CASE("sizes of zero give zeros or nothing") {
