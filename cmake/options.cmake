@@ -5,7 +5,10 @@ target_include_directories(elbo_options INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 target_compile_options(elbo_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow
   # Let loops over sqrt and comparisons vectorise; NaN and infinity keep their meaning.
-  -fno-math-errno -fno-trapping-math)
+  -fno-math-errno -fno-trapping-math
+  # Multiply-adds are fused where math::multiply_add says so. The compiler would fuse in the vector part of a loop and not
+  # in what is left over, or the other way round, and a member of an ensemble would differ from itself alone.
+  -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 sees overlaps in std::string's own operator+ that are not there (GCC bug 105651).
   target_compile_options(elbo_options INTERFACE -Wno-restrict)

@@ -22,6 +22,18 @@ namespace elbo::math {
 inline constexpr double kPi = 3.14159265358979323846;
 inline constexpr double kLogTwoPi = 1.83787706640934548356;
 
+/// a b + c, rounded once where the processor can. Written out, because the compiler is told not to fuse on
+/// its own (cmake/options.cmake): it would in one place of a loop and not in another, and the place would
+/// change results.
+template <class T>
+ELBO_HD T multiply_add(T a, T b, T c) {
+#if defined(__FMA__) || defined(__CUDA_ARCH__)
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 #if defined(__CUDA_ARCH__)
 
 #  define ELBO_FORWARD_TO_LIBRARY(name) \
@@ -54,16 +66,16 @@ ELBO_HD float exp(float x) {
   // Ordered so that a NaN is bounded too: its conversion to an integer would be undefined.
   const float below = x < 88.72283f ? x : 88.72283f;
   const float bounded = below > -87.33654f ? below : -87.33654f;
-  const float shifted = bounded * 1.44269504088896341f + kRound;
+  const float shifted = multiply_add(bounded, 1.44269504088896341f, kRound);
   const float n = shifted - kRound;
-  const float r = (bounded - n * 0.693359375f) - n * -2.12194440e-4f;
+  const float r = multiply_add(n, 2.12194440e-4f, multiply_add(n, -0.693359375f, bounded));
   float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
+  p = multiply_add(p, r, 1.3981999507e-3f);
+  p = multiply_add(p, r, 8.3334519073e-3f);
+  p = multiply_add(p, r, 4.1665795894e-2f);
+  p = multiply_add(p, r, 1.6666665459e-1f);
+  p = multiply_add(p, r, 5.0000001201e-1f);
+  p = multiply_add(p, r * r, r) + 1.0f;
   // 2^n in two factors, because 2^128 is not a float.
   const int32_t whole = static_cast<int32_t>(n);
   const int32_t half = whole >> 1;
@@ -85,18 +97,17 @@ ELBO_HD float log(float x) {
   const float e = static_cast<float>(((bits >> 23) & 0xff) - 126 - (subnormal ? 23 : 0) - (low ? 1 : 0));
   const float m2 = m * m;
   float p = 7.0376836292e-2f;
-  p = p * m - 1.1514610310e-1f;
-  p = p * m + 1.1676998740e-1f;
-  p = p * m - 1.2420140846e-1f;
-  p = p * m + 1.4249322787e-1f;
-  p = p * m - 1.6668057665e-1f;
-  p = p * m + 2.0000714765e-1f;
-  p = p * m - 2.4999993993e-1f;
-  p = p * m + 3.3333331174e-1f;
-  p = p * m * m2;
-  p = p + e * -2.12194440e-4f;
-  p = p - 0.5f * m2;
-  const float y = m + p + e * 0.693359375f;
+  p = multiply_add(p, m, -1.1514610310e-1f);
+  p = multiply_add(p, m, 1.1676998740e-1f);
+  p = multiply_add(p, m, -1.2420140846e-1f);
+  p = multiply_add(p, m, 1.4249322787e-1f);
+  p = multiply_add(p, m, -1.6668057665e-1f);
+  p = multiply_add(p, m, 2.0000714765e-1f);
+  p = multiply_add(p, m, -2.4999993993e-1f);
+  p = multiply_add(p, m, 3.3333331174e-1f);
+  p = multiply_add(p * m, m2, e * -2.12194440e-4f);
+  p = multiply_add(-0.5f, m2, p);
+  const float y = multiply_add(e, 0.693359375f, m + p);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const float edge = x == 0.0f ? -kInfinity : std::numeric_limits<float>::quiet_NaN();
   return x > 0.0f ? (x == kInfinity ? x : y) : edge;
@@ -105,14 +116,14 @@ ELBO_HD float log(float x) {
 /// e^x - 1 without cancellation near 0: a Taylor polynomial inside |x| < 1/2, exp outside.
 ELBO_HD float expm1(float x) {
   float p = 2.75573192e-6f;
-  p = p * x + 2.48015873e-5f;
-  p = p * x + 1.98412698e-4f;
-  p = p * x + 1.38888889e-3f;
-  p = p * x + 8.33333333e-3f;
-  p = p * x + 4.16666667e-2f;
-  p = p * x + 1.66666667e-1f;
-  p = p * x + 0.5f;
-  const float near = p * x * x + x;
+  p = multiply_add(p, x, 2.48015873e-5f);
+  p = multiply_add(p, x, 1.98412698e-4f);
+  p = multiply_add(p, x, 1.38888889e-3f);
+  p = multiply_add(p, x, 8.33333333e-3f);
+  p = multiply_add(p, x, 4.16666667e-2f);
+  p = multiply_add(p, x, 1.66666667e-1f);
+  p = multiply_add(p, x, 0.5f);
+  const float near = multiply_add(p * x, x, x);
   const float far = exp(x) - 1.0f;
   return std::fabs(x) < 0.5f ? near : far;
 }
@@ -155,8 +166,14 @@ ELBO_HD void cos_sin_turn(T u, T& cosine, T& sine) {
   const T r = (quarters - static_cast<T>(quadrant)) * T(kPi / 2);  // |r| <= pi/4
   const T z = r * r;
   // Taylor polynomials: the error at pi/4 is below 3e-9 (sine) and 3e-8 (cosine).
-  const T s = r + r * z * (T(-1.0 / 6) + z * (T(1.0 / 120) + z * (T(-1.0 / 5040) + z * T(1.0 / 362880))));
-  const T c = T(1) + z * (T(-0.5) + z * (T(1.0 / 24) + z * (T(-1.0 / 720) + z * T(1.0 / 40320))));
+  T s = multiply_add(z, T(1.0 / 362880), T(-1.0 / 5040));
+  s = multiply_add(s, z, T(1.0 / 120));
+  s = multiply_add(s, z, T(-1.0 / 6));
+  s = multiply_add(r * z, s, r);
+  T c = multiply_add(z, T(1.0 / 40320), T(-1.0 / 720));
+  c = multiply_add(c, z, T(1.0 / 24));
+  c = multiply_add(c, z, T(-0.5));
+  c = multiply_add(c, z, T(1));
   const T a = (quadrant & 1) ? s : c, b = (quadrant & 1) ? c : s;
   cosine = ((quadrant + 1) & 2) ? -a : a;
   sine = (quadrant & 2) ? -b : b;

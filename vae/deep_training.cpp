@@ -11,8 +11,9 @@ namespace {
 /// Bytes that one member's activations of the widest layer may take in one part.
 constexpr int64_t kPartBytes = 1 << 19;
 
-/// How many parts the samples are decoded in; it divides them. Each part has noise of its own, so that their
-/// number must not depend on how many members there are: a member draws what it would draw alone.
+/// How many parts the samples are decoded in; it divides them. The same for a member of an ensemble as alone.
+/// Each part has noise of its own, so that their number must not depend on how many members there are: a
+/// member draws what it would draw alone.
 int64_t parts_of(const DeepVae& vae, int64_t points, int64_t samples) {
   const DeepVaeOptions& o = vae.options();
   int64_t widest = std::max(o.latent, o.dimensions);

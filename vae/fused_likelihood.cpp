@@ -73,12 +73,12 @@ ELBO_HD double log1p_of_tail(double e) { return math::log1p(e); }
 ELBO_HD float log1p_of_tail(float e) {
   const float s = e / (2.0f + e), z = s * s;
   float p = 1.0f / 13;
-  p = p * z + 1.0f / 11;
-  p = p * z + 1.0f / 9;
-  p = p * z + 1.0f / 7;
-  p = p * z + 1.0f / 5;
-  p = p * z + 1.0f / 3;
-  return 2.0f * (s + s * (z * p));
+  p = math::multiply_add(p, z, 1.0f / 11);
+  p = math::multiply_add(p, z, 1.0f / 9);
+  p = math::multiply_add(p, z, 1.0f / 7);
+  p = math::multiply_add(p, z, 1.0f / 5);
+  p = math::multiply_add(p, z, 1.0f / 3);
+  return 2.0f * math::multiply_add(s, z * p, s);
 }
 
 /// x l - softplus(l) = (x - [l > 0]) l - ln(1 + e^-|l|). The bracket cancels exactly where x is 0 or 1, so

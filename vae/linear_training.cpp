@@ -44,8 +44,9 @@ void require_finite(const Tensor& objective, ParameterStore& store, const std::s
   for (int64_t m = 0; m < objective.elements(); ++m) {
     if (std::isfinite(objective.at(m))) continue;
     const std::string culprit = store.first_not_finite(m);
-    fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate", objective.at(m), where,
-         m,
+    // fabs: a NaN has a sign, which says nothing.
+    fail("[train] the objective is {} {}, member {}: {}; try a smaller learning rate",
+         std::isnan(objective.at(m)) ? std::fabs(objective.at(m)) : objective.at(m), where, m,
          culprit.empty() ? "all parameters are finite" : "the first tensor that is not finite is " + culprit);
   }
 }
