@@ -34,7 +34,7 @@ struct QuickPreset {
   QuickPreset() {
     training.hidden = "256,128";
     training.latent = 50;
-    training.epochs = 150;
+    training.epochs = 300;
     training.trials = 1;
     training.rates = {1e-3};
     training.annealing_epochs = 25;

@@ -235,14 +235,20 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
                  .y = {.label = "σ²", .log = true}};
     Figure elbos{
         .name = "elbo", .title = "ELBO while σ² is learned", .x = {"epoch"}, .y = {"nats per data point"}};
-    double low = INFINITY;
+    double low = INFINITY, high = -INFINITY;
     for (const CollapseRow* row : learned) {
       const MemberHistory& h = run.history[row->members[0]];
       paths.series.push_back({.name = fmt::format("from {:g}", row->sigma2), .x = h.epoch, .y = h.sigma2});
       elbos.series.push_back({.name = fmt::format("from {:g}", row->sigma2), .x = h.epoch, .y = h.elbo});
       low = std::min(low, h.elbo.back());
+      high = std::max(high, h.elbo.back());
     }
-    if (std::isfinite(low)) elbos.y.low = low - 0.2 * std::abs(low);
+    // The first epochs of small sigma^2 reach far below; what counts is where they all end.
+    if (std::isfinite(low)) {
+      const double range = std::max(high - low, 50.0);
+      elbos.y.low = low - range;
+      elbos.y.high = high + 0.1 * range;
+    }
     report.section("Learning σ²");
     report.figure(draw(paths, directory.figures()), "σ² after each epoch, from each start.");
     report.figure(

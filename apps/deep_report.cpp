@@ -140,7 +140,10 @@ Figure elbo_figure(const DeepRun& run) {
   double low = run.history.size() == 1 ? INFINITY : median;
   for (const MemberHistory& h : run.history)
     if (h.elbo.size() > 10 && h.elbo.back() >= median) low = std::min(low, h.elbo[h.elbo.size() / 20 + 1]);
-  if (std::isfinite(low) && low < best) figure.y.low = low;
+  if (std::isfinite(low) && low < best) {
+    figure.y.low = low;
+    figure.y.high = best + 0.05 * (best - low);
+  }
   return figure;
 }
 
@@ -152,12 +155,14 @@ void save_models(const DeepRun& run, const RunDirectory& directory, const std::s
 }
 
 std::string describe(const Member& member) {
-  std::string text = fmt::format("σ² = {:g}{}", member.sigma2, member.learn_sigma2 ? "" : " fixed");
-  if (member.weight.beta != 1) text += fmt::format(", β = {:g}", member.weight.beta);
+  // Blanks within a setting do not break a line.
+  std::string text =
+      fmt::format("σ²\u00a0=\u00a0{:g}{}", member.sigma2, member.learn_sigma2 ? "" : "\u00a0fixed");
+  if (member.weight.beta != 1) text += fmt::format(", β\u00a0=\u00a0{:g}", member.weight.beta);
   if (member.weight.annealing != KlWeight::Annealing::none)
-    text += fmt::format(", {} annealing", name(member.weight.annealing));
-  text += fmt::format(", lr {:g}", member.rate);
-  if (member.trial > 0) text += fmt::format(", trial {}", member.trial + 1);
+    text += fmt::format(", {}\u00a0annealing", name(member.weight.annealing));
+  text += fmt::format(", lr\u00a0{:g}", member.rate);
+  if (member.trial > 0) text += fmt::format(", trial\u00a0{}", member.trial + 1);
   return text;
 }
 

@@ -37,7 +37,7 @@ Figure elbo_figure(const DeepRun& run);
 /// several.
 void save_models(const DeepRun& run, const RunDirectory& directory, const std::string& folder = "");
 
-/// What distinguishes a member from the others: "sigma^2 = 10 fixed, lr 0.001, trial 2".
+/// What distinguishes a member from the others: "σ² = 10 fixed, lr 0.001, trial 2".
 std::string describe(const Member& member);
 
 }  // namespace elbo

@@ -22,20 +22,24 @@ namespace {
 const std::vector<std::string> kColumns{"epoch",  "member",    "elbo",          "log_likelihood", "kl",
                                         "sigma2", "kl_weight", "learning_rate", "seconds"};
 
-/// What the batches of the current epoch add up to, of each member. Part of the checkpoint: a run that is
-/// broken off within an epoch and resumed reports that epoch as if nothing had happened.
+/// What the batches of the current epoch add up to, of each member, and the time so far. Part of the
+/// checkpoint: a run that is broken off within an epoch and resumed reports that epoch as if nothing had
+/// happened.
 struct EpochSums {
   std::vector<double> log_likelihood, kl;
   double points = 0;
   explicit EpochSums(size_t members) : log_likelihood(members), kl(members) {}
 };
 
-Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped) {
+Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped, double seconds) {
   Json list = Json::array();
   for (const StoppedMember& s : stopped)
     list.push_back({{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}});
-  return {
-      {"log_likelihood", sums.log_likelihood}, {"kl", sums.kl}, {"points", sums.points}, {"stopped", list}};
+  return {{"log_likelihood", sums.log_likelihood},
+          {"kl", sums.kl},
+          {"points", sums.points},
+          {"seconds", seconds},
+          {"stopped", list}};
 }
 
 void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& stopped) {
@@ -115,7 +119,9 @@ class Training {
     const std::string metrics = directory_.file(how_.folder + "metrics.csv");
     if (how_.resume && std::filesystem::exists(checkpoint)) {
       const auto extra = load_checkpoint(checkpoint, run_.vae->parameters(), adam);
-      from_json(Json::parse(extra.at("epoch")), sums_, run_.stopped);
+      const Json state = Json::parse(extra.at("epoch"));
+      from_json(state, sums_, run_.stopped);
+      before_ = state.value("seconds", 0.0);
       read_history(metrics, static_cast<double>(adam.steps() / per_epoch_), run_.history);
       read_evaluations(adam.steps() / per_epoch_);
     }
@@ -129,24 +135,24 @@ class Training {
     const auto seconds = [start = std::chrono::steady_clock::now()] {
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
-    double saved_at = 0, points = 0;
+    double saved_at = 0, points = 0;  // of this process
     const auto save = [&] {
       csv.save();
       save_checkpoint(checkpoint, run_.vae->parameters(), adam,
-                      {{"epoch", to_json(sums_, run_.stopped).dump()}});
+                      {{"epoch", to_json(sums_, run_.stopped, before_ + seconds()).dump()}});
       saved_at = seconds();
     };
     if (begun == 0) save();  // from here on the run can always be resumed
     int64_t step = begun;
     for (; step < run_.steps_total && !interrupted(); ++step) {
       points += static_cast<double>(take_step(adam, step)) * static_cast<double>(run_.members.size());
-      if ((step + 1) % per_epoch_ == 0) end_epoch(step, csv, seconds());
+      if ((step + 1) % per_epoch_ == 0) end_epoch(step, csv, before_ + seconds());
       if (seconds() - saved_at > o_.checkpoint_seconds) save();
       progress.update(step + 1, [&] { return progress_text(run_, points / seconds()); });
     }
     run_.steps_done = step;
-    run_.seconds = seconds();
-    run_.points_per_second = run_.seconds > 0 ? points / run_.seconds : 0;
+    run_.seconds = before_ + seconds();
+    run_.points_per_second = seconds() > 0 ? points / seconds() : 0;
     save();
     progress.finish(progress_text(run_, run_.points_per_second));
     if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
@@ -248,6 +254,7 @@ class Training {
   DeepRun run_;
   Schedule schedule_;
   int64_t per_epoch_ = 1;
+  double before_ = 0;  // seconds of training that earlier processes spent
 };
 
 }  // namespace

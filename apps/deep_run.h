@@ -35,7 +35,8 @@ struct DeepRun {
   std::vector<MemberHistory> history;
   std::vector<StoppedMember> stopped;
   int64_t steps_done = 0, steps_total = 0;
-  double seconds = 0, points_per_second = 0;  ///< of training in this process; counts every member's points
+  double seconds = 0;            ///< of training, with that of the processes that this one resumes
+  double points_per_second = 0;  ///< in this process; counts every member's points
 
   bool finished() const { return !metrics.empty(); }
   /// The member's entry in `stopped`, or null.

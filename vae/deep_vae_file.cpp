@@ -15,24 +15,24 @@ const std::string& described(const SafetensorsFile& file, const char* what) {
   return found->second;
 }
 
+/// A layer's outputs. That its inputs are those that the layer before it gives is checked before a network of
+/// these widths is made, which could be far larger than the file.
+int64_t outputs_of(const SafetensorsFile& file, const std::string& name, int64_t inputs) {
+  const Tensor& weight = file.at(name);
+  if (weight.rank() != 2 || weight.size(1) != inputs)
+    fail("[load] {}: {} must be (outputs, {}), got {}", file.path, name, inputs, weight.shape().str());
+  return weight.size(0);
+}
+
 /// Output widths of prefix.0.weight, prefix.1.weight, ...
-std::vector<int64_t> widths_of(const SafetensorsFile& file, const std::string& prefix) {
+std::vector<int64_t> widths_of(const SafetensorsFile& file, const std::string& prefix, int64_t inputs) {
   std::vector<int64_t> widths;
   while (true) {
     const std::string name = fmt::format("{}.{}.weight", prefix, widths.size());
     if (!file.contains(name)) return widths;
-    const Tensor& weight = file.at(name);
-    if (weight.rank() != 2)
-      fail("[load] {}: {} must have two axes, got {}", file.path, name, weight.shape().str());
-    widths.push_back(weight.size(0));
+    inputs = outputs_of(file, name, inputs);
+    widths.push_back(inputs);
   }
-}
-
-int64_t side(const SafetensorsFile& file, const std::string& name, int axis) {
-  const Tensor& weight = file.at(name);
-  if (weight.rank() != 2)
-    fail("[load] {}: {} must have two axes, got {}", file.path, name, weight.shape().str());
-  return weight.size(axis);
 }
 
 }  // namespace
@@ -59,13 +59,16 @@ std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file) {
   options.likelihood = parse_likelihood(described(file, "likelihood"));
   options.encoder_activation = parse_activation(described(file, "encoder_activation"));
   options.decoder_activation = parse_activation(described(file, "decoder_activation"));
-  options.encoder_hidden = widths_of(file, "encoder");
-  options.decoder_hidden = widths_of(file, "decoder");
+  const Tensor& mean_head = file.at("encoder.mean.weight");
+  options.latent = mean_head.rank() > 0 ? mean_head.size(0) : 0;
+  options.dtype = mean_head.dtype();
+  options.decoder_hidden = widths_of(file, "decoder", options.latent);
   if (options.decoder_hidden.empty()) fail("[load] {}: there is no decoder.0.weight", file.path);
   options.dimensions = options.decoder_hidden.back();  // the last layer is the output
   options.decoder_hidden.pop_back();
-  options.latent = side(file, "encoder.mean.weight", 0);
-  options.dtype = file.at("encoder.mean.weight").dtype();
+  options.encoder_hidden = widths_of(file, "encoder", options.dimensions);
+  outputs_of(file, "encoder.mean.weight",
+             options.encoder_hidden.empty() ? options.dimensions : options.encoder_hidden.back());
   auto vae = std::make_unique<DeepVae>(options, 0);
   for (Parameter& parameter : vae->parameters().all()) {
     const Tensor& value = file.at(parameter.name);
@@ -74,6 +77,9 @@ std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file) {
            value.shape().str(), name(parameter.value.dtype()), parameter.value.shape().str());
     parameter.value.copy_from(value);
   }
+  if (file.tensors.size() > vae->parameters().all().size())
+    fail("[load] {}: a {} network of these layers has {} tensors, the file has {}", file.path,
+         name(options.likelihood), vae->parameters().all().size(), file.tensors.size());
   return vae;
 }
 
