@@ -74,7 +74,7 @@ void set_diagonal_encoder(DeepVae& vae, const Numbers& scale, const Numbers& log
 
 /// Integral of f over the line, for smooth f that is negligible beyond +-12.
 double integral(const std::function<double(double)>& f) {
-  const int cells = 2400;
+  const int cells = 1200;
   double total = 0;
   for (int i = 0; i <= cells; ++i) total += f(-12 + 24.0 * i / cells);
   return total * 24 / cells;

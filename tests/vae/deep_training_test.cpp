@@ -311,12 +311,12 @@ TEST_SUITE("vae") {
           Ensemble ensemble(likelihood, 64, 260, {12});
           ensemble.samples = samples;
           std::vector<BatchTerms> terms;
-          const auto whole = ensemble.train(8, terms);
+          const auto whole = ensemble.train(6, terms);
           const auto broken = Ensemble::make(ensemble.options);
           Adam adam(broken->parameters());
           std::vector<double> rates = ensemble.rates;
           Numbers values, first, second;
-          for (int64_t step = 0; step < 8; ++step) {
+          for (int64_t step = 0; step < 6; ++step) {
             const RandomKey key = Ensemble::key(step);
             if (step == 3) broken->parameters().at(spoiled).value.slice(1).fill(std::nan(""));
             const BatchTerms own =
