@@ -33,8 +33,8 @@ struct QuickPreset {
   int64_t limit = 5000;
   QuickPreset() {
     training.hidden = "256,128";
-    training.latent = 50;
-    training.epochs = 300;
+    training.latent = 100;
+    training.epochs = 400;
     training.trials = 1;
     training.rates = {1e-3};
     training.annealing_epochs = 25;
@@ -167,8 +167,9 @@ void add_options(CLI::App& app) {
   add_optimisation_options(app, o->training);
   add_network_options(app, o->training);
   app.add_flag("--annealed", o->annealed, "Also train every setting with the KL annealed (Figs 7 and 8)");
-  app.add_flag("--quick", o->quick,
-               "5000 images, hidden layers of 256 and 128, 50 units, one learning rate and trial");
+  app.add_flag(
+      "--quick", o->quick,
+      "5000 images, hidden layers of 256 and 128, 100 units, 400 epochs, one learning rate and trial");
   app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
   app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
   app.callback([o, &app] { collapse(*o, app); });

@@ -31,7 +31,7 @@ std::string paper_value(const CollapseRow& row, double PaperRow::*value, const c
 }
 
 std::string name_of(const CollapseRow& row) {
-  return fmt::format("{:g}, {}{}", row.sigma2, row.learned ? "learned" : "fixed",
+  return fmt::format("{:g},\u00a0{}{}", row.sigma2, row.learned ? "learned" : "fixed",
                      row.annealed ? ", annealed" : "");
 }
 
@@ -185,7 +185,7 @@ Table collapse_table(const CollapseFindings& findings) {
                paper_value(row, &PaperRow::elbo, "{:.1f}"),
                paper_value(row, &PaperRow::collapse_percent, "{:.1f}"),
                paper_value(row, &PaperRow::kl, "{:.1f}"),
-               row.converged() ? "yes" : fmt::format("no: {:.0f} nats in the last tenth", row.drift)});
+               row.converged() ? "yes" : fmt::format("no ({:.0f})", row.drift)});
   }
   return table;
 }
@@ -209,7 +209,8 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
           "ELBO on the training data, in the papers' units (nats per data point{}); KL in nats; collapsed "
           "are units with KL below 0.01 on at least 99% of the points. Beside it what Lucas et al. 2019 "
           "report for 784-1024-512-200, 60 000 images, 1000 epochs and 5 trials. A row counts as converged "
-          "when its ELBO changed by less than {:g} nats over the last tenth of the epochs.",
+          "when its ELBO changed by less than {:g} nats over the last tenth of the epochs; the change is "
+          "given where not.",
           findings.paper_constant != 0
               ? fmt::format(": {:+.1f} to what is optimised", findings.paper_constant)
               : "",

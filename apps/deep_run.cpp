@@ -126,6 +126,8 @@ class Training {
       read_evaluations(adam.steps() / per_epoch_);
     }
     const int64_t begun = adam.steps();
+    if (begun > run_.steps_total)
+      fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch_, o_.epochs);
     loader_.seek({begun / per_epoch_, begun % per_epoch_});
     // A run may have been interrupted while it was at this.
     if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
@@ -268,6 +270,15 @@ const StoppedMember* DeepRun::stop_of(int64_t member) const {
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
                  const RunDirectory& run, const DeepRunOptions& how) {
   return Training(options, members, data, run, how).run();
+}
+
+size_t best_of(const DeepRun& run) {
+  size_t best = run.metrics.size();
+  for (size_t m = 0; m < run.metrics.size(); ++m)
+    if (!run.stop_of(static_cast<int64_t>(m)) &&
+        (best == run.metrics.size() || run.metrics[m].elbo > run.metrics[best].elbo))
+      best = m;
+  return best;
 }
 
 void say_interrupted(const DeepRun& run, const char* command, const std::string& directory) {

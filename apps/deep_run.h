@@ -53,6 +53,9 @@ struct DeepRunOptions {
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
                  const RunDirectory& run, const DeepRunOptions& how);
 
+/// The member with the highest ELBO of those that were not stopped.
+size_t best_of(const DeepRun& run);
+
 /// What an interrupted run prints: how to go on.
 void say_interrupted(const DeepRun& run, const char* command, const std::string& directory);
 

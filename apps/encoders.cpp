@@ -19,6 +19,7 @@ struct Options : ExperimentOptions {
     data.subset = 0;
     training.decoder_hidden = "none";
     training.schedule = "cosine";
+    training.rates = {3e-4, 1e-3};
   }
 };
 
@@ -79,8 +80,9 @@ void encoders(Options o, const CLI::App& app) {
   if (!resuming) directory.write_config(to_json(o));
   Result result("encoders", to_json(o), provenance_of(o.run, data));
   const InterruptGuard guard;
-  Table table({"encoder", Table::number("ELBO"), Table::number("papers' units"), Table::number("below pPCA"),
-               Table::number("σ²"), Table::number("KL"), Table::number("active")});
+  Table table({"encoder", Table::number("lr"), Table::number("ELBO"), Table::number("papers' units"),
+               Table::number("below pPCA"), Table::number("σ²"), Table::number("KL"),
+               Table::number("active")});
   Figure figure{.name = "elbo",
                 .title = "A linear decoder with four encoders",
                 .x = {"epoch"},
@@ -98,19 +100,24 @@ void encoders(Options o, const CLI::App& app) {
                                   .folder = encoder.folder});
     if (!run.finished()) return say_interrupted(run, "encoders", directory.path());
     save_models(run, directory, encoder.folder);
-    const DeepVaeMetrics& m = run.metrics[0];
-    table.row({encoder.name, fmt::format("{:.2f}", m.elbo), fmt::format("{:.2f}", m.elbo + to_paper),
-               fmt::format("{:.2f}", maximum - m.elbo), fmt::format("{:.4f}", m.sigma2),
-               fmt::format("{:.2f}", m.kl), fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});
+    const size_t best = best_of(run);
+    const DeepVaeMetrics& m = run.metrics[best];
+    table.row({encoder.name, fmt::format("{:g}", run.members[best].rate), fmt::format("{:.2f}", m.elbo),
+               fmt::format("{:.2f}", m.elbo + to_paper), fmt::format("{:.2f}", maximum - m.elbo),
+               fmt::format("{:.4f}", m.sigma2), fmt::format("{:.2f}", m.kl),
+               fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});
     Json row = to_json(m);
     row["encoder"] = encoder.name;
+    row["lr"] = run.members[best].rate;
     row["elbo_paper_units"] = m.elbo + to_paper;
     row["below_ppca"] = maximum - m.elbo;
     rows.push_back(row);
-    figure.series.push_back({.name = encoder.name, .x = run.history[0].epoch, .y = run.history[0].elbo});
+    figure.series.push_back(
+        {.name = encoder.name, .x = run.history[best].epoch, .y = run.history[best].elbo});
   }
-  table.row({"pPCA, closed form", fmt::format("{:.2f}", maximum), fmt::format("{:.2f}", maximum + to_paper),
-             "0", fmt::format("{:.4f}", ppca_mle_sigma2(eigen.values, o.training.latent)), "", ""});
+  table.row({"pPCA, closed form", "", fmt::format("{:.2f}", maximum),
+             fmt::format("{:.2f}", maximum + to_paper), "0",
+             fmt::format("{:.4f}", ppca_mle_sigma2(eigen.values, o.training.latent)), "", ""});
   figure.lines.push_back({.at = maximum, .label = "pPCA maximum"});
   result.set("encoders", rows, kNatsPerPoint);
   result.set("ppca_maximum", maximum, kNatsPerPoint);

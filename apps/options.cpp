@@ -75,6 +75,8 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
   config.at("limit").get_to(data.limit);
   config.at("subset").get_to(data.subset);
   config.at("seed").get_to(run.seed);
+  // The last bits of some matrix products depend on the number of threads.
+  if (run.threads == 0) config.at("threads").get_to(run.threads);
 }
 
 }  // namespace elbo

@@ -44,7 +44,7 @@ LoadedData load_data(const DataOptions& options, uint64_t seed);
 /// Provenance with build, machine, threads, seed and these data.
 Provenance provenance_of(const RunOptions& run, const LoadedData& data);
 Json to_json(const DataOptions& data, const RunOptions& run);
-/// The data and the seed of a run that is continued.
+/// The data, the seed and, unless another was asked for, the number of threads of a run that is continued.
 void restore(DataOptions& data, RunOptions& run, const Json& config);
 
 }  // namespace elbo

@@ -75,7 +75,17 @@ void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Opt
   } else {
     if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
     o.run.out = o.resume;
+    const int64_t asked = o.training.epochs;
     restore(o, read_run_config(o.resume, "train"));
+    if (app.count("--epochs") > 0) {
+      const auto& annealings = o.training.annealings;
+      if (o.training.schedule != "constant" ||
+          std::find(annealings.begin(), annealings.end(), "cyclical") != annealings.end())
+        fail(
+            "[--epochs] a schedule or an annealing of this run depends on its {} epochs, which cannot change",
+            o.training.epochs);
+      o.training.epochs = asked;
+    }
   }
   apply(o.run);
   if (o.model == "linear") return train_linear(o);

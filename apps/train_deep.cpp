@@ -11,14 +11,6 @@
 namespace elbo {
 namespace {
 
-/// The member with the highest ELBO.
-size_t best_of(const DeepRun& run) {
-  size_t best = 0;
-  for (size_t m = 1; m < run.metrics.size(); ++m)
-    if (!(run.metrics[m].elbo <= run.metrics[best].elbo)) best = m;
-  return best;
-}
-
 Table ensemble_table(const DeepRun& run, double paper_constant) {
   Table table({"member", "setting", Table::number("ELBO"), Table::number("ELBO, papers' units"),
                Table::number("KL"), Table::number("final σ²"), Table::number("tuned σ²"),
@@ -69,6 +61,7 @@ void train_deep(const TrainOptions& asked) {
   const InterruptGuard guard;
   const DeepRun run = run_deep(o.training, members, data, directory,
                                {.seed = o.run.seed, .quiet = o.run.json, .resume = resuming});
+  if (resuming) directory.write_config(to_json(o));  // it may have been given more epochs
   if (!run.finished()) return say_interrupted(run, "train", directory.path());
 
   save_models(run, directory);

@@ -154,6 +154,17 @@ check("killed at random moments and resumed, it equals an unbroken one too", kil
 check("no half-written file is left", not [f for f in os.listdir("killed/checkpoint") if f != "state.safetensors"],
       os.listdir("killed/checkpoint"))
 
+# ---- going further
+whole = elbo(*single, "--epochs", 6, "--out", "six")
+elbo(*single, "--epochs", 3, "--out", "three")
+rejects("fewer epochs than were done", "train", "--resume", "three", "--epochs", 2, mentions=["--epochs"])
+further = elbo("train", "--resume", "three", "--epochs", 6)
+check("a finished run goes on to more epochs as if it had been asked for them at once", further.returncode == 0 and
+      read("six/model.safetensors") == read("three/model.safetensors") and
+      json.load(open("three/config.json"))["config"]["epochs"] == 6, further.stderr)
+elbo(*single, "--epochs", 2, "--schedule", "cosine", "--out", "cosine")
+rejects("more epochs of a schedule that had an end", "train", "--resume", "cosine", "--epochs", 4, mentions=["--epochs"])
+
 # ---- options from a file
 write("config.toml", b'[train]\nmodel = "mlp"\nhidden = "16"\nlatent = 3\nepochs = 1\nsigma2 = [1.0, 0.1]\nlearn-sigma2 = false\n')
 run = elbo("train", "--config", "config.toml", "--data", "digits", "--limit", 100, "--out", "toml", "--json")
