@@ -4,6 +4,7 @@
 
 #include "autograd/formulas.h"
 #include "autograd/ops.h"
+#include "tensor/file.h"
 #include "tensor/gemm.h"
 
 namespace elbo {
@@ -107,7 +108,7 @@ Activation parse_activation(std::string_view text) {
     if (text == name(activation)) return activation;
     known += (known.empty() ? "" : ", ") + std::string(name(activation));
   }
-  fail("[activation] unknown activation '{}'; there are {}", text, known);
+  fail("[activation] unknown activation {}; there are {}", quote(text), known);
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {

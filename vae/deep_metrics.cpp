@@ -13,14 +13,6 @@ namespace {
 constexpr int64_t kRows = 512;  // points of one pass
 constexpr double kActive = 0.01;
 
-/// KL(N(mean, e^lv) || N(0, 1)) of one unit on one point.
-struct UnitKl {
-  template <class T>
-  ELBO_HD T operator()(T mean, T log_variance) const {
-    return T(0.5) * (mean * mean + math::expm1(log_variance) - log_variance);
-  }
-};
-
 struct IsBelow {
   double limit;
   template <class T>
@@ -55,8 +47,9 @@ struct SquaredErrorOfLogit {
 struct PriorOverPosterior {
   template <class T>
   ELBO_HD T operator()(T z, T mean, T log_variance) const {
-    const T distance = z - mean;
-    return T(0.5) * (distance * distance * math::exp(-log_variance) + log_variance - z * z);
+    // By the standard deviation: e^-log_variance alone overflows in float while the product is small.
+    const T eps = (z - mean) * math::exp(T(-0.5) * log_variance);
+    return T(0.5) * (eps * eps + log_variance - z * z);
   }
 };
 
@@ -101,7 +94,7 @@ void gather(Gathered& sums, const DeepVae& vae, const Tensor& x, const RandomKey
   const int64_t m = vae.models(), k = vae.options().latent;
   const Posterior q = vae.encode(x);
   const Tensor mean = by_member(vae, q.mean.value()), log_variance = by_member(vae, q.log_variance.value());
-  const Tensor unit_kl = map(UnitKl{}, mean, log_variance);
+  const Tensor unit_kl = gaussian_kl(mean, log_variance).value();
   const auto over_points = [&](auto f, const Tensor& values) {
     return map_reduce<Sum>({m, 1, k}, f, values);
   };

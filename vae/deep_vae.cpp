@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "tensor/file.h"
 #include "tensor/gemm.h"
 #include "tensor/map.h"
 
@@ -74,7 +75,7 @@ Likelihood parse_likelihood(std::string_view text) {
     if (text == name(likelihood)) return likelihood;
     known += (known.empty() ? "" : ", ") + std::string(name(likelihood));
   }
-  fail("[likelihood] unknown likelihood '{}'; there are {}", text, known);
+  fail("[likelihood] unknown likelihood {}; there are {}", quote(text), known);
 }
 
 DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)

@@ -62,5 +62,6 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
 
 /// KL(N(mean, diag exp log_variance) || N(0, I)) of every unit: (..., k), nats. Lucas et al. 2019, Eq. 16.
 Variable gaussian_kl(const Variable& mean, const Variable& log_variance);
+Variable gaussian_kl_twin(const Variable& mean, const Variable& log_variance);
 
 }  // namespace elbo

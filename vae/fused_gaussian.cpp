@@ -1,5 +1,5 @@
 // Fused reparameterisation + KL, with its twin.
-#include "autograd/tape.h"
+#include "autograd/pointwise.h"
 #include "vae/fused.h"
 
 namespace elbo {
@@ -12,11 +12,17 @@ struct Reparameterize {
   }
 };
 
-/// One unit's KL: (mean^2 + e^lv - 1 - lv) / 2.
+/// One unit's KL: (mean^2 + e^lv - 1 - lv) / 2. expm1 keeps it from cancelling, and from falling below zero,
+/// next to the prior.
 struct UnitKl {
+  static constexpr const char* name = "gaussian_kl";
   template <class T>
-  ELBO_HD T operator()(T mean, T log_variance) const {
+  ELBO_HD T forward(T mean, T log_variance) const {
     return T(0.5) * (mean * mean + math::expm1(log_variance) - log_variance);
+  }
+  template <class T>
+  ELBO_HD Gradients<T> backward(T mean, T log_variance, T dy) const {
+    return {dy * mean, T(0.5) * dy * math::expm1(log_variance)};
   }
 };
 
@@ -113,7 +119,7 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
     map_into(z, Sample{}, for_samples(mean.value()),
              for_samples(map(StandardDeviation{}, log_variance.value())), z);
   const Shape points = mean.shape().drop_back(1), column = points.concatenated({1});
-  const Tensor kl = map_reduce<Sum>(column, UnitKl{}, mean.value(), log_variance.value());
+  const Tensor kl = map_reduce<Sum>(column, ForwardOf<UnitKl>{}, mean.value(), log_variance.value());
   PosteriorTerms terms{z, kl.reshape(points)};
   const Variable* inputs[] = {&mean, &log_variance};
   Tape::record_outputs(
@@ -137,12 +143,16 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
                                       const RandomKey& key, int64_t members, int64_t samples) {
   const Variable eps = noise_for(mean, key, members, samples);
-  const Variable kl = sum(gaussian_kl(mean, log_variance), {-1});
+  const Variable kl = sum(gaussian_kl_twin(mean, log_variance), {-1});
   if (samples == 1) return {mean + exp(0.5 * log_variance) * eps, kl};
   return {for_samples(mean) + exp(0.5 * for_samples(log_variance)) * eps, kl};
 }
 
 Variable gaussian_kl(const Variable& mean, const Variable& log_variance) {
+  return pointwise(UnitKl{}, mean, log_variance);
+}
+
+Variable gaussian_kl_twin(const Variable& mean, const Variable& log_variance) {
   return 0.5 * (square(mean) + exp(log_variance) - 1.0 - log_variance);
 }
 

@@ -91,7 +91,7 @@ std::vector<OpRow> make_table() {
       linear_vae_row(false, {2}),
       linear_vae_row(true, {}),
       linear_vae_row(true, {2}),
-      {"gaussian_kl", op_function(gaussian_kl), {{4, 3}, {3}}},
+      {"gaussian_kl", op_function(gaussian_kl), {{4, 3}, {3}}, Domain::real, op_function(gaussian_kl_twin)},
   };
 }
 
