@@ -171,6 +171,7 @@ class Training {
     for (int64_t m : members_not_finite(terms)) stop(m, step, batch.x, key);
     const auto n = static_cast<double>(batch.x.size(0));
     for (size_t m = 0; m < run_.members.size(); ++m) {
+      if (run_.stop_of(static_cast<int64_t>(m))) continue;
       sums_.log_likelihood[m] += n * terms.log_likelihood.at(static_cast<int64_t>(m));
       sums_.kl[m] += n * terms.kl.at(static_cast<int64_t>(m));
     }
@@ -205,15 +206,14 @@ class Training {
     const int64_t epoch = (step + 1) / per_epoch_;
     const TrainingTime time{step, per_epoch_, run_.steps_total};
     for (size_t m = 0; m < run_.members.size(); ++m) {
+      if (run_.stop_of(static_cast<int64_t>(m))) continue;
       const double log_likelihood = sums_.log_likelihood[m] / sums_.points, kl = sums_.kl[m] / sums_.points;
       const double sigma2 = run_.vae->sigma2(static_cast<int64_t>(m));
-      if (!run_.stop_of(static_cast<int64_t>(m))) {
-        MemberHistory& history = run_.history[m];
-        history.epoch.push_back(static_cast<double>(epoch));
-        history.elbo.push_back(log_likelihood - kl);
-        history.kl.push_back(kl);
-        history.sigma2.push_back(sigma2);
-      }
+      MemberHistory& history = run_.history[m];
+      history.epoch.push_back(static_cast<double>(epoch));
+      history.elbo.push_back(log_likelihood - kl);
+      history.kl.push_back(kl);
+      history.sigma2.push_back(sigma2);
       csv.row({epoch, m, log_likelihood - kl, log_likelihood, kl, sigma2, run_.members[m].weight.at(time),
                run_.members[m].rate * schedule_.at(step), seconds});
     }

@@ -111,6 +111,10 @@ broken = json.loads(run.stdout)["metrics"]["members"][1]
 check("the result says so", broken["stopped"]["epoch"] >= 1 and broken["stopped"]["tensor"])
 elbo(*single, "--lr", "0.001,1e8", "--only-member", 0, "--epochs", 3, "--out", "whole-0")
 check("and the other is what it would have been", read("breaks/members/00.safetensors") == read("whole-0/model.safetensors"))
+stopped = json.load(open("breaks/result.json"))["metrics"]["members"][1]["stopped"]
+further = elbo("train", "--resume", "breaks", "--epochs", 5, "--json")
+check("a run with a broken member can be resumed, and remembers it", further.returncode == 0 and
+      json.loads(further.stdout)["metrics"]["members"][1].get("stopped") == stopped, further.stderr)
 rejects("to go on with a single model that breaks", *single, "--lr", "1e8", "--epochs", 3, "--out", "broke",
         mentions=["epoch", "step", "tensor"])
 
