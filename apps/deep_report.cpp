@@ -102,13 +102,13 @@ Figure collapse_figure(const std::string& name, const std::string& title,
                 .title = title,
                 .x = {.label = "ε (nats)", .log = true},
                 .y = {.label = "collapsed units (%)", .low = 0, .high = 100}};
-  // There are eight colours; curves beyond them have points on their lines.
+  // There are seven colours; curves beyond them have points on their lines.
   for (const NamedMetrics& curve : curves)
     figure.series.push_back(
         {.name = curve.name,
          .x = collapse_epsilons(),
          .y = curve.metrics->collapse_percent,
-         .style = curve.style == Style::line && curve.colour >= 8 ? Style::line_points : curve.style,
+         .style = curve.style == Style::line && curve.colour >= 7 ? Style::line_points : curve.style,
          .colour = curve.colour});
   figure.lines.push_back({.at = kTableEpsilon, .label = "tables", .vertical = true});
   return figure;
