@@ -178,7 +178,6 @@ void add_options(CLI::App& app) {
 }  // namespace
 
 const Command collapse_command{"collapse", "Posterior collapse of deep VAEs over fixed and learned sigma^2",
-                               "Lucas et al., Tables 1, 2, 4, Figs 5-8", "weeks (--quick: 15 min)",
-                               add_options};
+                               "Lucas Tables 1, 2, 4, Figs 5-8", "weeks (--quick: 15 min)", add_options};
 
 }  // namespace elbo

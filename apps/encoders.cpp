@@ -150,6 +150,6 @@ void add_options(CLI::App& app) {
 }  // namespace
 
 const Command encoders_command{"encoders", "A linear decoder with encoders from linear to deep, beside pPCA",
-                               "Lucas et al., Fig 4", "90 min (--quick: 3 min)", add_options};
+                               "Lucas Fig 4", "45 min (--quick: 3 min)", add_options};
 
 }  // namespace elbo

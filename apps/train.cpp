@@ -110,7 +110,9 @@ void add_options(CLI::App& app) {
   app.footer(
       "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "
       "1000,\n"
-      "--lr 0.003, --schedule cosine and --init normal:0.001.");
+      "--lr 0.003, --schedule cosine and --init normal:0.001. Pixels are scaled for it and for the "
+      "Bernoulli\n"
+      "likelihood, and in logit space otherwise, unless --preprocess is given.");
   app.callback([o, &app, training] { train(*o, app, training); });
 }
 
