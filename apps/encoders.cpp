@@ -86,7 +86,7 @@ void encoders(Options o, const CLI::App& app) {
   Figure figure{.name = "elbo",
                 .title = "A linear decoder with four encoders",
                 .x = {"epoch"},
-                .y = {.label = "nats per data point", .low = maximum - 150, .high = maximum + 15}};
+                .y = {"nats per data point"}};
   Json rows = Json::array();
   for (const Encoder& encoder : kEncoders) {
     TrainingOptions training = o.training;
@@ -118,6 +118,11 @@ void encoders(Options o, const CLI::App& app) {
   table.row({"pPCA, closed form", "", fmt::format("{:.2f}", maximum),
              fmt::format("{:.2f}", maximum + to_paper), "0",
              fmt::format("{:.4f}", ppca_mle_sigma2(eigen.values, o.training.latent)), "", ""});
+  // The first epochs reach far below.
+  double lowest = maximum - 1;
+  for (const Series& series : figure.series) lowest = std::min(lowest, series.y.back());
+  figure.y.low = maximum - 1.5 * (maximum - lowest);
+  figure.y.high = maximum + 0.1 * (maximum - lowest);
   figure.lines.push_back({.at = maximum, .label = "pPCA maximum"});
   result.set("encoders", rows, kNatsPerPoint);
   result.set("ppca_maximum", maximum, kNatsPerPoint);
