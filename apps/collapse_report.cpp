@@ -56,20 +56,16 @@ std::vector<NamedMetrics> curves_of(const std::vector<const CollapseRow*>& rows,
 }
 
 /// What the model with the highest ELBO sees and dreams.
-void add_pictures(Report& report, const CollapseFindings& findings, const DeepRun& run,
-                  const LoadedData& data, const RunDirectory& directory) {
+void add_pictures_of_best(Report& report, const CollapseFindings& findings, const DeepRun& run,
+                          const LoadedData& data, const RunDirectory& directory) {
   const CollapseRow* best = nullptr;
   for (const CollapseRow& row : findings.rows)
     if (!best || row.elbo > best->elbo) best = &row;
   if (!best) return;
-  const auto model = member_alone(*run.vae, static_cast<int64_t>(best->members[0]));
   report.section("Pictures");
   report.paragraph(fmt::format("Of the model with the highest ELBO: σ² {}.", name_of(*best)));
-  report.image(draw(reconstruction_grid(*model, data, 20), directory.figures()),
-               "Rows in pairs: images of the training data, and below them what the model makes of their "
-               "posterior mean.");
-  report.image(draw(sample_grid(*model, data, 30, 0), directory.figures()),
-               "Samples: the decoder's mean at z drawn from the prior.");
+  const auto model = member_alone(*run.vae, static_cast<int64_t>(best->members[0]));
+  add_pictures(report, *model, data, directory.figures(), {.pairs = 20, .samples = 30, .seed = 0});
 }
 
 }  // namespace
@@ -163,10 +159,7 @@ void set_metrics(Result& result, const CollapseFindings& findings) {
   result.set("rows", rows, "ELBO and KL in nats per data point; collapse in percent of units");
   result.set("paper_constant", findings.paper_constant, "nats, added for the papers' units");
   result.set("largest_row_identity_gap", gap, "nats");
-  Json stopped = Json::array();
-  for (const StoppedMember& s : findings.stopped)
-    stopped.push_back({{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}});
-  result.set("stopped", stopped);
+  result.set("stopped", to_json(findings.stopped));
 }
 
 Table collapse_table(const CollapseFindings& findings) {
@@ -256,7 +249,7 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
         draw(elbos, directory.figures()),
         "The ELBO of the same models, averaged over each epoch's batches; not in the papers' units.");
   }
-  if (has_pictures(data.dataset)) add_pictures(report, findings, run, data, directory);
+  if (has_pictures(data.dataset)) add_pictures_of_best(report, findings, run, data, directory);
   const auto fixed_annealed = rows_of(findings, false, true),
              learned_annealed = rows_of(findings, true, true);
   if (fixed_annealed.empty() && learned_annealed.empty()) return report;

@@ -1,7 +1,6 @@
 #include "apps/deep_run.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -13,7 +12,6 @@
 #include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
-#include "tensor/map.h"
 #include "vae/deep_training.h"
 
 namespace elbo {
@@ -32,14 +30,11 @@ struct EpochSums {
 };
 
 Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped, double seconds) {
-  Json list = Json::array();
-  for (const StoppedMember& s : stopped)
-    list.push_back({{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}});
   return {{"log_likelihood", sums.log_likelihood},
           {"kl", sums.kl},
           {"points", sums.points},
           {"seconds", seconds},
-          {"stopped", list}};
+          {"stopped", to_json(stopped)}};
 }
 
 void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& stopped) {
@@ -83,11 +78,6 @@ std::string progress_text(const DeepRun& run, double points_per_second) {
   return text + fmt::format(", {:.0f} points/s", points_per_second);
 }
 
-Tensor mean_of(const Tensor& x) {
-  const Tensor sum = map_reduce<Sum>({1, x.size(1)}, Identity{}, x);
-  return map(Scaled{1.0 / static_cast<double>(x.size(0))}, sum).reshape({x.size(1)});
-}
-
 class Training {
  public:
   Training(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
@@ -101,7 +91,7 @@ class Training {
         sums_(members.size()) {
     run_.members = members;
     run_.vae = std::make_unique<DeepVae>(network_of(options, members, data.dataset.dimensions()), how.seed);
-    run_.vae->centre_encoder(mean_of(data.x));
+    run_.vae->centre_encoder(mean(data.x, {0}).value());
     run_.history.resize(members.size());
     per_epoch_ = loader_.batches_per_epoch();
     run_.steps_total = options.epochs * per_epoch_;
@@ -121,7 +111,7 @@ class Training {
       const auto extra = load_checkpoint(checkpoint, run_.vae->parameters(), adam);
       const Json state = Json::parse(extra.at("epoch"));
       from_json(state, sums_, run_.stopped);
-      before_ = state.value("seconds", 0.0);
+      before_ = state.at("seconds");
       read_history(metrics, static_cast<double>(adam.steps() / per_epoch_), run_.history);
       read_evaluations(adam.steps() / per_epoch_);
     }
@@ -260,6 +250,13 @@ class Training {
 };
 
 }  // namespace
+
+Json to_json(const std::vector<StoppedMember>& stopped) {
+  Json list = Json::array();
+  for (const StoppedMember& s : stopped)
+    list.push_back({{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}});
+  return list;
+}
 
 const StoppedMember* DeepRun::stop_of(int64_t member) const {
   for (const StoppedMember& stop : stopped)

@@ -26,6 +26,8 @@ struct StoppedMember {
   std::string tensor;  ///< the first that was not finite
 };
 
+Json to_json(const std::vector<StoppedMember>& stopped);
+
 struct DeepRun {
   std::unique_ptr<DeepVae> vae;
   std::vector<Member> members;

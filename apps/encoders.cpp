@@ -148,6 +148,7 @@ void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_experiment_options(app, *o, "5000 images, 50 units, 60 epochs");
   add_optimisation_options(app, o->training);
+  add_member_options(app, o->training);
   app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
   app.callback([o, &app] { encoders(*o, app); });
 }

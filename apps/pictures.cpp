@@ -7,7 +7,6 @@
 #include "apps/support/json.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
-#include "tensor/map.h"
 
 namespace elbo {
 namespace {
@@ -15,13 +14,6 @@ namespace {
 constexpr int64_t kColumns = 10;
 constexpr double kReach = 3;  // standard deviations of the prior
 constexpr int64_t kPointsForRanking = 2000;
-
-struct Sigmoid {
-  template <class T>
-  ELBO_HD T operator()(T x) const {
-    return math::sigmoid(x);
-  }
-};
 
 ImageGrid grid_of(const LoadedData& data, const std::string& name, int64_t columns,
                   const Tensor& intensities) {
@@ -37,9 +29,9 @@ ImageGrid grid_of(const LoadedData& data, const std::string& name, int64_t colum
 
 /// What the decoder expects to see, as intensities: z (n, k) -> (n, D).
 Tensor decoded(const DeepVae& vae, const LoadedData& data, const Tensor& z) {
-  const Tensor output = vae.decode(z).mean.value();
+  const Variable output = vae.decode(z).mean;
   const bool logits = vae.options().likelihood == Likelihood::bernoulli;
-  return to_intensities(data.dataset, data.preprocessing, logits ? map(Sigmoid{}, output) : output);
+  return to_intensities(data.dataset, data.preprocessing, (logits ? sigmoid(output) : output).value());
 }
 
 Tensor rows_of(const LoadedData& data, const std::vector<int64_t>& points, const char* what) {
@@ -120,6 +112,15 @@ ImageGrid interpolation_grid(const DeepVae& vae, const LoadedData& data,
   const Tensor codes_of_rows =
       Tensor::from<double>({static_cast<int64_t>(pairs.size()) * kColumns, k}, z).to(vae.options().dtype);
   return grid_of(data, "interpolations", kColumns, decoded(vae, data, codes_of_rows));
+}
+
+void add_pictures(Report& report, const DeepVae& vae, const LoadedData& data, const std::string& folder,
+                  const ReportedPictures& which) {
+  report.image(draw(reconstruction_grid(vae, data, which.pairs), folder),
+               "Rows in pairs: images of the training data, and below them what the model makes of their "
+               "posterior mean.");
+  report.image(draw(sample_grid(vae, data, which.samples, which.seed), folder),
+               "Samples: the decoder's mean at z drawn from the prior.");
 }
 
 void add_picture_options(CLI::App& app, PictureOptions& o) {

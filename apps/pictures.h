@@ -4,6 +4,7 @@
 
 #include "apps/saved_model.h"
 #include "apps/support/image_grid.h"
+#include "apps/support/report.h"
 
 namespace elbo {
 
@@ -21,6 +22,14 @@ ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t poi
 /// A row for each pair of points: straight lines between their posterior means.
 ImageGrid interpolation_grid(const DeepVae& vae, const LoadedData& data,
                              const std::vector<std::pair<int64_t, int64_t>>& pairs);
+
+/// Reconstructions and samples in a report, drawn into the folder.
+struct ReportedPictures {
+  int64_t pairs = 30, samples = 50;
+  uint64_t seed = 0;
+};
+void add_pictures(Report& report, const DeepVae& vae, const LoadedData& data, const std::string& folder,
+                  const ReportedPictures& which);
 
 /// What `sample`, `reconstruct`, `traverse` and `interpolate` share: their options and where the picture
 /// goes.

@@ -100,6 +100,7 @@ void add_options(CLI::App& app) {
   add_run_options(app, o->run, true);
   const size_t before = app.get_options().size();
   add_optimisation_options(app, o->training);
+  add_member_options(app, o->training);
   add_network_options(app, o->training);
   const auto all = std::as_const(app).get_options();
   const std::vector<const CLI::Option*> training(all.begin() + static_cast<std::ptrdiff_t>(before),

@@ -99,13 +99,9 @@ void train_deep(const TrainOptions& asked) {
   report.figure(draw(collapse_figure("collapse", "Collapsed units", {{"", &metrics}}), directory.figures()),
                 "Units whose KL is below ε on at least 99% of the points.");
   if (has_pictures(data.dataset)) {
-    const auto model = member_alone(*run.vae, static_cast<int64_t>(best));
     report.section("Pictures");
-    report.image(draw(reconstruction_grid(*model, data, 30), directory.figures()),
-                 "Rows in pairs: images of the training data, and below them what the model makes of their "
-                 "posterior mean.");
-    report.image(draw(sample_grid(*model, data, 50, o.run.seed), directory.figures()),
-                 "Samples: the decoder's mean at z drawn from the prior.");
+    add_pictures(report, *member_alone(*run.vae, static_cast<int64_t>(best)), data, directory.figures(),
+                 {.pairs = 30, .samples = 50, .seed = o.run.seed});
   }
   conclude(directory, result, report, to_json(o), o.run, table.text());
 }

@@ -32,28 +32,34 @@ void add_optimisation_options(CLI::App& app, TrainingOptions& o) {
   number("--samples", o.samples, "Draws of z for each point");
   number("--sigma2", o.sigma2, "Observation noise to start from, or to keep; a list makes an ensemble")
       ->delimiter(',');
-  app.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2, "Learn sigma^2 (default), or keep it fixed");
   number("--lr", o.rates, "Adam's learning rate, the highest of its schedule; a list makes an ensemble")
       ->delimiter(',');
   number("--schedule", o.schedule, "Learning rate over time: constant, step or cosine");
   number("--init", o.initializer, "normal:S, xavier_uniform, kaiming_normal, ...");
   number("--clip", o.clip, "Bound on the gradient's norm; 0 means none")->check(CLI::NonNegativeNumber);
   number("--penalty", o.penalty, "What of the KL is optimised: kl, free-bits or capacity");
-  number("--beta", o.betas, "Weight of the penalty; a list makes an ensemble")->delimiter(',');
-  number("--annealing", o.annealings,
-         "The weight over time: none, linear or cyclical; a list makes an ensemble")
-      ->delimiter(',');
   number("--annealing-epochs", o.annealing_epochs, "linear: epochs until the weight is whole");
-  number("--cycles", o.cycles, "cyclical: how often");
   number("--free-nats", o.free_nats, "free-bits: nats that each unit has for nothing");
   number("--capacity", o.capacity, "capacity: nats of KL at the end");
   number("--capacity-epochs", o.capacity_epochs, "capacity: epochs until then");
   number("--members", o.trials, "Models of each setting, with random numbers of their own");
-  app.add_option("--only-member", o.only_member, "Of the ensemble, train this member alone")
-      ->check(CLI::NonNegativeNumber);
   app.add_option("--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written")
       ->delimiter(',');
   number("--checkpoint-seconds", o.checkpoint_seconds, "Time between checkpoints");
+}
+
+void add_member_options(CLI::App& app, TrainingOptions& o) {
+  const auto number = [&](const char* name, auto& value, const char* help) {
+    return app.add_option(name, value, help)->capture_default_str();
+  };
+  app.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2, "Learn sigma^2 (default), or keep it fixed");
+  number("--beta", o.betas, "Weight of the penalty; a list makes an ensemble")->delimiter(',');
+  number("--annealing", o.annealings,
+         "The weight over time: none, linear or cyclical; a list makes an ensemble")
+      ->delimiter(',');
+  number("--cycles", o.cycles, "cyclical: how often");
+  app.add_option("--only-member", o.only_member, "Of the ensemble, train this member alone")
+      ->check(CLI::NonNegativeNumber);
 }
 
 Json to_json(const TrainingOptions& o) {

@@ -46,6 +46,8 @@ struct Member {
 /// Options of the network, the objective and the optimisation that every deep model has.
 void add_network_options(CLI::App& app, TrainingOptions& options);
 void add_optimisation_options(CLI::App& app, TrainingOptions& options);
+/// What else makes a member, for commands that do not choose it themselves.
+void add_member_options(CLI::App& app, TrainingOptions& options);
 
 /// Calls f(name, value) for each of them; reading and writing config.json are two such f.
 template <class Options, class F>

@@ -206,6 +206,7 @@ check("its figures are there", all(os.path.exists(f"collapse/figures/{name}.svg"
     "collapse_fixed", "collapse_learned", "sigma2", "collapse_annealed_fixed", "collapse_annealed_learned")))
 run = elbo("collapse", "--data", "digits", "--limit", 200, "--dry-run")
 check("collapse --dry-run says what it costs", run.returncode == 0 and "about" in run.stdout and "400 models" in run.stdout, run.stdout)
+rejects("an option that collapse sets itself", "collapse", *small, "--beta", 2, mentions=["--beta"])
 rejects("collapse of a likelihood without sigma^2", "collapse", *small, "--likelihood", "bernoulli", "--preprocess", "scale")
 run = elbo("encoders", "--data", "digits", "--limit", 300, "--latent", 5, "--epochs", 3, "--out", "encoders", "--json")
 found = json.loads(run.stdout)["metrics"]["encoders"] if run.returncode == 0 else []
