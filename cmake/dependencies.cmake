@@ -1,24 +1,57 @@
-# Everything elbo links against comes from the system's packages (scripts/setup installs them on Debian).
+# What elbo links against. It comes from the system's packages (scripts/setup installs them on Debian), or from a folder
+# that scripts/vendor filled on such a system, for machines that lack the packages and a network. The compiler's own
+# OpenMP and threads, and CUDA (cuda.cmake), are the machine's in any case.
+
+set(ELBO_VENDOR_DIR "" CACHE PATH "Folder that scripts/vendor filled, in place of the system's packages")
 
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
-find_package(ZLIB REQUIRED)
-find_package(fmt REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(CLI11 REQUIRED)
-find_package(doctest REQUIRED)
 
-# stb is headers only, with nothing to link. SYSTEM: its warnings are not ours.
-find_path(STB_INCLUDE_DIR stb/stb_image_write.h REQUIRED)
-include_directories(SYSTEM ${STB_INCLUDE_DIR})
+if(ELBO_VENDOR_DIR)
+  set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp doctest/doctest.h stb/stb_image_write.h zlib.h cblas.h lapacke.h)
+  list(TRANSFORM headers PREPEND include/ OUTPUT_VARIABLE files)
+  list(APPEND files lib/libz.so.1 lib/libelbo_lapack.so)
+  foreach(file IN LISTS files)
+    if(NOT EXISTS "${ELBO_VENDOR_DIR}/${file}")
+      message(FATAL_ERROR "${ELBO_VENDOR_DIR}/${file} is missing: fill the folder with 'scripts/vendor DIR'")
+    endif()
+  endforeach()
+  message(STATUS "Libraries: those of ${ELBO_VENDOR_DIR}")
+  # vendored(fmt::fmt [FILE]): a target for the headers, and for the library where there is one.
+  function(vendored target)
+    add_library(${target} INTERFACE IMPORTED)
+    target_include_directories(${target} INTERFACE "${ELBO_VENDOR_DIR}/include")
+    if(ARGN)
+      target_link_libraries(${target} INTERFACE "${ELBO_VENDOR_DIR}/lib/${ARGN}")
+    endif()
+  endfunction()
+  vendored(fmt::fmt)
+  target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY=1)
+  vendored(nlohmann_json::nlohmann_json)
+  vendored(CLI11::CLI11)
+  vendored(doctest::doctest)
+  vendored(ZLIB::ZLIB libz.so.1)
+  vendored(elbo_lapack libelbo_lapack.so)
+  include_directories(SYSTEM "${ELBO_VENDOR_DIR}/include")  # stb
+else()
+  find_package(ZLIB REQUIRED)
+  find_package(fmt REQUIRED)
+  find_package(nlohmann_json REQUIRED)
+  find_package(CLI11 REQUIRED)
+  find_package(doctest REQUIRED)
 
-# BLAS and LAPACK with their C interfaces. Debian's OpenBLAS is also the system's libblas, so cblas.h and
-# lapacke.h work with whichever implementation is installed.
-find_package(BLAS REQUIRED)
-find_package(LAPACK REQUIRED)
-find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas cblas REQUIRED)
-find_path(LAPACKE_INCLUDE_DIR lapacke.h PATH_SUFFIXES lapacke openblas REQUIRED)
-find_library(LAPACKE_LIBRARY NAMES lapacke REQUIRED)
-add_library(elbo_lapack INTERFACE)
-target_include_directories(elbo_lapack SYSTEM INTERFACE ${CBLAS_INCLUDE_DIR} ${LAPACKE_INCLUDE_DIR})
-target_link_libraries(elbo_lapack INTERFACE ${LAPACKE_LIBRARY} LAPACK::LAPACK BLAS::BLAS)
+  # stb is headers only, with nothing to link. SYSTEM: its warnings are not ours.
+  find_path(STB_INCLUDE_DIR stb/stb_image_write.h REQUIRED)
+  include_directories(SYSTEM ${STB_INCLUDE_DIR})
+
+  # BLAS and LAPACK with their C interfaces. Debian's OpenBLAS is also the system's libblas, so cblas.h and
+  # lapacke.h work with whichever implementation is installed.
+  find_package(BLAS REQUIRED)
+  find_package(LAPACK REQUIRED)
+  find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas cblas REQUIRED)
+  find_path(LAPACKE_INCLUDE_DIR lapacke.h PATH_SUFFIXES lapacke openblas REQUIRED)
+  find_library(LAPACKE_LIBRARY NAMES lapacke REQUIRED)
+  add_library(elbo_lapack INTERFACE)
+  target_include_directories(elbo_lapack SYSTEM INTERFACE ${CBLAS_INCLUDE_DIR} ${LAPACKE_INCLUDE_DIR})
+  target_link_libraries(elbo_lapack INTERFACE ${LAPACKE_LIBRARY} LAPACK::LAPACK BLAS::BLAS)
+endif()

@@ -2,30 +2,57 @@
 
 add_library(elbo_options INTERFACE)
 target_include_directories(elbo_options INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
-target_compile_options(elbo_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow
+
+# elbo_host_options(OPTION...): options of the C++ compiler, which nvcc hands on to it. Without commas: nvcc splits at them.
+function(elbo_host_options)
+  foreach(option IN LISTS ARGN)
+    target_compile_options(elbo_options INTERFACE
+      $<$<COMPILE_LANGUAGE:CXX>:${option}> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${option}>)
+  endforeach()
+endfunction()
+
+elbo_host_options(
+  -Wall -Wextra -Wshadow
   # Let loops over sqrt and comparisons vectorise; NaN and infinity keep their meaning.
   -fno-math-errno -fno-trapping-math
   # Multiply-adds are fused where math::multiply_add says so. The compiler would fuse in the vector part of a loop and not
   # in what is left over, or the other way round, and a member of an ensemble would differ from itself alone.
   -ffp-contract=off)
+# What nvcc makes of a file for the C++ compiler is not pedantic.
+target_compile_options(elbo_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wpedantic>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 sees overlaps in std::string's own operator+ that are not there (GCC bug 105651).
-  target_compile_options(elbo_options INTERFACE -Wno-restrict)
+  elbo_host_options(-Wno-restrict)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Clang warns where a simd loop was not vectorised, as in double-precision calls of the C library.
-  target_compile_options(elbo_options INTERFACE -Wno-pass-failed)
+  elbo_host_options(-Wno-pass-failed)
 endif()
 if(ELBO_NATIVE)
-  target_compile_options(elbo_options INTERFACE -march=native)
+  elbo_host_options(-march=native)
 endif()
 if(ELBO_SANITIZE)
-  target_compile_options(elbo_options INTERFACE -fsanitize=${ELBO_SANITIZE} -fno-omit-frame-pointer -g1)
-  target_link_options(elbo_options INTERFACE -fsanitize=${ELBO_SANITIZE})
+  string(REPLACE "," ";-fsanitize=" sanitize "-fsanitize=${ELBO_SANITIZE}")
+  elbo_host_options(${sanitize} -fno-omit-frame-pointer -g1)
+  target_link_options(elbo_options INTERFACE ${sanitize})
   if(ELBO_SANITIZE MATCHES "undefined")
-    target_compile_options(elbo_options INTERFACE -fno-sanitize-recover=all)
+    elbo_host_options(-fno-sanitize-recover=all)
   endif()
+endif()
+
+if(NOT elbo_gpu STREQUAL "none")
+  target_compile_definitions(elbo_options INTERFACE ELBO_HAS_CUDA=1)
+endif()
+if(elbo_gpu STREQUAL "emulated")
+  target_compile_definitions(elbo_options INTERFACE ELBO_CUDA_EMULATED=1)
+endif()
+if(elbo_gpu STREQUAL "cuda")
+  # Formulas are constexpr in part. CMake's OpenMP target speaks to C++ only; loops on the host need it here as well.
+  target_compile_options(elbo_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr> $<$<COMPILE_LANGUAGE:CUDA>:-Wno-deprecated-gpu-targets>)
+  foreach(option IN LISTS OpenMP_CXX_FLAGS)
+    target_compile_options(elbo_options INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${option}>)
+  endforeach()
 endif()
 
 # For provenance: what makes numbers differ between builds.
@@ -36,4 +63,10 @@ if(ELBO_NATIVE)
 endif()
 if(ELBO_SANITIZE)
   string(APPEND elbo_build_flags " -fsanitize=${ELBO_SANITIZE}")
+endif()
+if(elbo_gpu STREQUAL "cuda")
+  list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
+  string(APPEND elbo_build_flags " CUDA ${CUDAToolkit_VERSION} for ${architectures}")
+elseif(elbo_gpu STREQUAL "emulated")
+  string(APPEND elbo_build_flags " CUDA emulated")
 endif()
