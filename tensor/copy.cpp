@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "tensor/cuda/kernels.h"
 #include "tensor/parallel.h"
 
 namespace elbo {
@@ -10,6 +11,7 @@ namespace {
 void check_indices(const Tensor& x, const Tensor& indices, const char* where) {
   if (x.rank() < 1) fail("[{}] needs at least one axis to index", where);
   if (indices.rank() != 1) fail("[{}] indices must be one axis of i64, got {}", where, indices.shape().str());
+  if (indices.device() == Device::cuda) return;  // reading them would hold up the stream
   for (int64_t index : indices.span<int64_t>())
     if (index < 0 || index >= x.size(0)) fail("[{}] index {} is outside 0..{}", where, index, x.size(0) - 1);
 }
@@ -21,6 +23,8 @@ void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source
   axis = normalize_axis(axis, source.rank(), "copy_range");
   Shape a = target.shape(), b = source.shape();
   if (a.rank() == b.rank()) a[axis] = b[axis] = 1;
+  if (target.device() != source.device())
+    fail("[copy_range] the target is on {}, the source on {}", name(target.device()), name(source.device()));
   if (!(a == b) || target.dtype() != source.dtype())
     fail("[copy_range] {} and {} must agree in every axis but {}", target.shape().str(), source.shape().str(),
          axis);
@@ -35,6 +39,9 @@ void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source
   const auto* from = static_cast<const std::byte*>(source.bytes());
   const int64_t to_step = target.size(axis) * inner, from_step = source.size(axis) * inner;
   const int64_t bytes = count * inner;
+  if (target.device() == Device::cuda)
+    return cuda::copy_rows(to + target_begin * inner, to_step, from + source_begin * inner, from_step, outer,
+                           bytes);
   parallel_for(outer, std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i)
@@ -51,7 +58,12 @@ Tensor gather_rows(const Tensor& x, const Tensor& indices) {
   const int64_t bytes = x.shape().back(x.rank() - 1).elements() * size_of(x.dtype());
   auto* to = static_cast<std::byte*>(rows.bytes());
   const auto* from = static_cast<const std::byte*>(x.bytes());
-  const int64_t* index = indices.data<int64_t>();
+  const Tensor here = indices.to(x.device());
+  const int64_t* index = here.data<int64_t>();
+  if (x.device() == Device::cuda) {
+    cuda::copy_rows(to, bytes, from, bytes, shape[0], bytes, index);
+    return rows;
+  }
   parallel_for(shape[0], std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i)
@@ -68,8 +80,11 @@ void scatter_add_rows(const Tensor& target, const Tensor& indices, const Tensor&
     fail("[scatter_add_rows] rows must be {} {}, got {} {}", name(target.dtype()), expected.str(),
          name(rows.dtype()), rows.shape().str());
   const int64_t width = target.shape().back(target.rank() - 1).elements();
-  const int64_t* index = indices.data<int64_t>();
+  const Tensor here = indices.to(target.device());
+  const int64_t* index = here.data<int64_t>();
   const int64_t count = indices.size(0);
+  if (target.device() == Device::cuda)
+    return cuda::scatter_add_rows(target.bytes(), rows.bytes(), target.dtype(), index, count, width);
   visit_floating(target.dtype(), "scatter_add_rows", [&](auto zero) {
     using T = decltype(zero);
     T* to = target.data<T>();

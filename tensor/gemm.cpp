@@ -5,6 +5,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "tensor/cuda/gemm.h"
+#include "tensor/file.h"
 #include "tensor/gemm_kernel.h"
 #include "tensor/parallel.h"
 
@@ -138,6 +140,18 @@ const char* product_name(Op op_a, Op op_b) {
        hint);
 }
 
+MatmulPrecision precision_in_use = MatmulPrecision::f32;
+constexpr MatmulPrecision kPrecisions[] = {MatmulPrecision::f32, MatmulPrecision::tf32,
+                                           MatmulPrecision::bf16};
+
+void check_devices(const Tensor& c, const Tensor& a, const Tensor& b) {
+  if (a.device() != b.device())
+    fail("[gemm] a is on {} and b on {}; move one of them", name(a.device()), name(b.device()));
+  if (c.device() != a.device())
+    fail("[gemm] a and b are on {} and the result given on {}; it must be where they are", name(a.device()),
+         name(c.device()));
+}
+
 }  // namespace
 
 void use_one_blas_thread() {
@@ -164,6 +178,12 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
   if (!(shape == c.shape()) || c.dtype() != a.dtype())
     fail("[gemm] the product is {} {}, the result given is {} {}", name(a.dtype()), shape.str(),
          name(c.dtype()), c.shape().str());
+  check_devices(c, a, b);
+  const bool on_gpu = c.device() == Device::cuda;
+  if (on_gpu && finish)
+    fail(
+        "[gemm] only the CPU finishes blocks of a product; on the GPU use cuda::gemm_bias, or a map "
+        "afterwards");
   if (c.elements() == 0) return;
   const Matrices p{c.size(-2),
                    c.size(-1),
@@ -185,6 +205,10 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
     }
     return;
   }
+  if (on_gpu) {
+    visit_floating(c.dtype(), "gemm", [&](auto) { cuda::gemm(c, a, op_a, b, op_b, accumulate, alpha); });
+    return;
+  }
   use_one_blas_thread();
   visit_floating(c.dtype(), "gemm", [&](auto zero) {
     using T = decltype(zero);
@@ -196,6 +220,30 @@ Tensor matmul(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
   Tensor c = Tensor::empty(gemm_shape(a, op_a, b, op_b), a.dtype(), a.device());
   gemm(c, a, op_a, b, op_b);
   return c;
+}
+
+void set_matmul_precision(MatmulPrecision precision) { precision_in_use = precision; }
+MatmulPrecision matmul_precision() { return precision_in_use; }
+
+MatmulPrecision parse_matmul_precision(std::string_view text) {
+  std::string known;
+  for (MatmulPrecision precision : kPrecisions) {
+    if (text == name(precision)) return precision;
+    known += (known.empty() ? "" : ", ") + std::string(name(precision));
+  }
+  fail("[matmul] unknown precision {}; there are {}", quote(text), known);
+}
+
+const char* name(MatmulPrecision precision) {
+  switch (precision) {
+    case MatmulPrecision::f32:
+      return "f32";
+    case MatmulPrecision::tf32:
+      return "tf32";
+    case MatmulPrecision::bf16:
+      break;
+  }
+  return "bf16";
 }
 
 const char* blas_name() { return openblas_get_config ? openblas_get_config() : "BLAS"; }

@@ -54,6 +54,16 @@ Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b);
 /// The new tensor op(a) op(b).
 Tensor matmul(const Tensor& a, Op op_a, const Tensor& b, Op op_b);
 
+/// With what precision the GPU multiplies f32 numbers; sums are always f32. Tensor cores make tf32 (10 bits
+/// of mantissa) and bf16 (7 bits) several times as fast. f32 to begin with. f64 products, and the CPU, do not
+/// care.
+enum class MatmulPrecision { f32, tf32, bf16 };
+void set_matmul_precision(MatmulPrecision precision);
+MatmulPrecision matmul_precision();
+/// "f32", "tf32", "bf16"; anything else is an Error.
+MatmulPrecision parse_matmul_precision(std::string_view text);
+const char* name(MatmulPrecision precision);
+
 /// Keeps BLAS from starting threads of its own; everything here and in linalg calls it first.
 void use_one_blas_thread();
 

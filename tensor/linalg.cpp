@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "tensor/cuda/kernels.h"
 #include "tensor/gemm.h"
 
 namespace elbo {
@@ -43,7 +44,11 @@ Tensor trace(const Tensor& x) {
   if (x.rank() < 2 || x.size(-1) != x.size(-2))
     fail("[trace] needs square matrices, got {}", x.shape().str());
   const int64_t n = x.size(-1);
-  Tensor result = Tensor::empty(x.shape().drop_back(2), x.dtype());
+  Tensor result = Tensor::empty(x.shape().drop_back(2), x.dtype(), x.device());
+  if (x.device() == Device::cuda) {
+    cuda::trace(result.bytes(), x.bytes(), x.dtype(), result.elements(), n);
+    return result;
+  }
   visit_floating(x.dtype(), "trace", [&](auto zero) {
     using T = decltype(zero);
     for (int64_t m = 0; m < result.elements(); ++m) {
@@ -55,8 +60,12 @@ Tensor trace(const Tensor& x) {
   return result;
 }
 
-Tensor identity_matrix(int64_t n, DType dtype) {
-  Tensor result = Tensor::zeros({n, n}, dtype);
+Tensor identity_matrix(int64_t n, DType dtype, Device device) {
+  Tensor result = Tensor::zeros({n, n}, dtype, device);
+  if (device == Device::cuda) {
+    cuda::identity_matrix(result.bytes(), dtype, n);
+    return result;
+  }
   visit_floating(dtype, "identity_matrix", [&](auto zero) {
     for (int64_t i = 0; i < n; ++i) result.data<decltype(zero)>()[i * n + i] = 1;
   });

@@ -1,4 +1,5 @@
-// linalg: traces, and the two factorisations that closed-form pPCA needs, from LAPACK, in f64 or f32.
+// linalg: traces, and the two factorisations that closed-form pPCA needs, from LAPACK, in f64 or f32. The
+// factorisations are for matrices on the CPU.
 #pragma once
 
 #include "tensor/tensor.h"
@@ -7,7 +8,7 @@ namespace elbo {
 
 /// The sums of the diagonals of x (..., n, n), of shape (...), and the identity (n, n).
 Tensor trace(const Tensor& x);
-Tensor identity_matrix(int64_t n, DType dtype);
+Tensor identity_matrix(int64_t n, DType dtype, Device device = Device::cpu);
 
 struct Eigen {
   Tensor values;   ///< (D), largest first

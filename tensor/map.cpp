@@ -3,50 +3,6 @@
 namespace elbo {
 namespace detail {
 
-Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands) {
-  if (operands.size() > kMaxOperands) fail("[map] more than {} operands", kMaxOperands);
-  // Strides of each operand over the axes of the space; a missing or size-1 axis has stride 0.
-  int64_t stride[kMaxOperands][Shape::kMaxRank] = {};
-  int count = 0;
-  for (const Shape* shape : operands) {
-    if (!broadcasts_to(*shape, space)) fail("[map] {} does not broadcast to {}", shape->str(), space.str());
-    int64_t step = 1;
-    for (int back = 1; back <= shape->rank(); ++back) {
-      stride[count][space.rank() - back] = (*shape)[-back] == 1 ? 0 : step;
-      step *= (*shape)[-back];
-    }
-    ++count;
-  }
-  // Merge from the innermost axis outwards.
-  Loop reversed;
-  for (int axis = space.rank() - 1; axis >= 0; --axis) {
-    if (space[axis] == 1) continue;
-    bool merges = reversed.rank > 0;
-    const int inner = reversed.rank - 1;
-    for (int k = 0; merges && k < count; ++k)
-      merges = stride[k][axis] == reversed.stride[k][inner] * reversed.size[inner];
-    if (merges) {
-      reversed.size[inner] *= space[axis];
-      continue;
-    }
-    reversed.size[reversed.rank] = space[axis];
-    for (int k = 0; k < count; ++k) reversed.stride[k][reversed.rank] = stride[k][axis];
-    ++reversed.rank;
-  }
-  if (reversed.rank == 0) {
-    reversed.rank = 1;
-    reversed.size[0] = 1;
-  }
-  Loop loop;
-  loop.rank = reversed.rank;
-  for (int axis = 0; axis < loop.rank; ++axis) {
-    const int from = loop.rank - 1 - axis;
-    loop.size[axis] = reversed.size[from];
-    for (int k = 0; k < count; ++k) loop.stride[k][axis] = reversed.stride[k][from];
-  }
-  return loop;
-}
-
 Plan plan_tiles(const Loop& joint) {
   Plan plan;
   const int last = joint.rank - 1;

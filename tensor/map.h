@@ -3,8 +3,8 @@
 // `map` evaluates a formula at every index of a broadcast space; `map_reduce` evaluates it and folds the
 // values into a smaller shape, summing (or taking the maximum) over every axis that the smaller shape lacks.
 // A formula is a small functor marked ELBO_HD, written once; from it come the CPU loop (vectorised, threaded)
-// here and, when this header is compiled as CUDA, the kernel. Broadcasting is index arithmetic: nothing is
-// ever expanded in memory.
+// here and, in a build with CUDA, the kernel (tensor/cuda/map_kernels.h). Broadcasting is index arithmetic:
+// nothing is ever expanded in memory.
 //
 //   struct Square { template <class T> ELBO_HD T operator()(T x) const { return x * x; } };
 //   Tensor y = map(Square{}, x);                        // x (N, D) -> y (N, D)
@@ -16,9 +16,16 @@
 #include <limits>
 #include <utility>
 
-#include "tensor/math.h"
+#include "tensor/loop.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
+
+#if defined(ELBO_HAS_CUDA)
+#  if !defined(__CUDACC__) && !defined(ELBO_CUDA_EMULATED)
+#    error "map.h makes kernels: compile this file as CUDA (cmake/cuda.cmake)"
+#  endif
+#  include "tensor/cuda/map_kernels.h"
+#endif
 
 namespace elbo {
 
@@ -80,20 +87,8 @@ struct Difference {
 
 namespace detail {
 
-inline constexpr int kMaxOperands = 7;  // an output and six inputs
 inline constexpr int64_t kBlock = 512;  // elements a formula is evaluated on at once, in cache
 inline constexpr int64_t kLanes = 8;    // written at a time where that is quicker than counting
-
-/// An iteration space with adjacent axes merged where every operand allows it; stride 0 marks a broadcast
-/// axis. Along the last axis every stride is 0 or 1.
-struct Loop {
-  int rank = 0;
-  int64_t size[Shape::kMaxRank] = {};
-  int64_t stride[kMaxOperands][Shape::kMaxRank] = {};
-};
-
-/// Plans the walk of operands (each broadcastable to `space`) through `space`. The result has rank >= 1.
-Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands);
 
 /// Consecutive elements of a space, seen as rows and columns of its last two axes. Short rows are taken many
 /// at a time: a loop over two elements costs more to start than to run.
@@ -123,15 +118,6 @@ struct Plan {
   Tile tile_at(int64_t item_or_term) const;
 };
 Plan plan_tiles(const Loop& joint);
-
-/// Adds to offset[k] where element `flat` of the loop's axes lies in operand k.
-inline void seek(const Loop& loop, int64_t flat, int operands, int64_t* offset) {
-  for (int axis = loop.rank - 1; axis >= 0; --axis) {
-    const int64_t index = axis > 0 ? flat % loop.size[axis] : flat;
-    if (axis > 0) flat /= loop.size[axis];
-    for (int k = 0; k < operands; ++k) offset[k] += index * loop.stride[k][axis];
-  }
-}
 
 template <class T, class F, class... Pointers>
 void evaluate_block(int64_t n, F f, T* out, Pointers... in) {
@@ -179,6 +165,15 @@ std::array<const T*, sizeof...(In)> pointers(const In&... in) {
   return {in.template data<T>()...};
 }
 
+/// Throws unless all operands are where the output is. True when that is the GPU.
+template <class... In>
+bool is_on_gpu(const Tensor& out, const In&... in) {
+  for (Device device : {in.device()...})
+    if (device != out.device())
+      fail("[map] operands are on {} and on {}; move one with to(Device)", name(out.device()), name(device));
+  return out.device() == Device::cuda;
+}
+
 template <class In>
 Shape broadcast_all(const char*, const In& only) {
   return only.shape();
@@ -221,6 +216,12 @@ void map_into(const Tensor& out, F f, const In&... in) {
     const auto inputs = detail::pointers<T>(in...);
     T* const output = out.template data<T>();
     if (out.elements() == 0) return;
+#if defined(ELBO_HAS_CUDA)
+    if (detail::is_on_gpu(out, in...)) {
+      cuda::map_into(joint, output, cuda::Inputs<T, sizeof...(In)>{{in.template data<T>()...}}, f);
+      return;
+    }
+#endif
     const detail::Plan plan = detail::plan_tiles(joint);
     parallel_for(
         plan.items, kParallelGrain / (plan.tile.rows * plan.tile.columns), [&](int64_t begin, int64_t end) {
@@ -255,6 +256,13 @@ void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
       if (!accumulate) out.fill(Combine::template identity<T>());
       return;
     }
+#if defined(ELBO_HAS_CUDA)
+    if (detail::is_on_gpu(out, in...)) {
+      cuda::reduce<Combine>(joint, out.template data<T>(), accumulate,
+                            cuda::Inputs<T, sizeof...(In)>{{in.template data<T>()...}}, f);
+      return;
+    }
+#endif
     const detail::Plan plan = detail::plan_tiles(joint);
     const auto formula = [&](detail::Tile tile, const int64_t* offset, T* values) {
       detail::evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, inputs, values,

@@ -5,9 +5,11 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <new>
 
+#include "tensor/cuda/device.h"
 #include "tensor/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -46,48 +48,86 @@ size_t physical_memory() {
   return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
 }
 
+/// The blocks of one device.
 class Cache {
  public:
-  StorageRef take(size_t bytes, Device device) {
-    if (device != Device::cpu) fail("[allocate] this build of elbo has no CUDA backend; use --device cpu");
+  explicit Cache(Device device) : device_(device) {}
+
+  StorageRef take(size_t bytes) {
     const SizeClass wanted = size_class(bytes);
     Storage* storage = nullptr;
     {
       const std::lock_guard lock(mutex_);
       ++counters_.requests;
-      storage = free_[wanted.index];
-      if (storage) {
-        free_[wanted.index] = storage->next_free;
+      for (uint32_t pool : {pool_, uint32_t{0}}) {
+        Storage*& free = pools_[pool].free[wanted.index];
+        if (!free) continue;
+        storage = free;
+        free = storage->next_free;
         counters_.cached -= wanted.capacity;
         count_live(wanted.capacity);
+        break;
       }
     }
     if (!storage) storage = from_system(wanted.capacity);
+    storage->pool = pool_;
     storage->bytes = bytes;
     storage->next_free = nullptr;
 #ifdef ELBO_ASAN
     // Reused blocks would hide overruns from the sanitizer: leave only what was asked for addressable.
-    ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
-    ASAN_UNPOISON_MEMORY_REGION(storage->data, bytes);
+    if (is_poisonable()) {
+      ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
+      ASAN_UNPOISON_MEMORY_REGION(storage->data, bytes);
+    }
 #endif
     return StorageRef(storage);
   }
 
   void give_back(Storage* storage) {
-#ifdef ELBO_ASAN
-    ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
-#endif
     const std::lock_guard lock(mutex_);
-    const int index = size_class(storage->capacity).index;
-    storage->next_free = free_[index];
-    free_[index] = storage;
-    counters_.live -= storage->capacity;
-    counters_.cached += storage->capacity;
+    if (device_ == Device::cuda && cuda::side_work_pending()) {
+      storage->next_free = deferred_;
+      deferred_ = storage;
+      return;
+    }
+    to_free_list(storage);
+  }
+
+  void release_deferred() {
+    const std::lock_guard lock(mutex_);
+    while (deferred_) {
+      Storage* storage = deferred_;
+      deferred_ = storage->next_free;
+      to_free_list(storage);
+    }
+  }
+
+  uint32_t begin_pool() {
+    const std::lock_guard lock(mutex_);
+    pool_ = ++last_pool_;
+    pools_[pool_];
+    return pool_;
+  }
+  void end_pool() { pool_ = 0; }
+  void dissolve_pool(uint32_t pool) {
+    const std::lock_guard lock(mutex_);
+    const auto found = pools_.find(pool);
+    if (found == pools_.end()) return;
+    const FreeLists lists = found->second;
+    pools_.erase(found);
+    for (Storage* head : lists.free)
+      while (head) {
+        Storage* const next = head->next_free;
+        counters_.live += head->capacity;  // as it is about to be freed once more
+        counters_.cached -= head->capacity;
+        to_free_list(head);
+        head = next;
+      }
   }
 
   void release() {
     const std::lock_guard lock(mutex_);
-    for (Storage*& head : free_)
+    for (Storage*& head : pools_[0].free)
       while (head) {
         Storage* storage = head;
         head = storage->next_free;
@@ -107,7 +147,11 @@ class Cache {
   }
 
  private:
-  // Header and data are one system block: the header fills the first aligned unit.
+  struct FreeLists {
+    std::array<Storage*, 256> free{};
+  };
+
+  // On the CPU header and data are one system block: the header fills the first aligned unit.
   static constexpr size_t kHeader = (sizeof(Storage) + kAlignment - 1) / kAlignment * kAlignment;
 
   void count_live(size_t capacity) {
@@ -115,57 +159,109 @@ class Cache {
     if (counters_.live > counters_.peak) counters_.peak = counters_.live;
   }
 
-  Storage* from_system(size_t capacity) {
-    // Some systems grant any request and end the process that uses it.
-    const bool is_sane = capacity < physical_memory();
-    void* block = is_sane ? std::aligned_alloc(kAlignment, kHeader + capacity) : nullptr;
-    if (!block && is_sane) {
-      release();  // blocks of other sizes, kept for later, may be in the way
-      block = std::aligned_alloc(kAlignment, kHeader + capacity);
+  void to_free_list(Storage* storage) {
+#ifdef ELBO_ASAN
+    if (is_poisonable()) ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
+#endif
+    if (!pools_.contains(storage->pool)) storage->pool = 0;  // its pool was dissolved
+    Storage*& head = pools_[storage->pool].free[size_class(storage->capacity).index];
+    storage->next_free = head;
+    head = storage;
+    counters_.live -= storage->capacity;
+    counters_.cached += storage->capacity;
+  }
+
+  /// Null when there is no room.
+  Storage* new_block(size_t capacity) const {
+    if (device_ == Device::cuda) {
+      void* data = cuda::allocate_bytes(capacity);
+      if (!data) return nullptr;
+      auto* storage = new Storage;
+      storage->data = static_cast<std::byte*>(data);
+      return storage;
     }
-    const std::lock_guard lock(mutex_);
-    if (!block)
-      fail(
-          "[allocate] out of memory: {} more bytes on top of {} in use; try a smaller --batch, --limit or "
-          "--latent",
-          capacity, counters_.live);
-    ++counters_.system_allocations;
-    count_live(capacity);
+    // Some systems grant any request and end the process that uses it.
+    if (capacity >= physical_memory()) return nullptr;
+    void* block = std::aligned_alloc(kAlignment, kHeader + capacity);
+    if (!block) return nullptr;
     auto* storage = new (block) Storage;
     storage->data = static_cast<std::byte*>(block) + kHeader;
-    storage->capacity = capacity;
     return storage;
   }
 
-  static void to_system(Storage* storage) {
+  Storage* from_system(size_t capacity) {
+    Storage* storage = new_block(capacity);
+    if (!storage) {
+      release();  // blocks of other sizes, kept for later, may be in the way
+      storage = new_block(capacity);
+    }
+    const std::lock_guard lock(mutex_);
+    if (!storage)
+      fail(
+          "[allocate] out of memory{}: {} more bytes on top of {} in use; try a smaller --batch, --limit or "
+          "--latent",
+          device_ == Device::cuda ? " on the GPU" : "", capacity, counters_.live);
+    ++counters_.system_allocations;
+    count_live(capacity);
+    storage->capacity = capacity;
+    storage->device = device_;
+    return storage;
+  }
+
+  void to_system(Storage* storage) {
 #ifdef ELBO_ASAN
-    ASAN_UNPOISON_MEMORY_REGION(storage->data, storage->capacity);
+    if (is_poisonable()) ASAN_UNPOISON_MEMORY_REGION(storage->data, storage->capacity);
 #endif
+    if (device_ == Device::cuda) {
+      cuda::free_bytes(storage->data);
+      delete storage;
+      return;
+    }
     storage->~Storage();
     std::free(storage);
   }
 
+#ifdef ELBO_ASAN
+  /// The memory of an emulated GPU is the host's, too. But work that waits in a stream may still use what was
+  /// freed, so that the sanitizer watches the ends of blocks there, and not their lives.
+  bool is_poisonable() const { return device_ == Device::cpu; }
+#endif
+
+  const Device device_;
   std::mutex mutex_;
-  std::array<Storage*, 256> free_{};
+  std::map<uint32_t, FreeLists> pools_;  // 0 is everybody's
+  uint32_t pool_ = 0, last_pool_ = 0;    // that blocks come from now
+  Storage* deferred_ = nullptr;
   MemoryCounters counters_;
 };
 
 // Never destroyed: tensors with static lifetime may return their blocks after main has ended.
-Cache& cache() {
-  static Cache* instance = new Cache;
-  return *instance;
+Cache& cache(Device device) {
+  static Cache* const cpu = new Cache(Device::cpu);
+  static Cache* const gpu = new Cache(Device::cuda);
+  return device == Device::cpu ? *cpu : *gpu;
 }
 
 }  // namespace
 
 StorageRef::~StorageRef() {
   if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
-    cache().give_back(storage_);
+    cache(storage_->device).give_back(storage_);
 }
 
-StorageRef allocate(size_t bytes, Device device) { return cache().take(bytes, device); }
-MemoryCounters memory_counters() { return cache().counters(); }
-void reset_peak_memory() { cache().reset_peak(); }
-void release_cached_memory() { cache().release(); }
+StorageRef allocate(size_t bytes, Device device) {
+  if (device == Device::cuda) cuda::require_available();
+  return cache(device).take(bytes);
+}
+MemoryCounters memory_counters(Device device) { return cache(device).counters(); }
+void reset_peak_memory(Device device) { cache(device).reset_peak(); }
+void release_cached_memory() {
+  cache(Device::cpu).release();
+  cache(Device::cuda).release();
+}
+uint32_t begin_memory_pool() { return cache(Device::cuda).begin_pool(); }
+void end_memory_pool() { cache(Device::cuda).end_pool(); }
+void dissolve_memory_pool(uint32_t pool) { cache(Device::cuda).dissolve_pool(pool); }
+void release_deferred_memory() { cache(Device::cuda).release_deferred(); }
 
 }  // namespace elbo

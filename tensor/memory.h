@@ -21,6 +21,7 @@ struct Storage {
   size_t bytes = 0;     ///< what was asked for
   size_t capacity = 0;  ///< what the block holds (its size class)
   Device device = Device::cpu;
+  uint32_t pool = 0;  ///< whose free list it returns to
   std::atomic<int> references{0};
   Storage* next_free = nullptr;
 };
@@ -54,7 +55,7 @@ class StorageRef {
 /// A block of at least `bytes` uninitialised bytes. Throws Error when the system has no more.
 StorageRef allocate(size_t bytes, Device device);
 
-/// All in bytes of size-class capacity, except the two counts, which only grow.
+/// Of one device, all in bytes of size-class capacity, except the two counts, which only grow.
 struct MemoryCounters {
   size_t live = 0;                  ///< held by tensors now
   size_t cached = 0;                ///< freed, kept for the next request
@@ -62,10 +63,22 @@ struct MemoryCounters {
   uint64_t requests = 0;            ///< calls of `allocate`
   uint64_t system_allocations = 0;  ///< requests the cache could not serve
 };
-MemoryCounters memory_counters();
-void reset_peak_memory();
+MemoryCounters memory_counters(Device device = Device::cpu);
+void reset_peak_memory(Device device = Device::cpu);
 
 /// Gives every cached block back to the system.
 void release_cached_memory();
+
+// For tensor/cuda alone.
+
+/// From here to `end_memory_pool`, device memory comes from a pool of its own and returns to it: the replays
+/// of a graph write to what was allocated while it was captured. Once dissolved, the pool's memory is
+/// everybody's.
+uint32_t begin_memory_pool();
+void end_memory_pool();
+void dissolve_memory_pool(uint32_t pool);
+/// Device memory given back while the side stream worked, which may still have used it, can be handed out
+/// again.
+void release_deferred_memory();
 
 }  // namespace elbo

@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "tensor/cuda/kernels.h"
 #include "tensor/parallel.h"
 
 namespace elbo {
@@ -24,6 +25,7 @@ void draw_groups(const RandomKey& key, uint32_t first_group, uint32_t words[4][k
 }
 
 struct Uniforms {
+  static constexpr auto on_gpu = cuda::fill_uniform;
   template <class T>
   static void convert(const uint32_t words[4][kGroups], T* out) {
     for (int64_t g = 0; g < kGroups; ++g)
@@ -32,6 +34,7 @@ struct Uniforms {
 };
 
 struct Normals {
+  static constexpr auto on_gpu = cuda::fill_normal;
   template <class T>
   static void convert(const uint32_t words[4][kGroups], T* out) {
     alignas(64) T pair[4][kGroups];
@@ -75,6 +78,7 @@ void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* 
     using T = decltype(zero);
     const int64_t each = out.elements() / members;
     check_range(key, each, where);
+    if (out.device() == Device::cuda) return Convert::on_gpu(out.bytes(), out.dtype(), members, each, key);
     for (int64_t m = 0; m < members; ++m) {
       RandomKey own = key;
       own.member += static_cast<uint32_t>(m);
@@ -93,14 +97,14 @@ void fill_normal(const Tensor& out, const RandomKey& key, int64_t members) {
   fill<Normals>(out, key, members, "normal");
 }
 
-Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members) {
-  Tensor out = Tensor::empty(shape, dtype);
+Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members, Device device) {
+  Tensor out = Tensor::empty(shape, dtype, device);
   fill_uniform(out, key, members);
   return out;
 }
 
-Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members) {
-  Tensor out = Tensor::empty(shape, dtype);
+Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members, Device device) {
+  Tensor out = Tensor::empty(shape, dtype, device);
   fill_normal(out, key, members);
   return out;
 }

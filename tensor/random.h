@@ -32,6 +32,10 @@ struct RandomKey {
   uint32_t member = 0;
   uint32_t stream = 0;
   uint64_t step = 0;
+  /// Where not null, counter_factor times what stands there is added to the step when the numbers are drawn:
+  /// a captured training step draws anew at every replay. Device memory for draws on the GPU.
+  const int64_t* counter = nullptr;
+  uint64_t counter_factor = 1;
 };
 
 /// Four words from a counter and a key.
@@ -55,7 +59,9 @@ ELBO_HD PhiloxBlock philox4x32(PhiloxBlock counter, uint32_t key0, uint32_t key1
 /// The block that holds elements 4 * group .. 4 * group + 3 of a draw. The counter is (group, step, member
 /// and stream); element counts stay below 2^34 and steps below 2^32.
 ELBO_HD PhiloxBlock random_block(const RandomKey& key, uint32_t group) {
-  const PhiloxBlock counter{{group, static_cast<uint32_t>(key.step), key.member, key.stream}};
+  const uint64_t step =
+      key.step + (key.counter ? key.counter_factor * static_cast<uint64_t>(*key.counter) : 0);
+  const PhiloxBlock counter{{group, static_cast<uint32_t>(step), key.member, key.stream}};
   return philox4x32(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
 }
 
@@ -80,8 +86,10 @@ ELBO_HD void to_normal_pair(uint32_t a, uint32_t b, T& first, T& second) {
 /// Uniform draws in (0, 1), or standard normals, one per element, f32 or f64. With `members` > 1 the first
 /// axis must have that size, and index m of it is what key.member + m draws alone. Throws when the step or
 /// the number of elements is beyond what random_block can tell apart.
-Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1);
-Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1);
+Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1,
+               Device device = Device::cpu);
+Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1,
+              Device device = Device::cpu);
 /// The same draws into an existing tensor.
 void fill_uniform(const Tensor& out, const RandomKey& key, int64_t members = 1);
 void fill_normal(const Tensor& out, const RandomKey& key, int64_t members = 1);

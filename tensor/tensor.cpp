@@ -2,6 +2,9 @@
 
 #include <cstring>
 
+#include "tensor/cuda/device.h"
+#include "tensor/cuda/kernels.h"
+
 namespace elbo {
 namespace {
 
@@ -31,7 +34,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor result = empty(shape, dtype, device);
-  std::memset(result.bytes(), 0, static_cast<size_t>(result.byte_count()));
+  result.fill(0);
   return result;
 }
 
@@ -110,12 +113,24 @@ void Tensor::copy_from(const Tensor& source) const {
   if (!(source.shape_ == shape_) || source.dtype_ != dtype_)
     fail("[copy_from] {} {} cannot be copied into {} {}", name(source.dtype_), source.shape_.str(),
          name(dtype_), shape_.str());
-  std::memmove(bytes(), source.bytes(), static_cast<size_t>(byte_count()));
+  const auto count = static_cast<size_t>(byte_count());
+  if (device() == Device::cpu && source.device() == Device::cpu)
+    std::memmove(bytes(), source.bytes(), count);
+  else if (device() == Device::cpu)
+    cuda::copy_to_host(bytes(), source.bytes(), count);
+  else if (source.device() == Device::cpu)
+    cuda::copy_to_device(bytes(), source.bytes(), count);
+  else
+    cuda::copy_on_device(bytes(), source.bytes(), count);
 }
 
 Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   Tensor result = empty(shape_, dtype, device());
+  if (device() == Device::cuda) {
+    cuda::convert(result.bytes(), dtype, bytes(), dtype_, elements_);
+    return result;
+  }
   visit(dtype_, [&](auto from) {
     visit(dtype, [&](auto to) {
       using From = decltype(from);
@@ -127,9 +142,18 @@ Tensor Tensor::to(DType dtype) const {
   return result;
 }
 
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  Tensor result = empty(shape_, dtype_, device);
+  result.copy_from(*this);
+  return result;
+}
+
 void Tensor::fill(double value) const {
   visit(dtype_, [&](auto zero) {
     using T = decltype(zero);
+    if (device() == Device::cuda)
+      return cuda::fill(bytes(), dtype_, elements_, static_cast<double>(converted<T>(value, "fill")));
     std::fill_n(data<T>(), elements_, converted<T>(value, "fill"));
   });
 }
@@ -142,10 +166,12 @@ double Tensor::item() const {
 double Tensor::at(int64_t flat_index) const {
   if (flat_index < 0 || flat_index >= elements_)
     fail("[at] index {} is outside {}", flat_index, shape_.str());
+  if (device() == Device::cuda) return view_at(flat_index, {1}).to(Device::cpu).at(0);
   return visit(dtype_, [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[flat_index]); });
 }
 
 std::vector<double> Tensor::to_vector() const {
+  if (device() == Device::cuda) return to(Device::cpu).to_vector();
   std::vector<double> values(static_cast<size_t>(elements_));
   visit(dtype_, [&](auto zero) {
     using T = decltype(zero);
@@ -190,6 +216,7 @@ void print_axis(const Tensor& tensor, int axis, int64_t& flat, std::string& out)
 
 std::string Tensor::str() const {
   if (!defined()) return "(undefined tensor)";
+  if (device() == Device::cuda) return to(Device::cpu).str() + " on cuda";
   std::string out;
   int64_t flat = 0;
   print_axis(*this, 0, flat, out);

@@ -29,7 +29,9 @@ class Tensor {
   static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
-  static Tensor scalar(double value, DType dtype = DType::f32) { return full({}, value, dtype); }
+  static Tensor scalar(double value, DType dtype = DType::f32, Device device = Device::cpu) {
+    return full({}, value, dtype, device);
+  }
   /// A CPU tensor holding a copy of `values`, which must be shape.elements() many.
   template <class T>
   static Tensor from(const Shape& shape, std::span<const T> values);
@@ -54,6 +56,8 @@ class Tensor {
   /// Elements of a CPU tensor.
   template <class T>
   std::span<T> span() const {
+    if (device() != Device::cpu)
+      fail("[tensor] the elements of {} are on the GPU; copy them with to(Device::cpu)", shape_.str());
     return {data<T>(), static_cast<size_t>(elements_)};
   }
 
@@ -70,8 +74,9 @@ class Tensor {
   Tensor clone() const;
   /// Copies the elements of `source` (same shape and dtype) into this tensor's storage.
   void copy_from(const Tensor& source) const;
-  /// The same values in another element type (a plain share when it is the same).
+  /// The same values in another element type, or on another device (a plain share when it is the same).
   Tensor to(DType dtype) const;
+  Tensor to(Device device) const;
   void fill(double value) const;
 
   /// One element as a double; the tensor must hold exactly one / the element at a flat index.

@@ -1,0 +1,282 @@
+// The GPU of CUDA builds (device.h), on CUDA's runtime.
+#include "tensor/cuda/device.h"
+
+#include <cuda_runtime.h>
+
+#include <utility>
+
+#include "tensor/error.h"
+#include "tensor/memory.h"
+
+namespace elbo::cuda {
+namespace {
+
+__global__ void probe() {}
+
+void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess)
+    fail("[cuda] {}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+struct Gpu {
+  std::string why_not;  // empty: there is one
+  cudaDeviceProp properties{};
+  int driver = 0, runtime = 0;
+  cudaStream_t main = nullptr, side = nullptr, now = nullptr;
+  cudaEvent_t forked = nullptr, joined = nullptr;
+
+  Gpu() {
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    int count = 0;
+    // The error first: without a driver the count is left as it was.
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess || count == 0) {
+      const std::string what = error != cudaSuccess ? cudaGetErrorString(error) : "no NVIDIA GPU was found";
+      why_not = driver == 0 ? fmt::format("this machine has no NVIDIA driver ({})", what)
+                            : fmt::format("{}; the driver is for CUDA {}, this build for {}", what,
+                                          version_text(driver), version_text(runtime));
+      cudaGetLastError();
+      return;
+    }
+    try {
+      check(cudaSetDevice(0), "the GPU cannot be used");
+      check(cudaGetDeviceProperties(&properties, 0), "the GPU does not say what it is");
+      // Here, and not in the first training step.
+      cudaFuncAttributes attributes{};
+      check(cudaFuncGetAttributes(&attributes, probe), "this build has no code for this GPU");
+      check(cudaStreamCreateWithFlags(&main, cudaStreamNonBlocking), "no stream");
+      check(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking), "no stream");
+      check(cudaEventCreateWithFlags(&forked, cudaEventDisableTiming), "no event");
+      check(cudaEventCreateWithFlags(&joined, cudaEventDisableTiming), "no event");
+      now = main;
+    } catch (const Error& reason) {
+      why_not = reason.what();
+    }
+  }
+};
+
+// Apart from the rest, so that asking for them on the way does not look for a GPU.
+bool side_is_pending = false, is_capturing = false;
+
+// Never destroyed: tensors with static lifetime may return their memory after main has ended.
+Gpu& gpu() {
+  static Gpu* instance = new Gpu;
+  return *instance;
+}
+
+Gpu& present() {
+  require_available();
+  return gpu();
+}
+
+void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, const char* what) {
+  if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, kind, present().now), what);
+}
+
+struct Recorded {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  size_t nodes = 0;
+  ~Recorded() {
+    if (executable) cudaGraphExecDestroy(executable);
+    if (graph) cudaGraphDestroy(graph);
+  }
+};
+
+}  // namespace
+
+bool available() { return gpu().why_not.empty(); }
+const std::string& why_not() { return gpu().why_not; }
+void require_available() {
+  if (!available()) fail("[cuda] {}", why_not());
+}
+
+Description describe() {
+  Gpu& g = present();
+  Description d{.name = g.properties.name,
+                .capability = 10 * g.properties.major + g.properties.minor,
+                .multiprocessors = g.properties.multiProcessorCount,
+                .memory = 0,
+                .free = 0,
+                .driver = version_text(g.driver),
+                .runtime = version_text(g.runtime)};
+  check(cudaMemGetInfo(&d.free, &d.memory), "the GPU does not say how much memory it has");
+  return d;
+}
+int multiprocessors() { return present().properties.multiProcessorCount; }
+
+void* allocate_bytes(size_t bytes) {
+  present();
+  // A capture forbids this to a thread by default, as it might be meant to be captured. It is not.
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  check(cudaThreadExchangeStreamCaptureMode(&mode), "capture mode");
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  cudaThreadExchangeStreamCaptureMode(&mode);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(error, "no memory");
+  return memory;
+}
+void free_bytes(void* memory) {
+  check(cudaStreamSynchronize(present().main), "a kernel failed");
+  check(cudaFree(memory), "freeing memory");
+}
+
+void* allocate_pinned(size_t bytes) {
+  present();
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes > 0 ? bytes : 1), "no pinned memory");
+  return memory;
+}
+void free_pinned(void* memory) {
+  cudaStreamSynchronize(gpu().main);
+  cudaFreeHost(memory);
+}
+
+void copy_to_device(void* to, const void* from, size_t bytes) {
+  if (capturing()) fail("[cuda] host data cannot enter a captured step; put them on the device before");
+  copy(to, from, bytes, cudaMemcpyHostToDevice, "copying to the GPU");
+}
+void copy_to_host(void* to, const void* from, size_t bytes) {
+  if (capturing()) fail("[cuda] results cannot be read while a step is captured");
+  copy(to, from, bytes, cudaMemcpyDeviceToHost, "copying from the GPU");
+  synchronize();
+}
+void copy_on_device(void* to, const void* from, size_t bytes) {
+  copy(to, from, bytes, cudaMemcpyDeviceToDevice, "copying on the GPU");
+}
+void copy_pinned_to_device(void* to, const void* from, size_t bytes) {
+  copy(to, from, bytes, cudaMemcpyHostToDevice, "copying to the GPU");
+}
+void copy_to_pinned(void* to, const void* from, size_t bytes) {
+  copy(to, from, bytes, cudaMemcpyDeviceToHost, "copying from the GPU");
+}
+void zero_bytes(void* memory, size_t bytes) {
+  if (bytes > 0) check(cudaMemsetAsync(memory, 0, bytes, present().now), "zeroing memory");
+}
+void synchronize() {
+  if (capturing()) fail("[cuda] a captured step cannot wait for its results");
+  if (!available()) return;
+  join_side_stream();
+  check(cudaStreamSynchronize(gpu().main), "a kernel failed");
+}
+
+void* stream() { return present().now; }
+
+SideStream::SideStream() {
+  Gpu& g = present();
+  check(cudaEventRecord(g.forked, g.main), "forking the stream");
+  check(cudaStreamWaitEvent(g.side, g.forked, 0), "forking the stream");
+  g.now = g.side;
+  side_is_pending = true;
+}
+SideStream::~SideStream() { gpu().now = gpu().main; }
+bool side_work_pending() { return side_is_pending; }
+bool on_side_stream() { return side_is_pending && gpu().now == gpu().side; }
+void join_side_stream() {
+  if (!side_is_pending) return;
+  Gpu& g = gpu();
+  check(cudaEventRecord(g.joined, g.side), "joining the streams");
+  check(cudaStreamWaitEvent(g.main, g.joined, 0), "joining the streams");
+  side_is_pending = false;
+  release_deferred_memory();
+}
+
+Event::Event() {
+  present();
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreate(&event), "no event");
+  handle_ = event;
+}
+Event::~Event() {
+  if (handle_) cudaEventDestroy(static_cast<cudaEvent_t>(handle_));
+}
+Event& Event::operator=(Event&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+void Event::record() {
+  check(cudaEventRecord(static_cast<cudaEvent_t>(handle_), gpu().main), "recording an event");
+}
+bool Event::done() const {
+  const cudaError_t state = cudaEventQuery(static_cast<cudaEvent_t>(handle_));
+  if (state != cudaErrorNotReady) check(state, "a kernel failed");
+  return state == cudaSuccess;
+}
+void Event::wait() const {
+  check(cudaEventSynchronize(static_cast<cudaEvent_t>(handle_)), "a kernel failed");
+}
+double Event::milliseconds(const Event& begin, const Event& end) {
+  float ms = 0;
+  check(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(begin.handle_),
+                             static_cast<cudaEvent_t>(end.handle_)),
+        "timing");
+  return static_cast<double>(ms);
+}
+
+bool capturing() { return is_capturing; }
+
+Graph::~Graph() {
+  if (!handle_) return;
+  cudaStreamSynchronize(gpu().main);
+  delete static_cast<Recorded*>(handle_);
+  dissolve_memory_pool(pool_);
+}
+Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)), pool_(other.pool_) {}
+Graph& Graph::operator=(Graph&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(pool_, other.pool_);
+  return *this;
+}
+
+void Graph::begin() {
+  Gpu& g = present();
+  if (is_capturing) fail("[cuda] a graph is being captured already");
+  synchronize();
+  check(cudaStreamBeginCapture(g.main, cudaStreamCaptureModeThreadLocal), "capturing");
+  is_capturing = true;
+  pool_ = begin_memory_pool();
+  handle_ = new Recorded;
+}
+
+void Graph::end() {
+  Gpu& g = gpu();
+  auto& recorded = *static_cast<Recorded*>(handle_);
+  const bool unjoined = side_is_pending;
+  join_side_stream();  // or the capture could not end
+  is_capturing = false;
+  end_memory_pool();
+  check(cudaStreamEndCapture(g.main, &recorded.graph), "capturing");
+  if (unjoined) fail("[cuda] a captured step must join its side stream");
+  check(cudaGraphGetNodes(recorded.graph, nullptr, &recorded.nodes), "capturing");
+  check(cudaGraphInstantiate(&recorded.executable, recorded.graph, 0), "instantiating a graph");
+  check(cudaGraphUpload(recorded.executable, g.main), "uploading a graph");
+}
+
+void Graph::abandon() {
+  Gpu& g = gpu();
+  if (!is_capturing) return;
+  g.now = g.main;
+  side_is_pending = false;
+  is_capturing = false;
+  release_deferred_memory();
+  end_memory_pool();
+  cudaGraph_t unfinished = nullptr;
+  cudaStreamEndCapture(g.main, &unfinished);
+  if (unfinished) cudaGraphDestroy(unfinished);
+  cudaGetLastError();
+}
+
+void Graph::replay() const {
+  join_side_stream();
+  check(cudaGraphLaunch(static_cast<const Recorded*>(handle_)->executable, gpu().main), "replaying a step");
+}
+size_t Graph::nodes() const { return static_cast<const Recorded*>(handle_)->nodes; }
+
+}  // namespace elbo::cuda

@@ -1,0 +1,520 @@
+// The GPU of emulated builds (device.h): streams are queues of closures, a graph is a list of them, threads
+// are fibers.
+//
+// It is strict where a GPU would be lenient by luck. Work waits in its queue until the host asks for results,
+// so that reading too early shows; pinned memory is read when the copy's turn comes; a side stream runs
+// before or after the main one as tests choose; device memory is out of bounds for host code; fresh device
+// memory holds signalling garbage.
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "tensor/cuda/device.h"
+#include "tensor/cuda/emulation.h"
+#include "tensor/error.h"
+#include "tensor/memory.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#  define ELBO_ASAN 1
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer)
+#    define ELBO_ASAN 1
+#  endif
+#  if __has_feature(thread_sanitizer)
+#    define ELBO_TSAN 1
+#  endif
+#endif
+#ifdef ELBO_ASAN
+#  include <sanitizer/asan_interface.h>
+#  include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef ELBO_TSAN
+#  include <sanitizer/tsan_interface.h>
+#endif
+
+namespace elbo::cuda {
+namespace emulation {
+
+Place* current = nullptr;
+dim3 block_dimensions, grid_dimensions;
+
+namespace {
+
+Settings settings;
+int64_t kernel_count = 0;
+
+/// All device memory: one stretch of address space that is open while kernels and copies run.
+class DeviceMemory {
+ public:
+  DeviceMemory() {
+    void* base = ::mmap(nullptr, kSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) fail("[emulation] no address space for device memory");
+    base_ = static_cast<std::byte*>(base);
+  }
+
+  void* take(size_t bytes) {
+    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const auto reusable = freed_.lower_bound(bytes);
+    if (reusable != freed_.end() && reusable->first == bytes) {
+      void* memory = reusable->second;
+      freed_.erase(reusable);
+      return memory;
+    }
+    if (used_ + bytes > kSize) return nullptr;
+    std::byte* memory = base_ + used_;
+    used_ += bytes;
+    const Opened opened(*this);
+    std::memset(memory, 0xFF, bytes);  // NaN in every floating type
+    return memory;
+  }
+  void give_back(void* memory, size_t bytes) {
+    freed_.emplace((bytes + kAlignment - 1) / kAlignment * kAlignment, memory);
+  }
+  bool holds(const void* pointer) const { return pointer >= base_ && pointer < base_ + kSize; }
+
+  /// While one lives, the memory can be touched.
+  class Opened {
+   public:
+    explicit Opened(DeviceMemory& memory) : memory_(memory) {
+      if (memory_.openings_++ == 0) memory_.protect(PROT_READ | PROT_WRITE);
+    }
+    ~Opened() {
+      if (--memory_.openings_ == 0) memory_.protect(PROT_NONE);
+    }
+
+   private:
+    DeviceMemory& memory_;
+  };
+
+ private:
+  static constexpr size_t kSize = size_t{4} << 30, kAlignment = 256;
+  void protect(int how) const {
+    const size_t page = 4096, whole = std::min(kSize, (used_ + page - 1) / page * page);
+    if (whole > 0) ::mprotect(base_, whole, how);
+  }
+  std::byte* base_ = nullptr;
+  size_t used_ = 0;
+  int openings_ = 0;
+  std::multimap<size_t, void*> freed_;
+};
+
+DeviceMemory& device_memory() {
+  static auto* memory = new DeviceMemory;
+  return *memory;
+}
+std::map<void*, size_t>& allocations() {
+  static auto* sizes = new std::map<void*, size_t>;
+  return *sizes;
+}
+
+// Fibers.
+
+struct Fiber {
+  static constexpr size_t kStack = size_t{256} << 10;
+  ucontext_t context{};
+  std::unique_ptr<std::byte[]> stack{new std::byte[kStack]};
+  Place place;
+  bool done = true;
+  unsigned barriers = 0;  // passed or waited at
+#ifdef ELBO_TSAN
+  void* tsan = __tsan_create_fiber(0);
+#endif
+};
+
+struct Scheduler {
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  ucontext_t main{};
+  Fiber* running = nullptr;
+  const std::function<void()>* body = nullptr;
+  unsigned live = 0, waiting = 0, opened = 0;  // threads not done; at the barrier; barriers opened so far
+  std::exception_ptr error;
+  // TSan knows these by their addresses. Barriers take turns: a thread that is late to leave one must not
+  // learn of what others did before the next.
+  char start = 0, end = 0, barrier[2] = {};
+#ifdef ELBO_TSAN
+  void* tsan = nullptr;
+#endif
+#ifdef ELBO_ASAN
+  const void* stack = nullptr;
+  size_t stack_size = 0;
+  void* fake_stack = nullptr;
+#endif
+};
+Scheduler scheduler;
+
+void switch_to(Fiber& fiber) {
+  scheduler.running = &fiber;
+  current = &fiber.place;
+#ifdef ELBO_TSAN
+  scheduler.tsan = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(fiber.tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+#ifdef ELBO_ASAN
+  __sanitizer_start_switch_fiber(&scheduler.fake_stack, fiber.stack.get(), Fiber::kStack);
+#endif
+  ::swapcontext(&scheduler.main, &fiber.context);
+#ifdef ELBO_ASAN
+  __sanitizer_finish_switch_fiber(scheduler.fake_stack, nullptr, nullptr);
+#endif
+}
+
+void switch_back(bool for_good) {
+  Fiber& fiber = *scheduler.running;
+#ifdef ELBO_TSAN
+  __tsan_switch_to_fiber(scheduler.tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+#ifdef ELBO_ASAN
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack, scheduler.stack, scheduler.stack_size);
+#endif
+  (void)for_good;
+  ::swapcontext(&fiber.context, &scheduler.main);
+#ifdef ELBO_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, &scheduler.stack, &scheduler.stack_size);
+#endif
+}
+
+void fiber_main() {
+#ifdef ELBO_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack, &scheduler.stack_size);
+#endif
+#ifdef ELBO_TSAN
+  __tsan_acquire(&scheduler.start);
+#endif
+  try {
+    (*scheduler.body)();
+  } catch (...) {
+    scheduler.error = std::current_exception();
+  }
+#ifdef ELBO_TSAN
+  __tsan_release(&scheduler.end);
+#endif
+  scheduler.running->done = true;
+  --scheduler.live;
+  switch_back(true);
+}
+
+// Apart, as getcontext returns twice.
+[[gnu::noinline]] void prepare(Fiber& fiber) {
+  ::getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_size = Fiber::kStack;
+  fiber.context.uc_link = nullptr;
+  ::makecontext(&fiber.context, fiber_main, 0);
+}
+
+std::vector<unsigned> turns(unsigned count) {
+  std::vector<unsigned> order(count);
+  std::iota(order.begin(), order.end(), 0u);
+  if (settings.threads == Order::reverse) std::reverse(order.begin(), order.end());
+  if (settings.threads == Order::shuffled)
+    std::shuffle(order.begin(), order.end(), std::mt19937(settings.seed++));
+  return order;
+}
+
+void run_block(const char* name, dim3 block_index) {
+  const dim3 block = block_dimensions;
+  const unsigned threads = block.x * block.y * block.z;
+  while (scheduler.fibers.size() < threads) scheduler.fibers.push_back(std::make_unique<Fiber>());
+  scheduler.live = threads;
+  scheduler.waiting = scheduler.opened = 0;
+  for (unsigned i = 0; i < threads; ++i) {
+    Fiber& fiber = *scheduler.fibers[i];
+    fiber.place = {{i % block.x, i / block.x % block.y, i / (block.x * block.y)}, block_index};
+    fiber.done = false;
+    fiber.barriers = 0;
+    prepare(fiber);
+  }
+#ifdef ELBO_TSAN
+  __tsan_release(&scheduler.start);
+#endif
+  while (scheduler.live > 0) {
+    for (unsigned i : turns(threads)) {
+      Fiber& fiber = *scheduler.fibers[i];
+      if (fiber.done || fiber.barriers > scheduler.opened) continue;
+      switch_to(fiber);
+      if (scheduler.error) std::rethrow_exception(std::exchange(scheduler.error, nullptr));
+    }
+    if (scheduler.live == 0) break;
+    if (scheduler.waiting != threads)
+      fail("[{}] {} of {} threads wait at a barrier that the others never reach", name, scheduler.waiting,
+           threads);
+    scheduler.waiting = 0;
+    ++scheduler.opened;
+  }
+#ifdef ELBO_TSAN
+  __tsan_acquire(&scheduler.end);  // block by block, as they share the memory of __shared__ variables here
+#endif
+}
+
+// Streams.
+
+struct Queue {
+  struct Task {
+    std::function<void()> work;             // or, where empty, wait:
+    size_t wait_queue = 0, wait_count = 0;  // until that queue has done so many tasks
+  };
+  std::deque<Task> tasks;
+  size_t enqueued = 0, done = 0;
+};
+constexpr size_t kMain = 0, kSide = 1;
+Queue queues[2];
+size_t now = kMain;  // the stream that work goes to
+bool side_pending = false;
+double clock_ms = 0;  // so that events have distinct times
+
+struct Recording {
+  std::vector<std::pair<size_t, Queue::Task>> tasks;  // with counts from the start of the recording
+  size_t first[2] = {0, 0};
+};
+Recording* recording = nullptr;
+
+void push(size_t queue, Queue::Task task) {
+  if (recording) {
+    recording->tasks.emplace_back(queue, std::move(task));
+    ++recording->first[queue];
+    return;
+  }
+  queues[queue].tasks.push_back(std::move(task));
+  ++queues[queue].enqueued;
+}
+
+bool runnable(const Queue& queue) {
+  if (queue.tasks.empty()) return false;
+  const Queue::Task& head = queue.tasks.front();
+  return head.work || queues[head.wait_queue].done >= head.wait_count;
+}
+
+void run_one() {
+  const size_t first = settings.streams == Streams::main_first ? kMain : kSide;
+  const size_t turn = runnable(queues[first]) ? first : 1 - first;
+  if (!runnable(queues[turn])) fail("[emulation] the streams wait for each other");
+  const Queue::Task task = std::move(queues[turn].tasks.front());
+  queues[turn].tasks.pop_front();
+  ++queues[turn].done;
+  if (!task.work) return;
+  const DeviceMemory::Opened opened(device_memory());
+  task.work();
+}
+
+/// Runs tasks until `finished` says so.
+template <class Finished>
+void run_until(const Finished& finished) {
+  while (!finished()) run_one();
+}
+
+void wait_for(size_t waiting, size_t other) {
+  const size_t count = recording ? recording->first[other] : queues[other].enqueued;
+  push(waiting, {nullptr, other, count});
+}
+
+struct EventState {
+  size_t count = 0;
+  double time = 0;
+};
+
+}  // namespace
+
+void configure(const Settings& to) {
+  synchronize();
+  settings = to;
+}
+int64_t kernels_run() { return kernel_count; }
+bool is_device_memory(const void* pointer) { return device_memory().holds(pointer); }
+
+void synchronize_block() {
+  Fiber& fiber = *scheduler.running;
+#ifdef ELBO_TSAN
+  char* const barrier = &scheduler.barrier[fiber.barriers % 2];
+  __tsan_release(barrier);
+#endif
+  ++fiber.barriers;
+  ++scheduler.waiting;
+  switch_back(false);
+#ifdef ELBO_TSAN
+  __tsan_acquire(barrier);
+#endif
+}
+
+void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void()>& body) {
+  if (block.x * block.y * block.z > 1024 || block.x * block.y * block.z == 0 || grid.x == 0 || grid.y == 0 ||
+      grid.y > 65535 || grid.z == 0 || grid.z > 65535)
+    fail("[{}] the kernel could not be started: grid ({}, {}, {}), block ({}, {}, {})", name, grid.x, grid.y,
+         grid.z, block.x, block.y, block.z);
+  ++kernel_count;
+  scheduler.body = &body;
+  grid_dimensions = grid;
+  block_dimensions = block;
+  for (unsigned index : turns(grid.x * grid.y * grid.z))
+    run_block(name, {index % grid.x, index / grid.x % grid.y, index / (grid.x * grid.y)});
+}
+
+void enqueue(std::function<void()> work) { push(now, {std::move(work), 0, 0}); }
+
+}  // namespace emulation
+
+using namespace emulation;
+
+bool available() { return true; }
+const std::string& why_not() {
+  static const std::string nothing;
+  return nothing;
+}
+void require_available() {}
+Description describe() {
+  return {.name = "an emulated GPU",
+          .capability = 90,
+          .multiprocessors = multiprocessors(),
+          .memory = size_t{4} << 30,
+          .free = size_t{4} << 30,
+          .driver = "none",
+          .runtime = "emulated"};
+}
+int multiprocessors() { return 2; }
+
+void* allocate_bytes(size_t bytes) {
+  void* memory = device_memory().take(bytes);
+  if (memory) allocations()[memory] = bytes;
+  return memory;
+}
+void free_bytes(void* memory) {
+  synchronize();
+  const auto found = allocations().find(memory);
+  if (found == allocations().end()) fail("[emulation] freed memory that was not allocated");
+  device_memory().give_back(memory, found->second);
+  allocations().erase(found);
+}
+void* allocate_pinned(size_t bytes) { return std::malloc(std::max<size_t>(bytes, 1)); }
+void free_pinned(void* memory) {
+  synchronize();
+  std::free(memory);
+}
+
+namespace {
+void enqueue_copy(void* to, const void* from, size_t bytes) {
+  enqueue([=] { std::memmove(to, from, bytes); });
+}
+}  // namespace
+
+void copy_to_device(void* to, const void* from, size_t bytes) {
+  if (capturing()) fail("[cuda] host data cannot enter a captured step; put them on the device before");
+  const auto* const begin = static_cast<const std::byte*>(from);
+  enqueue([to, staged = std::vector<std::byte>(begin, begin + bytes)] {
+    std::copy(staged.begin(), staged.end(), static_cast<std::byte*>(to));
+  });
+}
+void copy_to_host(void* to, const void* from, size_t bytes) {
+  if (capturing()) fail("[cuda] results cannot be read while a step is captured");
+  enqueue_copy(to, from, bytes);
+  synchronize();
+}
+void copy_on_device(void* to, const void* from, size_t bytes) { enqueue_copy(to, from, bytes); }
+void copy_pinned_to_device(void* to, const void* from, size_t bytes) { enqueue_copy(to, from, bytes); }
+void copy_to_pinned(void* to, const void* from, size_t bytes) { enqueue_copy(to, from, bytes); }
+void zero_bytes(void* memory, size_t bytes) {
+  enqueue([=] { std::memset(memory, 0, bytes); });
+}
+void synchronize() {
+  if (capturing()) fail("[cuda] a captured step cannot wait for its results");
+  run_until([] { return queues[kMain].tasks.empty() && queues[kSide].tasks.empty(); });
+}
+
+void* stream() { return &queues[now]; }
+
+SideStream::SideStream() {
+  wait_for(kSide, kMain);
+  now = kSide;
+  side_pending = true;
+}
+SideStream::~SideStream() { now = kMain; }
+bool side_work_pending() { return side_pending; }
+bool on_side_stream() { return now == kSide; }
+void join_side_stream() {
+  if (!side_pending) return;
+  wait_for(kMain, kSide);
+  side_pending = false;
+  release_deferred_memory();
+}
+
+Event::Event() : handle_(new EventState) {}
+Event::~Event() { delete static_cast<EventState*>(handle_); }
+Event& Event::operator=(Event&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+void Event::record() { *static_cast<EventState*>(handle_) = {queues[kMain].enqueued, clock_ms += 1}; }
+bool Event::done() const {
+  const auto passed = [&] { return queues[kMain].done >= static_cast<EventState*>(handle_)->count; };
+  if (passed()) return true;
+  run_one();  // or who asks again and again would wait for ever
+  return passed();
+}
+void Event::wait() const {
+  run_until([&] { return done(); });
+}
+double Event::milliseconds(const Event& begin, const Event& end) {
+  return static_cast<EventState*>(end.handle_)->time - static_cast<EventState*>(begin.handle_)->time;
+}
+
+bool capturing() { return recording != nullptr; }
+
+Graph::~Graph() {
+  if (!handle_) return;
+  synchronize();
+  delete static_cast<Recording*>(handle_);
+  dissolve_memory_pool(pool_);
+}
+Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)), pool_(other.pool_) {}
+Graph& Graph::operator=(Graph&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(pool_, other.pool_);
+  return *this;
+}
+void Graph::begin() {
+  if (capturing()) fail("[cuda] a graph is being captured already");
+  join_side_stream();
+  pool_ = begin_memory_pool();
+  handle_ = recording = new Recording;
+}
+void Graph::end() {
+  const bool unjoined = side_pending;
+  join_side_stream();
+  recording = nullptr;
+  end_memory_pool();
+  if (unjoined) fail("[cuda] a captured step must join its side stream");
+}
+void Graph::abandon() {
+  recording = nullptr;
+  side_pending = false;
+  now = kMain;
+  end_memory_pool();
+}
+void Graph::replay() const {
+  join_side_stream();
+  const auto& recorded = *static_cast<const Recording*>(handle_);
+  // The side stream's part begins after what is in the main stream, as the whole graph is one piece of work
+  // there.
+  wait_for(kSide, kMain);
+  const size_t base[2] = {queues[kMain].enqueued, queues[kSide].enqueued};
+  for (auto [queue, task] : recorded.tasks) {
+    if (!task.work) task.wait_count += base[task.wait_queue];
+    push(queue, std::move(task));
+  }
+}
+size_t Graph::nodes() const {
+  const auto& tasks = static_cast<const Recording*>(handle_)->tasks;
+  return static_cast<size_t>(std::count_if(tasks.begin(), tasks.end(),
+                                           [](const auto& task) { return task.second.work != nullptr; }));
+}
+
+}  // namespace elbo::cuda
