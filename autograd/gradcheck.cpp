@@ -58,21 +58,22 @@ Taped run_taped(const OpFunction& op, const std::vector<Tensor>& inputs,
                 const std::vector<Tensor>& cotangents) {
   std::vector<Parameter> parameters;
   for (const Tensor& input : inputs)
-    parameters.push_back({"input", input, Tensor::zeros(input.shape(), input.dtype()), false});
+    parameters.push_back(
+        {"input", input, Tensor::zeros(input.shape(), input.dtype(), input.device()), false});
+  const auto beside_inputs = [&](const Tensor& x) { return x.to(inputs[0].dtype()).to(inputs[0].device()); };
   Taped result;
   Tape tape;
   result.outputs = op(std::vector<Variable>(parameters.begin(), parameters.end()));
   // One scalar op on top of all outputs, so that a single backward pass reaches them together.
   std::vector<const Variable*> pointers;
-  Tensor total = Tensor::zeros({}, inputs[0].dtype());
+  Tensor total = Tensor::zeros({}, inputs[0].dtype(), inputs[0].device());
   for (size_t k = 0; k < result.outputs.size(); ++k) {
     pointers.push_back(&result.outputs[k]);
-    map_reduce_into<Sum>(total, true, Product{}, result.outputs[k].value(),
-                         cotangents[k].to(inputs[0].dtype()));
+    map_reduce_into<Sum>(total, true, Product{}, result.outputs[k].value(), beside_inputs(cotangents[k]));
   }
   const Variable loss = Tape::record("cotangent", pointers, total, [&](Backward& pass) {
     for (size_t k = 0; k < cotangents.size(); ++k)
-      pass.add(static_cast<int>(k), cotangents[k].to(inputs[0].dtype()));
+      pass.add(static_cast<int>(k), beside_inputs(cotangents[k]));
   });
   tape.backward(loss);
   for (const Parameter& parameter : parameters) result.gradients.push_back(parameter.gradient);
@@ -139,6 +140,27 @@ OpCheck check_op(const OpRow& row) {
   check.float_error = worst_error(taped, run_taped(row.op, singles, cotangents));
   if (row.twin) check.twin_error = worst_error(taped, run_taped(row.twin, inputs, cotangents));
   return check;
+}
+
+GpuCheck check_op_on_gpu(const OpRow& row) {
+  GpuCheck check;
+  std::vector<Tensor> inputs;
+  for (const Shape& shape : row.shapes) inputs.push_back(draw_input(shape, row.domain, inputs.size()));
+  const std::vector<Tensor> cotangents = draw_cotangents(evaluate(row.op, inputs));
+  for (DType dtype : {DType::f64, DType::f32}) {
+    std::vector<Tensor> here, there;
+    for (const Tensor& input : inputs) {
+      here.push_back(input.to(dtype));
+      there.push_back(here.back().to(Device::cuda));
+    }
+    (dtype == DType::f64 ? check.error : check.float_error) =
+        worst_error(run_taped(row.op, here, cotangents), run_taped(row.op, there, cotangents));
+  }
+  return check;
+}
+
+bool passes(const GpuCheck& check) {
+  return check.error <= kGpuTolerance && check.float_error <= kGpuFloatTolerance;
 }
 
 bool passes(const OpCheck& check) {

@@ -51,6 +51,15 @@ struct OpCheck {
 /// What each error of an OpCheck may be at most.
 inline constexpr double kGradientTolerance = 1e-6, kFloatTolerance = 5e-5, kTwinTolerance = 1e-10;
 
+/// Value and gradient on the GPU against the CPU's, of an op in f64 and in f32, worst element. Throws without
+/// a GPU.
+struct GpuCheck {
+  double error = 0, float_error = 0;
+};
+inline constexpr double kGpuTolerance = 1e-9, kGpuFloatTolerance = 5e-5;
+GpuCheck check_op_on_gpu(const OpRow& row);
+bool passes(const GpuCheck& check);
+
 /// Runs all checks of one row. Errors are relative: |a - b| / max(|a|, |b|, 1% of the largest element).
 OpCheck check_op(const OpRow& row);
 bool passes(const OpCheck& check);

@@ -4,6 +4,7 @@
 
 #include "autograd/formulas.h"
 #include "autograd/ops.h"
+#include "tensor/cuda/gemm.h"
 #include "tensor/file.h"
 #include "tensor/gemm.h"
 
@@ -66,6 +67,27 @@ constexpr std::array kActivations{Activation::none, Activation::relu,     Activa
                                   Activation::elu,  Activation::softplus, Activation::sigmoid,
                                   Activation::tanh};
 
+template <class Formula>
+struct BiasAndActivation {
+  Formula formula;
+  template <class T>
+  ELBO_HD T operator()(T product, T bias) const {
+    return formula.forward(product + bias);
+  }
+};
+
+/// On a GPU: in the product's kernel where the library can, and else in one more.
+template <class Formula>
+void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Formula formula) {
+  constexpr bool relu = std::is_same_v<Formula, formulas::Relu>;
+  constexpr bool none = std::is_same_v<Formula, formulas::NoActivation>;
+  if ((relu || none) && cuda::gemm_bias(y, x, weight, bias, relu)) return;
+  gemm(y, x, Op::none, weight, Op::transpose);
+  map_into(y, BiasAndActivation<Formula>{formula}, y,
+           bias.reshape(bias.shape().drop_back(1).concatenated({1, bias.size(-1)})));
+}
+
 /// y = activation(x W^T + bias) for x (M?, N, in), weight (M?, out, in), bias (M?, out): each block of the
 /// product gets its bias and activation while it is in the cache.
 template <class T, class Formula>
@@ -83,6 +105,24 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
   };
   const BlockFunction function(finish);
   gemm(y, x, Op::none, weight, Op::transpose, false, 1, &function);
+}
+
+/// The gradients of weight and bias, inputs 1 and 2 of `linear`, from d, that of the product.
+void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const Shape& row_bias) {
+  const bool at_once =
+      d.device() == Device::cuda && d.rank() == 2 && x.rank() == 2 && pass.wants(1) && pass.wants(2);
+  if (at_once) {
+    const Backward::Target weight = pass.target(1), bias = pass.target(2);
+    if (!bias.accumulate && cuda::gemm_bias_gradient(weight.tensor, bias.tensor, d, x, weight.accumulate))
+      return;
+    gemm(weight.tensor, d, Op::transpose, x, Op::none, weight.accumulate);
+    map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);
+    return;
+  }
+  contribute_gemm(pass, 1, d, Op::transpose, x, Op::none);
+  if (!pass.wants(2)) return;
+  const Backward::Target bias = pass.target(2);
+  map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);
 }
 
 }  // namespace
@@ -139,27 +179,25 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
   Tensor y = Tensor::empty(flat_y, x.dtype(), x.value().device());
   visit_floating(y.dtype(), "linear", [&](auto zero) {
     visit_activation(activation, [&](auto formula) {
+      if (y.device() == Device::cuda)
+        return linear_into_on_gpu(y, input, weight.value(), bias.value(), formula);
       linear_into<decltype(zero)>(y, input, weight.value(), bias.value(), formula);
     });
   });
   y = y.reshape(shape_y);
-  return Tape::record("linear", {&x, &weight, &bias}, y,
-                      [=, w = weight.value(), shape_x = x.shape()](Backward& pass) {
-                        Tensor d = pass.dy().reshape(flat_y);  // gradient before the activation
-                        if (activation != Activation::none)
-                          visit_activation(activation, [&](auto formula) {
-                            d = map(BackwardOf<decltype(formula)>{formula}, y.reshape(flat_y), d);
-                          });
-                        contribute_gemm(pass, 1, d, Op::transpose, input, Op::none);
-                        if (pass.wants(2)) {
-                          const Backward::Target to = pass.target(2);
-                          map_reduce_into<Sum>(to.tensor.reshape(row_bias), to.accumulate, Identity{}, d);
-                        }
-                        if (pass.wants(0)) {
-                          Tensor dx = matmul(d, Op::none, w, Op::none);
-                          pass.add(0, shared_x ? dx : dx.reshape(shape_x));
-                        }
-                      });
+  return Tape::record(
+      "linear", {&x, &weight, &bias}, y, [=, w = weight.value(), shape_x = x.shape()](Backward& pass) {
+        Tensor d = pass.dy().reshape(flat_y);  // gradient before the activation
+        if (activation != Activation::none)
+          visit_activation(activation, [&](auto formula) {
+            d = map(BackwardOf<decltype(formula)>{formula}, y.reshape(flat_y), d);
+          });
+        pass.beside({1, 2}, {d, input}, [&] { contribute_weights(pass, d, input, row_bias); });
+        if (pass.wants(0)) {
+          Tensor dx = matmul(d, Op::none, w, Op::none);
+          pass.add(0, shared_x ? dx : dx.reshape(shape_x));
+        }
+      });
 }
 
 }  // namespace elbo

@@ -32,6 +32,8 @@ struct Tape::Buffers {
   std::vector<Slot> slots;
   std::vector<std::unique_ptr<std::byte[]>> chunks;  // rules live here and never move
   size_t chunk = 0, used = 0;
+  std::vector<Tensor>
+      read_beside;  // kept until the streams join: a sole owner would write over what is being read
   Tape* live = nullptr;
 
   static Buffers& of_this_thread() {
@@ -44,6 +46,11 @@ struct Tape::Buffers {
     if (input < 0 || static_cast<size_t>(input) >= e.inputs)
       fail("[{}] the rule has no input {}", e.name, input);
     return inputs[e.first_input + static_cast<size_t>(input)];
+  }
+
+  void join_streams() {
+    cuda::join_side_stream();
+    read_beside.clear();
   }
 
   void destroy_rule(Entry& entry) {
@@ -62,6 +69,7 @@ Tape::Tape() : buffers_(Buffers::of_this_thread()), id_(next_tape_id++) {
 }
 
 Tape::~Tape() {
+  buffers_.read_beside.clear();
   for (Buffers::Entry& entry : buffers_.entries) buffers_.destroy_rule(entry);
   buffers_.entries.clear();
   buffers_.inputs.clear();
@@ -141,6 +149,7 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
     buffers_.destroy_rule(entry);
     for (size_t slot = first; slot < last; ++slot) buffers_.slots[slot].gradient = Tensor();
   }
+  buffers_.join_streams();
 }
 
 const Tensor& Backward::dy(int output) {
@@ -156,11 +165,25 @@ bool Backward::wants(int input) const {
   return in.parameter || in.slot >= 0;
 }
 
+bool Backward::goes_beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads) {
+  for (int input : inputs)
+    if (wants(input) && !buffers_.input_of(entry_, input).parameter) return false;
+  for (const Tensor& read : reads)
+    if (read.device() != Device::cuda) return false;
+  buffers_.read_beside.insert(buffers_.read_beside.end(), reads);
+  return true;
+}
+
 const Shape& Backward::input_shape(int input) const { return buffers_.input_of(entry_, input).shape; }
 
 Backward::Target Backward::target(int input) {
   const auto& in = buffers_.input_of(entry_, input);
-  if (in.parameter) return {in.parameter->gradient, std::exchange(in.parameter->has_gradient, true)};
+  if (in.parameter) {
+    const bool accumulate = std::exchange(in.parameter->has_gradient, true);
+    // What it is added to may still be in the making.
+    if (accumulate && cuda::side_work_pending() && !cuda::on_side_stream()) buffers_.join_streams();
+    return {in.parameter->gradient, accumulate};
+  }
   auto& slot = buffers_.slots[static_cast<size_t>(in.slot)];
   if (!slot.gradient.defined()) {
     slot.gradient = Tensor::empty(slot.shape, slot.dtype, slot.device);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tensor/cuda/device.h"
 #include "tensor/map.h"
 
 namespace elbo {
@@ -114,9 +115,20 @@ class Backward {
   Target target(int input);
   const Shape& input_shape(int input) const;
 
+  /// Runs work(), which reads the tensors of `reads` and writes gradients of parameters only, those of
+  /// `inputs`. On a GPU it goes to the side stream, beside what follows: gradients of weights are wanted at
+  /// the end of the pass, those of layers at once.
+  template <class Work>
+  void beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads, const Work& work) {
+    if (!goes_beside(inputs, reads)) return work();
+    const cuda::SideStream side;
+    work();
+  }
+
  private:
   friend class Tape;
   Backward(Tape::Buffers& buffers, size_t entry) : buffers_(buffers), entry_(entry) {}
+  bool goes_beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads);
   Tape::Buffers& buffers_;
   size_t entry_;
 };

@@ -27,9 +27,21 @@ BatchLoader::BatchLoader(const Dataset& data, const Preprocessing& preprocessing
       preprocessing_(preprocessing),
       options_(checked(data, preprocessing, options)),
       batch_(std::min(options.batch, data.points())),
-      batches_per_epoch_(options.drop_last ? data.points() / batch_ : (data.points() + batch_ - 1) / batch_),
+      batches_per_epoch_(elbo::batches_per_epoch(data, preprocessing, options)),
       slots_(static_cast<size_t>(options.ahead + Prefetcher::kHeldSlots)),
       prefetcher_(static_cast<int>(slots_.size()), [this](int64_t item, int slot) { fill(item, slot); }) {}
+
+int64_t batches_per_epoch(const Dataset& data, const Preprocessing& preprocessing,
+                          const BatchLoader::Options& options) {
+  checked(data, preprocessing, options);
+  const int64_t batch = std::min(options.batch, data.points());
+  return options.drop_last ? data.points() / batch : (data.points() + batch - 1) / batch;
+}
+
+Tensor epoch_order(const Dataset& data, const BatchLoader::Options& options, int64_t epoch) {
+  return permutation(data.points(),
+                     {.seed = options.seed, .stream = kShuffle, .step = static_cast<uint64_t>(epoch)});
+}
 
 int64_t BatchLoader::rows_of(int64_t batch) const {
   return std::min(batch_, data_.points() - batch * batch_);
@@ -40,9 +52,7 @@ void BatchLoader::fill(int64_t item, int slot) {
   if (epoch != order_epoch_) {
     order_epoch_ = -1;
     order_ = Tensor();  // first, so that the new order takes the old one's storage
-    if (options_.shuffle)
-      order_ = permutation(data_.points(),
-                           {.seed = options_.seed, .stream = kShuffle, .step = static_cast<uint64_t>(epoch)});
+    if (options_.shuffle) order_ = epoch_order(data_, options_, epoch);
     order_epoch_ = epoch;
   }
   Slot& to = slots_[static_cast<size_t>(slot)];

@@ -72,4 +72,12 @@ class BatchLoader {
   Prefetcher prefetcher_;  // last: its thread uses everything above
 };
 
+// What any loader of these batches needs, on whatever device.
+
+/// Throws Error when the options, or the preprocessing of this data, make no sense.
+int64_t batches_per_epoch(const Dataset& data, const Preprocessing& preprocessing,
+                          const BatchLoader::Options& options);
+/// The points in the order of an epoch that is shuffled.
+Tensor epoch_order(const Dataset& data, const BatchLoader::Options& options, int64_t epoch);
+
 }  // namespace elbo

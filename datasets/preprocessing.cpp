@@ -15,27 +15,6 @@ using Kind = Preprocessing::Kind;
 constexpr int64_t kBlock = 256;                   // pixels whose noise is drawn together
 constexpr int64_t kMostDraws = int64_t{1} << 34;  // of one random key
 
-/// Calls f with the formula of `preprocessing`.
-template <class F>
-decltype(auto) visit_formula(const Preprocessing& preprocessing, F&& f) {
-  switch (preprocessing.kind) {
-    case Kind::none:
-      return f(RawPixel{});
-    case Kind::scale:
-      return f(ScaledPixel{});
-    case Kind::dequantize:
-      return f(DequantizedPixel{});
-    case Kind::logit:
-      break;
-  }
-  return f(LogitPixel{preprocessing.alpha});
-}
-
-RandomKey noise_key(const Preprocessing& preprocessing, uint64_t seed, int64_t epoch) {
-  const uint64_t step = preprocessing.fresh_noise ? static_cast<uint64_t>(epoch) : 0;
-  return {.seed = seed, .stream = kDequantisation, .step = step};
-}
-
 /// Calls f(i, count, noise) for the pixels i .. i + count - 1 of a row, block by block.
 template <class F>
 void for_each_block(int64_t row, int64_t width, bool noisy, const RandomKey& key, const F& f) {
@@ -88,6 +67,11 @@ double mean_log(double low, double high) {
 }
 
 }  // namespace
+
+RandomKey noise_key(const Preprocessing& preprocessing, uint64_t seed, int64_t epoch) {
+  const uint64_t step = preprocessing.fresh_noise ? static_cast<uint64_t>(epoch) : 0;
+  return {.seed = seed, .stream = kDequantisation, .step = step};
+}
 
 const char* name(Kind kind) {
   constexpr std::array names{"none", "scale", "dequantize", "logit"};

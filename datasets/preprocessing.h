@@ -10,6 +10,7 @@
 
 #include "datasets/dataset.h"
 #include "tensor/math.h"
+#include "tensor/random.h"
 
 namespace elbo {
 
@@ -54,6 +55,9 @@ double expected_log_jacobian(const Dataset& data, const Preprocessing& preproces
 /// et al.'s tables, the density of the pixel in 0..256: expected_log_jacobian - D ln 256 for logit, - D ln
 /// 256 for dequantize, and 0 for the others, whose results they give as they are.
 double paper_units_constant(const Dataset& data, const Preprocessing& preprocessing);
+
+/// Key of the noise of an epoch; element row * D + i is that of dimension i of point `row`.
+RandomKey noise_key(const Preprocessing& preprocessing, uint64_t seed, int64_t epoch);
 
 // The formulas. `forward` is y(p, u), `inverse` the intensity x of a y, `log_jacobian` ln |dy/dx|.
 
@@ -121,5 +125,21 @@ struct LogitPixel {
            math::log(squeezed(DequantizedPixel{}.forward(p, u)) * complement(p, u));
   }
 };
+
+/// Calls f with the formula of `preprocessing`.
+template <class F>
+decltype(auto) visit_formula(const Preprocessing& preprocessing, F&& f) {
+  switch (preprocessing.kind) {
+    case Preprocessing::Kind::none:
+      return f(RawPixel{});
+    case Preprocessing::Kind::scale:
+      return f(ScaledPixel{});
+    case Preprocessing::Kind::dequantize:
+      return f(DequantizedPixel{});
+    case Preprocessing::Kind::logit:
+      break;
+  }
+  return f(LogitPixel{preprocessing.alpha});
+}
 
 }  // namespace elbo

@@ -22,15 +22,16 @@ const Tensor& matching(const SafetensorsFile& file, const std::string& name, con
 
 std::vector<NamedTensor> model_tensors(const ParameterStore& store) {
   std::vector<NamedTensor> tensors;
-  for (const Parameter& parameter : store.all()) tensors.push_back({parameter.name, parameter.value});
+  for (const Parameter& parameter : store.all())
+    tensors.push_back({parameter.name, parameter.value.to(Device::cpu)});
   return tensors;
 }
 
 void save_checkpoint(const std::string& path, const ParameterStore& store, const Adam& adam,
                      const std::map<std::string, std::string>& extra) {
   std::vector<NamedTensor> tensors = model_tensors(store);
-  tensors.push_back({kFirst, adam.first_moment()});
-  tensors.push_back({kSecond, adam.second_moment()});
+  tensors.push_back({kFirst, adam.first_moment().to(Device::cpu)});
+  tensors.push_back({kSecond, adam.second_moment().to(Device::cpu)});
   std::map<std::string, std::string> metadata = extra;
   metadata[kSteps] = std::to_string(adam.steps());
   write_safetensors(path, tensors, metadata);

@@ -2,10 +2,42 @@
 
 #include <cmath>
 
+#include "nn/adam_kernel.h"
 #include "tensor/map.h"
 
 namespace elbo {
 namespace {
+
+struct Momentum {
+  double momentum;
+  template <class T>
+  ELBO_HD T operator()(T velocity, T gradient) const {
+    return T(momentum) * velocity + gradient;
+  }
+};
+
+struct MinusScaled {
+  double rate;
+  template <class T>
+  ELBO_HD T operator()(T value, T velocity) const {
+    return value - T(rate) * velocity;
+  }
+};
+
+struct Root {
+  template <class T>
+  ELBO_HD T operator()(T x) const {
+    return math::sqrt(x);
+  }
+};
+
+struct ClipFactor {
+  double largest;
+  template <class T>
+  ELBO_HD T operator()(T norm) const {
+    return norm > T(largest) ? T(largest) / norm : T(1);
+  }
+};
 
 /// Called before a step changes anything.
 void check_rates(const ParameterStore& store, std::span<const double> rates, const char* where) {
@@ -41,7 +73,7 @@ void for_each_stretch(const ParameterStore& store, std::span<const double> rates
 Tensor state_for(const ParameterStore& store, const char* where) {
   if (!store.values().defined())
     fail("[{}] call the store's initialise before making an optimiser for it", where);
-  return Tensor::zeros(store.values().shape(), store.dtype());
+  return Tensor::zeros(store.values().shape(), store.dtype(), store.device());
 }
 
 }  // namespace
@@ -52,6 +84,7 @@ Adam::Adam(ParameterStore& store, AdamOptions options)
   if (!is_decay(options.beta1) || !is_decay(options.beta2))
     fail("[adam] beta1 and beta2 must be in [0, 1), got {} and {}", options.beta1, options.beta2);
   if (!(options.epsilon > 0)) fail("[adam] epsilon must be above 0, got {}", options.epsilon);
+  if (store.device() == Device::cuda) tiles_ = cuda::adam_tiles(store);
 }
 
 void Adam::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
@@ -59,24 +92,41 @@ void Adam::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
 void Adam::step(std::span<const double> rates) {
   check_rates(store_, rates, "adam");
   ++steps_;
+  numbers_.resize(1 + rates.size());
+  step_numbers(steps_, rates, numbers_);
+  if (store_.device() == Device::cuda) {
+    // Each member has its own there, too, where the rates are one.
+    if (rates.size() == 1)
+      numbers_.resize(static_cast<size_t>(1 + std::max<int64_t>(store_.members(), 1)), numbers_[1]);
+    return apply(Tensor::from<double>({static_cast<int64_t>(numbers_.size())}, numbers_).to(Device::cuda));
+  }
   store_.complete_gradients();
-  const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
-  const double c2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
   visit_floating(store_.dtype(), "adam", [&](auto zero) {
     using T = decltype(zero);
     T* const w = store_.values().data<T>();
     T* const m = m_.data<T>();
     T* const v = v_.data<T>();
     const T* const g = store_.gradients().data<T>();
-    for_each_stretch(store_, rates, [&](int64_t begin, int64_t end, double rate) {
-      const AdamFormula<T> formula{static_cast<T>(options_.beta1),     static_cast<T>(options_.beta2),
-                                   static_cast<T>(1 - options_.beta1), static_cast<T>(1 - options_.beta2),
-                                   static_cast<T>(rate / c1),          static_cast<T>(1 / std::sqrt(c2)),
-                                   static_cast<T>(options_.epsilon)};
+    for_each_stretch(store_, std::span(numbers_).subspan(1), [&](int64_t begin, int64_t end, double rate) {
+      const AdamFormula<T> formula(options_, rate, numbers_[0]);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) formula(w[i], m[i], v[i], g[i]);
     });
   });
+  store_.consume_gradients();
+}
+
+void Adam::step_numbers(int64_t t, std::span<const double> rates, std::span<double> numbers) const {
+  const double c1 = 1 - std::pow(options_.beta1, static_cast<double>(t));
+  const double c2 = 1 - std::pow(options_.beta2, static_cast<double>(t));
+  numbers[0] = 1 / std::sqrt(c2);
+  for (size_t i = 0; i < rates.size(); ++i) numbers[1 + i] = rates[i] / c1;
+}
+
+void Adam::apply(const Tensor& numbers) {
+  if (store_.device() != Device::cuda) fail("[adam] apply is for parameters on a GPU; use step");
+  store_.complete_gradients();
+  cuda::adam_step(store_, options_, m_, v_, tiles_, numbers);
   store_.consume_gradients();
 }
 
@@ -100,6 +150,16 @@ void Sgd::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
 void Sgd::step(std::span<const double> rates) {
   check_rates(store_, rates, "sgd");
   store_.complete_gradients();
+  if (store_.device() == Device::cuda) {
+    for (const ParameterStore::Span& span : store_.spans()) {
+      const auto own = [&](const Tensor& arena) { return arena.slice(span.begin, span.end); };
+      const double rate = rates[rates.size() == 1 ? 0 : static_cast<size_t>(span.member)];
+      if (rate == 0 && rates.size() > 1) continue;
+      map_into(own(velocity_), Momentum{momentum_}, own(velocity_), own(store_.gradients()));
+      map_into(own(store_.values()), MinusScaled{rate}, own(store_.values()), own(velocity_));
+    }
+    return store_.consume_gradients();
+  }
   visit_floating(store_.dtype(), "sgd", [&](auto zero) {
     using T = decltype(zero);
     T* const w = store_.values().data<T>();
@@ -118,22 +178,19 @@ void Sgd::step(std::span<const double> rates) {
   store_.consume_gradients();
 }
 
-std::vector<double> clip_gradient_norm(ParameterStore& store, double max_norm) {
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm) {
   if (!(max_norm > 0)) fail("[clip] the largest norm must be above 0, got {}", max_norm);
   store.complete_gradients();
-  std::vector<double> norms(static_cast<size_t>(std::max<int64_t>(store.members(), 1)), 0.0);
-  const auto stretch = [&](const ParameterStore::Span& span) {
-    return store.gradients().slice(span.begin, span.end);
-  };
-  for (const ParameterStore::Span& span : store.spans())
-    norms[static_cast<size_t>(span.member)] += map_reduce<Sum>({}, SquareOf{}, stretch(span)).item();
-  for (double& norm : norms) norm = std::sqrt(norm);
-  for (const ParameterStore::Span& span : store.spans()) {
-    const double norm = norms[static_cast<size_t>(span.member)];
-    if (!(norm > max_norm)) continue;
-    const Tensor part = stretch(span), factor = Tensor::scalar(max_norm / norm, store.dtype());
-    map_into(part, Product{}, part, factor);
-  }
+  const int64_t members = std::max<int64_t>(store.members(), 1);
+  const Tensor norms = Tensor::zeros({members}, store.dtype(), store.device());
+  std::vector<Tensor> gradients;
+  for (const Parameter* parameter : store.trained())
+    gradients.push_back(parameter->gradient.reshape({members, -1}));
+  for (const Tensor& gradient : gradients)
+    map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{}, gradient);
+  map_into(norms, Root{}, norms);
+  const Tensor factors = map(ClipFactor{max_norm}, norms).reshape({members, 1});
+  for (const Tensor& gradient : gradients) map_into(gradient, Product{}, gradient, factors);
   return norms;
 }
 

@@ -12,6 +12,10 @@
 
 namespace elbo {
 
+struct AdamOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+};
+
 /// Adam (Kingma & Ba 2015, Algorithm 1) on one number. The composed twin is in tests/nn/optimizer_test.cpp:
 ///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= lr (m / c1) / (sqrt(v / c2) + eps),
 /// with c1 = 1 - b1^t and c2 = 1 - b2^t.
@@ -21,15 +25,19 @@ struct AdamFormula {
   T rate;       // lr / c1
   T root_bias;  // 1 / sqrt(c2)
   T epsilon;
+  ELBO_HD AdamFormula(const AdamOptions& o, double rate_over_c1, double one_over_root_c2)
+      : beta1(static_cast<T>(o.beta1)),
+        beta2(static_cast<T>(o.beta2)),
+        one_minus_beta1(static_cast<T>(1 - o.beta1)),
+        one_minus_beta2(static_cast<T>(1 - o.beta2)),
+        rate(static_cast<T>(rate_over_c1)),
+        root_bias(static_cast<T>(one_over_root_c2)),
+        epsilon(static_cast<T>(o.epsilon)) {}
   ELBO_HD void operator()(T& w, T& m, T& v, T g) const {
     m = beta1 * m + one_minus_beta1 * g;
     v = beta2 * v + one_minus_beta2 * (g * g);
     w -= rate * m / (math::sqrt(v) * root_bias + epsilon);
   }
-};
-
-struct AdamOptions {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
 class Adam {
@@ -39,6 +47,14 @@ class Adam {
   /// left as it is, moments included, whatever its gradient holds: so a member that broke can be stopped.
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
+
+  /// For steps captured once and replayed on a GPU, whose rates the host must not pass by value:
+  /// `step_numbers` writes what step t (from 1) comes down to, one number more than there are rates; `apply`
+  /// sweeps with such numbers, f64 (1 + members) in device memory, counting nothing; `count` tells how many
+  /// steps were replayed.
+  void step_numbers(int64_t t, std::span<const double> learning_rates, std::span<double> numbers) const;
+  void apply(const Tensor& numbers);
+  void count(int64_t steps) { steps_ += steps; }
 
   int64_t steps() const { return steps_; }
   /// State for checkpoints: the first and second moments, flat like the store's values.
@@ -50,6 +66,8 @@ class Adam {
   ParameterStore& store_;
   AdamOptions options_;
   Tensor m_, v_;
+  std::vector<double> numbers_;  // of the latest step
+  Tensor tiles_;                 // on a GPU: the stretches of the arena that its blocks sweep
   int64_t steps_ = 0;
 };
 
@@ -67,8 +85,8 @@ class Sgd {
 };
 
 /// Scales each member's gradient so that its Euclidean norm is at most max_norm. Returns the norms before
-/// scaling, one per member.
-std::vector<double> clip_gradient_norm(ParameterStore& store, double max_norm);
+/// scaling, (members) of the store's type and device.
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm);
 
 /// A learning rate as a function of the step, counted from 0.
 struct Schedule {

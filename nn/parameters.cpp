@@ -87,7 +87,8 @@ Initializer parse_initializer(std::string_view text) {
   fail("[initializer] cannot read '{}'; there are {}", text, known);
 }
 
-ParameterStore::ParameterStore(DType dtype, int64_t members) : dtype_(dtype), members_(members) {
+ParameterStore::ParameterStore(DType dtype, int64_t members, Device device)
+    : dtype_(dtype), members_(members), device_(device) {
   if (!is_floating(dtype)) fail("[parameters] parameters are f32 or f64, not {}", elbo::name(dtype));
   if (members < 0) fail("[parameters] the number of members cannot be {}", members);
 }
@@ -113,19 +114,14 @@ void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
     offsets.push_back(used);
     used += (declared_[p].shape.elements() + kAlignment - 1) / kAlignment * kAlignment;
   }
-  values_ = Tensor::zeros({trained}, dtype_);
-  gradients_ = Tensor::zeros({trained}, dtype_);
-  fixed_ = Tensor::zeros({fixed}, dtype_);
+  const Tensor drawn_values = Tensor::zeros({trained}, dtype_), drawn_fixed = Tensor::zeros({fixed}, dtype_);
   const int64_t members = std::max<int64_t>(members_, 1);
   for (size_t p = 0; p < parameters_.size(); ++p) {
-    Parameter& parameter = parameters_[p];
     const Shape& shape = declared_[p].shape;
     const int64_t each = shape.elements() / members;
-    parameter.value = (declared_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
-    parameter.gradient =
-        declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_);
+    const Tensor drawn = (declared_[p].trained ? drawn_values : drawn_fixed).view_at(offsets[p], shape);
     for (int64_t m = 0; m < members; ++m) {
-      draw(members_ > 0 ? parameter.value.slice(m) : parameter.value, declared_[p].initializer,
+      draw(members_ > 0 ? drawn.slice(m) : drawn, declared_[p].initializer,
            {.seed = seed,
             .member = static_cast<uint32_t>(first_member + m),
             .stream = kInitialisation,
@@ -133,12 +129,29 @@ void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
       if (declared_[p].trained) spans_.push_back({offsets[p] + m * each, offsets[p] + (m + 1) * each, m});
     }
   }
+  values_ = drawn_values.to(device_);
+  fixed_ = drawn_fixed.to(device_);
+  gradients_ = Tensor::zeros({trained}, dtype_, device_);
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    const Shape& shape = declared_[p].shape;
+    Parameter& parameter = parameters_[p];
+    parameter.value = (declared_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
+    parameter.gradient =
+        declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_, device_);
+  }
 }
 
 int64_t ParameterStore::count() const {
   int64_t total = 0;
   for (const Span& span : spans_) total += span.end - span.begin;
   return total;
+}
+
+std::vector<Parameter*> ParameterStore::trained() {
+  std::vector<Parameter*> result;
+  for (size_t p = 0; p < parameters_.size(); ++p)
+    if (declared_[p].trained) result.push_back(&parameters_[p]);
+  return result;
 }
 
 Parameter& ParameterStore::at(const std::string& name) {

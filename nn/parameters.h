@@ -36,7 +36,7 @@ Initializer parse_initializer(std::string_view text);
 class ParameterStore {
  public:
   /// `members` > 0 gives every parameter a leading axis of that size.
-  explicit ParameterStore(DType dtype = DType::f32, int64_t members = 0);
+  explicit ParameterStore(DType dtype = DType::f32, int64_t members = 0, Device device = Device::cpu);
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
@@ -46,14 +46,17 @@ class ParameterStore {
   Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
 
   /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, first_member + m, p)
-  /// only, so that a member can be drawn alone.
+  /// only, so that a member can be drawn alone. Drawn on the CPU: the same numbers on every device.
   void initialise(uint64_t seed, int64_t first_member = 0);
 
   DType dtype() const { return dtype_; }
+  Device device() const { return device_; }
   int64_t members() const { return members_; }  ///< 0: no member axis
   int64_t count() const;                        ///< trained numbers, over all members
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
+  /// Those that the optimiser sweeps.
+  std::vector<Parameter*> trained();
   /// The parameter called `name`, or an Error that lists them.
   Parameter& at(const std::string& name);
 
@@ -84,6 +87,7 @@ class ParameterStore {
   };
   DType dtype_;
   int64_t members_;
+  Device device_;
   std::deque<Parameter> parameters_;
   std::deque<Declared> declared_;
   Tensor values_, gradients_, fixed_;

@@ -57,7 +57,9 @@ struct PriorOverPosterior {
 struct RunningSum {
   Tensor total;
   RunningSum(int64_t members, int64_t each) : total(Tensor::zeros({members, each}, DType::f64)) {}
-  void add(const Tensor& part) { add_into(total, part.reshape(total.shape()).to(DType::f64)); }
+  void add(const Tensor& part) {
+    add_into(total, part.reshape(total.shape()).to(DType::f64).to(Device::cpu));
+  }
   double at(int64_t member, int64_t i = 0) const { return total.at(member * total.size(1) + i); }
 };
 
@@ -173,7 +175,8 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Tensor& 
     const int64_t end = std::min(begin + kRows, points);
     const RandomKey key{
         .seed = options.seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / kRows)};
-    gather(sums, vae, x.slice(begin, end), for_members_of(vae, key), options.samples);
+    gather(sums, vae, x.slice(begin, end).to(vae.options().device), for_members_of(vae, key),
+           options.samples);
     if (options.progress && !options.progress(end, points)) return {};
   }
   std::vector<DeepVaeMetrics> metrics;
@@ -190,7 +193,7 @@ std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& 
   const int64_t rows = std::max<int64_t>(1, kRows / samples);
   RunningSum sum(m, 1);
   for (int64_t begin = 0; begin < points; begin += rows) {
-    const Tensor part = x.slice(begin, std::min(begin + rows, points));
+    const Tensor part = x.slice(begin, std::min(begin + rows, points)).to(vae.options().device);
     const int64_t n = part.size(0);
     const RandomKey key{.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / rows)};
     const Posterior q = vae.encode(part);
@@ -212,15 +215,17 @@ std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& 
 
 std::vector<double> mutual_information(const DeepVae& vae, const Tensor& x, uint64_t seed) {
   const int64_t points = x.size(0);
-  const Posterior q = vae.encode(x);
+  const Posterior q = vae.encode(x.to(vae.options().device));
   const RandomKey key{.seed = seed, .stream = kEvaluation};
-  const Tensor z = by_member(
-      vae, reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), vae.models()).z.value());
+  const Tensor z =
+      reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), vae.models()).z.value();
   std::vector<double> information;
   for (int64_t m = 0; m < vae.models(); ++m) {
-    const Variable mean = by_member(vae, q.mean.value()).slice(m).to(DType::f64);
-    const Variable log_variance = by_member(vae, q.log_variance.value()).slice(m).to(DType::f64);
-    const Variable own = z.slice(m).to(DType::f64), precision = exp(-log_variance);
+    const auto of_member = [&](const Tensor& values) {
+      return by_member(vae, values).slice(m).to(DType::f64).to(Device::cpu);
+    };
+    const Variable mean = of_member(q.mean.value()), log_variance = of_member(q.log_variance.value());
+    const Variable own = of_member(z), precision = exp(-log_variance);
     // ln q(z_i|x_b), but for a constant that cancels: the square written out, so that gemm does the pairs.
     const Variable of_b = sum(square(mean) * precision + log_variance, {-1});  // (B)
     const Variable log_q =

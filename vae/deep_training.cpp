@@ -31,22 +31,22 @@ Variable batch_mean(const DeepVae& vae, const Variable& per_point) {
 }
 
 BatchTerms differentiate_at_once(DeepVae& vae, const Tensor& x, const Objective& objective,
-                                 const TrainingTime& time, const RandomKey& key, int64_t samples) {
+                                 const Tensor& penalty, const RandomKey& key, int64_t samples) {
   Tape tape;
   const Posterior q = vae.encode(x);
   const PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, key, vae.models(), samples);
   const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(x, vae.decode(drawn.z)));
-  tape.backward(sum(weighted_penalty(objective, time, q, drawn.kl) - log_likelihood));
+  tape.backward(sum(weighted_penalty(objective, penalty, q, drawn.kl) - log_likelihood));
   return {log_likelihood.value(), mean(stop_gradient(drawn.kl), {-1}).value()};
 }
 
 Parameter leaf(const Tensor& value) {
-  return {"", value, Tensor::empty(value.shape(), value.dtype()), false};
+  return {"", value, Tensor::empty(value.shape(), value.dtype(), value.device()), false};
 }
 
 /// First the likelihood, part by part, down to the posterior's parameters; then the encoder, once.
 BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective& objective,
-                                  const TrainingTime& time, const RandomKey& key, int64_t samples,
+                                  const Tensor& penalty, const RandomKey& key, int64_t samples,
                                   int64_t parts) {
   const Posterior q = vae.encode(x);  // no tape: plain values
   Parameter q_mean = leaf(q.mean.value()), q_log_variance = leaf(q.log_variance.value());
@@ -55,6 +55,7 @@ BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective
     Tape tape;
     RandomKey part_key = key;
     part_key.step = key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
+    part_key.counter_factor = key.counter_factor * static_cast<uint64_t>(parts);
     const Variable z = reparameterize_kl(q_mean, q_log_variance, part_key, vae.models(), samples / parts).z;
     const Variable share = batch_mean(vae, vae.log_likelihood(x, vae.decode(z))) / static_cast<double>(parts);
     tape.backward(-sum(share));
@@ -69,7 +70,7 @@ BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective
   // Linear in the encoder's outputs, with the gradients found above as slopes.
   const Variable slope =
       sum(again.mean * q_mean.gradient) + sum(again.log_variance * q_log_variance.gradient);
-  tape.backward(sum(weighted_penalty(objective, time, again, kl)) + slope);
+  tape.backward(sum(weighted_penalty(objective, penalty, again, kl)) + slope);
   return {log_likelihood, mean(stop_gradient(kl), {-1}).value()};
 }
 
@@ -84,11 +85,19 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 
 BatchTerms differentiate(DeepVae& vae, const Tensor& x, const Objective& objective, const TrainingTime& time,
                          const RandomKey& key, int64_t samples) {
+  const Tensor penalty =
+      Tensor::from<double>({vae.models() + 1}, penalty_numbers(objective, time, vae.models()));
+  return differentiate_given(vae, x, objective, penalty.to(vae.options().dtype).to(vae.options().device), key,
+                             samples);
+}
+
+BatchTerms differentiate_given(DeepVae& vae, const Tensor& x, const Objective& objective,
+                               const Tensor& penalty, const RandomKey& key, int64_t samples) {
   if (samples < 1) fail("[train] the number of latent samples must be at least 1, got {}", samples);
   const RandomKey own = for_members_of(vae, key);
   const int64_t parts = parts_of(vae, x.size(0), samples);
-  return parts == 1 ? differentiate_at_once(vae, x, objective, time, own, samples)
-                    : differentiate_in_parts(vae, x, objective, time, own, samples, parts);
+  return parts == 1 ? differentiate_at_once(vae, x, objective, penalty, own, samples)
+                    : differentiate_in_parts(vae, x, objective, penalty, own, samples, parts);
 }
 
 std::vector<int64_t> members_not_finite(const BatchTerms& terms) {

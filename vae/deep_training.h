@@ -25,6 +25,9 @@ struct BatchTerms {
 /// number; the parts follow from the shapes alone.
 BatchTerms differentiate(DeepVae& vae, const Tensor& x, const Objective& objective, const TrainingTime& time,
                          const RandomKey& key, int64_t samples = 1);
+/// The same with the penalty's numbers (objective.h) given: of the model's type, on its device.
+BatchTerms differentiate_given(DeepVae& vae, const Tensor& x, const Objective& objective,
+                               const Tensor& penalty, const RandomKey& key, int64_t samples = 1);
 
 /// Members whose objective on the batch is NaN or infinite.
 std::vector<int64_t> members_not_finite(const BatchTerms& terms);

@@ -80,7 +80,7 @@ Likelihood parse_likelihood(std::string_view text) {
 
 DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
     : options_(checked(options)),
-      store_(options.dtype, options.members),
+      store_(options.dtype, options.members, options.device),
       encoder_(store_, "encoder", widths(options.dimensions, options.encoder_hidden),
                options.encoder_activation, options.weights, true),
       mean_head_(store_, "encoder.mean", last_or(options.encoder_hidden, options.dimensions), options.latent,
@@ -98,8 +98,8 @@ DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
   if (has_scalar_sigma2()) log_sigma2_ = &store_.add("log_sigma2", {1}, {});
   store_.initialise(seed, options.first_member);
   if (!has_scalar_sigma2()) return;
-  learned_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype);
-  held_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype);
+  learned_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype, options.device);
+  held_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype, options.device);
   for (int64_t m = 0; m < models(); ++m) {
     const double log_sigma2 = std::log(entry(options.sigma2, m));
     const bool learned = learns_sigma2(m);
@@ -143,7 +143,7 @@ Variable DeepVae::log_likelihood(const Tensor& x, const Observation& observation
 void DeepVae::centre_encoder(const Tensor& mean) {
   if (!(mean.shape() == Shape{options_.dimensions}))
     fail("[deep vae] the mean must be ({}), got {}", options_.dimensions, mean.shape().str());
-  const Tensor column = mean.to(options_.dtype).reshape({options_.dimensions, 1});
+  const Tensor column = mean.to(options_.dtype).to(options_.device).reshape({options_.dimensions, 1});
   const auto centre = [&](const std::string& layer) {  // W x + b = W (x - mean)
     const Tensor weight = store_.at(layer + ".weight").value, bias = store_.at(layer + ".bias").value;
     gemm(bias.reshape(bias.shape().concatenated({1})), weight, Op::none, column, Op::none, false, -1);
@@ -169,6 +169,7 @@ std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member) {
   options.sigma2 = {entry(options.sigma2, member)};
   options.learn_sigma2 = {vae.learns_sigma2(member)};
   options.members = 0;
+  options.device = Device::cpu;
   options.first_member += member;
   auto alone = std::make_unique<DeepVae>(options, 0);
   auto from = vae.parameters().all().begin();

@@ -41,6 +41,7 @@ struct DeepVaeOptions {
   Initializer weights{
       Initializer::Kind::xavier_uniform};  ///< but for the encoder's heads, which start near the prior
   DType dtype = DType::f32;
+  Device device = Device::cpu;
   int64_t members = 0;
   int64_t first_member =
       0;  ///< member m starts from the numbers, and draws the noise, of member first_member + m
@@ -67,7 +68,7 @@ class DeepVae {
   /// Throws for options that `check` refuses.
   DeepVae(const DeepVaeOptions& options, uint64_t seed);
 
-  /// x (N, D), seen by every member.
+  /// x (N, D) on the model's device, seen by every member.
   Posterior encode(const Tensor& x) const;
   /// z (M?, S?, N, k).
   Observation decode(const Variable& z) const;
@@ -109,7 +110,7 @@ struct ElboTerms {
 };
 ElboTerms elbo_terms(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples = 1);
 
-/// One member of an ensemble as a model of its own.
+/// One member of an ensemble as a model of its own, on the CPU.
 std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member);
 
 /// The key with the member that the ensemble's first one is.

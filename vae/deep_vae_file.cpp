@@ -39,9 +39,10 @@ std::vector<int64_t> widths_of(const SafetensorsFile& file, const std::string& p
 
 void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member) {
   std::vector<NamedTensor> tensors;
-  for (const Parameter& parameter : vae.parameters().all())
-    tensors.push_back(
-        {parameter.name, vae.options().members > 0 ? parameter.value.slice(member) : parameter.value});
+  for (const Parameter& parameter : vae.parameters().all()) {
+    const Tensor own = vae.options().members > 0 ? parameter.value.slice(member) : parameter.value;
+    tensors.push_back({parameter.name, own.to(Device::cpu)});
+  }
   write_safetensors(path, tensors,
                     {{"model", kModel},
                      {"likelihood", name(vae.options().likelihood)},
@@ -54,8 +55,9 @@ bool is_deep_vae(const SafetensorsFile& file) {
   return found != file.metadata.end() && found->second == kModel;
 }
 
-std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file) {
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device) {
   DeepVaeOptions options;
+  options.device = device;
   options.likelihood = parse_likelihood(described(file, "likelihood"));
   options.encoder_activation = parse_activation(described(file, "encoder_activation"));
   options.decoder_activation = parse_activation(described(file, "decoder_activation"));

@@ -15,8 +15,8 @@ void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member =
 /// Whether the file says that it holds a deep VAE.
 bool is_deep_vae(const SafetensorsFile& file);
 
-/// The model of a file that save_deep_vae wrote. Throws when names, shapes or the description do not fit
-/// together.
-std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file);
+/// The model of a file that save_deep_vae wrote, on a device. Throws when names, shapes or the description do
+/// not fit together.
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device = Device::cpu);
 
 }  // namespace elbo

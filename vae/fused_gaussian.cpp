@@ -1,6 +1,7 @@
 // Fused reparameterisation + KL, with its twin.
 #include "autograd/pointwise.h"
 #include "vae/fused.h"
+#include "vae/reparameterize_kernel.h"
 
 namespace elbo {
 namespace {
@@ -88,8 +89,8 @@ Variable for_samples(const Variable& values) {
 }
 
 Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, int64_t samples) {
-  return normal(samples == 1 ? mean.shape() : with_samples(mean.shape(), samples), mean.dtype(), key,
-                members);
+  return normal(samples == 1 ? mean.shape() : with_samples(mean.shape(), samples), mean.dtype(), key, members,
+                mean.value().device());
 }
 
 /// Adds to an input's gradient f(in...), which has a sample axis, summed over the samples.
@@ -98,6 +99,27 @@ void contribute_summed(Backward& pass, int input, F f, const In&... in) {
   if (!pass.wants(input)) return;
   const Backward::Target to = pass.target(input);
   map_reduce_into<Sum>(for_samples(to.tensor), to.accumulate, f, in...);
+}
+
+/// reparameterize_kl in one kernel each way.
+PosteriorTerms reparameterize_on_gpu(const Variable& mean, const Variable& log_variance,
+                                     const cuda::Reparameterization& r) {
+  const Shape& shape = mean.shape();
+  const Shape z_shape = r.samples == 1 ? shape : with_samples(shape, r.samples);
+  PosteriorTerms terms{Tensor::empty(z_shape, mean.dtype(), Device::cuda),
+                       Tensor::empty(shape.drop_back(1), mean.dtype(), Device::cuda)};
+  cuda::reparameterize(r, terms.z.value(), terms.kl.value());
+  const Variable* inputs[] = {&mean, &log_variance};
+  Tape::record_outputs("reparameterize_kl", inputs, {&terms.z, &terms.kl}, [r](Backward& pass) {
+    const auto unused = [&] { return Tensor::empty(r.mean.shape(), r.mean.dtype(), Device::cuda); };
+    const Backward::Target d_mean = pass.wants(0) ? pass.target(0) : Backward::Target{unused(), false};
+    const bool in_place = pass.wants(1) && pass.input_shape(1) == r.mean.shape();
+    const Backward::Target d_log_variance = in_place ? pass.target(1) : Backward::Target{unused(), false};
+    cuda::reparameterize_gradients(r, pass.dy(0), pass.dy(1), d_mean.tensor, d_mean.accumulate,
+                                   d_log_variance.tensor, d_log_variance.accumulate);
+    if (!in_place) pass.add(1, d_log_variance.tensor);
+  });
+  return terms;
 }
 
 }  // namespace
@@ -111,6 +133,10 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
   if (samples > 1 && mean.rank() < (members > 1 ? 3 : 2))
     fail("[reparameterize_kl] {} samples need a mean (N, k) or (M, N, k), got {} for {} members", samples,
          mean.shape().str(), members);
+  if (mean.value().device() == Device::cuda) {
+    const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples};
+    if (cuda::is_fusable(r)) return reparameterize_on_gpu(mean, log_variance, r);
+  }
   // The noise's own memory becomes z.
   const Tensor z = noise_for(mean, key, members, samples);
   if (samples == 1)

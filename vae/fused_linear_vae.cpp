@@ -212,9 +212,9 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
                           pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(), c);
                         }
                         if (pass.wants(1)) {  // (W^T S - (W^T W + sigma^2 I) A^T) / sigma^2
-                          const Tensor m =
-                              map(AddToDiagonal{}, gram, identity_matrix(model.latent, gram.dtype()),
-                                  over_matrix(model.log_sigma2));
+                          const Tensor m = map(AddToDiagonal{}, gram,
+                                               identity_matrix(model.latent, gram.dtype(), gram.device()),
+                                               over_matrix(model.log_sigma2));
                           const Tensor d = matmul(model.decoder, Op::transpose, covariance, Op::none);
                           gemm(d, m, Op::none, a, Op::transpose, true, -1);
                           pass.contribute(1, Product{}, d, c);

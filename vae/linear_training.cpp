@@ -51,10 +51,11 @@ void require_finite(const Tensor& objective, ParameterStore& store, const std::s
   }
 }
 
-ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& data,
+ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMoments& data,
                            const FullBatchOptions& options,
                            const std::function<bool(int64_t, const std::vector<double>&)>& after) {
   const LinearVaeOptions& model = vae.options();
+  const Tensor x = centred.to(model.device);
   const auto members = static_cast<size_t>(std::max<int64_t>(model.members, 1));
   if (options.rates.size() != 1 && options.rates.size() != members)
     fail("[train] {} learning rates for {} members; give one for all or one for each", options.rates.size(),
@@ -63,7 +64,7 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& x, const DataMoments& d
     fail("[train] cannot take {} steps and evaluate every {}", options.steps, options.evaluate_every);
   const bool from_covariance = options.gradient == ElboGradient::analytic &&
                                covariance_form_is_cheaper(x.size(0), model.dimensions, model.latent);
-  const Tensor covariance = data.covariance.to(model.dtype);
+  const Tensor covariance = data.covariance.to(model.dtype).to(model.device);
   vae.set_mean(data.mean);  // or the exact ELBO would be that of a shifted model
   Adam adam(vae.parameters(), options.adam);
   ElboTrace trace;

@@ -22,7 +22,10 @@ const LinearVaeOptions& checked(const LinearVaeOptions& o) {
 
 /// One matrix or vector of one member as f64.
 Tensor member_value(const Parameter& parameter, int64_t members, int64_t member) {
-  return (members > 0 ? parameter.value.slice(member) : parameter.value).to(DType::f64).clone();
+  return (members > 0 ? parameter.value.slice(member) : parameter.value)
+      .to(DType::f64)
+      .to(Device::cpu)
+      .clone();
 }
 
 double column_norm(const Tensor& matrix, int64_t column) {
@@ -39,7 +42,7 @@ double column_norm(const Tensor& matrix, int64_t column) {
 
 LinearVae::LinearVae(const LinearVaeOptions& options, uint64_t seed)
     : options_(checked(options)),
-      store_(options.dtype, options.members),
+      store_(options.dtype, options.members, options.device),
       decoder_(store_.add("decoder.weight", {options.dimensions, options.latent}, options.weights)),
       encoder_(store_.add("encoder.weight", {options.latent, options.dimensions}, options.weights)),
       log_variance_(store_.add("log_variance", {options.latent}, {})),

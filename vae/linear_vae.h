@@ -21,6 +21,7 @@ struct LinearVaeOptions {
   bool learn_sigma2 = true;
   Initializer weights{Initializer::Kind::normal, 0.001};  ///< of W and V
   DType dtype = DType::f32;
+  Device device = Device::cpu;
   int64_t members = 0;
 };
 
@@ -55,7 +56,7 @@ class LinearVae {
 /// flops.
 bool covariance_form_is_cheaper(int64_t n, int64_t dimensions, int64_t latent);
 
-/// One linear VAE's numbers in f64, member axis removed: what is saved, loaded and evaluated.
+/// One linear VAE's numbers in f64 on the CPU, member axis removed: what is saved, loaded and evaluated.
 struct LinearVaeWeights {
   Tensor decoder, encoder, log_variance, mean;
   double log_sigma2 = 0;

@@ -17,14 +17,6 @@ Kind parse(const char* what, std::string_view text, const std::array<Kind, N>& k
   fail("[{}] unknown {} '{}'; there are {}", what, what, text, known);
 }
 
-/// The members' weights, () or (M) as kl's batch mean.
-Tensor weights_at(const Objective& objective, const TrainingTime& time, const Shape& shape, DType dtype) {
-  std::vector<double> weights;
-  for (const KlWeight& weight : objective.weights) weights.push_back(weight.at(time));
-  if (weights.size() == 1) weights.assign(static_cast<size_t>(shape.elements()), weights[0]);
-  return Tensor::from<double>(shape, weights).to(dtype);
-}
-
 }  // namespace
 
 const char* name(KlWeight::Annealing annealing) {
@@ -77,19 +69,30 @@ double KlWeight::at(const TrainingTime& time) const {
   return beta * std::min(1.0, position / rise);
 }
 
-Variable weighted_penalty(const Objective& objective, const TrainingTime& time, const Posterior& q,
+std::vector<double> penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models) {
+  std::vector<double> numbers;
+  for (const KlWeight& weight : objective.weights) numbers.push_back(weight.at(time));
+  if (numbers.size() == 1) numbers.assign(static_cast<size_t>(models), numbers[0]);
+  const double reached =
+      objective.capacity_epochs > 0 ? std::min(1.0, time.epochs() / objective.capacity_epochs) : 1.0;
+  numbers.push_back(objective.capacity * reached);
+  return numbers;
+}
+
+Variable weighted_penalty(const Objective& objective, const Tensor& numbers, const Posterior& q,
                           const Variable& kl) {
   const Variable batch_kl = mean(kl, {-1});
+  const int64_t models = batch_kl.value().elements();
+  if (!(numbers.shape() == Shape{models + 1}))
+    fail("[objective] {} numbers for {} models; there must be one more", numbers.shape().str(), models);
   Variable penalty = batch_kl;
   if (objective.penalty == Objective::Penalty::free_bits) {
     const Variable unit_kl = mean(gaussian_kl(q.mean, q.log_variance), {-2});  // (M?, k)
     penalty = sum(clamp(unit_kl, objective.free_nats, std::numeric_limits<double>::infinity()), {-1});
   } else if (objective.penalty == Objective::Penalty::capacity) {
-    const double reached =
-        objective.capacity_epochs > 0 ? std::min(1.0, time.epochs() / objective.capacity_epochs) : 1.0;
-    penalty = abs(batch_kl - objective.capacity * reached);
+    penalty = abs(batch_kl - numbers.slice(models));
   }
-  return penalty * weights_at(objective, time, batch_kl.shape(), kl.dtype());
+  return penalty * numbers.slice(0, models).reshape(batch_kl.shape());
 }
 
 }  // namespace elbo

@@ -53,7 +53,10 @@ using ElboFunction = Variable (*)(const Tensor&, const Variable&, const Variable
 OpRow linear_vae_row(bool from_covariance, Shape members) {
   const Tensor x = normal({7, 5}, DType::f64, {.seed = 9, .stream = kTestInput});
   const auto run = [](const Tensor& data, ElboFunction function) {
-    return [=](In in) { return std::vector{function(data.to(in[0].dtype()), in[0], in[1], in[2], in[3])}; };
+    return [=](In in) {
+      const Tensor x_or_s = data.to(in[0].dtype()).to(in[0].value().device());
+      return std::vector{function(x_or_s, in[0], in[1], in[2], in[3])};
+    };
   };
   const Tensor covariance = (matmul_tn(x, x) / 7.0).value();
   return {from_covariance ? "linear_vae_elbo_from_covariance" : "linear_vae_elbo",

@@ -254,7 +254,9 @@ TEST_SUITE("vae") {
             cost = drawn.kl;
           }
           const Variable average = total / static_cast<double>(cut.points * cut.samples);
-          tape.backward(sum(weighted_penalty(objective, {}, q, cost)) - average);
+          const Tensor numbers =
+              Tensor::from<double>({vae.models() + 1}, penalty_numbers(objective, {}, vae.models()));
+          tape.backward(sum(weighted_penalty(objective, numbers, q, cost)) - average);
           log_likelihood = average.item();
           kl = sum(cost).item() / static_cast<double>(cut.points);
         }

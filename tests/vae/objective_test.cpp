@@ -27,7 +27,9 @@ const double kUnit0 = (0.5 + 0.5 * (1 - kLog2)) / 2, kUnit1 = 0.5 * (5 - kLog2) 
 Variable kl_of(const Posterior& q) { return sum(gaussian_kl(q.mean, q.log_variance), {-1}); }
 
 Variable penalised(const Objective& objective, const TrainingTime& time, const Posterior& q) {
-  return weighted_penalty(objective, time, q, kl_of(q));
+  const int64_t models = kl_of(q).value().elements() / q.mean.size(-2);
+  const Tensor numbers = Tensor::from<double>({models + 1}, penalty_numbers(objective, time, models));
+  return weighted_penalty(objective, numbers.to(q.mean.dtype()), q, kl_of(q));
 }
 
 /// As a row of an op table, in mean and log variance.

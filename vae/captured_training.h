@@ -1,0 +1,111 @@
+// CapturedTraining: whole training steps of deep VAEs on a GPU, each one replay of a captured graph.
+//
+// A step gathers and preprocesses its batch, goes forward and backward, adds up what it measured, clips and
+// sweeps, all without the host: what changes from step to step (which batch, the noise's counter, KL weights,
+// learning rates) stands in a table in device memory, one row for each step, which the host fills a chunk
+// ahead. The first step of each batch size runs as plain launches, as every step does without `capture`; the
+// next ones replay it. What is computed is the same either way. A member whose objective is not finite gets
+// the rate 0 from there on, by the GPU itself.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "tensor/cuda/device.h"
+#include "vae/deep_training.h"
+
+namespace elbo {
+
+class CapturedTraining {
+ public:
+  struct Options {
+    Objective objective{};
+    int64_t samples = 1;
+    double clip = 0;    ///< largest norm of a member's gradient; 0: no bound
+    uint64_t seed = 0;  ///< of the latent noise
+    bool capture = true;
+  };
+  /// Enqueues the making of a batch: x (B, D) from place (2) i64 in device memory, the batch's first point in
+  /// the order of its epoch, and the epoch.
+  using Fill = std::function<void(const Tensor& x, const Tensor& place)>;
+
+  /// What a step does, in numbers.
+  struct Step {
+    TrainingTime time;
+    int64_t rows = 0, first = 0, epoch = 0;  ///< of the batch
+    std::vector<double> rates;               ///< of each model
+  };
+
+  /// `vae` and `adam` must be on a GPU and outlive this.
+  CapturedTraining(DeepVae& vae, Adam& adam, const Options& options, const Fill& fill);
+  ~CapturedTraining();
+  CapturedTraining(const CapturedTraining&) = delete;
+  CapturedTraining& operator=(const CapturedTraining&) = delete;
+
+  static constexpr int64_t kMostSteps = 64;
+  /// Enqueues steps, at most kMostSteps, and returns while they run. All of them have the same epoch.
+  void run(std::span<const Step> steps);
+
+  /// What the steps since `begin_sums` add up to, of each model.
+  struct Sums {
+    std::vector<double> log_likelihood, kl;  ///< over points, nats
+    std::vector<double> sigma2;              ///< now; NaN where there is none
+    std::vector<int64_t> stopped;            ///< the step at which the objective was not finite, or -1
+  };
+  /// Sums on their way to the host. Those that were asked for first arrive first.
+  class Pending {
+   public:
+    Pending(Pending&&) = default;
+    Pending& operator=(Pending&&) = default;
+    bool arrived() const { return event_.done(); }
+    Sums wait() const;
+
+   private:
+    friend class CapturedTraining;
+    /// Pinned memory for later: taking it from the system holds up the GPU.
+    struct Spare {
+      std::vector<double*> buffers;
+      ~Spare() {
+        for (double* buffer : buffers) cuda::free_pinned(buffer);
+      }
+    };
+    struct GiveBack {
+      std::shared_ptr<Spare> to;
+      void operator()(double* buffer) const { to->buffers.push_back(buffer); }
+    };
+    Pending(int64_t models, bool has_sigma2, const std::shared_ptr<Spare>& spare);
+    std::unique_ptr<double[], GiveBack> numbers_;
+    cuda::Event event_;
+    int64_t models_;
+    bool has_sigma2_;
+  };
+  Pending read();
+  /// Starts sums afresh; `sums` are to be added to, as those of an interrupted run. Members stopped stay
+  /// stopped.
+  void begin_sums();
+  void begin_sums(const Sums& sums);
+
+  /// Kernels, copies and fills of a captured step; 0 before there is one.
+  size_t nodes() const;
+
+ private:
+  void take(int64_t rows);     // enqueues one step
+  int64_t row_length() const;  // numbers in a row of the table
+
+  DeepVae& vae_;
+  Adam& adam_;
+  const Options options_;
+  const Fill fill_;
+  const int64_t models_;
+  // All on the GPU. What the present step reads, as `advance` took it from the table:
+  Tensor table_, next_, place_, counter_, points_, penalty_, rates_;
+  Tensor sums_;  // f64 (4, models): log-likelihood, KL, the step of a stop or -1, ln sigma^2
+  std::shared_ptr<Pending::Spare> spare_ = std::make_shared<Pending::Spare>();
+  double* staged_[2] = {nullptr, nullptr};  // pinned
+  cuda::Event copied_[2];
+  int turn_ = 0;
+  std::map<int64_t, int64_t> taken_;  // steps so far, by the batch's rows
+  std::map<int64_t, cuda::Graph> graphs_;
+};
+
+}  // namespace elbo
