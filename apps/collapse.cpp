@@ -149,9 +149,12 @@ void collapse(Options o, const CLI::App& app) {
   if (!resuming) directory.write_config(to_json(o));
   Result result("collapse", to_json(o), provenance_of(o.run, data));
   const InterruptGuard guard;
-  const DeepRun run =
-      run_deep(o.training, members, data, directory,
-               {.seed = o.run.seed, .quiet = o.run.json, .resume = resuming, .name = "collapse"});
+  const DeepRun run = run_deep(o.training, members, data, directory,
+                               {.seed = o.run.seed,
+                                .device = device_of(o.run),
+                                .quiet = o.run.json,
+                                .resume = resuming,
+                                .name = "collapse"});
   if (!run.finished()) return say_interrupted(run, "collapse", directory.path());
 
   const CollapseFindings findings = collapse_findings(run, data);

@@ -4,15 +4,15 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <sstream>
 
 #include "apps/deep_report.h"
+#include "apps/gpu_steps.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
-#include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
-#include "vae/deep_training.h"
 
 namespace elbo {
 namespace {
@@ -87,13 +87,15 @@ class Training {
         directory_(run),
         how_(how),
         objective_(objective_of(options, members)),
-        loader_(data.dataset, data.preprocessing, {.batch = options.batch, .seed = how.seed}),
+        batches_{.batch = options.batch, .seed = how.seed},
         sums_(members.size()) {
     run_.members = members;
-    run_.vae = std::make_unique<DeepVae>(network_of(options, members, data.dataset.dimensions()), how.seed);
+    DeepVaeOptions network = network_of(options, members, data.dataset.dimensions());
+    network.device = how.device;
+    run_.vae = std::make_unique<DeepVae>(network, how.seed);
     run_.vae->centre_encoder(mean(data.x, {0}).value());
     run_.history.resize(members.size());
-    per_epoch_ = loader_.batches_per_epoch();
+    per_epoch_ = batches_per_epoch(data.dataset, data.preprocessing, batches_);
     run_.steps_total = options.epochs * per_epoch_;
     schedule_ = {
         .kind = parse_schedule(options.schedule),
@@ -118,33 +120,38 @@ class Training {
     const int64_t begun = adam.steps();
     if (begun > run_.steps_total)
       fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch_, o_.epochs);
-    loader_.seek({begun / per_epoch_, begun % per_epoch_});
+    begin(adam, begun);
     // A run may have been interrupted while it was at this.
     if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
-    CsvFile csv = how_.resume ? CsvFile(metrics, kColumns, static_cast<double>(begun / per_epoch_))
-                              : CsvFile(metrics, kColumns);
+    if (how_.resume)
+      csv_.emplace(metrics, kColumns, static_cast<double>(begun / per_epoch_));
+    else
+      csv_.emplace(metrics, kColumns);
     Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
-    const auto seconds = [start = std::chrono::steady_clock::now()] {
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    };
     double saved_at = 0, points = 0;  // of this process
     const auto save = [&] {
-      csv.save();
+      receive(true);
+      csv_->save();
       save_checkpoint(checkpoint, run_.vae->parameters(), adam,
-                      {{"epoch", to_json(sums_, run_.stopped, before_ + seconds()).dump()}});
+                      {{"epoch", to_json(sums_, run_.stopped, seconds()).dump()}});
       saved_at = seconds();
     };
     if (begun == 0) save();  // from here on the run can always be resumed
     int64_t step = begun;
-    for (; step < run_.steps_total && !interrupted(); ++step) {
-      points += static_cast<double>(take_step(adam, step)) * static_cast<double>(run_.members.size());
-      if ((step + 1) % per_epoch_ == 0) end_epoch(step, csv, before_ + seconds());
+    while (step < run_.steps_total && !interrupted()) {
+      const int64_t from = step;
+      step += gpu_ ? gpu_->take(step) : take_step(adam, step);
+      points += static_cast<double>(points_before(step) - points_before(from)) *
+                static_cast<double>(run_.members.size());
+      receive(false);
+      if (step % per_epoch_ == 0) evaluate_if_asked(step / per_epoch_);
       if (seconds() - saved_at > o_.checkpoint_seconds) save();
-      progress.update(step + 1, [&] { return progress_text(run_, points / seconds()); });
+      progress.update(step, [&] { return progress_text(run_, points / (seconds() - before_)); });
     }
+    receive(true);
     run_.steps_done = step;
-    run_.seconds = before_ + seconds();
-    run_.points_per_second = seconds() > 0 ? points / seconds() : 0;
+    run_.seconds = seconds();
+    run_.points_per_second = run_.seconds > before_ ? points / (run_.seconds - before_) : 0;
     save();
     progress.finish(progress_text(run_, run_.points_per_second));
     if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
@@ -152,11 +159,72 @@ class Training {
   }
 
  private:
-  /// Returns the points of the batch.
+  /// Of training, with earlier processes'.
+  double seconds() const {
+    return before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_at_).count();
+  }
+  /// Points of all batches before a step.
+  int64_t points_before(int64_t step) const {
+    const int64_t points = data_.dataset.points(), batch = std::min(o_.batch, points);
+    return step / per_epoch_ * points + step % per_epoch_ * batch;
+  }
+
+  /// Makes what takes the steps on this device.
+  void begin(Adam& adam, int64_t begun) {
+    begun_at_ = std::chrono::steady_clock::now();
+    if (how_.device == Device::cpu) {
+      loader_.emplace(data_.dataset, data_.preprocessing, batches_);
+      return loader_->seek({begun / per_epoch_, begun % per_epoch_});
+    }
+    GpuSteps::Plan plan{.training = {.objective = objective_,
+                                     .samples = o_.samples,
+                                     .clip = o_.clip,
+                                     .seed = how_.seed,
+                                     .capture = true},
+                        .batches = batches_,
+                        .rates = {},
+                        .schedule = schedule_,
+                        .total = run_.steps_total};
+    for (const Member& member : run_.members) plan.rates.push_back(member.rate);
+    CapturedTraining::Sums sums{
+        sums_.log_likelihood, sums_.kl, {}, std::vector<int64_t>(run_.members.size(), -1)};
+    for (const StoppedMember& stopped : run_.stopped)
+      sums.stopped[static_cast<size_t>(stopped.member)] = stopped.step;
+    gpu_.emplace(*run_.vae, adam, data_.dataset, data_.preprocessing, plan, begun, sums);
+  }
+
+  /// Takes in what the GPU has measured.
+  void receive(bool all) {
+    if (!gpu_) return;
+    for (const GpuSteps::Result& result : gpu_->receive(all)) {
+      for (size_t m = 0; m < run_.members.size(); ++m)
+        if (const int64_t step = result.sums.stopped[m]; step >= 0)
+          stop_on_gpu(static_cast<int64_t>(m), step);
+      sums_.log_likelihood = result.sums.log_likelihood;
+      sums_.kl = result.sums.kl;
+      const bool ends_epoch = result.step % per_epoch_ == 0;
+      sums_.points =
+          static_cast<double>(ends_epoch ? data_.dataset.points() : points_before(result.step % per_epoch_));
+      if (ends_epoch) end_epoch(result.step - 1, result.sums.sigma2);
+    }
+  }
+
+  void stop_on_gpu(int64_t member, int64_t step) {
+    if (run_.stop_of(member)) return;
+    BatchLoader again(data_.dataset, data_.preprocessing, batches_);
+    again.seek({step / per_epoch_, step % per_epoch_});
+    stop(member, step, again.next().x.to(Device::cuda), noise_of(step));
+  }
+
+  RandomKey noise_of(int64_t step) const {
+    return {.seed = how_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+  }
+
+  /// One step on the CPU. Returns how many that was.
   int64_t take_step(Adam& adam, int64_t step) {
-    const BatchLoader::Batch batch = loader_.next();
+    const BatchLoader::Batch batch = loader_->next();
     const TrainingTime time{step, per_epoch_, run_.steps_total};
-    const RandomKey key{.seed = how_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+    const RandomKey key = noise_of(step);
     const BatchTerms terms = differentiate(*run_.vae, batch.x, objective_, time, key, o_.samples);
     for (int64_t m : members_not_finite(terms)) stop(m, step, batch.x, key);
     const auto n = static_cast<double>(batch.x.size(0));
@@ -168,7 +236,12 @@ class Training {
     sums_.points += n;
     if (o_.clip > 0) clip_gradient_norm(run_.vae->parameters(), o_.clip);
     adam.step(rates_at(step));
-    return batch.x.size(0);
+    if ((step + 1) % per_epoch_ == 0) {
+      std::vector<double> sigma2;
+      for (int64_t m = 0; m < run_.vae->models(); ++m) sigma2.push_back(run_.vae->sigma2(m));
+      end_epoch(step, sigma2);
+    }
+    return 1;
   }
 
   std::vector<double> rates_at(int64_t step) const {
@@ -192,28 +265,29 @@ class Training {
     if (run_.stopped.size() == run_.members.size()) fail("[train] every member was stopped; see above");
   }
 
-  void end_epoch(int64_t step, CsvFile& csv, double seconds) {
+  /// Records the epoch that ends with a step, at which the models had these sigma^2.
+  void end_epoch(int64_t step, const std::vector<double>& sigma2s) {
     const int64_t epoch = (step + 1) / per_epoch_;
     const TrainingTime time{step, per_epoch_, run_.steps_total};
     for (size_t m = 0; m < run_.members.size(); ++m) {
       if (run_.stop_of(static_cast<int64_t>(m))) continue;
       const double log_likelihood = sums_.log_likelihood[m] / sums_.points, kl = sums_.kl[m] / sums_.points;
-      const double sigma2 = run_.vae->sigma2(static_cast<int64_t>(m));
+      const double sigma2 = sigma2s[m];
       MemberHistory& history = run_.history[m];
       history.epoch.push_back(static_cast<double>(epoch));
       history.elbo.push_back(log_likelihood - kl);
       history.kl.push_back(kl);
       history.sigma2.push_back(sigma2);
-      csv.row({epoch, m, log_likelihood - kl, log_likelihood, kl, sigma2, run_.members[m].weight.at(time),
-               run_.members[m].rate * schedule_.at(step), seconds});
+      csv_->row({epoch, m, log_likelihood - kl, log_likelihood, kl, sigma2, run_.members[m].weight.at(time),
+                 run_.members[m].rate * schedule_.at(step), seconds()});
     }
     sums_ = EpochSums(run_.members.size());
-    evaluate_if_asked(epoch);
   }
 
   void evaluate_if_asked(int64_t epoch) {
     const bool asked = std::find(o_.evaluate_at.begin(), o_.evaluate_at.end(), epoch) != o_.evaluate_at.end();
     if (!asked || run_.evaluations.contains(epoch)) return;
+    receive(true);
     std::vector<DeepVaeMetrics> metrics = evaluate();
     if (metrics.empty()) return;
     Json list = Json::array();
@@ -241,12 +315,16 @@ class Training {
   const RunDirectory& directory_;
   const DeepRunOptions& how_;
   const Objective objective_;
-  BatchLoader loader_;
+  const BatchLoader::Options batches_;
+  std::optional<BatchLoader> loader_;  // on the CPU
+  std::optional<GpuSteps> gpu_;        // on a GPU
+  std::optional<CsvFile> csv_;
   EpochSums sums_;
   DeepRun run_;
   Schedule schedule_;
   int64_t per_epoch_ = 1;
   double before_ = 0;  // seconds of training that earlier processes spent
+  std::chrono::steady_clock::time_point begun_at_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace

@@ -47,6 +47,7 @@ struct DeepRun {
 
 struct DeepRunOptions {
   uint64_t seed = 0;
+  Device device = Device::cpu;
   bool quiet = false, resume = false;
   std::string name = "train";  ///< before the progress
   std::string folder = "";  ///< inside the run directory, e.g. "linear/", where there are several runs in one

@@ -94,6 +94,7 @@ void encoders(Options o, const CLI::App& app) {
     training.encoder_activation = encoder.activation;
     const DeepRun run = run_deep(training, members_of(training), data, directory,
                                  {.seed = o.run.seed,
+                                  .device = device_of(o.run),
                                   .quiet = o.run.json,
                                   .resume = resuming,
                                   .name = encoder.name,

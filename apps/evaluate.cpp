@@ -76,7 +76,7 @@ void evaluate(const Options& o) {
   DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
   const bool is_deep = is_deep_vae(opened.saved.file);
   if (is_deep)
-    opened = open_deep_model(o);
+    opened = open_deep_model(o, device_of(o.run));
   else
     opened.data = load_data(opened.saved.data, opened.saved.seed);
   Json config = to_json(opened.saved.data, o.run);

@@ -10,7 +10,7 @@ struct Options : PictureOptions {
 };
 
 void interpolate(const Options& o) {
-  apply(o.run);
+  apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   if (o.points.empty() || o.points.size() % 2 != 0)
     fail("[--points] give an even number of points, got {}", o.points.size());

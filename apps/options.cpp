@@ -1,5 +1,7 @@
 #include "apps/options.h"
 
+#include "tensor/cuda/device.h"
+#include "tensor/cuda/gemm.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
@@ -22,17 +24,31 @@ void add_data_options(CLI::App& app, DataOptions& o) {
 
 void add_run_options(CLI::App& app, RunOptions& o, bool writes_run) {
   app.add_option("--seed", o.seed, "Seed of everything random")->capture_default_str();
-  app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str();
+  app.add_option("--device", o.device, "auto (a GPU if there is one), cpu or cuda")->capture_default_str();
+  app.add_option("--precision", o.precision, "Of matrix products on a GPU: f32, tf32 or bf16")
+      ->capture_default_str();
   app.add_option("--threads", o.threads, "Threads; 0 means all cores")->check(CLI::Range(0, 1024));
   app.add_flag("--json", o.json, "Print the result alone, as JSON, on standard output");
   if (writes_run) app.add_option("--out", o.out, "Run directory to create; runs/COMMAND-TIME by default");
 }
 
+Device device_of(const RunOptions& o) {
+  if (o.device == "cpu") return Device::cpu;
+  if (o.device == "auto") return cuda::available() ? Device::cuda : Device::cpu;
+  if (o.device != "cuda") fail("[--device] unknown device '{}'; there are auto, cpu, cuda", o.device);
+  if (!cuda::available()) fail("[--device] {}; use --device cpu", cuda::why_not());
+  return Device::cuda;
+}
+
 void apply(const RunOptions& o) {
-  if (o.device == "cuda") fail("[--device] this build of elbo has no CUDA backend; use --device cpu");
-  if (o.device != "auto" && o.device != "cpu")
-    fail("[--device] unknown device '{}'; there are auto, cpu, cuda", o.device);
+  device_of(o);
+  set_matmul_precision(parse_matmul_precision(o.precision));
   if (o.threads > 0) set_threads(o.threads);
+}
+
+void apply_on_cpu(const RunOptions& o) {
+  apply(o);
+  if (o.device == "cuda") fail("[--device] this command runs on the CPU only; leave --device away");
 }
 
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
@@ -54,6 +70,9 @@ LoadedData load_data(const DataOptions& o, uint64_t seed) {
 Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   Provenance provenance = describe_provenance(threads(), blas_name());
   provenance.seed = run.seed;
+  if (device_of(run) == Device::cuda)
+    provenance.device = fmt::format("{}, CUDA {}, {}, products in {}", cuda::describe().name,
+                                    cuda::describe().runtime, cuda::blas_name(), run.precision);
   std::string preprocessing = name(data.preprocessing.kind);
   if (data.preprocessing.kind == Preprocessing::Kind::logit)
     preprocessing += fmt::format(", alpha {}", data.preprocessing.alpha);
@@ -65,7 +84,7 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
 Json to_json(const DataOptions& data, const RunOptions& run) {
   return {{"data", data.data},    {"preprocess", data.preprocess}, {"alpha", data.alpha},
           {"limit", data.limit},  {"subset", data.subset},         {"seed", run.seed},
-          {"device", run.device}, {"threads", threads()}};
+          {"device", run.device}, {"precision", run.precision},    {"threads", threads()}};
 }
 
 void restore(DataOptions& data, RunOptions& run, const Json& config) {
@@ -75,6 +94,7 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
   config.at("limit").get_to(data.limit);
   config.at("subset").get_to(data.subset);
   config.at("seed").get_to(run.seed);
+  run.precision = config.value("precision", run.precision);
   // The last bits of some matrix products depend on the number of threads.
   if (run.threads == 0) config.at("threads").get_to(run.threads);
 }

@@ -20,7 +20,7 @@ struct DataOptions {
 
 struct RunOptions {
   uint64_t seed = 0;
-  std::string device = "auto";
+  std::string device = "auto", precision = "f32";
   int threads = 0;  ///< 0: all cores
   std::string out;
   bool json = false;
@@ -30,8 +30,12 @@ void add_data_options(CLI::App& app, DataOptions& options);
 /// --seed, --device, --threads, --json; and --out for a command that writes a run directory.
 void add_run_options(CLI::App& app, RunOptions& options, bool writes_run);
 
-/// Checks the device and sets the number of threads.
+/// Checks the device, and sets the number of threads and the precision of products on a GPU.
 void apply(const RunOptions& options);
+/// For commands that are over in a moment, or need LAPACK's factorisations and nothing else.
+void apply_on_cpu(const RunOptions& options);
+/// Where the models of a command live: `auto` means a GPU if there is one.
+Device device_of(const RunOptions& options);
 
 /// The data as a command sees them: points, what was done to them, and numbers.
 struct LoadedData {

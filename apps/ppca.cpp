@@ -15,7 +15,7 @@ struct Options {
 };
 
 void ppca(const Options& o) {
-  apply(o.run);
+  apply_on_cpu(o.run);
   if (o.sigma2 < 0) fail("[--sigma2] sigma^2 must be positive, got {}", o.sigma2);
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.x);

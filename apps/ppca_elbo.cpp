@@ -107,7 +107,7 @@ void ppca_elbo(Options o) {
   double done_flops = 0;
   for (int64_t k : o.latent) {
     if (interrupted()) break;
-    LinearVae vae({.dimensions = dimensions, .latent = k}, o.run.seed);
+    LinearVae vae({.dimensions = dimensions, .latent = k, .device = device_of(o.run)}, o.run.seed);
     vae.set_mean(moments.mean);
     FullBatchOptions training;
     training.steps = steps_for(o, k);

@@ -26,7 +26,7 @@ struct Panel {
 };
 
 void landscape(const Options& o) {
-  apply(o.run);
+  apply_on_cpu(o.run);
   const int64_t grid_size = o.quick ? 21 : o.grid;
   if (o.first < 4 || o.second <= o.first)
     fail("[--components] needs 4 <= first < second, got {} and {}", o.first, o.second);

@@ -10,7 +10,7 @@ struct Options : PictureOptions {
 };
 
 void sample(const Options& o) {
-  apply(o.run);
+  apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   write_picture(sample_grid(*opened.vae, opened.data, o.count, o.run.seed), o);
 }

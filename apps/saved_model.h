@@ -29,12 +29,13 @@ struct SavedModel {
 };
 SavedModel open_saved_model(const SavedModelOptions& options);
 
-/// The deep VAE of it, and its data. Throws for another kind of model, or data of another dimension.
+/// The deep VAE of it, on the CPU unless told otherwise, and its data. Throws for another kind of model, or
+/// data of another dimension.
 struct DeepModelWithData {
   SavedModel saved;
   std::unique_ptr<DeepVae> vae;
   LoadedData data;
 };
-DeepModelWithData open_deep_model(const SavedModelOptions& options);
+DeepModelWithData open_deep_model(const SavedModelOptions& options, Device device = Device::cpu);
 
 }  // namespace elbo

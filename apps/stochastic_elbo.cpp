@@ -73,7 +73,10 @@ void stochastic_elbo(Options o) {
   Progress progress(static_cast<int64_t>(total / 1e9), "stochastic-elbo", {.quiet = o.run.json});
   double done = 0;
   for (ElboGradient gradient : {ElboGradient::analytic, ElboGradient::stochastic}) {
-    LinearVae vae({.dimensions = data.dataset.dimensions(), .latent = o.latent, .members = members},
+    LinearVae vae({.dimensions = data.dataset.dimensions(),
+                   .latent = o.latent,
+                   .device = device_of(o.run),
+                   .members = members},
                   o.run.seed);
     vae.set_mean(moments.mean);
     FullBatchOptions training;

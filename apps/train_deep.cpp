@@ -59,8 +59,9 @@ void train_deep(const TrainOptions& asked) {
   if (!resuming) directory.write_config(to_json(o));
   Result result("train", to_json(o), provenance_of(o.run, data));
   const InterruptGuard guard;
-  const DeepRun run = run_deep(o.training, members, data, directory,
-                               {.seed = o.run.seed, .quiet = o.run.json, .resume = resuming});
+  const DeepRun run =
+      run_deep(o.training, members, data, directory,
+               {.seed = o.run.seed, .device = device_of(o.run), .quiet = o.run.json, .resume = resuming});
   if (resuming) directory.write_config(to_json(o));  // it may have been given more epochs
   if (!run.finished()) return say_interrupted(run, "train", directory.path());
 

@@ -76,7 +76,8 @@ void train_linear(const TrainOptions& o) {
                  .latent = t.latent,
                  .sigma2 = t.sigma2.at(0),
                  .learn_sigma2 = t.learn_sigma2,
-                 .weights = parse_initializer(t.initializer)},
+                 .weights = parse_initializer(t.initializer),
+                 .device = device_of(o.run)},
                 o.run.seed);
   vae.set_mean(moments.mean);
   Adam adam(vae.parameters());
@@ -104,8 +105,10 @@ void train_linear(const TrainOptions& o) {
                          : run.csv("metrics.csv", columns);
 
   const InterruptGuard guard;
-  const Tensor mean = moments.mean.to(DType::f32);
-  Tensor centred_batch = Tensor::empty({std::min(t.batch, data.dataset.points()), data.dataset.dimensions()});
+  const Device device = device_of(o.run);
+  const Tensor mean = moments.mean.to(DType::f32).to(device);
+  Tensor centred_batch = Tensor::empty({std::min(t.batch, data.dataset.points()), data.dataset.dimensions()},
+                                       DType::f32, device);
   Progress progress(total, "train", {.quiet = o.run.json, .begun = begun});
   const auto seconds = [start = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -117,7 +120,7 @@ void train_linear(const TrainOptions& o) {
   for (int64_t step = begun; step < total && !interrupted(); ++step) {
     const BatchLoader::Batch batch = loader.next();
     const Tensor x = centred_batch.slice(0, batch.x.size(0));
-    map_into(x, Difference{}, batch.x, mean);
+    map_into(x, Difference{}, batch.x.to(device), mean);
     {
       Tape tape;
       const Variable elbo =

@@ -10,7 +10,7 @@ struct Options : PictureOptions {
 };
 
 void traverse(const Options& o) {
-  apply(o.run);
+  apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   write_picture(traversal_grid(*opened.vae, opened.data, o.point, o.units), o);
 }
