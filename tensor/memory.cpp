@@ -73,9 +73,10 @@ class Cache {
     storage->pool = pool_;
     storage->bytes = bytes;
     storage->next_free = nullptr;
+    // Reused blocks would hide overruns: leave only what was asked for addressable.
+    if (device_ == Device::cuda) cuda::set_bounds(storage->data, bytes, storage->capacity);
 #ifdef ELBO_ASAN
-    // Reused blocks would hide overruns from the sanitizer: leave only what was asked for addressable.
-    if (is_poisonable()) {
+    if (device_ == Device::cpu) {
       ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
       ASAN_UNPOISON_MEMORY_REGION(storage->data, bytes);
     }
@@ -161,7 +162,7 @@ class Cache {
 
   void to_free_list(Storage* storage) {
 #ifdef ELBO_ASAN
-    if (is_poisonable()) ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
+    if (device_ == Device::cpu) ASAN_POISON_MEMORY_REGION(storage->data, storage->capacity);
 #endif
     if (!pools_.contains(storage->pool)) storage->pool = 0;  // its pool was dissolved
     Storage*& head = pools_[storage->pool].free[size_class(storage->capacity).index];
@@ -210,7 +211,7 @@ class Cache {
 
   void to_system(Storage* storage) {
 #ifdef ELBO_ASAN
-    if (is_poisonable()) ASAN_UNPOISON_MEMORY_REGION(storage->data, storage->capacity);
+    if (device_ == Device::cpu) ASAN_UNPOISON_MEMORY_REGION(storage->data, storage->capacity);
 #endif
     if (device_ == Device::cuda) {
       cuda::free_bytes(storage->data);
@@ -220,12 +221,6 @@ class Cache {
     storage->~Storage();
     std::free(storage);
   }
-
-#ifdef ELBO_ASAN
-  /// The memory of an emulated GPU is the host's, too. But work that waits in a stream may still use what was
-  /// freed, so that the sanitizer watches the ends of blocks there, and not their lives.
-  bool is_poisonable() const { return device_ == Device::cpu; }
-#endif
 
   const Device device_;
   std::mutex mutex_;

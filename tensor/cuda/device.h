@@ -38,6 +38,9 @@ int multiprocessors();
 // Memory. What has no room returns null.
 void* allocate_bytes(size_t bytes);
 void free_bytes(void* memory);
+/// From here on in the stream, only the first `bytes` of a block of `capacity` may be touched. An emulated
+/// GPU watches over that where AddressSanitizer is; a real one has compute-sanitizer.
+void set_bounds(void* memory, size_t bytes, size_t capacity);
 /// Host memory that copies read and write while the host goes on.
 void* allocate_pinned(size_t bytes);
 void free_pinned(void* memory);

@@ -40,6 +40,12 @@
 #endif
 #ifdef ELBO_TSAN
 #  include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
 #endif
 
 namespace elbo::cuda {
@@ -74,6 +80,9 @@ class DeviceMemory {
     std::byte* memory = base_ + used_;
     used_ += bytes;
     const Opened opened(*this);
+#ifdef ELBO_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
+#endif
     std::memset(memory, 0xFF, bytes);  // NaN in every floating type
     return memory;
   }
@@ -117,6 +126,20 @@ std::map<void*, size_t>& allocations() {
   return *sizes;
 }
 
+/// While on, TSan does not look at what this thread or fiber does: the bookkeeping that all fibers share is
+/// no race.
+void look_away([[maybe_unused]] bool on) {
+#ifdef ELBO_TSAN
+  if (on) {
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  } else {
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  }
+#endif
+}
+
 // Fibers.
 
 struct Fiber {
@@ -126,6 +149,7 @@ struct Fiber {
   Place place;
   bool done = true;
   unsigned barriers = 0;  // passed or waited at
+  bool looks_away = false;
 #ifdef ELBO_TSAN
   void* tsan = __tsan_create_fiber(0);
 #endif
@@ -191,15 +215,20 @@ void fiber_main() {
 #ifdef ELBO_TSAN
   __tsan_acquire(&scheduler.start);
 #endif
+  Fiber& fiber = *scheduler.running;
+  if (fiber.looks_away) look_away(false);  // since its last block
   try {
     (*scheduler.body)();
+    look_away(true);
   } catch (...) {
+    look_away(true);
     scheduler.error = std::current_exception();
   }
+  fiber.looks_away = true;
 #ifdef ELBO_TSAN
   __tsan_release(&scheduler.end);
 #endif
-  scheduler.running->done = true;
+  fiber.done = true;
   --scheduler.live;
   switch_back(true);
 }
@@ -333,6 +362,7 @@ int64_t kernels_run() { return kernel_count; }
 bool is_device_memory(const void* pointer) { return device_memory().holds(pointer); }
 
 void synchronize_block() {
+  look_away(true);
   Fiber& fiber = *scheduler.running;
 #ifdef ELBO_TSAN
   char* const barrier = &scheduler.barrier[fiber.barriers % 2];
@@ -344,6 +374,7 @@ void synchronize_block() {
 #ifdef ELBO_TSAN
   __tsan_acquire(barrier);
 #endif
+  look_away(false);
 }
 
 void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void()>& body) {
@@ -351,6 +382,10 @@ void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void(
       grid.y > 65535 || grid.z == 0 || grid.z > 65535)
     fail("[{}] the kernel could not be started: grid ({}, {}, {}), block ({}, {}, {})", name, grid.x, grid.y,
          grid.z, block.x, block.y, block.z);
+  struct Bookkeeping {
+    Bookkeeping() { look_away(true); }
+    ~Bookkeeping() { look_away(false); }
+  } const bookkeeping;
   ++kernel_count;
   scheduler.body = &body;
   grid_dimensions = grid;
@@ -394,6 +429,17 @@ void free_bytes(void* memory) {
   device_memory().give_back(memory, found->second);
   allocations().erase(found);
 }
+void set_bounds([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes,
+                [[maybe_unused]] size_t capacity) {
+#ifdef ELBO_ASAN
+  // In its turn: work that waits in the streams may still use all of what the block was before.
+  enqueue([=] {
+    ASAN_UNPOISON_MEMORY_REGION(memory, capacity);
+    ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(memory) + bytes, capacity - bytes);
+  });
+#endif
+}
+
 void* allocate_pinned(size_t bytes) { return std::malloc(std::max<size_t>(bytes, 1)); }
 void free_pinned(void* memory) {
   synchronize();

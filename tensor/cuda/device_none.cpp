@@ -16,6 +16,7 @@ int multiprocessors() { require_available(), __builtin_unreachable(); }
 
 void* allocate_bytes(size_t) { require_available(), __builtin_unreachable(); }
 void free_bytes(void*) {}
+void set_bounds(void*, size_t, size_t) {}
 void* allocate_pinned(size_t) { require_available(), __builtin_unreachable(); }
 void free_pinned(void*) {}
 void copy_to_device(void*, const void*, size_t) { require_available(); }

@@ -1,0 +1,81 @@
+// conv: convolutions of images, and their gradients. A transposed convolution is the gradient of one.
+//
+// Images are (N, H, W, C) and weights (C_out, KH, KW, C_in): channels are innermost everywhere. As in all of
+// deep learning the kernel is not flipped:
+//
+//   y[n, i, j, k] = sum over r, s, c of
+//                   x[n, i stride - padding + r, j stride - padding + s, c] weight[k, r, s, c]
+//
+// where x is zero outside of the image. On the CPU the plain loops of conv_reference.h do it, on the GPU
+// cuDNN (cuda/conv.h). All tensors of a call are f32 or all f64, and on one device. N may be 0, no other
+// size. Results must not overlap operands.
+#pragma once
+
+#include <compare>
+
+#include "tensor/tensor.h"
+
+namespace elbo {
+
+struct ConvOptions {
+  int64_t stride = 1;   ///< of the kernel on x, in pixels, along both axes
+  int64_t padding = 0;  ///< rows and columns of zeros around x, at each of its four sides
+};
+
+/// The shape (N, H_out, W_out, C_out) of y for x (N, H, W, C_in) and weight (C_out, KH, KW, C_in), with
+/// H_out = (H + 2 padding - KH) / stride + 1, rounded down. Throws when they do not fit.
+Shape conv2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
+
+/// y = conv(x, weight), plus bias (C_out,) for every pixel if it is defined.
+void conv2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
+            const Tensor& bias = {});
+
+/// dx = the gradient of sum(dy * conv(x, weight)) by x, plus dx itself if `accumulate`. The shapes are those
+/// of x, y and weight above. Pixels of x that no kernel reached, as the last stride did not fit, get 0.
+void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,
+                          const ConvOptions& options, bool accumulate = false);
+
+/// dw = the gradient of sum(dy * conv(x, weight)) by weight, plus dw itself if `accumulate`.
+void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy, const ConvOptions& options,
+                            bool accumulate = false);
+
+// The transposed convolution with `weight` is the transpose of the linear map that the convolution with the
+// same weight and options is: for x (N, H, W, C_in) and any z of the shape of y,
+//
+//   sum(conv_transpose(x, weight) * z) = sum(x * conv(z, weight)).
+//
+// So its forward pass is conv2d_backward_data and its gradient by x is conv2d. Its weight is that of the
+// convolution from C_out to C_in channels: (C_in, KH, KW, C_out).
+
+/// The shape (N, H_out, W_out, C_out) of y for x (N, H, W, C_in) and weight (C_in, KH, KW, C_out), with
+/// H_out = (H - 1) stride - 2 padding + KH. Throws when they do not fit.
+Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
+
+/// y = conv_transpose(x, weight).
+void conv_transpose2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options);
+
+/// dx = the gradient of sum(dy * conv_transpose(x, weight)) by x, plus dx itself if `accumulate`.
+void conv_transpose2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,
+                                    const ConvOptions& options, bool accumulate = false);
+
+/// dw = the gradient of sum(dy * conv_transpose(x, weight)) by weight, plus dw itself if `accumulate`.
+void conv_transpose2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
+                                      const ConvOptions& options, bool accumulate = false);
+
+/// Whether the GPU may only use algorithms that give the same bits every time, run after run. Otherwise, as
+/// to begin with, the fastest of all is used, found by timing. The CPU's results do not depend on chance or
+/// threads in any case.
+void set_deterministic_convolutions(bool deterministic);
+bool deterministic_convolutions();
+
+/// A convolution in numbers, for those who implement it: x (batch, height, width, channels), weight (filters,
+/// kernel_height, kernel_width, channels) and y (batch, out_height, out_width, filters).
+struct ConvSizes {
+  int64_t batch, height, width, channels;
+  int64_t filters, kernel_height, kernel_width;
+  int64_t out_height, out_width;
+  int64_t stride, padding;
+  auto operator<=>(const ConvSizes&) const = default;
+};
+
+}  // namespace elbo

@@ -1,0 +1,270 @@
+// The emulated GPU itself: kernels give the same in every order of threads and streams, and what would go
+// wrong on a GPU goes wrong here. A fault that ends the process is tried in a child of this one.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "autograd/ops.h"
+#include "autograd/tape.h"
+#include "tensor/cuda/kernel.h"
+#include "tensor/random.h"
+#include "tests/error_of.h"
+#include "tests/gpu/near.h"
+#include "vae/op_table.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#  define ELBO_ASAN 1
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer)
+#    define ELBO_ASAN 1
+#  endif
+#  if __has_feature(thread_sanitizer)
+#    define ELBO_TSAN 1
+#  endif
+#endif
+
+namespace elbo {
+namespace {
+
+using cuda::emulation::Order;
+using cuda::emulation::Settings;
+using cuda::emulation::Streams;
+
+/// Back to the usual order at the end of a test.
+struct Configured {
+  explicit Configured(const Settings& settings) { cuda::emulation::configure(settings); }
+  ~Configured() { cuda::emulation::configure({}); }
+};
+
+const std::vector<Settings> kSettings{{Order::forward, Streams::main_first, 1},
+                                      {Order::reverse, Streams::side_first, 1},
+                                      {Order::shuffled, Streams::main_first, 1},
+                                      {Order::shuffled, Streams::side_first, 2}};
+
+/// Whether a child process that does `work` ends as one without faults would.
+template <class Work>
+bool survives(const Work& work) {
+  cuda::synchronize();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(STDOUT_FILENO);  // what would be reported is no news
+    ::close(STDERR_FILENO);
+    ::signal(SIGSEGV, SIG_DFL);
+    try {
+      work();
+      cuda::synchronize();
+    } catch (...) {
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/// The block's sum of its threads' numbers, by the first; with a barrier between, or the fault of none.
+template <bool kBarrier>
+__global__ void sum_kernel(float* out) {
+  __shared__ float shared[cuda::kThreads];
+  shared[threadIdx.x] = static_cast<float>(threadIdx.x + 1);
+  if (kBarrier) __syncthreads();
+  if (threadIdx.x != 0) return;
+  float total = 0;
+  for (int i = 0; i < cuda::kThreads; ++i) total += shared[i];
+  *out = total;
+  for (int i = 0; i < cuda::kThreads; ++i) shared[i] = 0;
+}
+constexpr double kSum = cuda::kThreads * (cuda::kThreads + 1) / 2.0;
+
+template <bool kBarrier>
+double block_sum() {
+  const Tensor out = Tensor::zeros({}, DType::f32, Device::cuda);
+  cuda::launch("sum", sum_kernel<kBarrier>, 1, cuda::kThreads, out.data<float>());
+  return out.item();
+}
+
+[[maybe_unused]] __global__ void write_kernel(float* to, int64_t elements) {
+  for (int64_t i = cuda::thread_index(); i < elements; i += cuda::thread_count()) to[i] = 1;
+}
+
+__global__ void lonely_barrier_kernel() {
+  if (threadIdx.x < 7) __syncthreads();
+}
+
+TEST_SUITE("emulation") {
+  TEST_CASE("every op gives the CPU's value and gradient in any order of threads and streams") {
+    for (size_t i = 1; i < kSettings.size(); ++i) {
+      const Configured configured(kSettings[i]);
+      const std::vector<OpRow> rows = op_table();
+      // Each order has its share of the rows, the reductions and fused ops all of them.
+      for (size_t r = 0; r < rows.size(); ++r) {
+        const bool pointwise = r < 25;
+        if (pointwise && r % (kSettings.size() - 1) != i - 1) continue;
+        CAPTURE(rows[r].name);
+        CHECK(passes(check_op_on_gpu(rows[r])));
+      }
+    }
+  }
+
+  TEST_CASE("a missing barrier shows in some order") {
+    int wrong = 0;
+    for (const Settings& settings : kSettings) {
+      const Configured configured(settings);
+      CHECK(block_sum<true>() == kSum);
+      wrong += block_sum<false>() != kSum;
+    }
+    CHECK(wrong > 0);
+  }
+
+#ifdef ELBO_TSAN
+  TEST_CASE("a missing barrier shows under ThreadSanitizer even where the order hides it") {
+    const Configured configured({Order::reverse, Streams::main_first, 1});
+    CHECK(block_sum<false>() == kSum);  // the first thread happens to be the last to run
+    const auto ends_well = [](auto sum) {
+      return survives([&] {
+        sum();
+        cuda::synchronize();
+        std::exit(0);  // by the sanitizer's own exit status
+      });
+    };
+    CHECK(ends_well([] { block_sum<true>(); }));
+    CHECK_FALSE(ends_well([] { block_sum<false>(); }));
+  }
+#endif
+
+#ifdef ELBO_ASAN
+  TEST_CASE("AddressSanitizer stops a kernel that writes past a tensor") {
+    const Tensor out = Tensor::zeros({100}, DType::f32, Device::cuda);
+    const auto write = [&](int64_t elements) {
+      return survives(
+          [&] { cuda::launch("write", write_kernel, 1, cuda::kThreads, out.data<float>(), elements); });
+    };
+    CHECK(write(100));
+    CHECK_FALSE(write(101));
+    CHECK_FALSE(write(128));
+  }
+#endif
+
+  TEST_CASE("the host cannot touch device memory") {
+    const Tensor there = Tensor::full({3}, 2, DType::f32, Device::cuda);
+    CHECK(there.at(1) == 2);
+    volatile float read = 0;
+    CHECK_FALSE(survives([&] { read = there.data<float>()[1]; }));
+    CHECK(mentions(error_of([&] { (void)there.span<float>(); }), "on the GPU"));
+  }
+
+  TEST_CASE("a barrier that some threads never reach is an error, as is a block that is too large") {
+    CHECK(mentions(error_of([] {
+                     cuda::launch("lonely", lonely_barrier_kernel, 1, 32);
+                     cuda::synchronize();
+                   }),
+                   "[lonely] 7 of 32 threads wait at a barrier that the others never reach"));
+    CHECK(mentions(error_of([] {
+                     cuda::launch("large", lonely_barrier_kernel, 1, 2048);
+                     cuda::synchronize();
+                   }),
+                   "[large] the kernel could not be started"));
+  }
+
+  TEST_CASE("what is given back while the side stream works is not handed out before the streams join") {
+    for (const Settings& settings : kSettings) {
+      const Configured configured(settings);
+      Tensor x = Tensor::full({1000}, 3, DType::f32, Device::cuda);
+      const Tensor y = Tensor::empty({1000}, DType::f32, Device::cuda);
+      {
+        const cuda::SideStream side;
+        map_into(y, SquareOf{}, x);
+      }
+      x = Tensor();
+      const Tensor other = Tensor::full({1000}, 5, DType::f32, Device::cuda);
+      cuda::join_side_stream();
+      CHECK(y.at(999) == 9);
+      CHECK(other.at(999) == 5);
+    }
+  }
+
+  TEST_CASE("a weight's gradient from the side stream and one from the main stream add up") {
+    const Tensor x = normal({6, 4}, DType::f64, {.seed = 1}), w = normal({3, 4}, DType::f64, {.seed = 2});
+    const auto gradient = [&](Device device) {
+      Parameter weight{"w", w.to(device), Tensor::zeros(w.shape(), DType::f64, device), false};
+      Parameter bias{"b", Tensor::zeros({3}, DType::f64, device), Tensor::zeros({3}, DType::f64, device),
+                     false};
+      Tape tape;
+      const Variable both = sum(square(Variable(weight))) + sum(square(linear(x.to(device), weight, bias))) +
+                            sum(square(Variable(weight)));
+      tape.backward(both);
+      return weight.gradient;
+    };
+    for (const Settings& settings : kSettings) {
+      const Configured configured(settings);
+      CHECK(near(gradient(Device::cuda), gradient(Device::cpu)));
+    }
+  }
+
+  TEST_CASE("a captured step is replayed on what is in device memory then") {
+    const Tensor x = Tensor::full({4}, 1, DType::f32, Device::cuda);
+    const Tensor y = Tensor::zeros({4}, DType::f32, Device::cuda);
+    const auto step = [&] {
+      const Tensor square = map(SquareOf{}, x);  // memory of the graph's own
+      map_into(x, Sum{}, x, square);
+      map_into(y, Sum{}, y, x);
+    };
+    step();  // x 2, y 2
+    const cuda::Graph graph = cuda::Graph::capture(step);
+    CHECK(y.at(0) == 2);
+    CHECK(graph.nodes() == 3);
+    graph.replay();  // x 6, y 8
+    // Takes and gives back memory like the graph's, between two replays.
+    const Tensor other = map(SquareOf{}, Tensor::full({4}, 100, DType::f32, Device::cuda));
+    graph.replay();  // x 42, y 50
+    CHECK(x.at(3) == 42);
+    CHECK(y.at(3) == 50);
+    CHECK(other.at(0) == 10000);
+  }
+
+  TEST_CASE("what must not be in a captured step") {
+    const Tensor here = Tensor::zeros({4}), there = here.to(Device::cuda);
+    const auto capture = [&](auto work) { return error_of([&] { (void)cuda::Graph::capture(work); }); };
+    CHECK(mentions(capture([&] { there.copy_from(here); }), "host data cannot enter a captured step"));
+    CHECK(mentions(capture([&] { (void)there.at(0); }), "results cannot be read"));
+    CHECK(mentions(capture([&] { cuda::synchronize(); }), "cannot wait for its results"));
+    CHECK(mentions(capture([&] {
+                     const cuda::SideStream side;
+                     map_into(there, SquareOf{}, there);
+                   }),
+                   "must join its side stream"));
+    CHECK(mentions(capture([&] { (void)cuda::Graph::capture([] {}); }), "being captured already"));
+    // And afterwards all is well.
+    CHECK_FALSE(cuda::capturing());
+    CHECK(there.at(0) == 0);
+  }
+
+  TEST_CASE("pinned memory is read when the copy's turn comes") {
+    auto* const pinned = static_cast<double*>(cuda::allocate_pinned(sizeof(double)));
+    const Tensor there = Tensor::zeros({1}, DType::f64, Device::cuda);
+    *pinned = 1;
+    cuda::copy_pinned_to_device(there.bytes(), pinned, sizeof(double));
+    *pinned = 2;  // too early
+    CHECK(there.at(0) == 2);
+    cuda::free_pinned(pinned);
+  }
+
+  TEST_CASE("memory of the GPU is counted by itself, and used again") {
+    release_cached_memory();
+    const MemoryCounters before = memory_counters(Device::cuda), here = memory_counters();
+    for (int i = 0; i < 3; ++i) (void)Tensor::zeros({1000}, DType::f32, Device::cuda);
+    const MemoryCounters after = memory_counters(Device::cuda);
+    CHECK(after.requests == before.requests + 3);
+    CHECK(after.system_allocations == before.system_allocations + 1);
+    CHECK(after.live == before.live);
+    CHECK(after.cached >= 4000);
+    CHECK(memory_counters().requests == here.requests);
+    CHECK(mentions(error_of([] { (void)Tensor::empty({int64_t{1} << 40}, DType::f32, Device::cuda); }),
+                   "out of memory on the GPU"));
+  }
+}
+
+}  // namespace
+}  // namespace elbo
