@@ -3,6 +3,9 @@
 #include "apps/options.h"
 #include "apps/support/gnuplot.h"
 #include "datasets/mnist.h"
+#include "tensor/cuda/conv.h"
+#include "tensor/cuda/device.h"
+#include "tensor/cuda/gemm.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
@@ -13,6 +16,34 @@ struct Options {
   bool json = false;
 };
 
+/// The GPU, or why there is none.
+Json gpu_json() {
+  if (!cuda::available()) return {{"available", false}, {"why_not", cuda::why_not()}};
+  const cuda::Description gpu = cuda::describe();
+  return {{"available", true},
+          {"name", gpu.name},
+          {"compute_capability", fmt::format("{}.{}", gpu.capability / 10, gpu.capability % 10)},
+          {"multiprocessors", gpu.multiprocessors},
+          {"memory_bytes", gpu.memory},
+          {"free_bytes", gpu.free},
+          {"driver_cuda", gpu.driver},
+          {"runtime_cuda", gpu.runtime},
+          {"blas", cuda::blas_name()},
+          {"convolutions", cuda::cudnn_name()}};
+}
+
+std::string gpu_text() {
+  if (!cuda::available()) return fmt::format("cpu only: {}", cuda::why_not());
+  const cuda::Description gpu = cuda::describe();
+  constexpr double kGiB = 1 << 30;
+  return fmt::format(
+      "cpu, cuda\n  GPU        {}, compute capability {}.{}, {} multiprocessors, {:.1f} of {:.1f} GiB free\n"
+      "  CUDA       driver {}, runtime {}, {}, {}",
+      gpu.name, gpu.capability / 10, gpu.capability % 10, gpu.multiprocessors,
+      static_cast<double>(gpu.free) / kGiB, static_cast<double>(gpu.memory) / kGiB, gpu.driver, gpu.runtime,
+      cuda::blas_name(), cuda::cudnn_name());
+}
+
 void info(const Options& options) {
   const Provenance build = describe_provenance(threads(), blas_name());
   const std::optional<std::string> mnist = find_mnist();
@@ -20,7 +51,8 @@ void info(const Options& options) {
              {"compiler", build.compiler},
              {"build", build.build},
              {"cpu", build.cpu},
-             {"devices", Json::array({"cpu"})},
+             {"devices", cuda::available() ? Json::array({"cpu", "cuda"}) : Json::array({"cpu"})},
+             {"gpu", gpu_json()},
              {"threads", build.threads},
              {"blas", build.blas},
              {"gnuplot", gnuplot_version()},
@@ -30,10 +62,9 @@ void info(const Options& options) {
     return;
   }
   fmt::print(
-      "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    cpu (no CUDA backend in this "
-      "build)\n"
+      "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
       "  BLAS       {}\n  gnuplot    {}\n  MNIST      {}\n  generators digits, ppca\n",
-      build.version, build.compiler, build.build, build.cpu, build.threads, build.blas,
+      build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(), build.blas,
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
       mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA");
 }
