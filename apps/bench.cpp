@@ -1,13 +1,15 @@
 // elbo bench: how long a training step takes, in milliseconds, flop rates and shares of this machine's
-// measured peak. bench/compare_pytorch.py runs the same cases in PyTorch, interleaved.
+// measured peak; on a GPU (bench_gpu.h) kernels beside its memory bandwidth, too. bench/compare_pytorch.py
+// and bench/compare_pytorch_cuda.py run the same cases in PyTorch, interleaved.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <functional>
 
+#include "apps/bench_gpu.h"
 #include "apps/command.h"
-#include "apps/options.h"
+#include "apps/fma_peak.h"
 #include "apps/support/table.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
@@ -18,19 +20,25 @@
 #include "vae/linear_vae.h"
 
 namespace elbo {
+
+double training_flops(const std::vector<int64_t>& widths, int64_t samples) {
+  double encoder = 0, decoder = 0;  // weights
+  for (size_t i = 0; i + 1 < widths.size(); ++i) {
+    const auto weights = static_cast<double>(widths[i] * widths[i + 1]);
+    encoder += weights * (i + 2 == widths.size() ? 2 : 1);
+    decoder += weights;
+  }
+  // Forward, and backward to weights and inputs; the first layer needs no gradient of its input.
+  return 6 * (encoder + static_cast<double>(samples) * decoder) -
+         2 * static_cast<double>(widths[0] * widths[1]);
+}
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-struct Options {
-  std::string only;
-  double seconds = 2;
-  bool no_peak = false;
-  RunOptions run;
-};
 
 struct Timing {
   double median, best;  // milliseconds
@@ -56,34 +64,6 @@ Timing time_it(double seconds, const Work& work) {
   std::sort(times.begin(), times.end());
   return {times[times.size() / 2], times[0], static_cast<int64_t>(times.size()),
           memory_counters().system_allocations - allocations, memory_counters().peak};
-}
-
-/// Multiply-adds that depend on nothing but themselves: the most floating-point work the cores can do, in
-/// Gflop/s.
-double measure_fma_peak() {
-  typedef float Lanes __attribute__((vector_size(64)));
-  constexpr int kChains = 12, kRounds = 200000;
-  double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    const Clock::time_point begin = Clock::now();
-    parallel_for(threads(), 1, [&](int64_t first, int64_t last) {
-      for (int64_t t = first; t < last; ++t) {
-        Lanes chain[kChains], scale, shift;
-        for (int lane = 0; lane < 16; ++lane) {
-          scale[lane] = 0.999f;
-          shift[lane] = 0.001f * static_cast<float>(lane);
-        }
-        // Chains that start alike would be computed once.
-        for (int c = 0; c < kChains; ++c) chain[c] = shift * static_cast<float>(c + 1);
-        for (int round = 0; round < kRounds; ++round)
-          for (Lanes& c : chain) c = c * scale + shift;
-        for (Lanes& c : chain) asm volatile("" : : "m"(c));  // the results count as used
-      }
-    });
-    const double flops = 2.0 * 16 * kChains * kRounds * threads();
-    best = std::max(best, flops / seconds_since(begin) * 1e-9);
-  }
-  return best;
 }
 
 /// Most memory this process has held, from the kernel (getrusage would tell its parent's where that was
@@ -136,22 +116,14 @@ Case deep_vae_step(const char* name, const std::vector<int64_t>& widths, int64_t
               1);
   Adam adam(vae.parameters());
   const Tensor x = uniform({batch, widths.front()}, DType::f32, {.seed = 2, .stream = kTestInput});
-  double encoder = 0, decoder = 0;  // weights
-  for (size_t i = 0; i + 1 < widths.size(); ++i) {
-    const auto weights = static_cast<double>(widths[i] * widths[i + 1]);
-    encoder += weights * (i + 2 == widths.size() ? 2 : 1);
-    decoder += weights;
-  }
   const Objective objective;
   uint64_t step = 0;
   const Timing timing = time_it(seconds, [&] {
     differentiate(vae, x, objective, {}, {.seed = 3, .stream = kLatentNoise, .step = step++}, samples);
     adam.step(1e-4);
   });
-  // Forward, and backward to weights and inputs; the first layer needs no gradient of its input.
-  const double per_point =
-      6 * (encoder + static_cast<double>(samples) * decoder) - 2 * static_cast<double>(widths[0] * widths[1]);
-  return {name, per_point * static_cast<double>(batch * std::max<int64_t>(members, 1)), 0, timing};
+  return {name, training_flops(widths, samples) * static_cast<double>(batch * std::max<int64_t>(members, 1)),
+          0, timing};
 }
 
 Case adam_step(double seconds) {
@@ -177,8 +149,9 @@ Case gemm_case(int64_t rows, double seconds) {
           time_it(seconds, [&] { gemm(y, x, Op::none, w, Op::transpose); })};
 }
 
-void bench(const Options& o) {
+void bench(const BenchOptions& o) {
   apply(o.run);
+  if (device_of(o.run) == Device::cuda) return bench_gpu(o);
   const std::vector<int64_t> lucas{784, 1024, 512, 200}, small{10, 50, 50, 2}, smallest{2, 50, 2};
   const std::vector<std::pair<std::string, std::function<Case()>>> cases{
       {"linear-vae-128", [&] { return linear_vae_step(128, false, o.seconds); }},
@@ -233,13 +206,13 @@ void bench(const Options& o) {
 }
 
 void add_options(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchOptions>();
   add_run_options(app, o->run, false);
   app.add_option("--case", o->only, "Run this case only");
   app.add_option("--seconds", o->seconds, "Time for each case")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak");
+  app.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak, or the copy bandwidth of a GPU");
   app.callback([o] { bench(*o); });
 }
 

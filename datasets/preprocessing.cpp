@@ -15,6 +15,15 @@ using Kind = Preprocessing::Kind;
 constexpr int64_t kBlock = 256;                   // pixels whose noise is drawn together
 constexpr int64_t kMostDraws = int64_t{1} << 34;  // of one random key
 
+template <class Formula>
+struct Inverse {
+  Formula formula;
+  template <class T>
+  ELBO_HD T operator()(T y) const {
+    return formula.inverse(y);
+  }
+};
+
 /// Calls f(i, count, noise) for the pixels i .. i + count - 1 of a row, block by block.
 template <class F>
 void for_each_block(int64_t row, int64_t width, bool noisy, const RandomKey& key, const F& f) {
@@ -124,9 +133,8 @@ void preprocess_rows(const Dataset& data, const Preprocessing& preprocessing, ui
 
 Tensor to_intensities(const Dataset& data, const Preprocessing& preprocessing, const Tensor& y) {
   if (!data.has_pixels()) return y;
-  return visit_formula(preprocessing, [&](auto formula) {
-    return map([formula](auto value) { return formula.inverse(value); }, y);
-  });
+  return visit_formula(preprocessing,
+                       [&](auto formula) { return map(Inverse<decltype(formula)>{formula}, y); });
 }
 
 Tensor log_jacobian(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch) {

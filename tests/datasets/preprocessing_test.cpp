@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/ops.h"
 #include "datasets/generators.h"
 #include "tensor/map.h"
 #include "tensor/random.h"
@@ -29,10 +30,9 @@ Dataset pixels(int64_t points, int64_t width) {
 Tensor composed_logit(const Dataset& data, double alpha, uint64_t seed, int64_t epoch, DType dtype) {
   const RandomKey key{.seed = seed, .stream = kDequantisation, .step = static_cast<uint64_t>(epoch)};
   const Tensor u = uniform(data.x.shape(), DType::f32, key).to(dtype);
-  const Tensor x = map([](auto p, auto noise) { return (p + noise) / 256; }, data.x.to(dtype), u);
-  const auto squeeze = [alpha](auto v) { return static_cast<decltype(v)>(alpha + (1 - 2 * alpha) * v); };
-  const Tensor s = map(squeeze, x);
-  return map([](auto v) { return math::log(v / (1 - v)); }, s);
+  const Variable x = (Variable(data.x.to(dtype)) + Variable(u)) / 256.0;
+  const Variable squeezed = affine(x, 1 - 2 * alpha, alpha);
+  return log(squeezed / affine(squeezed, -1, 1)).value();
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {

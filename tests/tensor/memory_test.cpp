@@ -1,6 +1,6 @@
 // Memory: what the counters say is what happens, and blocks come round again.
-#include "tensor/cuda/device.h"
 #include "tensor/memory.h"
+#include "tensor/cuda/device.h"
 
 #include <doctest/doctest.h>
 

@@ -102,19 +102,19 @@ bool same(const Tensor& a, const Tensor& b) {
 /// One sample, before there could be several: the formulas that reparameterize_kl is held to, bit for bit.
 struct OneSample {
   template <class T>
-  T operator()(T mean, T log_variance, T eps) const {
+  ELBO_HD T operator()(T mean, T log_variance, T eps) const {
     return mean + math::exp(T(0.5) * log_variance) * eps;
   }
 };
 struct OneSampleMeanGradient {
   template <class T>
-  T operator()(T mean, T dz, T dkl) const {
+  ELBO_HD T operator()(T mean, T dz, T dkl) const {
     return dz + dkl * mean;
   }
 };
 struct OneSampleLogVarianceGradient {
   template <class T>
-  T operator()(T mean, T log_variance, T z, T dz, T dkl) const {
+  ELBO_HD T operator()(T mean, T log_variance, T z, T dz, T dkl) const {
     return T(0.5) * (dz * (z - mean) + dkl * math::expm1(log_variance));
   }
 };
