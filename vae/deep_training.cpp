@@ -30,14 +30,20 @@ Variable batch_mean(const DeepVae& vae, const Variable& per_point) {
   return per_point.rank() == lead + 2 ? mean(per_point, {-2, -1}) : mean(per_point, {-1});
 }
 
+/// The gradient of the members' costs, () or (M), together: none depends on another's parameters.
+void backward_of_each(Tape& tape, const Variable& costs) {
+  tape.backward(costs, Tensor::full(costs.shape(), 1, costs.dtype(), costs.value().device()));
+}
+
 BatchTerms differentiate_at_once(DeepVae& vae, const Tensor& x, const Objective& objective,
                                  const Tensor& penalty, const RandomKey& key, int64_t samples) {
   Tape tape;
   const Posterior q = vae.encode(x);
   const PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, key, vae.models(), samples);
   const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(x, vae.decode(drawn.z)));
-  tape.backward(sum(weighted_penalty(objective, penalty, q, drawn.kl) - log_likelihood));
-  return {log_likelihood.value(), mean(stop_gradient(drawn.kl), {-1}).value()};
+  const Variable kl = mean(drawn.kl, {-1});
+  backward_of_each(tape, weighted_penalty(objective, penalty, q, kl) - log_likelihood);
+  return {log_likelihood.value(), kl.value()};
 }
 
 Parameter leaf(const Tensor& value) {
@@ -58,7 +64,7 @@ BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective
     part_key.counter_factor = key.counter_factor * static_cast<uint64_t>(parts);
     const Variable z = reparameterize_kl(q_mean, q_log_variance, part_key, vae.models(), samples / parts).z;
     const Variable share = batch_mean(vae, vae.log_likelihood(x, vae.decode(z))) / static_cast<double>(parts);
-    tape.backward(-sum(share));
+    backward_of_each(tape, -share);
     if (part == 0)
       log_likelihood = share.value();
     else
@@ -66,12 +72,12 @@ BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective
   }
   Tape tape;
   const Posterior again = vae.encode(x);
-  const Variable kl = sum(gaussian_kl(again.mean, again.log_variance), {-1});
+  const Variable kl = mean(sum(gaussian_kl(again.mean, again.log_variance), {-1}), {-1});
   // Linear in the encoder's outputs, with the gradients found above as slopes.
   const Variable slope =
       sum(again.mean * q_mean.gradient) + sum(again.log_variance * q_log_variance.gradient);
   tape.backward(sum(weighted_penalty(objective, penalty, again, kl)) + slope);
-  return {log_likelihood, mean(stop_gradient(kl), {-1}).value()};
+  return {log_likelihood, kl.value()};
 }
 
 bool is_finite(const Variable& x, int64_t member, bool has_members) {

@@ -100,7 +100,9 @@ DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
   if (!has_scalar_sigma2()) return;
   learned_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype, options.device);
   held_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype, options.device);
+  all_learned_ = true;
   for (int64_t m = 0; m < models(); ++m) {
+    all_learned_ = all_learned_ && learns_sigma2(m);
     const double log_sigma2 = std::log(entry(options.sigma2, m));
     const bool learned = learns_sigma2(m);
     learned_.slice(m, m + 1).fill(learned ? 1 : 0);
@@ -120,7 +122,9 @@ Observation DeepVae::decode(const Variable& z) const {
   if (options_.likelihood == Likelihood::diagonal_gaussian)
     observation.log_variance = output_log_variance_[0](hidden);
   // A sigma^2 that is not learned gets a gradient of exactly zero, and Adam leaves it where it is.
-  if (has_scalar_sigma2()) observation.log_variance = Variable(*log_sigma2_) * learned_ + held_;
+  if (has_scalar_sigma2())
+    observation.log_variance =
+        all_learned_ ? Variable(*log_sigma2_) : Variable(*log_sigma2_) * learned_ + held_;
   return observation;
 }
 

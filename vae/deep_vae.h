@@ -100,6 +100,7 @@ class DeepVae {
   Linear output_;
   std::vector<Linear> output_log_variance_;  // the diagonal likelihood's head: one or none
   Parameter* log_sigma2_ = nullptr;          // the Gaussian likelihood's
+  bool all_learned_ = false;
   Tensor learned_, held_;  // (M?, 1): 1 where sigma^2 is learned; its logarithm where it is not
 };
 

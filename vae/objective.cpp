@@ -80,8 +80,7 @@ std::vector<double> penalty_numbers(const Objective& objective, const TrainingTi
 }
 
 Variable weighted_penalty(const Objective& objective, const Tensor& numbers, const Posterior& q,
-                          const Variable& kl) {
-  const Variable batch_kl = mean(kl, {-1});
+                          const Variable& batch_kl) {
   const int64_t models = batch_kl.value().elements();
   if (!(numbers.shape() == Shape{models + 1}))
     fail("[objective] {} numbers for {} models; there must be one more", numbers.shape().str(), models);

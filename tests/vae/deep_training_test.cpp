@@ -256,7 +256,7 @@ TEST_SUITE("vae") {
           const Variable average = total / static_cast<double>(cut.points * cut.samples);
           const Tensor numbers =
               Tensor::from<double>({vae.models() + 1}, penalty_numbers(objective, {}, vae.models()));
-          tape.backward(sum(weighted_penalty(objective, numbers, q, cost)) - average);
+          tape.backward(sum(weighted_penalty(objective, numbers, q, mean(cost, {-1}))) - average);
           log_likelihood = average.item();
           kl = sum(cost).item() / static_cast<double>(cut.points);
         }

@@ -27,9 +27,10 @@ const double kUnit0 = (0.5 + 0.5 * (1 - kLog2)) / 2, kUnit1 = 0.5 * (5 - kLog2) 
 Variable kl_of(const Posterior& q) { return sum(gaussian_kl(q.mean, q.log_variance), {-1}); }
 
 Variable penalised(const Objective& objective, const TrainingTime& time, const Posterior& q) {
-  const int64_t models = kl_of(q).value().elements() / q.mean.size(-2);
+  const Variable kl = mean(kl_of(q), {-1});
+  const int64_t models = kl.value().elements();
   const Tensor numbers = Tensor::from<double>({models + 1}, penalty_numbers(objective, time, models));
-  return weighted_penalty(objective, numbers.to(q.mean.dtype()), q, kl_of(q));
+  return weighted_penalty(objective, numbers.to(q.mean.dtype()), q, kl);
 }
 
 /// As a row of an op table, in mean and log variance.
