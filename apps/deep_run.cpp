@@ -128,7 +128,7 @@ class Training {
     else
       csv_.emplace(metrics, kColumns);
     Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
-    double saved_at = 0, points = 0;  // of this process
+    double saved_at = seconds(), points = 0;  // of this process
     const auto save = [&] {
       receive(true);
       csv_->save();

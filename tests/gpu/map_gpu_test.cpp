@@ -34,11 +34,11 @@ TEST_SUITE("gpu") {
         {Shape{0, 4}, Shape{4}, Shape{1}},
     };
     for (DType dtype : {DType::f32, DType::f64})
-      for (const auto& [a, b, c] : cases) {
-        CAPTURE(a.str());
-        CAPTURE(b.str());
-        CAPTURE(c.str());
-        const Tensor x = draw(a, dtype, 1), y = draw(b, dtype, 2), z = draw(c, dtype, 3);
+      for (const auto& shapes : cases) {
+        const std::string text = shapes[0].str() + shapes[1].str() + shapes[2].str();
+        CAPTURE(text);
+        const Tensor x = draw(shapes[0], dtype, 1), y = draw(shapes[1], dtype, 2),
+                     z = draw(shapes[2], dtype, 3);
         const auto there = [](const Tensor& t) { return t.to(Device::cuda); };
         CHECK(near(map(Mix{}, there(x), there(y), there(z)), map(Mix{}, x, y, z)));
       }
@@ -76,7 +76,8 @@ TEST_SUITE("gpu") {
         {{0, 3}, {1, 3}},  // nothing at all
     };
     for (DType dtype : {DType::f32, DType::f64})
-      for (const auto& [from, to] : cases) {
+      for (const auto& shapes : cases) {
+        const Shape &from = shapes.first, &to = shapes.second;
         CAPTURE(from.str());
         CAPTURE(to.str());
         const Tensor x = draw(from, dtype, 1), y = draw(to, dtype, 2);
