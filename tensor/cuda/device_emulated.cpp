@@ -292,6 +292,7 @@ struct Queue {
   struct Task {
     std::function<void()> work;             // or, where empty, wait:
     size_t wait_queue = 0, wait_count = 0;  // until that queue has done so many tasks
+    bool is_node = true;                    // of a graph; a GPU has nothing like the others
   };
   std::deque<Task> tasks;
   size_t enqueued = 0, done = 0;
@@ -344,7 +345,7 @@ void run_until(const Finished& finished) {
 
 void wait_for(size_t waiting, size_t other) {
   const size_t count = recording ? recording->first[other] : queues[other].enqueued;
-  push(waiting, {nullptr, other, count});
+  push(waiting, {nullptr, other, count, false});
 }
 
 struct EventState {
@@ -394,7 +395,7 @@ void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void(
     run_block(name, {index % grid.x, index / grid.x % grid.y, index / (grid.x * grid.y)});
 }
 
-void enqueue(std::function<void()> work) { push(now, {std::move(work), 0, 0}); }
+void enqueue(std::function<void()> work) { push(now, {std::move(work), 0, 0, true}); }
 
 }  // namespace emulation
 
@@ -433,10 +434,11 @@ void set_bounds([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes,
                 [[maybe_unused]] size_t capacity) {
 #ifdef ELBO_ASAN
   // In its turn: work that waits in the streams may still use all of what the block was before.
-  enqueue([=] {
+  const auto watch = [=] {
     ASAN_UNPOISON_MEMORY_REGION(memory, capacity);
     ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(memory) + bytes, capacity - bytes);
-  });
+  };
+  push(now, {watch, 0, 0, false});
 #endif
 }
 
@@ -559,8 +561,8 @@ void Graph::replay() const {
 }
 size_t Graph::nodes() const {
   const auto& tasks = static_cast<const Recording*>(handle_)->tasks;
-  return static_cast<size_t>(std::count_if(tasks.begin(), tasks.end(),
-                                           [](const auto& task) { return task.second.work != nullptr; }));
+  return static_cast<size_t>(
+      std::count_if(tasks.begin(), tasks.end(), [](const auto& task) { return task.second.is_node; }));
 }
 
 }  // namespace elbo::cuda
