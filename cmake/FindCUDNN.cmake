@@ -18,14 +18,8 @@ set(header_suffixes include include/${CMAKE_LIBRARY_ARCHITECTURE})
 find_path(CUDNN_INCLUDE_DIR cudnn_version.h HINTS ${places} PATH_SUFFIXES ${header_suffixes})
 if(NOT CUDNN_INCLUDE_DIR)
   # Python is asked last: starting it takes time.
-  find_program(CUDNN_PYTHON NAMES python3 python)
-  mark_as_advanced(CUDNN_PYTHON)
-  if(CUDNN_PYTHON)
-    execute_process(
-      COMMAND "${CUDNN_PYTHON}" -c "import nvidia; print(';'.join(p + '/cudnn' for p in nvidia.__path__))"
-      OUTPUT_VARIABLE pip_places OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-    find_path(CUDNN_INCLUDE_DIR cudnn_version.h HINTS ${pip_places} PATH_SUFFIXES include)
-  endif()
+  elbo_pip_folders(pip_places cudnn)
+  find_path(CUDNN_INCLUDE_DIR cudnn_version.h HINTS ${pip_places} PATH_SUFFIXES include)
 endif()
 
 if(CUDNN_INCLUDE_DIR)

@@ -10,8 +10,8 @@ if(NOT ELBO_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
   message(FATAL_ERROR "ELBO_CUDA is '${ELBO_CUDA}', but must be AUTO, ON, OFF or EMULATED")
 endif()
 
-# elbo_find_cuda(MISSING): enables CUDA and finds its libraries. MISSING becomes what keeps it from being used, or empty.
-# A macro, since a language can only be enabled outside functions.
+# elbo_find_cuda(MISSING): enables CUDA and finds its libraries. MISSING becomes what keeps it from being used, or
+# empty. A macro, since a language can only be enabled outside functions.
 macro(elbo_find_cuda missing)
   set(${missing} "")
   # Where the compiler is not named, the usual places are searched besides PATH.
@@ -56,8 +56,11 @@ macro(elbo_enable_cuda missing)
     find_package(CUDAToolkit 12.0 QUIET)
     if(NOT CUDAToolkit_FOUND)
       set(${missing} "the CUDA toolkit 12.0 or later was not found beside ${ELBO_NVCC}")
-    elseif(NOT TARGET CUDA::cublasLt)
-      set(${missing} "cuBLAS was not found beside ${ELBO_NVCC}")
+    else()
+      elbo_find_cublas()
+      if(NOT TARGET CUDA::cublas OR NOT TARGET CUDA::cublasLt)
+        set(${missing} "cuBLAS was not found beside ${ELBO_NVCC}")
+      endif()
     endif()
   endif()
   # CMake 3.25 does not know that nvcc 12 has C++20.
@@ -72,6 +75,42 @@ macro(elbo_enable_cuda missing)
   # One runtime for all, cuBLAS and cuDNN included.
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 endmacro()
+
+# elbo_pip_folders(RESULT NAME...): where python3's pip packages of NVIDIA keep these.
+function(elbo_pip_folders result)
+  find_program(ELBO_CUDA_PYTHON NAMES python3 python)
+  mark_as_advanced(ELBO_CUDA_PYTHON)
+  set(folders)
+  if(ELBO_CUDA_PYTHON)
+    execute_process(COMMAND "${ELBO_CUDA_PYTHON}" -c "import nvidia; print(';'.join(nvidia.__path__))"
+      OUTPUT_VARIABLE roots OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    foreach(root IN LISTS roots)
+      foreach(name IN LISTS ARGN)
+        list(APPEND folders "${root}/${name}")
+      endforeach()
+    endforeach()
+  endif()
+  set(${result} "${folders}" PARENT_SCOPE)
+endfunction()
+
+# A toolkit can be little more than the compiler. Then cuBLAS is that of the pip package that PyTorch depends on.
+function(elbo_find_cublas)
+  if(TARGET CUDA::cublas AND TARGET CUDA::cublasLt)
+    return()
+  endif()
+  set(major ${CUDAToolkit_VERSION_MAJOR})
+  elbo_pip_folders(folders cu${major} cublas)
+  foreach(name cublas cublasLt)
+    find_path(ELBO_${name}_INCLUDE_DIR ${name}.h HINTS ${folders} PATH_SUFFIXES include)
+    find_library(ELBO_${name}_LIBRARY lib${name}.so.${major} HINTS ${folders} PATH_SUFFIXES lib)
+    mark_as_advanced(ELBO_${name}_INCLUDE_DIR ELBO_${name}_LIBRARY)
+    if(NOT TARGET CUDA::${name} AND ELBO_${name}_INCLUDE_DIR AND ELBO_${name}_LIBRARY)
+      add_library(CUDA::${name} SHARED IMPORTED)
+      set_target_properties(CUDA::${name} PROPERTIES
+        IMPORTED_LOCATION "${ELBO_${name}_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${ELBO_${name}_INCLUDE_DIR}")
+    endif()
+  endforeach()
+endfunction()
 
 if(ELBO_CUDA STREQUAL "EMULATED")
   set(elbo_gpu emulated)
@@ -93,8 +132,8 @@ else()
   endif()
 endif()
 
-# elbo_choose_sources(LIST): takes out of the list what belongs to another kind of build: files with another's ending, and,
-# where there is no GPU code, all of a folder `cuda` that has no ending.
+# elbo_choose_sources(LIST): takes out of the list what belongs to another kind of build: files with another's ending,
+# and, where there is no GPU code, all of a folder `cuda` that has no ending.
 function(elbo_choose_sources list)
   set(chosen)
   foreach(source IN LISTS ${list})
@@ -110,9 +149,9 @@ function(elbo_choose_sources list)
   set(${list} "${chosen}" PARENT_SCOPE)
 endfunction()
 
-# elbo_compile_as_cuda(SOURCE...): those that make kernels become CUDA, in the calling folder. A source makes kernels when
-# it includes, itself or through headers of elbo, one of these two, or when it defines a kernel of its own.
-set(elbo_kernel_headers "${CMAKE_CURRENT_SOURCE_DIR}/tensor/map.h" "${CMAKE_CURRENT_SOURCE_DIR}/tensor/cuda/kernel.h")
+# elbo_compile_as_cuda(SOURCE...): those that make kernels become CUDA, in the calling folder. A source makes kernels
+# when it includes, itself or through headers of elbo, one of these two, or when it defines a kernel of its own.
+set(elbo_kernel_headers "${PROJECT_SOURCE_DIR}/tensor/map.h" "${PROJECT_SOURCE_DIR}/tensor/cuda/kernel.h")
 function(elbo_compile_as_cuda)
   if(NOT elbo_gpu STREQUAL "cuda")
     return()
@@ -135,8 +174,8 @@ function(elbo_compile_as_cuda)
   endforeach()
 endfunction()
 
-# The files of elbo that a file includes. Each is read once, and again by the next build when it has changed: CMake takes
-# less time than one such compilation.
+# The files of elbo that a file includes. Each is read once, and again by the next build when it has changed: CMake
+# takes less time than one such compilation.
 function(elbo_included_files file result)
   get_property(known GLOBAL PROPERTY "elbo_includes ${file}" SET)
   if(NOT known)

@@ -3,7 +3,8 @@
 add_library(elbo_options INTERFACE)
 target_include_directories(elbo_options INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 
-# elbo_host_options(OPTION...): options of the C++ compiler, which nvcc hands on to it. Without commas: nvcc splits at them.
+# elbo_host_options(OPTION...): options of the C++ compiler, which nvcc hands on to it. None may have a comma, at which
+# nvcc would cut it.
 function(elbo_host_options)
   foreach(option IN LISTS ARGN)
     target_compile_options(elbo_options INTERFACE
