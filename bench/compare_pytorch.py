@@ -147,7 +147,8 @@ class Torch:
 
 
 def run_elbo(binary, case, threads, seconds, peak=False):
-    command = [binary, "bench", "--json", "--case", case, "--threads", str(threads), "--seconds", str(seconds)]
+    command = [binary, "bench", "--device", "cpu", "--json", "--case", case, "--threads", str(threads),
+               "--seconds", str(seconds)]
     answer = json.loads(subprocess.run(command + ([] if peak else ["--no-peak"]), check=True, capture_output=True,
                                        text=True).stdout)
     return answer["cases"][0] | {"fma_peak": answer["fma_peak_gflops"]}
