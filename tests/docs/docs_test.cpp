@@ -17,6 +17,33 @@
 
 #include "docs_code/training-step.1.inc"
 
+// ---- cuda.md, whose kernel needs a build with GPU code
+
+#if defined(ELBO_HAS_CUDA)
+#  include "tensor/cuda/kernel.h"
+#  include "tensor/random.h"
+#  include "tests/gpu/near.h"
+
+namespace elbo {
+namespace {
+#include "docs_code/cuda.1.inc"
+#include "docs_code/cuda.2.inc"
+#include "docs_code/cuda.3.inc"
+
+TEST_SUITE("gpu") {
+  TEST_CASE("the documented kernel does what its twin says") {
+    for (DType dtype : {DType::f32, DType::f64})
+      for (const Shape& shape : {Shape{5, 7}, Shape{70, 300}, Shape{1, 1}}) {
+        const Tensor x = normal(shape, dtype, {.seed = 8});
+        CHECK(near(rms_normalize(x.to(Device::cuda)), rms_normalize_twin(x).value()));
+      }
+  }
+}
+
+}  // namespace
+}  // namespace elbo
+#endif
+
 // ---- add-an-op.md
 
 namespace elbo {
