@@ -26,9 +26,9 @@
 
 namespace elbo {
 namespace {
-#include "docs_code/cuda.1.inc"
-#include "docs_code/cuda.2.inc"
-#include "docs_code/cuda.3.inc"
+#  include "docs_code/cuda.1.inc"
+#  include "docs_code/cuda.2.inc"
+#  include "docs_code/cuda.3.inc"
 
 TEST_SUITE("gpu") {
   TEST_CASE("the documented kernel does what its twin says") {
@@ -125,7 +125,8 @@ TEST_SUITE("docs") {
 
   TEST_CASE("every C++ block of the documentation is compiled here") {
     const std::string own = read_file(std::string(ELBO_SOURCE_DIR) + "/tests/docs/docs_test.cpp");
-    const std::set<std::string> compiled = matches(own, std::regex(R"re(\n#include "docs_code/([^"]+)")re"));
+    const std::set<std::string> compiled =
+        matches(own, std::regex(R"re(\n# *include "docs_code/([^"]+)")re"));
     size_t blocks = 0;
     for (const auto& page : pages()) {
       const std::string text = read_file(page.string());
