@@ -25,7 +25,6 @@ Json gpu_json() {
           {"compute_capability", fmt::format("{}.{}", gpu.capability / 10, gpu.capability % 10)},
           {"multiprocessors", gpu.multiprocessors},
           {"memory_bytes", gpu.memory},
-          {"free_bytes", gpu.free},
           {"driver_cuda", gpu.driver},
           {"runtime_cuda", gpu.runtime},
           {"blas", cuda::blas_name()},
