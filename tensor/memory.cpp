@@ -11,14 +11,8 @@
 
 #include "tensor/cuda/device.h"
 #include "tensor/error.h"
+#include "tensor/sanitizers.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#  define ELBO_ASAN 1
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer)
-#    define ELBO_ASAN 1
-#  endif
-#endif
 #ifdef ELBO_ASAN
 #  include <sanitizer/asan_interface.h>
 #endif

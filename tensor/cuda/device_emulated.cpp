@@ -23,17 +23,8 @@
 #include "tensor/cuda/emulation.h"
 #include "tensor/error.h"
 #include "tensor/memory.h"
+#include "tensor/sanitizers.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#  define ELBO_ASAN 1
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer)
-#    define ELBO_ASAN 1
-#  endif
-#  if __has_feature(thread_sanitizer)
-#    define ELBO_TSAN 1
-#  endif
-#endif
 #ifdef ELBO_ASAN
 #  include <sanitizer/asan_interface.h>
 #  include <sanitizer/common_interface_defs.h>

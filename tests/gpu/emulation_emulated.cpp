@@ -9,20 +9,10 @@
 #include "autograd/tape.h"
 #include "tensor/cuda/kernel.h"
 #include "tensor/random.h"
+#include "tensor/sanitizers.h"
 #include "tests/error_of.h"
 #include "tests/gpu/near.h"
 #include "vae/op_table.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#  define ELBO_ASAN 1
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer)
-#    define ELBO_ASAN 1
-#  endif
-#  if __has_feature(thread_sanitizer)
-#    define ELBO_TSAN 1
-#  endif
-#endif
 
 namespace {
 
