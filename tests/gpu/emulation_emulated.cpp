@@ -7,6 +7,7 @@
 
 #include "autograd/ops.h"
 #include "autograd/tape.h"
+#include "nn/optimizer.h"
 #include "tensor/cuda/kernel.h"
 #include "tensor/random.h"
 #include "tensor/sanitizers.h"
@@ -113,6 +114,31 @@ TEST_SUITE("emulation") {
         CAPTURE(rows[r].name);
         CHECK(passes(check_op_on_gpu(rows[r])));
       }
+    }
+  }
+
+  TEST_CASE("Adam sweeps the members as on the CPU, and leaves one with rate 0 alone") {
+    const auto trained = [](Device device, DType dtype) {
+      ParameterStore store(dtype, 3, device);
+      Parameter& odd = store.add("odd", {7}, {Initializer::Kind::normal, 1});
+      Parameter& tiles =
+          store.add("tiles", {64, 50}, {Initializer::Kind::normal, 1});  // more than one for each member
+      store.initialise(1);
+      Adam adam(store);
+      for (uint64_t step = 0; step < 3; ++step) {
+        for (Parameter* parameter : {&odd, &tiles}) {
+          const RandomKey key{.seed = 2, .stream = kTestInput, .step = step};
+          parameter->gradient.copy_from(normal(parameter->value.shape(), dtype, key));
+          parameter->has_gradient = true;
+        }
+        adam.step(std::vector<double>{1e-2, 0, 1e-3});
+      }
+      return store.values();
+    };
+    for (const Settings& settings : kSettings) {
+      const Configured configured(settings);
+      for (DType dtype : {DType::f32, DType::f64})
+        CHECK(near(trained(Device::cuda, dtype), trained(Device::cpu, dtype)));
     }
   }
 
