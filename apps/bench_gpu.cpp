@@ -72,21 +72,14 @@ std::vector<std::string> cells(const Row& row, double copy) {
 }
 
 Json device_json() {
-  const cuda::Description gpu = cuda::describe();
-  return {{"name", gpu.name},
-          {"compute_capability", fmt::format("{}.{}", gpu.capability / 10, gpu.capability % 10)},
-          {"multiprocessors", gpu.multiprocessors},
-          {"memory_bytes", gpu.memory},
-          {"free_bytes", gpu.free},
-          {"driver_cuda", gpu.driver},
-          {"runtime_cuda", gpu.runtime},
-          {"blas", cuda::blas_name()},
-          {"emulated", gpu_is_emulated()}};
+  Json gpu = describe_gpu();
+  gpu["free_bytes"] = cuda::describe().free;
+  return gpu;
 }
 
 }  // namespace
 
-bool gpu_is_emulated() { return cuda::describe().runtime == "emulated"; }
+bool gpu_is_emulated() { return cuda::describe().emulated; }
 
 void bench_gpu(const BenchOptions& o) {
   std::vector<GpuCase> cases = gpu_kernel_cases();

@@ -14,6 +14,7 @@
 
 #include "apps/options.h"
 #include "tensor/cuda/device.h"
+#include "tensor/gemm.h"
 
 namespace elbo {
 
@@ -57,6 +58,18 @@ struct GpuCase {
 std::vector<GpuCase> gpu_kernel_cases();
 std::vector<GpuCase> gpu_step_cases();
 bool gpu_is_emulated();
+
+/// Products have this precision until the end of its scope.
+class WithPrecision {
+ public:
+  explicit WithPrecision(MatmulPrecision precision) { set_matmul_precision(precision); }
+  ~WithPrecision() { set_matmul_precision(before_); }
+  WithPrecision(const WithPrecision&) = delete;
+  WithPrecision& operator=(const WithPrecision&) = delete;
+
+ private:
+  const MatmulPrecision before_ = matmul_precision();
+};
 
 /// `work` enqueues `units` runs. Called for about `seconds`, after warming up, and so often between two
 /// events that what the events cost does not count.

@@ -55,10 +55,8 @@ GpuFigures product(MatmulPrecision precision, double seconds) {
   int64_t size = gpu_is_emulated() ? 64 : 8192;
   while (!gpu_is_emulated() && 3 * size * size > elements() * 4) size /= 2;
   const Tensor a = draws({size, size}, 1), b = draws({size, size}, 2), c = empty({size, size});
-  const MatmulPrecision before = matmul_precision();
-  set_matmul_precision(precision);
+  const WithPrecision set(precision);
   const GpuTiming timing = time_on_gpu(seconds, 1, [&] { gemm(c, a, Op::none, b, Op::none); });
-  set_matmul_precision(before);
   return {.timing = timing, .flops = 2 * std::pow(static_cast<double>(size), 3)};
 }
 

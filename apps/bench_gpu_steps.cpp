@@ -39,17 +39,6 @@ Dataset digits_for(int64_t batch) {
   return data;
 }
 
-class WithPrecision {
- public:
-  explicit WithPrecision(MatmulPrecision precision) { set_matmul_precision(precision); }
-  ~WithPrecision() { set_matmul_precision(before_); }
-  WithPrecision(const WithPrecision&) = delete;
-  WithPrecision& operator=(const WithPrecision&) = delete;
-
- private:
-  const MatmulPrecision before_ = matmul_precision();
-};
-
 struct Deep {
   std::vector<int64_t> widths{kDimensions, 1024, 512, 200};  // x, hidden layers, z
   int64_t batch = 128, samples = 1, members = 0;
@@ -141,7 +130,7 @@ GpuFigures linear_step(int64_t named_batch, bool analytic, double seconds) {
     adam.apply(rates);
   };
   // {first, epoch, step, points, penalty, rates} of every step of an epoch.
-  const int64_t length = 4 + penalty.elements() + rates.elements();
+  const int64_t length = cuda::kFixedNumbers + penalty.elements() + rates.elements();
   const auto table_of = [&](int64_t epoch) {
     std::vector<double> rows(static_cast<size_t>(CapturedTraining::kMostSteps * length));
     for (int64_t i = 0; i < per_epoch; ++i) {

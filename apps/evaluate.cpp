@@ -71,14 +71,16 @@ void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& re
              fmt::format("{:.3f}", information)});
 }
 
-void evaluate(const Options& o) {
+void evaluate(Options o) {
   apply(o.run);
   DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
   const bool is_deep = is_deep_vae(opened.saved.file);
   if (is_deep)
     opened = open_deep_model(o, device_of(o.run));
-  else
+  else {
+    apply_on_cpu(o.run);
     opened.data = load_data(opened.saved.data, opened.saved.seed);
+  }
   Json config = to_json(opened.saved.data, o.run);
   config["model"] = o.model;
   Result result("evaluate", config, provenance_of(o.run, opened.data));

@@ -19,16 +19,9 @@ struct Options {
 /// The GPU, or why there is none.
 Json gpu_json() {
   if (!cuda::available()) return {{"available", false}, {"why_not", cuda::why_not()}};
-  const cuda::Description gpu = cuda::describe();
-  return {{"available", true},
-          {"name", gpu.name},
-          {"compute_capability", fmt::format("{}.{}", gpu.capability / 10, gpu.capability % 10)},
-          {"multiprocessors", gpu.multiprocessors},
-          {"memory_bytes", gpu.memory},
-          {"driver_cuda", gpu.driver},
-          {"runtime_cuda", gpu.runtime},
-          {"blas", cuda::blas_name()},
-          {"convolutions", cuda::cudnn_name()}};
+  Json gpu = describe_gpu();
+  gpu["available"] = true;
+  return gpu;
 }
 
 std::string gpu_text() {
@@ -36,11 +29,10 @@ std::string gpu_text() {
   const cuda::Description gpu = cuda::describe();
   constexpr double kGiB = 1 << 30;
   return fmt::format(
-      "cpu, cuda\n  GPU        {}, compute capability {}.{}, {} multiprocessors, {:.1f} of {:.1f} GiB free\n"
+      "cpu, cuda\n  GPU        {}, compute capability {}, {} multiprocessors, {:.1f} of {:.1f} GiB free\n"
       "  CUDA       driver {}, runtime {}, {}, {}",
-      gpu.name, gpu.capability / 10, gpu.capability % 10, gpu.multiprocessors,
-      static_cast<double>(gpu.free) / kGiB, static_cast<double>(gpu.memory) / kGiB, gpu.driver, gpu.runtime,
-      cuda::blas_name(), cuda::cudnn_name());
+      gpu.name, gpu.capability, gpu.multiprocessors, static_cast<double>(gpu.free) / kGiB,
+      static_cast<double>(gpu.memory) / kGiB, gpu.driver, gpu.runtime, cuda::blas_name(), cuda::cudnn_name());
 }
 
 void info(const Options& options) {

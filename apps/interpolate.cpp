@@ -9,7 +9,7 @@ struct Options : PictureOptions {
   std::vector<int64_t> points{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
 };
 
-void interpolate(const Options& o) {
+void interpolate(Options o) {
   apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   if (o.points.empty() || o.points.size() % 2 != 0)

@@ -1,5 +1,6 @@
 #include "apps/options.h"
 
+#include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/gemm.h"
 #include "tensor/gemm.h"
@@ -46,9 +47,10 @@ void apply(const RunOptions& o) {
   if (o.threads > 0) set_threads(o.threads);
 }
 
-void apply_on_cpu(const RunOptions& o) {
-  apply(o);
+void apply_on_cpu(RunOptions& o) {
   if (o.device == "cuda") fail("[--device] this command runs on the CPU only; leave --device away");
+  if (o.device == "auto") o.device = "cpu";
+  apply(o);
 }
 
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
@@ -65,6 +67,19 @@ LoadedData load_data(const DataOptions& o, uint64_t seed) {
   const DType dtype = data.dataset.x.dtype() == DType::f64 ? DType::f64 : DType::f32;
   data.x = preprocess_all(data.dataset, data.preprocessing, seed, 0, dtype);
   return data;
+}
+
+Json describe_gpu() {
+  const cuda::Description gpu = cuda::describe();
+  return {{"name", gpu.name},
+          {"compute_capability", gpu.capability},
+          {"multiprocessors", gpu.multiprocessors},
+          {"memory_bytes", gpu.memory},
+          {"driver_cuda", gpu.driver},
+          {"runtime_cuda", gpu.runtime},
+          {"blas", cuda::blas_name()},
+          {"convolutions", cuda::cudnn_name()},
+          {"emulated", gpu.emulated}};
 }
 
 Provenance provenance_of(const RunOptions& run, const LoadedData& data) {

@@ -32,8 +32,9 @@ void add_run_options(CLI::App& app, RunOptions& options, bool writes_run);
 
 /// Checks the device, and sets the number of threads and the precision of products on a GPU.
 void apply(const RunOptions& options);
-/// For commands that are over in a moment, or need LAPACK's factorisations and nothing else.
-void apply_on_cpu(const RunOptions& options);
+/// For commands that are over in a moment, or need LAPACK's factorisations and nothing else: `auto` means the
+/// CPU to them, in what they do and in what they say of it.
+void apply_on_cpu(RunOptions& options);
 /// Where the models of a command live: `auto` means a GPU if there is one.
 Device device_of(const RunOptions& options);
 
@@ -44,6 +45,9 @@ struct LoadedData {
   Tensor x;  ///< (N, D), preprocessed with epoch 0's noise, f32 (f64 when the data are)
 };
 LoadedData load_data(const DataOptions& options, uint64_t seed);
+
+/// What the GPU is, which there must be.
+Json describe_gpu();
 
 /// Provenance with build, machine, threads, seed and these data.
 Provenance provenance_of(const RunOptions& run, const LoadedData& data);

@@ -14,7 +14,7 @@ struct Options {
   double sigma2 = 0;
 };
 
-void ppca(const Options& o) {
+void ppca(Options o) {
   apply_on_cpu(o.run);
   if (o.sigma2 < 0) fail("[--sigma2] sigma^2 must be positive, got {}", o.sigma2);
   const LoadedData data = load_data(o.data, o.run.seed);

@@ -25,7 +25,7 @@ struct Panel {
   double best = 0, best_first = 0, best_second = 0;
 };
 
-void landscape(const Options& o) {
+void landscape(Options o) {
   apply_on_cpu(o.run);
   const int64_t grid_size = o.quick ? 21 : o.grid;
   if (o.first < 4 || o.second <= o.first)

@@ -9,7 +9,7 @@ struct Options : PictureOptions {
   int64_t count = 50;
 };
 
-void reconstruct(const Options& o) {
+void reconstruct(Options o) {
   apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   write_picture(reconstruction_grid(*opened.vae, opened.data, o.count), o);

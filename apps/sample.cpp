@@ -9,7 +9,7 @@ struct Options : PictureOptions {
   int64_t count = 100;
 };
 
-void sample(const Options& o) {
+void sample(Options o) {
   apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   write_picture(sample_grid(*opened.vae, opened.data, o.count, o.run.seed), o);

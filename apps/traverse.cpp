@@ -9,7 +9,7 @@ struct Options : PictureOptions {
   int64_t point = 0, units = 10;
 };
 
-void traverse(const Options& o) {
+void traverse(Options o) {
   apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
   write_picture(traversal_grid(*opened.vae, opened.data, o.point, o.units), o);

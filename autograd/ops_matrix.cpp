@@ -109,20 +109,16 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
 
 /// The gradients of weight and bias, inputs 1 and 2 of `linear`, from d, that of the product.
 void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const Shape& row_bias) {
-  const bool at_once =
-      d.device() == Device::cuda && d.rank() == 2 && x.rank() == 2 && pass.wants(1) && pass.wants(2);
-  if (at_once) {
-    const Backward::Target weight = pass.target(1), bias = pass.target(2);
-    if (!bias.accumulate && cuda::gemm_bias_gradient(weight.tensor, bias.tensor, d, x, weight.accumulate))
+  const bool wants_weight = pass.wants(1);
+  const Backward::Target weight = wants_weight ? pass.target(1) : Backward::Target{};
+  if (pass.wants(2)) {
+    const Backward::Target bias = pass.target(2);
+    if (wants_weight && d.device() == Device::cuda && !bias.accumulate &&
+        cuda::gemm_bias_gradient(weight.tensor, bias.tensor, d, x, weight.accumulate))
       return;
-    gemm(weight.tensor, d, Op::transpose, x, Op::none, weight.accumulate);
     map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);
-    return;
   }
-  contribute_gemm(pass, 1, d, Op::transpose, x, Op::none);
-  if (!pass.wants(2)) return;
-  const Backward::Target bias = pass.target(2);
-  map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);
+  if (wants_weight) gemm(weight.tensor, d, Op::transpose, x, Op::none, weight.accumulate);
 }
 
 }  // namespace

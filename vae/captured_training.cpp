@@ -39,7 +39,7 @@ CapturedTraining::~CapturedTraining() {
   for (double* staged : staged_) cuda::free_pinned(staged);
 }
 
-int64_t CapturedTraining::row_length() const { return 4 + (models_ + 1) + (models_ + 1); }
+int64_t CapturedTraining::row_length() const { return cuda::kFixedNumbers + (models_ + 1) + (models_ + 1); }
 
 void CapturedTraining::run(std::span<const Step> steps) {
   if (static_cast<int64_t>(steps.size()) > kMostSteps)

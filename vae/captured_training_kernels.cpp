@@ -7,8 +7,6 @@
 namespace elbo::cuda {
 namespace {
 
-constexpr int64_t kFixed = 4;  // numbers of a row before the penalty's
-
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     advance_kernel(const double* table, int64_t length, int64_t* next, int64_t* place, int64_t* counter,
@@ -21,10 +19,10 @@ __global__ void __launch_bounds__(kThreads)
       counter[0] = static_cast<int64_t>(row[i]);
     else if (i == 3)
       points[0] = row[i];
-    else if (i < kFixed + penalties)
-      penalty[i - kFixed] = static_cast<T>(row[i]);
+    else if (i < kFixedNumbers + penalties)
+      penalty[i - kFixedNumbers] = static_cast<T>(row[i]);
     else
-      rates[i - kFixed - penalties] = row[i];
+      rates[i - kFixedNumbers - penalties] = row[i];
   }
   __syncthreads();  // every thread has read where the row is
   if (threadIdx.x == 0) ++next[0];

@@ -5,6 +5,8 @@
 
 namespace elbo::cuda {
 
+inline constexpr int64_t kFixedNumbers = 4;  // of a row, before the penalty's
+
 /// A row of the table is {first, epoch, step, points, penalty..., rates...}. Takes row next[0] apart into
 /// place {first, epoch}, counter {step}, points {points}, penalty and rates, and adds 1 to next[0].
 void advance(const Tensor& table, const Tensor& next, const Tensor& place, const Tensor& counter,

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace elbo::cuda {
 
@@ -25,11 +26,12 @@ void require_available();
 
 /// What `elbo info` and provenance say of the GPU. Throws unless there is one.
 struct Description {
-  std::string name;    ///< "NVIDIA H200"
-  int capability = 0;  ///< 90 is 9.0
+  std::string name;        ///< "NVIDIA H200"
+  std::string capability;  ///< "9.0"
   int multiprocessors = 0;
   size_t memory = 0, free = 0;  ///< bytes
   std::string driver, runtime;  ///< "13.0"
+  bool emulated = false;
 };
 Description describe();
 /// Multiprocessors of the GPU: how many blocks keep it busy.
@@ -80,8 +82,11 @@ class Event {
  public:
   Event();
   ~Event();
-  Event(Event&& other) noexcept : handle_(other.handle_) { other.handle_ = nullptr; }
-  Event& operator=(Event&& other) noexcept;
+  Event(Event&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
   void record();
   bool done() const;  ///< also true for one never recorded
   void wait() const;
@@ -102,8 +107,12 @@ class Graph {
  public:
   Graph() = default;
   ~Graph();
-  Graph(Graph&& other) noexcept;
-  Graph& operator=(Graph&& other) noexcept;
+  Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)), pool_(other.pool_) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    std::swap(pool_, other.pool_);
+    return *this;
+  }
 
   /// Records what `work` enqueues. `work` must have run once before, so that nothing in it is done for the
   /// first time.
@@ -120,7 +129,6 @@ class Graph {
     graph.end();
     return graph;
   }
-  bool defined() const { return handle_ != nullptr; }
   /// Enqueues everything recorded.
   void replay() const;
   /// Kernels, copies and fills in it.

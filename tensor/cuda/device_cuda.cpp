@@ -97,12 +97,13 @@ void require_available() {
 Description describe() {
   Gpu& g = present();
   Description d{.name = g.properties.name,
-                .capability = 10 * g.properties.major + g.properties.minor,
+                .capability = fmt::format("{}.{}", g.properties.major, g.properties.minor),
                 .multiprocessors = g.properties.multiProcessorCount,
                 .memory = 0,
                 .free = 0,
                 .driver = version_text(g.driver),
-                .runtime = version_text(g.runtime)};
+                .runtime = version_text(g.runtime),
+                .emulated = false};
   check(cudaMemGetInfo(&d.free, &d.memory), "the GPU does not say how much memory it has");
   return d;
 }
@@ -199,10 +200,6 @@ Event::Event() {
 Event::~Event() {
   if (handle_) cudaEventDestroy(static_cast<cudaEvent_t>(handle_));
 }
-Event& Event::operator=(Event&& other) noexcept {
-  std::swap(handle_, other.handle_);
-  return *this;
-}
 void Event::record() {
   check(cudaEventRecord(static_cast<cudaEvent_t>(handle_), gpu().main), "recording an event");
 }
@@ -229,12 +226,6 @@ Graph::~Graph() {
   cudaStreamSynchronize(gpu().main);
   delete static_cast<Recorded*>(handle_);
   dissolve_memory_pool(pool_);
-}
-Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)), pool_(other.pool_) {}
-Graph& Graph::operator=(Graph&& other) noexcept {
-  std::swap(handle_, other.handle_);
-  std::swap(pool_, other.pool_);
-  return *this;
 }
 
 void Graph::begin() {

@@ -48,7 +48,6 @@ dim3 block_dimensions, grid_dimensions;
 namespace {
 
 Settings settings;
-int64_t kernel_count = 0;
 
 /// All device memory: one stretch of address space that is open while kernels and copies run.
 class DeviceMemory {
@@ -80,7 +79,6 @@ class DeviceMemory {
   void give_back(void* memory, size_t bytes) {
     freed_.emplace((bytes + kAlignment - 1) / kAlignment * kAlignment, memory);
   }
-  bool holds(const void* pointer) const { return pointer >= base_ && pointer < base_ + kSize; }
 
   /// While one lives, the memory can be touched.
   class Opened {
@@ -350,8 +348,6 @@ void configure(const Settings& to) {
   synchronize();
   settings = to;
 }
-int64_t kernels_run() { return kernel_count; }
-bool is_device_memory(const void* pointer) { return device_memory().holds(pointer); }
 
 void synchronize_block() {
   look_away(true);
@@ -378,7 +374,6 @@ void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void(
     Bookkeeping() { look_away(true); }
     ~Bookkeeping() { look_away(false); }
   } const bookkeeping;
-  ++kernel_count;
   scheduler.body = &body;
   grid_dimensions = grid;
   block_dimensions = block;
@@ -400,12 +395,13 @@ const std::string& why_not() {
 void require_available() {}
 Description describe() {
   return {.name = "an emulated GPU",
-          .capability = 90,
+          .capability = "9.0",
           .multiprocessors = multiprocessors(),
           .memory = size_t{4} << 30,
           .free = size_t{4} << 30,
           .driver = "none",
-          .runtime = "emulated"};
+          .runtime = "emulated",
+          .emulated = true};
 }
 int multiprocessors() { return 2; }
 
@@ -487,10 +483,6 @@ void join_side_stream() {
 
 Event::Event() : handle_(new EventState) {}
 Event::~Event() { delete static_cast<EventState*>(handle_); }
-Event& Event::operator=(Event&& other) noexcept {
-  std::swap(handle_, other.handle_);
-  return *this;
-}
 void Event::record() { *static_cast<EventState*>(handle_) = {queues[kMain].enqueued, clock_ms += 1}; }
 bool Event::done() const {
   const auto passed = [&] { return queues[kMain].done >= static_cast<EventState*>(handle_)->count; };
@@ -512,12 +504,6 @@ Graph::~Graph() {
   synchronize();
   delete static_cast<Recording*>(handle_);
   dissolve_memory_pool(pool_);
-}
-Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)), pool_(other.pool_) {}
-Graph& Graph::operator=(Graph&& other) noexcept {
-  std::swap(handle_, other.handle_);
-  std::swap(pool_, other.pool_);
-  return *this;
 }
 void Graph::begin() {
   if (capturing()) fail("[cuda] a graph is being captured already");

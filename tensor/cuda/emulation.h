@@ -42,10 +42,6 @@ struct Settings {
 };
 /// How everything runs from now on.
 void configure(const Settings& settings);
-/// Kernels run so far.
-int64_t kernels_run();
-/// Memory that kernels may touch, as one part of it is in use: tests look at single bytes with it.
-bool is_device_memory(const void* pointer);
 
 struct Place {
   dim3 thread, block;

@@ -145,6 +145,24 @@ TEST_SUITE("emulation") {
     }
   }
 
+  TEST_CASE("SGD moves as on the CPU") {
+    const auto trained = [](Device device, const std::vector<double>& rates) {
+      ParameterStore store(DType::f64, 3, device);
+      Parameter& odd = store.add("odd", {7}, {Initializer::Kind::normal, 1});
+      store.initialise(1);
+      Sgd sgd(store, 0.9);
+      for (uint64_t step = 0; step < 3; ++step) {
+        const RandomKey key{.seed = 2, .stream = kTestInput, .step = step};
+        odd.gradient.copy_from(normal(odd.value.shape(), DType::f64, key));
+        odd.has_gradient = true;
+        sgd.step(rates);
+      }
+      return store.values();
+    };
+    for (const std::vector<double>& rates : {std::vector<double>{0.1}, std::vector<double>{0.1, 0, 0.2}})
+      CHECK(near(trained(Device::cuda, rates), trained(Device::cpu, rates)));
+  }
+
   TEST_CASE("a missing barrier shows in some order, and under ThreadSanitizer where the order hides it") {
     const auto sum_in = [](const Settings& settings) {
       const Configured configured(settings);
