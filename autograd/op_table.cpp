@@ -56,6 +56,41 @@ OpRow layer_and_twin(Activation activation) {
   return row;
 }
 
+/// A convolution with an activation, beside itself without and the activation after.
+OpRow image_layer(bool transposed, ConvOptions options, Activation activation, Shape x, Shape weight,
+                  Shape bias) {
+  const auto apply = [=](In in, Activation with) {
+    return transposed ? conv_transpose2d(in[0], in[1], in[2], options, with)
+                      : conv2d(in[0], in[1], in[2], options, with);
+  };
+  return {transposed ? "conv_transpose2d" : "conv2d",
+          [=](In in) { return std::vector{apply(in, activation)}; },
+          {x, weight, bias},
+          Domain::real,
+          [=](In in) { return std::vector{activate(activation, apply(in, Activation::none))}; }};
+}
+
+/// Batch normalisation, beside the plain ops that define it.
+OpRow normalisation(Shape x, Shape of_channels) {
+  const bool members = of_channels.rank() == 2;
+  return {"batch_norm",
+          [=](In in) {
+            return std::vector{batch_norm(in[0], in[1], in[2], batch_statistics(in[0].value(), members))};
+          },
+          {x, of_channels, of_channels},
+          Domain::real,
+          [=](In in) {
+            const Shape kept = members ? Shape{of_channels[0], 1, of_channels[1]} : Shape{1, of_channels[0]};
+            const Variable rows =
+                reshape(in[0], members ? Shape{x[0], x.elements() / of_channels.elements(), x[x.rank() - 1]}
+                                       : Shape{x.elements() / x[x.rank() - 1], x[x.rank() - 1]});
+            const Variable distance = rows - mean(rows, {-2}, true);
+            const Variable deviation = sqrt(mean(square(distance), {-2}, true) + 1e-5);
+            return std::vector{
+                reshape(distance / deviation * reshape(in[1], kept) + reshape(in[2], kept), in[0].shape())};
+          }};
+}
+
 std::vector<OpRow> make_table() {
   std::vector<OpRow> rows{
       // Broadcasting in every direction: rows, columns, scalars, missing axes, both sides at once.
@@ -109,6 +144,27 @@ std::vector<OpRow> make_table() {
       layer(Activation::tanh, {2, 5, 3}, {2, 4, 3}, {2, 4}),
       layer(Activation::none, {5, 3}, {2, 4, 3}, {2, 4}),
       layer(Activation::sigmoid, {2, 5, 2, 3}, {2, 4, 3}, {2, 4}),
+
+      // Convolutions: strides and padding that leave pixels over, kernels that are not square or see all of
+      // the image, members with images of their own, members sharing them.
+      image_layer(false, {}, Activation::none, {2, 3, 4, 2}, {3, 2, 2, 2}, {3}),
+      image_layer(false, {.stride = 2, .padding = 1}, Activation::tanh, {2, 5, 4, 2}, {3, 3, 2, 2}, {3}),
+      image_layer(false, {.stride = 2, .padding = 1}, Activation::relu, {2, 4, 4, 2}, {3, 4, 4, 2}, {3}),
+      image_layer(false, {}, Activation::sigmoid, {2, 2, 3, 2}, {3, 2, 3, 2}, {3}),
+      image_layer(false, {.stride = 1, .padding = 1}, Activation::softplus, {2, 2, 3, 3, 1}, {2, 2, 2, 2, 1},
+                  {2, 2}),
+      image_layer(false, {}, Activation::tanh, {2, 3, 3, 1}, {2, 2, 2, 2, 1}, {2, 2}),
+      image_layer(true, {}, Activation::none, {2, 2, 3, 2}, {2, 2, 2, 3}, {3}),
+      image_layer(true, {.stride = 2, .padding = 1, .output_padding = 1}, Activation::tanh, {2, 2, 3, 2},
+                  {2, 3, 2, 2}, {2}),
+      image_layer(true, {.stride = 2, .padding = 1}, Activation::relu, {2, 2, 2, 2}, {2, 4, 4, 3}, {3}),
+      image_layer(true, {}, Activation::elu, {3, 1, 1, 4}, {4, 2, 3, 2}, {2}),
+      image_layer(true, {.stride = 2}, Activation::sigmoid, {2, 2, 2, 2, 1}, {2, 1, 2, 2, 2}, {2, 2}),
+      image_layer(true, {.stride = 2}, Activation::tanh, {2, 2, 2, 1}, {2, 1, 2, 2, 2}, {2, 2}),
+      normalisation({3, 2, 2, 4}, {4}),
+      normalisation({2, 3, 2, 4}, {2, 4}),
+      {"upsample", [](In in) { return std::vector{upsample(in[0], 2)}; }, {{2, 2, 3, 2}}},
+      {"flatten", [](In in) { return std::vector{flatten(in[0])}; }, {{2, 3, 2}}},
 
       reduction("sum", sum, {}, false),
       reduction("sum", sum, {1}, true),

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tensor/conv.h"
 
 namespace elbo {
 
@@ -70,6 +71,32 @@ const char* name(Activation activation);
 /// bias (M, out), x (M, ..., in), or x (N, in) shared by all members -> (M, ..., out).
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
                 Activation activation = Activation::none);
+
+// ---- images (N, H, W, C), channels innermost
+// ----------------------------------------------------------------------
+/// A convolutional layer in one op: activation(conv(x, weight) + bias), as tensor/conv.h defines it. weight
+/// (C_out, KH, KW, C_in), bias (C_out), x (N, H, W, C_in) -> (N, H_out, W_out, C_out); or with members in
+/// front: weight (M, ...), bias (M, C_out), x (M, N, ...) or x (N, ...) shared by all -> (M, N, ...).
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                const ConvOptions& options = {}, Activation activation = Activation::none);
+/// Its mirror image, with weight (C_in, KH, KW, C_out): see tensor/conv.h.
+Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
+                          const ConvOptions& options = {}, Activation activation = Activation::none);
+
+/// Mean and variance of each channel over everything but the members.
+struct BatchStatistics {
+  Tensor mean, variance;  ///< (M or 1, 1, C); the variance is divided by count
+  int64_t count = 0;      ///< of numbers averaged
+};
+BatchStatistics batch_statistics(const Tensor& x, bool has_members);
+/// (x - mean) / sqrt(variance + epsilon) gain + shift (Ioffe & Szegedy 2015), x (M?, ..., C), gain and shift
+/// (M?, C). `of_x` must be the statistics of x: the gradient goes through them, too.
+Variable batch_norm(const Variable& x, const Variable& gain, const Variable& shift,
+                    const BatchStatistics& of_x, double epsilon = 1e-5);
+/// Every pixel becomes factor x factor equal ones: x (..., H, W, C) -> (..., H factor, W factor, C).
+Variable upsample(const Variable& x, int64_t factor);
+/// The axes from `axis` on as one.
+Variable flatten(const Variable& x, int axis = 1);
 
 // ---- reductions over chosen axes; no axes means all. `keep` leaves reduced axes with size 1
 // ----------------------

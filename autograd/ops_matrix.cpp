@@ -2,8 +2,7 @@
 // destination.
 #include <array>
 
-#include "autograd/formulas.h"
-#include "autograd/ops.h"
+#include "autograd/activation.h"
 #include "tensor/cuda/gemm.h"
 #include "tensor/file.h"
 #include "tensor/gemm.h"
@@ -40,27 +39,6 @@ Variable product(const char* name, const Variable& va, Op op_a, const Variable& 
     else
       contribute_gemm(pass, 1, dc, Op::transpose, a, op_a);
   });
-}
-
-template <class F>
-decltype(auto) visit_activation(Activation activation, F&& f) {
-  switch (activation) {
-    case Activation::none:
-      return f(formulas::NoActivation{});
-    case Activation::relu:
-      return f(formulas::Relu{});
-    case Activation::leaky_relu:
-      return f(formulas::LeakyRelu{});
-    case Activation::elu:
-      return f(formulas::Elu{});
-    case Activation::softplus:
-      return f(formulas::Softplus{});
-    case Activation::sigmoid:
-      return f(formulas::Sigmoid{});
-    case Activation::tanh:
-      break;
-  }
-  return f(formulas::Tanh{});
 }
 
 constexpr std::array kActivations{Activation::none, Activation::relu,     Activation::leaky_relu,

@@ -7,6 +7,18 @@ set(ELBO_VENDOR_DIR "" CACHE PATH "Folder that scripts/vendor filled, in place o
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
 
+# Convolutions on the CPU. Its package is too large to take along, and machines with a GPU do without.
+if(NOT ELBO_VENDOR_DIR)
+  find_package(dnnl QUIET)
+endif()
+if(TARGET DNNL::dnnl)
+  set(elbo_onednn found)
+  message(STATUS "Convolutions on the CPU: oneDNN ${dnnl_VERSION}")
+else()
+  set(elbo_onednn missing)
+  message(STATUS "Convolutions on the CPU: plain loops, which are slow, as oneDNN was not found")
+endif()
+
 if(ELBO_VENDOR_DIR)
   set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp doctest/doctest.h stb/stb_image_write.h zlib.h cblas.h lapacke.h)
   list(TRANSFORM headers PREPEND include/ OUTPUT_VARIABLE files)

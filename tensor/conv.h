@@ -6,9 +6,10 @@
 //   y[n, i, j, k] = sum over r, s, c of
 //                   x[n, i stride - padding + r, j stride - padding + s, c] weight[k, r, s, c]
 //
-// where x is zero outside of the image. On the CPU the plain loops of conv_reference.h do it, on the GPU
-// cuDNN (cuda/conv.h). All tensors of a call are f32 or all f64, and on one device. N may be 0, no other
-// size. Results must not overlap operands.
+// where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), and the plain loops
+// of conv_reference.h in f64 and where oneDNN has nothing better; on the GPU cuDNN (cuda/conv.h). A kernel as
+// large as the image is a matrix product everywhere. All tensors of a call are f32 or all f64, and on one
+// device. N may be 0, no other size. Results must not overlap operands.
 #pragma once
 
 #include <compare>
@@ -20,15 +21,18 @@ namespace elbo {
 struct ConvOptions {
   int64_t stride = 1;   ///< of the kernel on x, in pixels, along both axes
   int64_t padding = 0;  ///< rows and columns of zeros around x, at each of its four sides
+  /// Of a transposed convolution: rows and columns that its result has more at the end, less than the stride.
+  /// Several sizes of images give the same size under a stride; this says which one to go back to.
+  int64_t output_padding = 0;
 };
 
 /// The shape (N, H_out, W_out, C_out) of y for x (N, H, W, C_in) and weight (C_out, KH, KW, C_in), with
 /// H_out = (H + 2 padding - KH) / stride + 1, rounded down. Throws when they do not fit.
 Shape conv2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
 
-/// y = conv(x, weight), plus bias (C_out,) for every pixel if it is defined.
+/// y = conv(x, weight), plus bias (C_out,) for every pixel if it is defined; then max(y, 0) if `relu`.
 void conv2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-            const Tensor& bias = {});
+            const Tensor& bias = {}, bool relu = false);
 
 /// dx = the gradient of sum(dy * conv(x, weight)) by x, plus dx itself if `accumulate`. The shapes are those
 /// of x, y and weight above. Pixels of x that no kernel reached, as the last stride did not fit, get 0.
@@ -48,11 +52,12 @@ void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
 // convolution from C_out to C_in channels: (C_in, KH, KW, C_out).
 
 /// The shape (N, H_out, W_out, C_out) of y for x (N, H, W, C_in) and weight (C_in, KH, KW, C_out), with
-/// H_out = (H - 1) stride - 2 padding + KH. Throws when they do not fit.
+/// H_out = (H - 1) stride - 2 padding + KH + output_padding. Throws when they do not fit.
 Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
 
-/// y = conv_transpose(x, weight).
-void conv_transpose2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options);
+/// y = conv_transpose(x, weight), with bias and `relu` as for conv2d.
+void conv_transpose2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
+                      const Tensor& bias = {}, bool relu = false);
 
 /// dx = the gradient of sum(dy * conv_transpose(x, weight)) by x, plus dx itself if `accumulate`.
 void conv_transpose2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,
@@ -63,10 +68,13 @@ void conv_transpose2d_backward_weight(const Tensor& dw, const Tensor& x, const T
                                       const ConvOptions& options, bool accumulate = false);
 
 /// Whether the GPU may only use algorithms that give the same bits every time, run after run. Otherwise, as
-/// to begin with, the fastest of all is used, found by timing. The CPU's results do not depend on chance or
-/// threads in any case.
+/// to begin with, the fastest of all is used, found by timing. The CPU gives the same bits every time with as
+/// many threads.
 void set_deterministic_convolutions(bool deterministic);
 bool deterministic_convolutions();
+
+/// What convolves f32 images on the CPU: "oneDNN 2.6.3".
+const std::string& cpu_convolutions_name();
 
 /// A convolution in numbers, for those who implement it: x (batch, height, width, channels), weight (filters,
 /// kernel_height, kernel_width, channels) and y (batch, out_height, out_width, filters).

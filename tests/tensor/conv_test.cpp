@@ -1,11 +1,13 @@
-// conv: the reference against the definition, spelt out as a list of products; then identities that bind the
-// functions to each other.
+// conv: oneDNN (in f32) and the reference (in f64) against the definition, spelt out as a list of products;
+// then identities that bind the functions to each other.
 #include "tensor/conv.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
+#include "tensor/conv_onednn.h"
+#include "tensor/conv_reference.h"
 #include "tests/error_of.h"
 #include "tests/tensor/conv_cases.h"
 #include "tests/tensor/naive.h"
@@ -72,6 +74,64 @@ void check_result(const Tensor& out, const std::vector<double>& wanted, const Co
   CHECK(out.to_vector() == sum);
 }
 
+std::vector<double> at_least_zero(std::vector<double> values) {
+  for (double& value : values) value = std::max(value, 0.0);
+  return values;
+}
+
+/// What conv.h asks of others for f32: the largest distance of any number from the reference's, in parts of
+/// the largest number there is.
+struct WorstDistances {
+  double forward = 0, data = 0, weight = 0;
+};
+WorstDistances onednn_against_reference(const ConvCase& c, bool relu, Engine& engine) {
+  const Tensor x = rough_numbers(c.x, DType::f32, engine),
+               weight = rough_numbers(c.weight, DType::f32, engine),
+               dy = rough_numbers(c.y(), DType::f32, engine),
+               bias = rough_numbers({c.weight[0]}, DType::f32, engine);
+  const ConvSizes s{.batch = c.x[0],
+                    .height = c.x[1],
+                    .width = c.x[2],
+                    .channels = c.x[3],
+                    .filters = c.weight[0],
+                    .kernel_height = c.weight[1],
+                    .kernel_width = c.weight[2],
+                    .out_height = c.y()[1],
+                    .out_width = c.y()[2],
+                    .stride = c.options.stride,
+                    .padding = c.options.padding};
+  const auto distance = [](const Tensor& a, const Tensor& b) {
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < a.elements(); ++i) {
+      worst = std::max(worst, std::abs(a.at(i) - b.at(i)));
+      largest = std::max(largest, std::abs(b.at(i)));
+    }
+    return worst / std::max(largest, 1e-30);
+  };
+  const auto pair_of = [](const Shape& shape) {
+    return std::pair{Tensor::full(shape, std::nan("")), Tensor::empty(shape)};
+  };
+  WorstDistances worst;
+  const auto forward = pair_of(c.y()), data = pair_of(c.x), by_weight = pair_of(c.weight);
+  using Floats = const float*;
+  const Floats xs = x.data<float>(), ws = weight.data<float>(), ys = dy.data<float>();
+  if (onednn::conv_forward(s, forward.first.data<float>(), xs, ws, bias.data<float>(), relu)) {
+    reference::conv_forward<float>(s, forward.second.data<float>(), xs, ws, bias.data<float>(), false);
+    if (relu)
+      for (float& value : forward.second.span<float>()) value = std::max(value, 0.0F);
+    worst.forward = distance(forward.first, forward.second);
+  }
+  if (onednn::conv_backward_data(s, data.first.data<float>(), ys, ws)) {
+    reference::conv_backward_data<float>(s, data.second.data<float>(), ys, ws, false);
+    worst.data = distance(data.first, data.second);
+  }
+  if (onednn::conv_backward_weight(s, by_weight.first.data<float>(), xs, ys)) {
+    reference::conv_backward_weight<float>(s, by_weight.second.data<float>(), xs, ys, false);
+    worst.weight = distance(by_weight.first, by_weight.second);
+  }
+  return worst;
+}
+
 /// One convolution and the transposed one in both element types; whole numbers make them exact.
 void check(const ConvCase& c, DType dtype, Engine& engine) {
   CAPTURE(c.str());
@@ -96,6 +156,8 @@ void check(const ConvCase& c, DType dtype, Engine& engine) {
   out_y.fill(std::nan(""));
   conv2d(out_y, x, weight, c.options, bias);
   CHECK(out_y.to_vector() == biased);
+  conv2d(out_y, x, weight, c.options, bias, true);
+  CHECK(out_y.to_vector() == at_least_zero(biased));
   check_result(out_x, data, [&](const Tensor& out, bool accumulate) {
     conv2d_backward_data(out, y, weight, c.options, accumulate);
   });
@@ -103,16 +165,25 @@ void check(const ConvCase& c, DType dtype, Engine& engine) {
     conv2d_backward_weight(out, x, y, c.options, accumulate);
   });
 
-  // The transposed convolution of y with the same weight, when its size is the one that x has.
-  if (!(conv_transpose2d_shape(y, weight, c.options) == c.x)) return;
+  // The transposed convolution of y with the same weight, back to the size that x has, where a square of
+  // pixels was left over or none.
+  ConvOptions back = c.options;
+  back.output_padding = c.x[1] - conv_transpose2d_shape(y, weight, back)[1];
+  if (!(conv_transpose2d_shape(y, weight, back) == c.x)) return;
   out_x.fill(std::nan(""));
-  conv_transpose2d(out_x, y, weight, c.options);
+  conv_transpose2d(out_x, y, weight, back);
   CHECK(out_x.to_vector() == data);
+  const Tensor bias_of_x = small_numbers({c.x[3]}, dtype, engine);
+  for (size_t i = 0; i < data.size(); ++i) data[i] += bias_of_x.at(static_cast<int64_t>(i) % c.x[3]);
+  conv_transpose2d(out_x, y, weight, back, bias_of_x);
+  CHECK(out_x.to_vector() == data);
+  conv_transpose2d(out_x, y, weight, back, bias_of_x, true);
+  CHECK(out_x.to_vector() == at_least_zero(data));
   check_result(out_y, forward, [&](const Tensor& out, bool accumulate) {
-    conv_transpose2d_backward_data(out, x, weight, c.options, accumulate);
+    conv_transpose2d_backward_data(out, x, weight, back, accumulate);
   });
   check_result(out_weight, by_weight, [&](const Tensor& out, bool accumulate) {
-    conv_transpose2d_backward_weight(out, y, x, c.options, accumulate);
+    conv_transpose2d_backward_weight(out, y, x, back, accumulate);
   });
 }
 
@@ -233,19 +304,23 @@ TEST_SUITE("tensor") {
     const Tensor x = rough_numbers(c.x, DType::f32, engine),
                  weight = rough_numbers(c.weight, DType::f32, engine);
     const Tensor dy = rough_numbers(c.y(), DType::f32, engine);
-    const auto results = [&](DType dtype) {
+    const ConvSizes sizes{2, 9, 9, 300, 7, 5, 5, 5, 5, 2, 2};
+    REQUIRE(c.y() == Shape{2, 5, 5, 7});
+    const auto results_in = [&]<class T>(T) {
+      const DType dtype = dtype_of<T>();
       const Tensor y = Tensor::empty(c.y(), dtype), dx = Tensor::empty(c.x, dtype),
                    dw = Tensor::empty(c.weight, dtype);
-      conv2d(y, x.to(dtype), weight.to(dtype), c.options);
-      conv2d_backward_data(dx, dy.to(dtype), weight.to(dtype), c.options);
-      conv2d_backward_weight(dw, x.to(dtype), dy.to(dtype), c.options);
+      const Tensor xs = x.to(dtype), ws = weight.to(dtype), ys = dy.to(dtype);
+      reference::conv_forward<T>(sizes, y.data<T>(), xs.data<T>(), ws.data<T>(), nullptr, false);
+      reference::conv_backward_data<T>(sizes, dx.data<T>(), ys.data<T>(), ws.data<T>(), false);
+      reference::conv_backward_weight<T>(sizes, dw.data<T>(), xs.data<T>(), ys.data<T>(), false);
       return std::vector<Tensor>{y, dx, dw};
     };
-    const std::vector<Tensor> exact = results(DType::f64);
+    const std::vector<Tensor> exact = results_in(0.0);
     std::vector<Tensor> first;
     for (int count : {1, 2, 5}) {
       const ThreadCount scope(count);
-      const std::vector<Tensor> rounded = results(DType::f32);
+      const std::vector<Tensor> rounded = results_in(0.0F);
       if (first.empty()) first = rounded;
       for (size_t which = 0; which < 3; ++which) {
         CHECK(same_bits(rounded[which], first[which]));
@@ -255,6 +330,39 @@ TEST_SUITE("tensor") {
         CHECK(worst < 0x1.01p-24);
       }
     }
+  }
+
+  TEST_CASE("oneDNN agrees with the reference to 1e-5, with one thread and several") {
+    Engine engine(6);
+    std::vector<ConvCase> cases = conv_cases();
+    // Layers of the convolutional VAEs: all of the Higgins ones, one image and many; sizes that are odd.
+    for (const int64_t batch : {1, 6}) {
+      cases.push_back({{batch, 64, 64, 3}, {32, 4, 4, 3}, {.stride = 2, .padding = 1}});
+      cases.push_back({{batch, 32, 32, 32}, {32, 4, 4, 32}, {.stride = 2, .padding = 1}});
+      cases.push_back({{batch, 8, 8, 64}, {64, 4, 4, 64}, {.stride = 2, .padding = 1}});
+      cases.push_back({{batch, 28, 28, 1}, {16, 3, 3, 1}, {.stride = 2, .padding = 1}});
+      cases.push_back({{batch, 7, 7, 32}, {64, 3, 3, 32}, {.stride = 2, .padding = 1}});
+      cases.push_back({{batch, 13, 17, 5}, {24, 5, 3, 5}, {.stride = 3, .padding = 2}});
+    }
+    WorstDistances worst;
+    for (const int count : {1, 2, 5}) {
+      const ThreadCount scope(count);
+      for (const ConvCase& c : cases) {
+        CAPTURE(c.str());
+        CAPTURE(count);
+        for (const bool relu : {false, true}) {
+          const WorstDistances of_case = onednn_against_reference(c, relu, engine);
+          worst.forward = std::max(worst.forward, of_case.forward);
+          worst.data = std::max(worst.data, of_case.data);
+          worst.weight = std::max(worst.weight, of_case.weight);
+          CHECK(of_case.forward <= 1e-5);
+          CHECK(of_case.data <= 1e-5);
+          CHECK(of_case.weight <= 1e-5);
+        }
+      }
+    }
+    MESSAGE(cpu_convolutions_name() << ": worst distances " << worst.forward << ", " << worst.data << ", "
+                                    << worst.weight);
   }
 
   TEST_CASE("convolutions read and write only their own memory") {

@@ -1,0 +1,209 @@
+// Ops on images (N, H, W, C): convolutions, which are tensor/conv.h's in both directions, batch
+// normalisation, upsampling.
+#include <cmath>
+
+#include "autograd/activation.h"
+#include "tensor/conv.h"
+
+namespace elbo {
+namespace {
+
+/// A convolution or a transposed one: they differ in these functions of tensor/conv.h alone.
+struct Convolution {
+  const char* name;
+  int out_axis;  // of one member's weight: the axis that counts the channels of y
+  Shape (*shape)(const Tensor& x, const Tensor& weight, const ConvOptions&);
+  void (*forward)(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions&,
+                  const Tensor& bias, bool relu);
+  void (*backward_data)(const Tensor& dx, const Tensor& dy, const Tensor& weight, const ConvOptions&,
+                        bool accumulate);
+  void (*backward_weight)(const Tensor& dw, const Tensor& x, const Tensor& dy, const ConvOptions&,
+                          bool accumulate);
+};
+constexpr Convolution kConvolution{
+    "conv2d", 0, &conv2d_shape, &conv2d, &conv2d_backward_data, &conv2d_backward_weight};
+constexpr Convolution kTransposed{"conv_transpose2d",
+                                  3,
+                                  &conv_transpose2d_shape,
+                                  &conv_transpose2d,
+                                  &conv_transpose2d_backward_data,
+                                  &conv_transpose2d_backward_weight};
+
+/// A member's part of a tensor that has a member axis, or all of one that has none.
+Tensor of_member(const Tensor& tensor, bool has_members, int64_t member) {
+  return has_members ? tensor.slice(member) : tensor;
+}
+
+/// bias (M?, C) = sum of d (M?, N, H, W, C) over the pixels. In two stages, as rows of C numbers alone would
+/// be too short to add fast.
+void sum_over_pixels(const Backward::Target& bias, const Tensor& d, int64_t members) {
+  const int64_t width = d.size(-2), channels = d.size(-1);
+  const Tensor rows = d.reshape({members, -1, width * channels});
+  const Tensor row = map_reduce<Sum>({members, 1, width * channels}, Identity{}, rows);
+  map_reduce_into<Sum>(bias.tensor.reshape({members, 1, channels}), bias.accumulate, Identity{},
+                       row.reshape({members, width, channels}));
+}
+
+Variable convolution(const Convolution& kind, const Variable& x, const Variable& weight, const Variable& bias,
+                     const ConvOptions& options, Activation activation) {
+  const bool ensemble = weight.rank() == 5;
+  if (!ensemble && weight.rank() != 4)
+    fail("[{}] weight must have four axes, or five with members in front, got {}", kind.name,
+         weight.shape().str());
+  const int64_t members = ensemble ? weight.size(0) : 1;
+  const bool shared_x = x.rank() == 4;  // by all members, if there are any
+  if (!shared_x && !(ensemble && x.rank() == 5 && x.size(0) == members))
+    fail("[{}] x must be (N, H, W, C), or have the members of weight {} in front, got {}", kind.name,
+         weight.shape().str(), x.shape().str());
+  const int64_t channels = weight.size(kind.out_axis - 4);
+  if (!(bias.shape() == (ensemble ? Shape{members, channels} : Shape{channels})))
+    fail("[{}] bias must be {}({}), got {}", kind.name, ensemble ? "(members) by " : "", channels,
+         bias.shape().str());
+
+  Shape shape =
+      kind.shape(of_member(x.value(), !shared_x, 0), of_member(weight.value(), ensemble, 0), options);
+  if (ensemble) shape = Shape{members}.concatenated(shape);
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.value().device());
+  for (int64_t m = 0; m < members; ++m)
+    kind.forward(of_member(y, ensemble, m), of_member(x.value(), !shared_x, m),
+                 of_member(weight.value(), ensemble, m), options, of_member(bias.value(), ensemble, m),
+                 activation == Activation::relu);
+  if (activation != Activation::none && activation != Activation::relu)
+    visit_activation(activation,
+                     [&](auto formula) { map_into(y, ForwardOf<decltype(formula)>{formula}, y); });
+  return Tape::record(
+      kind.name, {&x, &weight, &bias}, y, [=, input = x.value(), w = weight.value()](Backward& pass) {
+        Tensor d = pass.dy();  // gradient before the activation
+        if (activation != Activation::none)
+          visit_activation(activation,
+                           [&](auto formula) { d = map(BackwardOf<decltype(formula)>{formula}, y, d); });
+        pass.beside({1, 2}, {d, input}, [&] {
+          if (pass.wants(1)) {
+            const Backward::Target to = pass.target(1);
+            for (int64_t m = 0; m < members; ++m)
+              kind.backward_weight(of_member(to.tensor, ensemble, m), of_member(input, !shared_x, m),
+                                   of_member(d, ensemble, m), options, to.accumulate);
+          }
+          if (pass.wants(2)) sum_over_pixels(pass.target(2), d, members);
+        });
+        if (!pass.wants(0)) return;
+        const Backward::Target to = pass.target(0);
+        for (int64_t m = 0; m < members; ++m)
+          kind.backward_data(of_member(to.tensor, !shared_x, m), of_member(d, ensemble, m),
+                             of_member(w, ensemble, m), options, to.accumulate || (shared_x && m > 0));
+      });
+}
+
+/// 1 / sqrt(variance + epsilon), of each channel.
+struct InverseDeviation {
+  double epsilon;
+  template <class T>
+  ELBO_HD T operator()(T variance) const {
+    return T(1) / std::sqrt(variance + T(epsilon));
+  }
+};
+
+/// The slope is the gain over the deviation.
+struct Normalize {
+  template <class T>
+  ELBO_HD T operator()(T x, T mean, T slope, T shift) const {
+    return (x - mean) * slope + shift;
+  }
+};
+
+struct SquaredDistance {
+  template <class T>
+  ELBO_HD T operator()(T x, T mean) const {
+    return (x - mean) * (x - mean);
+  }
+};
+
+struct TimesDistance {
+  template <class T>
+  ELBO_HD T operator()(T dy, T x, T mean) const {
+    return dy * (x - mean);
+  }
+};
+
+/// With n = (x - mean) / s the normalised x, and mean and s functions of x:
+///   dx = gain / s (dy - average of dy - n average of (dy n)).
+struct NormalizeBackward {
+  double count;
+  template <class T>
+  ELBO_HD T operator()(T dy, T x, T mean, T slope, T sum_dy, T pull) const {
+    return slope * (dy - (sum_dy + (x - mean) * pull) / T(count));
+  }
+};
+
+}  // namespace
+
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const ConvOptions& options,
+                Activation activation) {
+  return convolution(kConvolution, x, weight, bias, options, activation);
+}
+
+Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
+                          const ConvOptions& options, Activation activation) {
+  return convolution(kTransposed, x, weight, bias, options, activation);
+}
+
+BatchStatistics batch_statistics(const Tensor& x, bool has_members) {
+  const int64_t members = has_members ? x.size(0) : 1, channels = x.size(-1);
+  const Tensor rows = x.reshape({members, -1, channels});
+  if (rows.size(1) == 0) fail("[batch_norm] there is nothing to average in {}", x.shape().str());
+  const Scaled average{1.0 / static_cast<double>(rows.size(1))};
+  const Shape kept{members, 1, channels};
+  BatchStatistics of;
+  of.mean = map(average, map_reduce<Sum>(kept, Identity{}, rows));
+  of.variance = map(average, map_reduce<Sum>(kept, SquaredDistance{}, rows, of.mean));
+  of.count = rows.size(1);
+  return of;
+}
+
+Variable batch_norm(const Variable& x, const Variable& gain, const Variable& shift,
+                    const BatchStatistics& statistics, double epsilon) {
+  const Shape kept = statistics.mean.shape();
+  const int64_t members = kept[0], channels = kept[2];
+  const Shape expected = gain.rank() == 2 ? Shape{members, channels} : Shape{channels};
+  if (!(gain.shape() == expected) || !(shift.shape() == expected) || x.size(-1) != channels)
+    fail("[batch_norm] x {}, gain {} and shift {} must agree in channels and members", x.shape().str(),
+         gain.shape().str(), shift.shape().str());
+  const Tensor rows = x.value().reshape({members, -1, channels});
+  const Tensor inverse = map(InverseDeviation{epsilon}, statistics.variance);
+  const Tensor slope = map(Product{}, gain.value().reshape(kept), inverse);
+  const Tensor y = map(Normalize{}, rows, statistics.mean, slope, shift.value().reshape(kept));
+  return Tape::record(
+      "batch_norm", {&x, &gain, &shift}, y.reshape(x.shape()),
+      [=, mean = statistics.mean, count = statistics.count](Backward& pass) {
+        const Tensor dy = pass.dy().reshape(rows.shape());
+        const Tensor sum_dy = map_reduce<Sum>(kept, Identity{}, dy);
+        const Tensor sum_dy_n =
+            map(Product{}, map_reduce<Sum>(kept, TimesDistance{}, dy, rows, mean), inverse);
+        pass.add(1, sum_dy_n.reshape(expected));
+        pass.add(2, sum_dy.reshape(expected));
+        if (!pass.wants(0)) return;
+        const Tensor pull = map(Product{}, sum_dy_n, inverse);
+        pass.add(0, map(NormalizeBackward{static_cast<double>(count)}, dy, rows, mean, slope, sum_dy, pull)
+                        .reshape(pass.input_shape(0)));
+      });
+}
+
+Variable upsample(const Variable& x, int64_t factor) {
+  if (factor < 1 || x.rank() < 3)
+    fail("[upsample] needs images (..., H, W, C) and a factor of at least 1, got {} and {}", x.shape().str(),
+         factor);
+  const int64_t height = x.size(-3), width = x.size(-2), channels = x.size(-1);
+  const Shape front = x.shape().drop_back(3);
+  const Variable pixels = reshape(x, front.concatenated({height, 1, width, 1, channels}));
+  const Variable blocks = broadcast_to(pixels, front.concatenated({height, factor, width, factor, channels}));
+  return reshape(blocks, front.concatenated({height * factor, width * factor, channels}));
+}
+
+Variable flatten(const Variable& x, int axis) {
+  axis = normalize_axis(axis, x.rank(), "flatten");
+  int64_t elements = 1;
+  for (int i = axis; i < x.rank(); ++i) elements *= x.size(i);
+  return reshape(x, x.shape().drop_back(x.rank() - axis).concatenated({elements}));
+}
+
+}  // namespace elbo

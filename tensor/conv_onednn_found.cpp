@@ -1,0 +1,268 @@
+#include <map>
+#include <memory>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+#include <tuple>
+#include <unordered_map>
+
+#include "tensor/conv_onednn.h"
+#include "tensor/parallel.h"
+
+namespace elbo::onednn {
+namespace {
+
+using Tag = dnnl::memory::format_tag;
+using Dims = dnnl::memory::dims;
+
+enum class Direction { forward, backward_data, backward_weight };
+
+/// What a primitive is made for.
+struct Kind {
+  Direction direction;
+  ConvSizes sizes;
+  bool bias, relu;
+  int threads;  // oneDNN divides the work when it makes the primitive
+  auto operator<=>(const Kind&) const = default;
+};
+
+/// A convolution ready to run. Its memories are given other people's data at each call.
+struct Primitive {
+  dnnl::primitive run;
+  dnnl::memory x, y, bias;
+  dnnl::memory weight, own_weight;  // in conv.h's order, and in that of the primitive
+  dnnl::memory scratch;
+  int64_t scratch_bytes = 0;
+  dnnl::reorder reorder;  // between the two, where they differ
+  bool reorders = false;
+};
+
+dnnl::engine& engine() {
+  static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+dnnl::stream& stream() {
+  static dnnl::stream in_order(engine());
+  return in_order;
+}
+
+dnnl::memory::desc described(const Dims& dims, Tag tag) { return {dims, dnnl::memory::data_type::f32, tag}; }
+
+/// The descriptors of a convolution's tensors; oneDNN names the axes of images N, C, H, W in whatever order
+/// they lie, and those of weights O, I, H, W.
+struct Descriptors {
+  dnnl::memory::desc x, y, weight, any_weight, bias;
+  Dims strides, padding;
+
+  explicit Descriptors(const ConvSizes& s)
+      : x(described({s.batch, s.channels, s.height, s.width}, Tag::nhwc)),
+        y(described({s.batch, s.filters, s.out_height, s.out_width}, Tag::nhwc)),
+        weight(described({s.filters, s.channels, s.kernel_height, s.kernel_width}, Tag::ohwi)),
+        any_weight(described({s.filters, s.channels, s.kernel_height, s.kernel_width}, Tag::any)),
+        bias(described({s.filters}, Tag::x)),
+        strides{s.stride, s.stride},
+        padding{s.padding, s.padding} {}
+};
+
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+constexpr auto kTraining = dnnl::prop_kind::forward_training;
+
+dnnl::primitive_attr attributes(bool relu) {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (!relu) return attributes;
+  dnnl::post_ops after;
+#if DNNL_VERSION_MAJOR < 3
+  after.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
+#else
+  after.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+#endif
+  attributes.set_post_ops(after);
+  return attributes;
+}
+
+// oneDNN 3 gives its primitives at once what version 2 puts into a descriptor first.
+
+dnnl::convolution_forward::primitive_desc forward_of(const Descriptors& d, bool bias, bool relu) {
+  const dnnl::memory::desc b = bias ? d.bias : dnnl::memory::desc();
+#if DNNL_VERSION_MAJOR < 3
+  return {dnnl::convolution_forward::desc(kTraining, kDirect, d.x, d.any_weight, b, d.y, d.strides, d.padding,
+                                          d.padding),
+          attributes(relu), engine()};
+#else
+  return {engine(), kTraining, kDirect,   d.x,       d.any_weight,    b,
+          d.y,      d.strides, d.padding, d.padding, attributes(relu)};
+#endif
+}
+
+dnnl::convolution_backward_data::primitive_desc backward_data_of(const Descriptors& d) {
+  const auto hint = forward_of(d, false, false);
+#if DNNL_VERSION_MAJOR < 3
+  return {
+      dnnl::convolution_backward_data::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.padding, d.padding),
+      attributes(false), engine(), hint};
+#else
+  return {engine(),  kDirect,   d.x,       d.any_weight, d.y,
+          d.strides, d.padding, d.padding, hint,         attributes(false)};
+#endif
+}
+
+dnnl::convolution_backward_weights::primitive_desc backward_weight_of(const Descriptors& d) {
+  const auto hint = forward_of(d, false, false);
+#if DNNL_VERSION_MAJOR < 3
+  return {dnnl::convolution_backward_weights::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.padding,
+                                                   d.padding),
+          attributes(false), engine(), hint};
+#else
+  return {engine(),  kDirect,   d.x,       d.any_weight, d.y,
+          d.strides, d.padding, d.padding, hint,         attributes(false)};
+#endif
+}
+
+dnnl::memory without_data(const dnnl::memory::desc& desc) { return {desc, engine(), nullptr}; }
+
+/// Empty where oneDNN has only its plain loops.
+template <class PrimitiveDesc>
+std::optional<Primitive> made_of(const PrimitiveDesc& desc, const dnnl::memory::desc& own_weight,
+                                 const Descriptors& d, const Kind& kind) {
+  if (std::string_view(desc.impl_info_str()).find("ref") != std::string_view::npos) return std::nullopt;
+  Primitive made;
+  made.run = dnnl::primitive(desc);
+  made.x = without_data(d.x);
+  made.y = without_data(d.y);
+  made.weight = without_data(d.weight);
+  if (kind.bias) made.bias = without_data(d.bias);
+  made.scratch_bytes = static_cast<int64_t>(desc.scratchpad_desc().get_size());
+  made.scratch = without_data(desc.scratchpad_desc());
+  made.reorders = own_weight != d.weight;
+  if (!made.reorders) return made;
+  made.own_weight = dnnl::memory(own_weight, engine());
+  made.reorder = kind.direction == Direction::backward_weight ? dnnl::reorder(made.own_weight, made.weight)
+                                                              : dnnl::reorder(made.weight, made.own_weight);
+  return made;
+}
+
+std::optional<Primitive> make(const Kind& kind) {
+  const Descriptors d(kind.sizes);
+  try {
+    switch (kind.direction) {
+      case Direction::forward: {
+        const auto desc = forward_of(d, kind.bias, kind.relu);
+        return made_of(desc, desc.weights_desc(), d, kind);
+      }
+      case Direction::backward_data: {
+        const auto desc = backward_data_of(d);
+        return made_of(desc, desc.weights_desc(), d, kind);
+      }
+      case Direction::backward_weight:
+        break;
+    }
+    const auto desc = backward_weight_of(d);
+    return made_of(desc, desc.diff_weights_desc(), d, kind);
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented || error.status == dnnl_invalid_arguments) return std::nullopt;
+    throw;
+  }
+}
+
+/// The primitive for these sizes, made once; null where there is none.
+Primitive* primitive_for(Direction direction, const ConvSizes& sizes, bool bias, bool relu) {
+  // The sizes of a training run: a few for each layer, and those of its last, smaller batch.
+  static std::map<Kind, std::optional<Primitive>> known;
+  const Kind kind{direction, sizes, bias, relu, threads()};
+  auto found = known.find(kind);
+  if (found == known.end()) found = known.emplace(kind, make(kind)).first;
+  return found->second ? &*found->second : nullptr;
+}
+
+void give(dnnl::memory& memory, const float* data) { memory.set_data_handle(const_cast<float*>(data)); }
+
+/// What the primitive scribbles on, taken from memory that a training step uses again and again.
+Tensor lend_scratch(Primitive& p) {
+  const Tensor scratch = Tensor::empty({p.scratch_bytes}, DType::u8);
+  p.scratch.set_data_handle(scratch.bytes());
+  return scratch;
+}
+
+/// Calls f, and says in elbo's words what oneDNN throws.
+template <class F>
+bool guarded(const F& f) {
+  try {
+    return f();
+  } catch (const dnnl::error& error) {
+    fail("[conv] oneDNN: {}", error.what());
+  }
+}
+
+}  // namespace
+
+bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight, const float* bias,
+                  bool relu) {
+  return guarded([&] {
+    Primitive* const p = primitive_for(Direction::forward, sizes, bias, relu);
+    if (!p) return false;
+    const Tensor scratch = lend_scratch(*p);
+    give(p->x, x);
+    give(p->y, y);
+    give(p->weight, weight);
+    std::unordered_map<int, dnnl::memory> arguments{
+        {DNNL_ARG_SRC, p->x},
+        {DNNL_ARG_DST, p->y},
+        {DNNL_ARG_WEIGHTS, p->reorders ? p->own_weight : p->weight},
+        {DNNL_ARG_SCRATCHPAD, p->scratch}};
+    if (bias) {
+      give(p->bias, bias);
+      arguments.emplace(DNNL_ARG_BIAS, p->bias);
+    }
+    if (p->reorders) p->reorder.execute(stream(), p->weight, p->own_weight);
+    p->run.execute(stream(), arguments);
+    stream().wait();
+    return true;
+  });
+}
+
+bool conv_backward_data(const ConvSizes& sizes, float* dx, const float* dy, const float* weight) {
+  return guarded([&] {
+    Primitive* const p = primitive_for(Direction::backward_data, sizes, false, false);
+    if (!p) return false;
+    const Tensor scratch = lend_scratch(*p);
+    give(p->x, dx);
+    give(p->y, dy);
+    give(p->weight, weight);
+    if (p->reorders) p->reorder.execute(stream(), p->weight, p->own_weight);
+    p->run.execute(stream(), {{DNNL_ARG_DIFF_SRC, p->x},
+                              {DNNL_ARG_DIFF_DST, p->y},
+                              {DNNL_ARG_WEIGHTS, p->reorders ? p->own_weight : p->weight},
+                              {DNNL_ARG_SCRATCHPAD, p->scratch}});
+    stream().wait();
+    return true;
+  });
+}
+
+bool conv_backward_weight(const ConvSizes& sizes, float* dw, const float* x, const float* dy) {
+  return guarded([&] {
+    Primitive* const p = primitive_for(Direction::backward_weight, sizes, false, false);
+    if (!p) return false;
+    const Tensor scratch = lend_scratch(*p);
+    give(p->x, x);
+    give(p->y, dy);
+    give(p->weight, dw);
+    p->run.execute(stream(), {{DNNL_ARG_SRC, p->x},
+                              {DNNL_ARG_DIFF_DST, p->y},
+                              {DNNL_ARG_DIFF_WEIGHTS, p->reorders ? p->own_weight : p->weight},
+                              {DNNL_ARG_SCRATCHPAD, p->scratch}});
+    if (p->reorders) p->reorder.execute(stream(), p->own_weight, p->weight);
+    stream().wait();
+    return true;
+  });
+}
+
+const std::string& library_name() {
+  static const std::string name = [] {
+    const dnnl_version_t* const version = dnnl_version();
+    return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+  }();
+  return name;
+}
+
+}  // namespace elbo::onednn
