@@ -26,18 +26,34 @@ struct Options {
   }
 };
 
+/// Lucas et al. 2019, section 6.2, for CelebA: k = 500, all else as for MNIST.
+void set_conv_defaults(TrainingOptions& training, const CLI::App& app) {
+  TrainingOptions of_model = training;
+  set_model_defaults(of_model, app);
+  if (training.model != "conv") return;
+  if (app.count("--latent") == 0) of_model.latent = 500;
+  of_model.batch = training.batch;
+  of_model.rates = training.rates;
+  training = of_model;
+}
+
 /// What --quick changes where the user chose nothing: smaller data, narrower networks, fewer epochs, one
 /// trial.
 struct QuickPreset {
   TrainingOptions training;
   int64_t limit = 5000;
-  QuickPreset() {
+  explicit QuickPreset(bool conv) {
     training.hidden = "256,128";
     training.latent = 100;
     training.epochs = 400;
     training.trials = 1;
     training.rates = {1e-3};
     training.annealing_epochs = 25;
+    if (!conv) return;
+    limit = 2000;
+    training.channels = 8;
+    training.epochs = 60;
+    training.annealing_epochs = 10;
   }
 };
 
@@ -78,28 +94,12 @@ std::vector<Member> grid(const Options& o) {
   return members;
 }
 
-/// Parameters of one member.
-double parameters_of(const DeepVaeOptions& model) {
-  double total = 1;
-  const auto chain = [&](int64_t from, const std::vector<int64_t>& widths) {
-    for (int64_t width : widths) {
-      total += static_cast<double>((from + 1) * width);
-      from = width;
-    }
-    return from;
-  };
-  const int64_t hidden = chain(model.dimensions, model.encoder_hidden);
-  total += static_cast<double>(2 * (hidden + 1) * model.latent);
-  const int64_t last = chain(model.latent, model.decoder_hidden);
-  total += static_cast<double>((last + 1) * model.dimensions);
-  return total;
-}
-
 void say_plan(const Options& o, const std::vector<Member>& members, const LoadedData& data) {
   const auto count = static_cast<double>(members.size());
-  const double each = parameters_of(network_of(o.training, members, data.dataset.dimensions()));
+  const DeepVaeOptions network = network_of(o.training, {members[0]}, data.dataset);
+  const auto each = static_cast<double>(DeepVae(network, 0).parameters().count());
   const double points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
-  const double flops = 6 * each * points * count;
+  const double flops = 6 * static_cast<double>(multiply_adds(network)) * points * count;
   // Values, gradients and two moments in f32.
   fmt::print(
       "Trains {} models of {:.2f} million parameters together: {} settings x {} learning rates x {} trials, "
@@ -120,12 +120,14 @@ void collapse(Options o, const CLI::App& app) {
     restore(o, read_run_config(o.resume, "collapse"));
   } else {
     if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
-    const QuickPreset quick;
+    set_conv_defaults(o.training, app);
+    const QuickPreset quick(o.training.model == "conv");
     const auto quicken = [&](const char* option, auto& value, const auto& preset) {
       if (o.quick && app.count(option) == 0) value = preset;
     };
     quicken("--limit", o.data.limit, quick.limit);
     quicken("--hidden", o.training.hidden, quick.training.hidden);
+    quicken("--channels", o.training.channels, quick.training.channels);
     quicken("--latent", o.training.latent, quick.training.latent);
     quicken("--epochs", o.training.epochs, quick.training.epochs);
     quicken("--members", o.training.trials, quick.training.trials);
@@ -165,6 +167,9 @@ void collapse(Options o, const CLI::App& app) {
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
+  app.add_option("--model", o->training.model, "mlp, or conv for images")
+      ->check(CLI::IsMember({"mlp", "conv"}))
+      ->capture_default_str();
   add_data_options(app, o->data);
   add_run_options(app, o->run, true);
   add_optimisation_options(app, o->training);

@@ -90,7 +90,7 @@ class Training {
         batches_{.batch = options.batch, .seed = how.seed},
         sums_(members.size()) {
     run_.members = members;
-    DeepVaeOptions network = network_of(options, members, data.dataset.dimensions());
+    DeepVaeOptions network = network_of(options, members, data.dataset);
     network.device = how.device;
     run_.vae = std::make_unique<DeepVae>(network, how.seed);
     run_.vae->centre_encoder(mean(data.x, {0}).value());

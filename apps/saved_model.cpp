@@ -63,7 +63,7 @@ SavedModel open_saved_model(const SavedModelOptions& o) {
 DeepModelWithData open_deep_model(const SavedModelOptions& o, Device device) {
   DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
   if (!is_deep_vae(opened.saved.file))
-    fail("[load] {} is not a model of elbo train --model mlp", opened.saved.file.path);
+    fail("[load] {} is not a deep VAE of elbo train", opened.saved.file.path);
   opened.vae = load_deep_vae(opened.saved.file, device);
   opened.data = load_data(opened.saved.data, opened.saved.seed);
   if (opened.data.dataset.dimensions() != opened.vae->options().dimensions)

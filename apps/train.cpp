@@ -25,9 +25,10 @@ struct LinearDefaults {
 };
 
 void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
-  if (o.model == "mlp") {
+  if (o.training.model != "linear") {
     if (app.count("--gradient") > 0)
       fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
+    set_model_defaults(o.training, app);
     if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
     return;
   }
@@ -44,17 +45,17 @@ void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<co
   for (const CLI::Option* option : training) {
     const std::string name = option->get_name();
     if (option->count() > 0 && std::find(std::begin(kLinear), std::end(kLinear), name) == std::end(kLinear))
-      fail("[{}] is for --model mlp; a linear VAE does not have it", name);
+      fail("[{}] is for deep VAEs; a linear one does not have it", name);
   }
   if (o.training.sigma2.size() != 1 || o.training.rates.size() != 1)
-    fail("[train] a list of --sigma2 or --lr makes an ensemble, which is for --model mlp");
+    fail("[train] a list of --sigma2 or --lr makes an ensemble, which is for deep VAEs");
 }
 
 }  // namespace
 
 Json to_json(const TrainOptions& o) {
   Json config = to_json(o.data, o.run);
-  config.update({{"model", o.model}, {"gradient", o.gradient}});
+  config["gradient"] = o.gradient;
   config.update(to_json(o.training));
   return config;
 }
@@ -64,12 +65,14 @@ namespace {
 /// The options a run was started with; only how far it goes may change when it is resumed.
 void restore(TrainOptions& o, const Json& config) {
   restore(o.data, o.run, config);
-  config.at("model").get_to(o.model);
   config.at("gradient").get_to(o.gradient);
   restore(o.training, config);
 }
 
 void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
+  const std::string& model = o.training.model;
+  if (model != "linear" && model != "mlp" && model != "conv")
+    fail("[--model] unknown model '{}'; there are linear, mlp, conv", model);
   if (o.resume.empty()) {
     fill_in_defaults(o, app, training);
   } else {
@@ -88,14 +91,14 @@ void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Opt
     }
   }
   apply(o.run);
-  if (o.model == "linear") return train_linear(o);
-  if (o.model == "mlp") return train_deep(o);
-  fail("[--model] unknown model '{}'; there are linear, mlp", o.model);
+  if (o.training.model == "linear") return train_linear(o);
+  train_deep(o);
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<TrainOptions>();
-  app.add_option("--model", o->model, "linear, or mlp for hidden layers")->capture_default_str();
+  app.add_option("--model", o->training.model, "linear, mlp for hidden layers, or conv for images")
+      ->capture_default_str();
   add_data_options(app, o->data);
   add_run_options(app, o->run, true);
   const size_t before = app.get_options().size();
@@ -111,8 +114,8 @@ void add_options(CLI::App& app) {
   app.footer(
       "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "
       "1000,\n"
-      "--lr 0.003, --schedule cosine and --init normal:0.001. Pixels are scaled for it and for the "
-      "Bernoulli\n"
+      "--lr 0.003, --schedule cosine and --init normal:0.001; a convolutional one --latent 32, --batch 64,\n"
+      "--lr 0.0001 and --init kaiming_normal. Pixels are scaled for the linear VAE and for the Bernoulli\n"
       "likelihood, and in logit space otherwise, unless --preprocess is given.");
   app.callback([o, &app, training] { train(*o, app, training); });
 }

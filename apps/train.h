@@ -6,12 +6,13 @@
 namespace elbo {
 
 struct TrainOptions {
-  std::string model = "linear";
   DataOptions data;
   RunOptions run;
   TrainingOptions training;
   std::string gradient = "stochastic";  ///< linear only
   std::string resume;
+
+  TrainOptions() { training.model = "linear"; }
 };
 
 /// As config.json has them, and back.

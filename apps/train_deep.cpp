@@ -1,4 +1,4 @@
-// elbo train --model mlp: one deep VAE, or an ensemble of them over lists of settings.
+// elbo train --model mlp or conv: one deep VAE, or an ensemble of them over lists of settings.
 #include <algorithm>
 #include <cmath>
 

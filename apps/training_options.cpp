@@ -12,6 +12,10 @@ void add_network_options(CLI::App& app, TrainingOptions& o) {
   const auto text = [&](const char* name, std::string& value, const char* help) {
     app.add_option(name, value, help)->capture_default_str();
   };
+  text("--network", o.network,
+       "conv: higgins (images of 64, 32 or 28 pixels) or asperti (28 pixels, batch normalisation)");
+  app.add_option("--channels", o.channels, "conv: channels of the first layer, which the others follow from")
+      ->capture_default_str();
   text("--hidden", o.hidden, "Widths of the encoder's hidden layers, which the decoder mirrors, or none");
   app.add_option("--encoder-hidden", o.encoder_hidden, "Widths of the encoder's, where they differ");
   app.add_option("--decoder-hidden", o.decoder_hidden,
@@ -62,6 +66,24 @@ void add_member_options(CLI::App& app, TrainingOptions& o) {
       ->check(CLI::NonNegativeNumber);
 }
 
+void set_model_defaults(TrainingOptions& o, const CLI::App& app) {
+  const bool conv = o.model == "conv";
+  for (const char* option :
+       {"--hidden", "--encoder-hidden", "--decoder-hidden", "--activation", "--encoder-activation"})
+    if (conv && app.count(option) > 0)
+      fail("[{}] is for --model mlp; --network says what layers there are", option);
+  for (const char* option : {"--network", "--channels"})
+    if (!conv && app.count(option) > 0) fail("[{}] is for --model conv", option);
+  if (!conv) return;
+  const auto unless_given = [&](const char* option, auto& value, auto preset) {
+    if (app.count(option) == 0) value = preset;
+  };
+  unless_given("--latent", o.latent, 32);
+  unless_given("--batch", o.batch, 64);
+  unless_given("--lr", o.rates, std::vector<double>{1e-4});
+  unless_given("--init", o.initializer, std::string("kaiming_normal"));
+}
+
 Json to_json(const TrainingOptions& o) {
   Json config;
   each_training_option(o, [&](const char* name, const auto& value) { config[name] = value; });
@@ -69,7 +91,10 @@ Json to_json(const TrainingOptions& o) {
 }
 
 void restore(TrainingOptions& o, const Json& config) {
-  each_training_option(o, [&](const char* name, auto& value) { config.at(name).get_to(value); });
+  // A run of an earlier version lacks the options that were new since; their defaults are what it did.
+  each_training_option(o, [&](const char* name, auto& value) {
+    if (config.contains(name)) config.at(name).get_to(value);
+  });
 }
 
 void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
@@ -78,7 +103,7 @@ void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
 }
 
 void check_training(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
-  check(network_of(o, members, data.dataset.dimensions()));
+  check(network_of(o, members, data.dataset));
   objective_of(o, members);
   parse_schedule(o.schedule);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
@@ -134,11 +159,12 @@ std::vector<Member> members_of(const TrainingOptions& o) {
   return {members[static_cast<size_t>(o.only_member)]};
 }
 
-DeepVaeOptions network_of(const TrainingOptions& o, const std::vector<Member>& members, int64_t dimensions) {
+DeepVaeOptions network_of(const TrainingOptions& o, const std::vector<Member>& members, const Dataset& data) {
+  if (o.model == "conv" && data.height == 0) fail("[--model] conv is for images, and {} are none", data.name);
   const std::string encoder = o.encoder_hidden.empty() ? o.hidden : o.encoder_hidden;
   std::vector<int64_t> mirrored = parse_widths(o.hidden);
   std::reverse(mirrored.begin(), mirrored.end());
-  DeepVaeOptions model{.dimensions = dimensions,
+  DeepVaeOptions model{.dimensions = data.dimensions(),
                        .latent = o.latent,
                        .encoder_hidden = parse_widths(encoder),
                        .decoder_hidden = o.decoder_hidden.empty() ? mirrored : parse_widths(o.decoder_hidden),
@@ -151,6 +177,10 @@ DeepVaeOptions network_of(const TrainingOptions& o, const std::vector<Member>& m
                        .weights = parse_initializer(o.initializer),
                        .members = members.size() > 1 ? static_cast<int64_t>(members.size()) : 0,
                        .first_member = members[0].index};
+  if (o.model == "conv")
+    model.conv = {.design = parse_conv_design(o.network),
+                  .image = {.height = data.height, .width = data.width, .channels = data.channels},
+                  .width = o.channels};
   for (const Member& member : members) {
     model.sigma2.push_back(member.sigma2);
     model.learn_sigma2.push_back(member.learn_sigma2);

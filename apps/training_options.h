@@ -12,6 +12,9 @@ namespace elbo {
 
 /// The defaults are those of the deep VAE of Lucas et al. 2019.
 struct TrainingOptions {
+  std::string model = "mlp";        ///< "linear", "mlp" or "conv"
+  std::string network = "higgins";  ///< conv: the design
+  int64_t channels = 32;            ///< conv: of the first layer; the others follow from it
   std::string hidden = "1024,512";  ///< of the encoder; the decoder mirrors it. "none": no hidden layer
   std::string encoder_hidden, decoder_hidden;  ///< where they differ; empty: as `hidden` says
   std::string activation = "relu", encoder_activation;
@@ -45,6 +48,9 @@ struct Member {
 
 /// Options of the network, the objective and the optimisation that every deep model has.
 void add_network_options(CLI::App& app, TrainingOptions& options);
+/// Takes the defaults of convolutional models for what was not given, where the model is one; refuses options
+/// that the model does not have.
+void set_model_defaults(TrainingOptions& options, const CLI::App& app);
 void add_optimisation_options(CLI::App& app, TrainingOptions& options);
 /// What else makes a member, for commands that do not choose it themselves.
 void add_member_options(CLI::App& app, TrainingOptions& options);
@@ -52,6 +58,9 @@ void add_member_options(CLI::App& app, TrainingOptions& options);
 /// Calls f(name, value) for each of them; reading and writing config.json are two such f.
 template <class Options, class F>
 void each_training_option(Options& o, F f) {
+  f("model", o.model);
+  f("network", o.network);
+  f("channels", o.channels);
   f("hidden", o.hidden);
   f("encoder_hidden", o.encoder_hidden);
   f("decoder_hidden", o.decoder_hidden);
@@ -88,10 +97,10 @@ void restore(TrainingOptions& options, const Json& config);
 /// that make no sense.
 std::vector<Member> members_of(const TrainingOptions& options);
 
-/// The network for data of so many dimensions, with one member for each of `members`; without a member axis
-/// when there is one.
+/// The network for these data, with one member for each of `members`; without a member axis when there is
+/// one.
 DeepVaeOptions network_of(const TrainingOptions& options, const std::vector<Member>& members,
-                          int64_t dimensions);
+                          const Dataset& data);
 Objective objective_of(const TrainingOptions& options, const std::vector<Member>& members);
 
 /// Pixels as a deep VAE takes them unless told otherwise: in logit space (Lucas et al. 2019, section 6.2), or

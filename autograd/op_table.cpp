@@ -29,26 +29,6 @@ OpRow layer(Activation activation, Shape x, Shape weight, Shape bias) {
           nullptr};
 }
 
-Variable activate(Activation activation, const Variable& x) {
-  switch (activation) {
-    case Activation::none:
-      return x;
-    case Activation::relu:
-      return relu(x);
-    case Activation::leaky_relu:
-      return leaky_relu(x);
-    case Activation::elu:
-      return elu(x);
-    case Activation::softplus:
-      return softplus(x);
-    case Activation::sigmoid:
-      return sigmoid(x);
-    case Activation::tanh:
-      break;
-  }
-  return tanh(x);
-}
-
 /// The fused layer beside its definition.
 OpRow layer_and_twin(Activation activation) {
   OpRow row = layer(activation, {4, 3}, {2, 3}, {2});
@@ -120,6 +100,12 @@ std::vector<OpRow> make_table() {
       unary("softplus", softplus, Domain::real),
       unary("sigmoid", sigmoid, Domain::real),
       unary("tanh", tanh, Domain::real),
+
+      {"activate",
+       [](In in) { return std::vector{activate(Activation::elu, in[0])}; },
+       {{3, 5}},
+       Domain::off_kinks,
+       [](In in) { return std::vector{elu(in[0])}; }},
 
       // Products: plain, batched, a batch broadcast against one matrix, and against another batch.
       binary("matmul", matmul, {3, 4}, {4, 5}),

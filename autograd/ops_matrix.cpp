@@ -116,6 +116,11 @@ const char* name(Activation activation) {
   return visit_activation(activation, [](auto formula) { return decltype(formula)::name; });
 }
 
+Variable activate(Activation activation, const Variable& x) {
+  if (activation == Activation::none) return x;
+  return visit_activation(activation, [&](auto formula) { return pointwise(formula, x); });
+}
+
 Activation parse_activation(std::string_view text) {
   std::string known;
   for (Activation activation : kActivations) {

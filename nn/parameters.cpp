@@ -36,8 +36,10 @@ struct AroundZero {
 /// Fills one member's tensor.
 void draw(const Tensor& out, const Initializer& initializer, const RandomKey& key) {
   using Kind = Initializer::Kind;
-  const double fan_in = static_cast<double>(out.rank() >= 1 ? out.size(-1) : 1);
-  const double fan_out = static_cast<double>(out.rank() >= 2 ? out.size(-2) : 1);
+  const auto fan = [&](double given, int axis) {
+    return given > 0 ? given : static_cast<double>(out.rank() >= -axis ? out.size(axis) : 1);
+  };
+  const double fan_in = fan(initializer.fan_in, -1), fan_out = fan(initializer.fan_out, -2);
   const auto gaussian = [&](double deviation) {
     fill_normal(out, key);
     map_into(out, Scaled{deviation}, out);
@@ -75,7 +77,7 @@ Initializer parse_initializer(std::string_view text) {
     known +=
         std::string(known.empty() ? "" : ", ") + candidate.name + (candidate.takes_value ? ":VALUE" : "");
     if (name != candidate.name || candidate.takes_value != (colon != std::string_view::npos)) continue;
-    Initializer result{candidate.kind, 0};
+    Initializer result{candidate.kind};
     if (candidate.takes_value) {
       const std::string_view number = text.substr(colon + 1);
       const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), result.value);

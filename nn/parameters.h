@@ -15,7 +15,7 @@
 
 namespace elbo {
 
-/// How a parameter starts. Fans are read off the last two axes (out, in).
+/// How a parameter starts.
 struct Initializer {
   enum class Kind {
     constant,
@@ -28,6 +28,7 @@ struct Initializer {
   };
   Kind kind = Kind::constant;
   double value = 0;  ///< the constant; the standard deviation (normal); the half width (uniform); else unused
+  double fan_in = 0, fan_out = 0;  ///< 0: read off the last two axes (out, in)
 };
 /// "xavier_uniform" (also called Glorot), "kaiming_normal", "normal:0.001", "constant:0", ...; an Error lists
 /// them.

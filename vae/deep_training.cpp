@@ -13,12 +13,11 @@ constexpr int64_t kPartBytes = 1 << 19;
 
 /// How many parts the samples are decoded in; it divides them. The same for a member of an ensemble as alone.
 /// Each part has noise of its own, so that their number must not depend on how many members there are: a
-/// member draws what it would draw alone.
+/// member draws what it would draw alone. Batch normalisation is of the batch as a whole.
 int64_t parts_of(const DeepVae& vae, int64_t points, int64_t samples) {
   const DeepVaeOptions& o = vae.options();
-  int64_t widest = std::max(o.latent, o.dimensions);
-  for (int64_t width : o.decoder_hidden) widest = std::max(widest, width);
-  const int64_t one_sample = points * widest * size_of(o.dtype);
+  if (vae.has_batch_norm()) return 1;
+  const int64_t one_sample = points * widest_activation(o) * size_of(o.dtype);
   int64_t parts = std::clamp<int64_t>(samples * one_sample / kPartBytes, 1, samples);
   while (samples % parts != 0) ++parts;
   return parts;
@@ -38,9 +37,9 @@ void backward_of_each(Tape& tape, const Variable& costs) {
 BatchTerms differentiate_at_once(DeepVae& vae, const Tensor& x, const Objective& objective,
                                  const Tensor& penalty, const RandomKey& key, int64_t samples) {
   Tape tape;
-  const Posterior q = vae.encode(x);
+  const Posterior q = vae.encode(x, Mode::train);
   const PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, key, vae.models(), samples);
-  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(x, vae.decode(drawn.z)));
+  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(x, vae.decode(drawn.z, Mode::train)));
   const Variable kl = mean(drawn.kl, {-1});
   backward_of_each(tape, weighted_penalty(objective, penalty, q, kl) - log_likelihood);
   return {log_likelihood.value(), kl.value()};
@@ -63,7 +62,8 @@ BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective
     part_key.step = key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
     part_key.counter_factor = key.counter_factor * static_cast<uint64_t>(parts);
     const Variable z = reparameterize_kl(q_mean, q_log_variance, part_key, vae.models(), samples / parts).z;
-    const Variable share = batch_mean(vae, vae.log_likelihood(x, vae.decode(z))) / static_cast<double>(parts);
+    const Variable share =
+        batch_mean(vae, vae.log_likelihood(x, vae.decode(z, Mode::train))) / static_cast<double>(parts);
     backward_of_each(tape, -share);
     if (part == 0)
       log_likelihood = share.value();
@@ -71,7 +71,7 @@ BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective
       add_into(log_likelihood, share.value());
   }
   Tape tape;
-  const Posterior again = vae.encode(x);
+  const Posterior again = vae.encode(x, Mode::train);
   const Variable kl = mean(sum(gaussian_kl(again.mean, again.log_variance), {-1}), {-1});
   // Linear in the encoder's outputs, with the gradients found above as slopes.
   const Variable slope =

@@ -1,7 +1,9 @@
 #include "vae/deep_vae.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <type_traits>
 
 #include "tensor/file.h"
 #include "tensor/gemm.h"
@@ -36,6 +38,46 @@ int64_t last_or(const std::vector<int64_t>& hidden, int64_t none) {
   return hidden.empty() ? none : hidden.back();
 }
 
+std::optional<ConvPlan> planned(const DeepVaeOptions& o) {
+  if (!o.conv) return std::nullopt;
+  return plan_of(*o.conv, o.latent);
+}
+
+/// A body or an output, whatever it is made of, applied.
+template <class Network>
+Variable apply(const Network& network, const Variable& x, Mode mode) {
+  return std::visit(
+      [&](const auto& layers) {
+        if constexpr (std::is_invocable_v<decltype(layers), const Variable&, Mode>)
+          return layers(x, mode);
+        else
+          return layers(x);
+      },
+      network);
+}
+
+/// Numbers that the encoder's heads read.
+int64_t features_of(const DeepVaeOptions& o, const std::optional<ConvPlan>& plan) {
+  return plan ? plan->features : last_or(o.encoder_hidden, o.dimensions);
+}
+
+std::variant<Sequential, ImageStack> make_encoder(ParameterStore& store, const DeepVaeOptions& o,
+                                                  const std::optional<ConvPlan>& plan) {
+  if (plan) return ImageStack(store, "encoder", 0, o.conv->image, plan->encoder, o.weights);
+  return Sequential(store, "encoder", widths(o.dimensions, o.encoder_hidden), o.encoder_activation, o.weights,
+                    true);
+}
+
+/// All but the decoder's last layer.
+std::variant<Sequential, ImageStack> make_decoder(ParameterStore& store, const DeepVaeOptions& o,
+                                                  const std::optional<ConvPlan>& plan) {
+  if (!plan)
+    return Sequential(store, "decoder", widths(o.latent, o.decoder_hidden), o.decoder_activation, o.weights,
+                      true);
+  const std::vector<ImageLayerPlan> hidden(plan->decoder.begin(), plan->decoder.end() - 1);
+  return ImageStack(store, "decoder", 0, {1, 1, o.latent}, hidden, o.weights);
+}
+
 }  // namespace
 
 void check(const DeepVaeOptions& o) {
@@ -45,6 +87,10 @@ void check(const DeepVaeOptions& o) {
   for (const std::vector<int64_t>* widths : {&o.encoder_hidden, &o.decoder_hidden})
     for (int64_t width : *widths)
       if (width < 1) fail("[deep vae] a hidden layer cannot have {} units", width);
+  if (o.conv && o.conv->image.pixels() != o.dimensions)
+    fail("[deep vae] images of {} x {} with {} channels do not have {} dimensions", o.conv->image.height,
+         o.conv->image.width, o.conv->image.channels, o.dimensions);
+  planned(o);  // for its checks
   for (double sigma2 : o.sigma2)
     if (!(sigma2 > 0) || !std::isfinite(sigma2))
       fail("[deep vae] sigma^2 must be positive and finite, got {}", sigma2);
@@ -78,23 +124,66 @@ Likelihood parse_likelihood(std::string_view text) {
   fail("[likelihood] unknown likelihood {}; there are {}", quote(text), known);
 }
 
+int64_t widest_activation(const DeepVaeOptions& o) {
+  int64_t widest = std::max(o.latent, o.dimensions);
+  if (!o.conv) {
+    for (int64_t width : o.decoder_hidden) widest = std::max(widest, width);
+    return widest;
+  }
+  for (const ImageSize& size : sizes_along(plan_of(*o.conv, o.latent).decoder, {1, 1, o.latent}))
+    widest = std::max(widest, size.pixels());
+  return widest;
+}
+
+int64_t multiply_adds(const DeepVaeOptions& o) {
+  const std::optional<ConvPlan> plan = planned(o);
+  int64_t total = 2 * features_of(o, plan) * o.latent;  // the heads
+  const auto dense = [&](int64_t from, const std::vector<int64_t>& hidden, int64_t to) {
+    for (int64_t width : hidden) {
+      total += from * width;
+      from = width;
+    }
+    total += from * to;
+  };
+  const auto images = [&](const std::vector<ImageLayerPlan>& layers, ImageSize size) {
+    for (const ImageLayerPlan& layer : layers) {
+      total += layer.multiply_adds(size);
+      size = layer.size_after(size);
+    }
+  };
+  if (plan) {
+    images(plan->encoder, o.conv->image);
+    images(plan->decoder, {1, 1, o.latent});
+  } else {
+    dense(o.dimensions, o.encoder_hidden, 0);
+    dense(o.latent, o.decoder_hidden, o.dimensions);
+  }
+  return total;
+}
+
 DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
     : options_(checked(options)),
       store_(options.dtype, options.members, options.device),
-      encoder_(store_, "encoder", widths(options.dimensions, options.encoder_hidden),
-               options.encoder_activation, options.weights, true),
-      mean_head_(store_, "encoder.mean", last_or(options.encoder_hidden, options.dimensions), options.latent,
-                 kSmall),
-      log_variance_head_(store_, "encoder.log_variance", last_or(options.encoder_hidden, options.dimensions),
-                         options.latent, {}),
-      decoder_(store_, "decoder", widths(options.latent, options.decoder_hidden), options.decoder_activation,
-               options.weights, true),
-      output_(store_, "decoder." + std::to_string(options.decoder_hidden.size()),
-              last_or(options.decoder_hidden, options.latent), options.dimensions, options.weights) {
-  if (options.likelihood == Likelihood::diagonal_gaussian)
-    output_log_variance_.emplace_back(store_, "decoder.log_variance",
-                                      last_or(options.decoder_hidden, options.latent), options.dimensions,
-                                      options.weights);
+      plan_(planned(options)),
+      encoder_(make_encoder(store_, options, plan_)),
+      mean_head_(store_, "encoder.mean", features_of(options, plan_), options.latent, kSmall),
+      log_variance_head_(store_, "encoder.log_variance", features_of(options, plan_), options.latent, {}),
+      decoder_(make_decoder(store_, options, plan_)) {
+  const bool diagonal = options.likelihood == Likelihood::diagonal_gaussian;
+  if (plan_) {
+    const ImageStack& body = std::get<ImageStack>(decoder_);
+    const std::vector<ImageLayerPlan> last{plan_->decoder.back()};
+    outputs_.emplace_back(ImageStack(store_, "decoder", body.next(), body.out(), last, options.weights));
+    if (diagonal)
+      outputs_.emplace_back(ImageStack(store_, "decoder.log_variance", 0, body.out(), last, options.weights));
+  } else {
+    const int64_t hidden = last_or(options.decoder_hidden, options.latent);
+    outputs_.emplace_back(Linear(store_, "decoder." + std::to_string(options.decoder_hidden.size()), hidden,
+                                 options.dimensions, options.weights));
+    if (diagonal)
+      outputs_.emplace_back(
+          Linear(store_, "decoder.log_variance", hidden, options.dimensions, options.weights));
+  }
   if (has_scalar_sigma2()) log_sigma2_ = &store_.add("log_sigma2", {1}, {});
   store_.initialise(seed, options.first_member);
   if (!has_scalar_sigma2()) return;
@@ -111,16 +200,15 @@ DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
   }
 }
 
-Posterior DeepVae::encode(const Tensor& x) const {
-  const Variable hidden = encoder_(x);
+Posterior DeepVae::encode(const Tensor& x, Mode mode) const {
+  const Variable hidden = apply(encoder_, x, mode);
   return {mean_head_(hidden), log_variance_head_(hidden)};
 }
 
-Observation DeepVae::decode(const Variable& z) const {
-  const Variable hidden = decoder_(z);
-  Observation observation{output_(hidden), {}};
-  if (options_.likelihood == Likelihood::diagonal_gaussian)
-    observation.log_variance = output_log_variance_[0](hidden);
+Observation DeepVae::decode(const Variable& z, Mode mode) const {
+  const Variable hidden = apply(decoder_, z, mode);
+  Observation observation{apply(outputs_[0], hidden, mode), {}};
+  if (outputs_.size() > 1) observation.log_variance = apply(outputs_[1], hidden, mode);
   // A sigma^2 that is not learned gets a gradient of exactly zero, and Adam leaves it where it is.
   if (has_scalar_sigma2())
     observation.log_variance =
@@ -147,14 +235,31 @@ Variable DeepVae::log_likelihood(const Tensor& x, const Observation& observation
 void DeepVae::centre_encoder(const Tensor& mean) {
   if (!(mean.shape() == Shape{options_.dimensions}))
     fail("[deep vae] the mean must be ({}), got {}", options_.dimensions, mean.shape().str());
-  const Tensor column = mean.to(options_.dtype).to(options_.device).reshape({options_.dimensions, 1});
+  Tensor of_inputs = mean.to(options_.dtype).to(options_.device);
   const auto centre = [&](const std::string& layer) {  // W x + b = W (x - mean)
     const Tensor weight = store_.at(layer + ".weight").value, bias = store_.at(layer + ".bias").value;
-    gemm(bias.reshape(bias.shape().concatenated({1})), weight, Op::none, column, Op::none, false, -1);
+    const Shape rows = bias.shape().concatenated({of_inputs.elements()});
+    gemm(bias.reshape(bias.shape().concatenated({1})), weight.reshape(rows), Op::none,
+         of_inputs.reshape({-1, 1}), Op::none, false, -1);
   };
+  if (plan_) {
+    const ImageSize& image = options_.conv->image;
+    const int64_t pixels = image.height * image.width,
+                  taps = plan_->encoder[0].kernel * plan_->encoder[0].kernel;
+    const Tensor sum = map_reduce<Sum>({1, image.channels}, Scaled{1.0 / static_cast<double>(pixels)},
+                                       of_inputs.reshape({pixels, image.channels}));
+    of_inputs = Tensor::empty({taps, image.channels}, options_.dtype, options_.device);
+    map_into(of_inputs, Identity{}, sum);
+    return centre("encoder.0");
+  }
   if (!options_.encoder_hidden.empty()) return centre("encoder.0");
   centre("encoder.mean");
   centre("encoder.log_variance");
+}
+
+bool DeepVae::has_batch_norm() const {
+  return plan_ && std::any_of(plan_->encoder.begin(), plan_->encoder.end(),
+                              [](const ImageLayerPlan& layer) { return layer.batch_norm; });
 }
 
 int64_t DeepVae::models() const { return std::max<int64_t>(options_.members, 1); }

@@ -1,5 +1,5 @@
 // The deep VAE: encoder and decoder are multilayer perceptrons (Kingma & Welling 2014; Lucas et al. 2019,
-// section 5).
+// section 5) or convolutional networks (conv_network.h).
 //
 //   q(z|x) = N(mean(x), diag exp log_variance(x)),  p(z) = N(0, I),  p(x|z) one of three likelihoods.
 // With members > 0 every parameter has a leading member axis and M models train at once, each with its own
@@ -11,10 +11,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "nn/layers.h"
+#include "vae/conv_network.h"
 #include "vae/fused.h"
 
 namespace elbo {
@@ -35,6 +38,7 @@ struct DeepVaeOptions {
   std::vector<int64_t> decoder_hidden{512, 1024};  ///< widths from z on
   Activation encoder_activation = Activation::relu;
   Activation decoder_activation = Activation::relu;
+  std::optional<ConvNetwork> conv{};  ///< instead of the hidden layers above; x are its images, flattened
   Likelihood likelihood = Likelihood::gaussian;
   std::vector<double> sigma2{1};         ///< to start from, or to keep: one for all members or one for each
   std::vector<bool> learn_sigma2{true};  ///< likewise
@@ -50,6 +54,10 @@ struct DeepVaeOptions {
 /// Throws unless all widths and sigma^2 are positive, and there is one sigma^2 for all members or one for
 /// each.
 void check(const DeepVaeOptions& options);
+
+/// Numbers in the largest activation of the decoder for one z; multiply-adds of one x from end to end.
+int64_t widest_activation(const DeepVaeOptions& options);
+int64_t multiply_adds(const DeepVaeOptions& options);
 
 /// q(z|x).
 struct Posterior {
@@ -68,16 +76,18 @@ class DeepVae {
   /// Throws for options that `check` refuses.
   DeepVae(const DeepVaeOptions& options, uint64_t seed);
 
-  /// x (N, D) on the model's device, seen by every member.
-  Posterior encode(const Tensor& x) const;
+  /// x (N, D) on the model's device, seen by every member. Mode::train is for batch normalisation, which then
+  /// takes this batch's statistics and keeps an average of them.
+  Posterior encode(const Tensor& x, Mode mode = Mode::evaluate) const;
   /// z (M?, S?, N, k).
-  Observation decode(const Variable& z) const;
+  Observation decode(const Variable& z, Mode mode = Mode::evaluate) const;
   /// ln p(x|z) of each point and sample: (M?, S?, N), nats.
   Variable log_likelihood(const Tensor& x, const Observation& observation) const;
 
   /// Sets the bias of the encoder's first layer so that it gives zero for the mean (D) of the data. Data far
   /// from zero, such as pixels in logit space, would otherwise begin with posterior variances so large that
-  /// Adam remembers the first gradients for thousands of steps. (The decoder's output is left to learn the
+  /// Adam remembers the first gradients for thousands of steps. Of images each channel's mean is taken, as a
+  /// convolution has one bias for all pixels. (The decoder's output is left to learn the
   /// mean: starting it there makes z useless at first, and the whole model collapses before z can become
   /// useful.)
   void centre_encoder(const Tensor& mean);
@@ -87,6 +97,7 @@ class DeepVae {
   const ParameterStore& parameters() const { return store_; }
   /// M, or 1 for a single model.
   int64_t models() const;
+  bool has_batch_norm() const;
   bool has_scalar_sigma2() const { return options_.likelihood == Likelihood::gaussian; }
   double sigma2(int64_t member = 0) const;
   bool learns_sigma2(int64_t member = 0) const;
@@ -94,12 +105,14 @@ class DeepVae {
  private:
   DeepVaeOptions options_;
   ParameterStore store_;
-  Sequential encoder_;
+  using Body = std::variant<Sequential, ImageStack>;
+  using Output = std::variant<Linear, ImageStack>;
+  std::optional<ConvPlan> plan_;
+  Body encoder_;
   Linear mean_head_, log_variance_head_;
-  Sequential decoder_;
-  Linear output_;
-  std::vector<Linear> output_log_variance_;  // the diagonal likelihood's head: one or none
-  Parameter* log_sigma2_ = nullptr;          // the Gaussian likelihood's
+  Body decoder_;
+  std::vector<Output> outputs_;      // the mean and, for the diagonal likelihood, the log variance
+  Parameter* log_sigma2_ = nullptr;  // the Gaussian likelihood's
   bool all_learned_ = false;
   Tensor learned_, held_;  // (M?, 1): 1 where sigma^2 is learned; its logarithm where it is not
 };

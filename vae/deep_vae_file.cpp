@@ -1,17 +1,18 @@
 #include "vae/deep_vae_file.h"
 
+#include <charconv>
 #include <cmath>
 
 namespace elbo {
 namespace {
 
-constexpr const char* kModel = "mlp";
+constexpr const char* kDense = "mlp";
+constexpr const char* kConvolutional = "conv";
 
 const std::string& described(const SafetensorsFile& file, const char* what) {
   const auto found = file.metadata.find(what);
   if (found == file.metadata.end())
-    fail("[load] {}: the metadata do not say '{}'; is it a model that elbo train --model mlp wrote?",
-         file.path, what);
+    fail("[load] {}: the metadata do not say '{}'; is it a model that elbo train wrote?", file.path, what);
   return found->second;
 }
 
@@ -35,35 +36,47 @@ std::vector<int64_t> widths_of(const SafetensorsFile& file, const std::string& p
   }
 }
 
-}  // namespace
-
-void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member) {
-  std::vector<NamedTensor> tensors;
-  for (const Parameter& parameter : vae.parameters().all()) {
-    const Tensor own = vae.options().members > 0 ? parameter.value.slice(member) : parameter.value;
-    tensors.push_back({parameter.name, own.to(Device::cpu)});
-  }
-  write_safetensors(path, tensors,
-                    {{"model", kModel},
-                     {"likelihood", name(vae.options().likelihood)},
-                     {"encoder_activation", name(vae.options().encoder_activation)},
-                     {"decoder_activation", name(vae.options().decoder_activation)}});
+int64_t number_in(const SafetensorsFile& file, const char* what) {
+  const std::string& text = described(file, what);
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number < 1 || number > (1 << 20))
+    fail("[load] {}: the metadata's '{}' must be a positive number, got '{}'", file.path, what, text);
+  return number;
 }
 
-bool is_deep_vae(const SafetensorsFile& file) {
-  const auto found = file.metadata.find("model");
-  return found != file.metadata.end() && found->second == kModel;
+/// x (A, M, N) as (A, N, M), in a tensor of the shape given.
+Tensor with_last_axes_swapped(const Tensor& x, int64_t m, int64_t n, const Shape& shape) {
+  const Tensor swapped = Tensor::empty(shape, x.dtype());
+  visit_floating(x.dtype(), "load", [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.data<T>();
+    T* to = swapped.data<T>();
+    for (int64_t a = 0; a < shape[0]; ++a, from += m * n, to += m * n)
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j) to[j * m + i] = from[i * n + j];
+  });
+  return swapped;
 }
 
-std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device) {
-  DeepVaeOptions options;
-  options.device = device;
-  options.likelihood = parse_likelihood(described(file, "likelihood"));
+/// A weight (A, KH, KW, B) as PyTorch has it, (A, B, KH, KW); other tensors as they are.
+Tensor channels_second(const Tensor& x) {
+  if (x.rank() != 4) return x;
+  return with_last_axes_swapped(x, x.size(1) * x.size(2), x.size(3),
+                                {x.size(0), x.size(3), x.size(1), x.size(2)});
+}
+
+/// The way back.
+Tensor channels_last(const Tensor& x) {
+  if (x.rank() != 4) return x;
+  return with_last_axes_swapped(x, x.size(1), x.size(2) * x.size(3),
+                                {x.size(0), x.size(2), x.size(3), x.size(1)});
+}
+
+/// What the widths of a file's layers say about its multilayer perceptrons.
+void describe_dense(const SafetensorsFile& file, DeepVaeOptions& options) {
   options.encoder_activation = parse_activation(described(file, "encoder_activation"));
   options.decoder_activation = parse_activation(described(file, "decoder_activation"));
-  const Tensor& mean_head = file.at("encoder.mean.weight");
-  options.latent = mean_head.rank() > 0 ? mean_head.size(0) : 0;
-  options.dtype = mean_head.dtype();
   options.decoder_hidden = widths_of(file, "decoder", options.latent);
   if (options.decoder_hidden.empty()) fail("[load] {}: there is no decoder.0.weight", file.path);
   options.dimensions = options.decoder_hidden.back();  // the last layer is the output
@@ -71,9 +84,63 @@ std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device devic
   options.encoder_hidden = widths_of(file, "encoder", options.dimensions);
   outputs_of(file, "encoder.mean.weight",
              options.encoder_hidden.empty() ? options.dimensions : options.encoder_hidden.back());
+}
+
+void describe_convolutional(const SafetensorsFile& file, DeepVaeOptions& options) {
+  ConvNetwork network{.design = parse_conv_design(described(file, "network")),
+                      .image = {.height = number_in(file, "image_height"),
+                                .width = number_in(file, "image_width"),
+                                .channels = number_in(file, "image_channels")},
+                      .width = number_in(file, "width")};
+  // Before a network of this width is made, which could be far larger than the file.
+  outputs_of(file, "encoder.mean.weight", plan_of(network, options.latent).features);
+  options.dimensions = network.image.pixels();
+  options.conv = network;
+}
+
+}  // namespace
+
+void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member) {
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& parameter : vae.parameters().all()) {
+    const Tensor own = vae.options().members > 0 ? parameter.value.slice(member) : parameter.value;
+    tensors.push_back({parameter.name, channels_second(own.to(Device::cpu))});
+  }
+  std::map<std::string, std::string> description{{"likelihood", name(vae.options().likelihood)}};
+  if (const auto& conv = vae.options().conv) {
+    description.insert({{"model", kConvolutional},
+                        {"network", name(conv->design)},
+                        {"width", std::to_string(conv->width)},
+                        {"image_height", std::to_string(conv->image.height)},
+                        {"image_width", std::to_string(conv->image.width)},
+                        {"image_channels", std::to_string(conv->image.channels)}});
+  } else {
+    description.insert({{"model", kDense},
+                        {"encoder_activation", name(vae.options().encoder_activation)},
+                        {"decoder_activation", name(vae.options().decoder_activation)}});
+  }
+  write_safetensors(path, tensors, description);
+}
+
+bool is_deep_vae(const SafetensorsFile& file) {
+  const auto found = file.metadata.find("model");
+  return found != file.metadata.end() && (found->second == kDense || found->second == kConvolutional);
+}
+
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device) {
+  DeepVaeOptions options;
+  options.device = device;
+  options.likelihood = parse_likelihood(described(file, "likelihood"));
+  const Tensor& mean_head = file.at("encoder.mean.weight");
+  options.latent = mean_head.rank() > 0 ? mean_head.size(0) : 0;
+  options.dtype = mean_head.dtype();
+  if (described(file, "model") == kConvolutional)
+    describe_convolutional(file, options);
+  else
+    describe_dense(file, options);
   auto vae = std::make_unique<DeepVae>(options, 0);
   for (Parameter& parameter : vae->parameters().all()) {
-    const Tensor& value = file.at(parameter.name);
+    const Tensor value = channels_last(file.at(parameter.name));
     if (!(value.shape() == parameter.value.shape()) || value.dtype() != parameter.value.dtype())
       fail("[load] {}: {} is {} {}, the network needs {} {}", file.path, parameter.name, name(value.dtype()),
            value.shape().str(), name(parameter.value.dtype()), parameter.value.shape().str());
