@@ -21,18 +21,6 @@
 
 namespace elbo {
 
-double training_flops(const std::vector<int64_t>& widths, int64_t samples) {
-  double encoder = 0, decoder = 0;  // weights
-  for (size_t i = 0; i + 1 < widths.size(); ++i) {
-    const auto weights = static_cast<double>(widths[i] * widths[i + 1]);
-    encoder += weights * (i + 2 == widths.size() ? 2 : 1);
-    decoder += weights;
-  }
-  // Forward, and backward to weights and inputs; the first layer needs no gradient of its input.
-  return 6 * (encoder + static_cast<double>(samples) * decoder) -
-         2 * static_cast<double>(widths[0] * widths[1]);
-}
-
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -103,27 +91,35 @@ Case linear_vae_step(int64_t batch, bool analytic, double seconds) {
           10.0 * static_cast<double>(batch * kDimensions * kLatent), 0, timing};
 }
 
-/// A whole training step of deep VAEs: forward, backward, Adam. `members` 0 is a single model; `widths` as x,
-/// hidden layers, z.
-Case deep_vae_step(const char* name, const std::vector<int64_t>& widths, int64_t batch, int64_t samples,
-                   int64_t members, double seconds) {
+/// Multilayer perceptrons with these widths of x, hidden layers and z.
+DeepVaeOptions dense(const std::vector<int64_t>& widths, int64_t members = 0) {
   const std::vector<int64_t> hidden(widths.begin() + 1, widths.end() - 1);
-  DeepVae vae({.dimensions = widths.front(),
-               .latent = widths.back(),
-               .encoder_hidden = hidden,
-               .decoder_hidden = {hidden.rbegin(), hidden.rend()},
-               .members = members},
-              1);
+  return {.dimensions = widths.front(),
+          .latent = widths.back(),
+          .encoder_hidden = hidden,
+          .decoder_hidden = {hidden.rbegin(), hidden.rend()},
+          .members = members};
+}
+
+/// Higgins' network for 64x64 colour images.
+DeepVaeOptions higgins() {
+  const ImageSize image{64, 64, 3};
+  return {.dimensions = image.pixels(), .latent = 32, .conv = ConvNetwork{.image = image}};
+}
+
+/// A whole training step of deep VAEs: forward, backward, Adam.
+Case deep_vae_step(const char* name, const DeepVaeOptions& options, int64_t batch, int64_t samples,
+                   double seconds) {
+  DeepVae vae(options, 1);
   Adam adam(vae.parameters());
-  const Tensor x = uniform({batch, widths.front()}, DType::f32, {.seed = 2, .stream = kTestInput});
+  const Tensor x = uniform({batch, options.dimensions}, DType::f32, {.seed = 2, .stream = kTestInput});
   const Objective objective;
   uint64_t step = 0;
   const Timing timing = time_it(seconds, [&] {
     differentiate(vae, x, objective, {}, {.seed = 3, .stream = kLatentNoise, .step = step++}, samples);
     adam.step(1e-4);
   });
-  return {name, training_flops(widths, samples) * static_cast<double>(batch * std::max<int64_t>(members, 1)),
-          0, timing};
+  return {name, training_flops(options, samples) * static_cast<double>(batch * vae.models()), 0, timing};
 }
 
 Case adam_step(double seconds) {
@@ -152,16 +148,18 @@ Case gemm_case(int64_t rows, double seconds) {
 void bench(const BenchOptions& o) {
   apply(o.run);
   if (device_of(o.run) == Device::cuda) return bench_gpu(o);
-  const std::vector<int64_t> lucas{784, 1024, 512, 200}, small{10, 50, 50, 2}, smallest{2, 50, 2};
+  const DeepVaeOptions lucas = dense({784, 1024, 512, 200}), small = dense({10, 50, 50, 2}),
+                       smallest = dense({2, 50, 2}, 20);
   const std::vector<std::pair<std::string, std::function<Case()>>> cases{
       {"linear-vae-128", [&] { return linear_vae_step(128, false, o.seconds); }},
       {"linear-vae-1000", [&] { return linear_vae_step(1000, false, o.seconds); }},
       {"linear-vae-analytic-1000", [&] { return linear_vae_step(1000, true, o.seconds); }},
-      {"mlp-vae-128", [&] { return deep_vae_step("mlp-vae-128", lucas, 128, 1, 0, o.seconds); }},
-      {"mlp-vae-1000", [&] { return deep_vae_step("mlp-vae-1000", lucas, 1000, 1, 0, o.seconds); }},
+      {"mlp-vae-128", [&] { return deep_vae_step("mlp-vae-128", lucas, 128, 1, o.seconds); }},
+      {"mlp-vae-1000", [&] { return deep_vae_step("mlp-vae-1000", lucas, 1000, 1, o.seconds); }},
       {"small-vae-100-samples",
-       [&] { return deep_vae_step("small-vae-100-samples", small, 2000, 100, 0, o.seconds); }},
-      {"ensemble-20", [&] { return deep_vae_step("ensemble-20", smallest, 500, 1, 20, o.seconds); }},
+       [&] { return deep_vae_step("small-vae-100-samples", small, 2000, 100, o.seconds); }},
+      {"ensemble-20", [&] { return deep_vae_step("ensemble-20", smallest, 500, 1, o.seconds); }},
+      {"conv-vae-64", [&] { return deep_vae_step("conv-vae-64", higgins(), 64, 1, o.seconds); }},
       {"adam-3m", [&] { return adam_step(o.seconds); }},
       {"gemm-128x784x200", [&] { return gemm_case(128, o.seconds); }},
       {"gemm-1000x784x200", [&] { return gemm_case(1000, o.seconds); }}};

@@ -26,10 +26,6 @@ struct BenchOptions {
   RunOptions run{};
 };
 
-/// Multiply-adds of a training step of a deep VAE, for each point and member, as floating-point operations.
-/// `widths` as x, hidden layers, z.
-double training_flops(const std::vector<int64_t>& widths, int64_t samples);
-
 void bench_gpu(const BenchOptions& options);
 
 // For its two halves.

@@ -94,7 +94,7 @@ GpuFigures deep_step(const Deep& d, double seconds) {
   const CapturedTraining::Sums sums = training.read().wait();
   const auto total = [](const std::vector<double>& of) { return std::accumulate(of.begin(), of.end(), 0.0); };
   const auto points = static_cast<double>(per_epoch * batch * vae.models());
-  figures.flops = training_flops(widths, d.samples) * static_cast<double>(batch * vae.models());
+  figures.flops = training_flops(vae.options(), d.samples) * static_cast<double>(batch * vae.models());
   figures.nodes = training.nodes();
   figures.members = d.members;
   figures.is_step = true;

@@ -99,7 +99,7 @@ void say_plan(const Options& o, const std::vector<Member>& members, const Loaded
   const DeepVaeOptions network = network_of(o.training, {members[0]}, data.dataset);
   const auto each = static_cast<double>(DeepVae(network, 0).parameters().count());
   const double points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
-  const double flops = 6 * static_cast<double>(multiply_adds(network)) * points * count;
+  const double flops = training_flops(network) * points * count;
   // Values, gradients and two moments in f32.
   fmt::print(
       "Trains {} models of {:.2f} million parameters together: {} settings x {} learning rates x {} trials, "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 #include "tensor/file.h"
@@ -135,30 +136,38 @@ int64_t widest_activation(const DeepVaeOptions& o) {
   return widest;
 }
 
-int64_t multiply_adds(const DeepVaeOptions& o) {
+double training_flops(const DeepVaeOptions& o, int64_t samples) {
+  // Multiply-adds of the layers, one way.
+  std::vector<int64_t> encoder, decoder;
   const std::optional<ConvPlan> plan = planned(o);
-  int64_t total = 2 * features_of(o, plan) * o.latent;  // the heads
-  const auto dense = [&](int64_t from, const std::vector<int64_t>& hidden, int64_t to) {
-    for (int64_t width : hidden) {
-      total += from * width;
+  const auto dense = [](std::vector<int64_t>& work, int64_t from, const std::vector<int64_t>& widths) {
+    for (int64_t width : widths) {
+      work.push_back(from * width);
       from = width;
     }
-    total += from * to;
   };
-  const auto images = [&](const std::vector<ImageLayerPlan>& layers, ImageSize size) {
+  const auto images = [](std::vector<int64_t>& work, const std::vector<ImageLayerPlan>& layers,
+                         ImageSize size) {
     for (const ImageLayerPlan& layer : layers) {
-      total += layer.multiply_adds(size);
+      work.push_back(layer.multiply_adds(size));
       size = layer.size_after(size);
     }
   };
   if (plan) {
-    images(plan->encoder, o.conv->image);
-    images(plan->decoder, {1, 1, o.latent});
+    images(encoder, plan->encoder, o.conv->image);
+    images(decoder, plan->decoder, {1, 1, o.latent});
   } else {
-    dense(o.dimensions, o.encoder_hidden, 0);
-    dense(o.latent, o.decoder_hidden, o.dimensions);
+    dense(encoder, o.dimensions, o.encoder_hidden);
+    dense(decoder, o.latent, o.decoder_hidden);
+    decoder.push_back(last_or(o.decoder_hidden, o.latent) * o.dimensions);
   }
-  return total;
+  encoder.push_back(2 * features_of(o, plan) * o.latent);  // the heads
+  const auto sum = [](const std::vector<int64_t>& work) {
+    return static_cast<double>(std::accumulate(work.begin(), work.end(), int64_t{0}));
+  };
+  // Forward, and backward to weights and inputs; the first layer needs no gradient of its input.
+  return 6 * (sum(encoder) + static_cast<double>(samples) * sum(decoder)) -
+         2 * static_cast<double>(encoder[0]);
 }
 
 DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)

@@ -55,9 +55,11 @@ struct DeepVaeOptions {
 /// each.
 void check(const DeepVaeOptions& options);
 
-/// Numbers in the largest activation of the decoder for one z; multiply-adds of one x from end to end.
+/// Numbers in the largest activation of the decoder, for one z.
 int64_t widest_activation(const DeepVaeOptions& options);
-int64_t multiply_adds(const DeepVaeOptions& options);
+/// Floating-point operations of a training step for one x: those of matrix products and convolutions, forward
+/// and backward.
+double training_flops(const DeepVaeOptions& options, int64_t samples = 1);
 
 /// q(z|x).
 struct Posterior {
