@@ -21,11 +21,11 @@ struct Convolution {
                           bool accumulate);
 };
 constexpr Convolution kConvolution{
-    "conv2d", 0, &conv2d_shape, &conv2d, &conv2d_backward_data, &conv2d_backward_weight};
+    "conv2d", 0, &conv2d_shape, &conv2d_into, &conv2d_backward_data, &conv2d_backward_weight};
 constexpr Convolution kTransposed{"conv_transpose2d",
                                   3,
                                   &conv_transpose2d_shape,
-                                  &conv_transpose2d,
+                                  &conv_transpose2d_into,
                                   &conv_transpose2d_backward_data,
                                   &conv_transpose2d_backward_weight};
 

@@ -214,8 +214,8 @@ Shape conv2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& opt
   return y_shape(sizes_of("conv2d", x.shape(), weight.shape(), options));
 }
 
-void conv2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-            const Tensor& bias, bool relu) {
+void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
+                 const Tensor& bias, bool relu) {
   constexpr const char* where = "conv2d";
   const ConvSizes s = sizes_of(where, x.shape(), weight.shape(), options);
   check_tensor(where, "weight", weight, weight.shape(), x);
@@ -246,8 +246,8 @@ Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOp
   return x_shape(transposed_sizes_of("conv_transpose2d", x.shape(), weight.shape(), options));
 }
 
-void conv_transpose2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-                      const Tensor& bias, bool relu) {
+void conv_transpose2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
+                           const Tensor& bias, bool relu) {
   constexpr const char* where = "conv_transpose2d";
   const ConvSizes s = transposed_sizes_of(where, x.shape(), weight.shape(), options);
   check_tensor(where, "weight", weight, weight.shape(), x);

@@ -31,8 +31,8 @@ struct ConvOptions {
 Shape conv2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
 
 /// y = conv(x, weight), plus bias (C_out,) for every pixel if it is defined; then max(y, 0) if `relu`.
-void conv2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-            const Tensor& bias = {}, bool relu = false);
+void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
+                 const Tensor& bias = {}, bool relu = false);
 
 /// dx = the gradient of sum(dy * conv(x, weight)) by x, plus dx itself if `accumulate`. The shapes are those
 /// of x, y and weight above. Pixels of x that no kernel reached, as the last stride did not fit, get 0.
@@ -56,8 +56,8 @@ void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
 Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
 
 /// y = conv_transpose(x, weight), with bias and `relu` as for conv2d.
-void conv_transpose2d(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-                      const Tensor& bias = {}, bool relu = false);
+void conv_transpose2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
+                           const Tensor& bias = {}, bool relu = false);
 
 /// dx = the gradient of sum(dy * conv_transpose(x, weight)) by x, plus dx itself if `accumulate`.
 void conv_transpose2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,

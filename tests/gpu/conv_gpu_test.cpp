@@ -62,11 +62,11 @@ struct Operands {
   }
 
   void compute(const ConvOptions& options) const {
-    conv2d(y, x, weight, options);
-    conv2d(biased, x, weight, options, bias);
+    conv2d_into(y, x, weight, options);
+    conv2d_into(biased, x, weight, options, bias);
     conv2d_backward_data(dx, dy, weight, options);
     conv2d_backward_weight(dw, x, dy, options);
-    conv_transpose2d(transposed, dy, weight, options);
+    conv_transpose2d_into(transposed, dy, weight, options);
   }
 
   /// All again, onto what is there.
@@ -219,11 +219,11 @@ TEST_SUITE("gpu") {
   TEST_CASE("operands of a convolution on two devices are refused") {
     Engine engine(6);
     const Operands cpu(kLayer, DType::f32, engine);
-    CHECK(error_of([&] { conv2d(cpu.y, cpu.x, cpu.weight.to(Device::cuda), kLayer.options); }) ==
+    CHECK(error_of([&] { conv2d_into(cpu.y, cpu.x, cpu.weight.to(Device::cuda), kLayer.options); }) ==
           "[conv2d] weight is on cuda, what it is combined with on cpu; move one with to(Device)");
     CHECK(mentions(error_of([&] {
-                     conv_transpose2d(cpu.transposed, cpu.dy.to(Device::cuda), cpu.weight.to(Device::cuda),
-                                      kLayer.options);
+                     conv_transpose2d_into(cpu.transposed, cpu.dy.to(Device::cuda),
+                                           cpu.weight.to(Device::cuda), kLayer.options);
                    }),
                    "y is on cpu"));
   }

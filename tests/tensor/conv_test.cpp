@@ -151,12 +151,12 @@ void check(const ConvCase& c, DType dtype, Engine& engine) {
   const Tensor out_y = Tensor::empty(c.y(), dtype), out_x = Tensor::empty(c.x, dtype);
   const Tensor out_weight = Tensor::empty(c.weight, dtype);
   out_y.fill(std::nan(""));
-  conv2d(out_y, x, weight, c.options);
+  conv2d_into(out_y, x, weight, c.options);
   CHECK(out_y.to_vector() == forward);
   out_y.fill(std::nan(""));
-  conv2d(out_y, x, weight, c.options, bias);
+  conv2d_into(out_y, x, weight, c.options, bias);
   CHECK(out_y.to_vector() == biased);
-  conv2d(out_y, x, weight, c.options, bias, true);
+  conv2d_into(out_y, x, weight, c.options, bias, true);
   CHECK(out_y.to_vector() == at_least_zero(biased));
   check_result(out_x, data, [&](const Tensor& out, bool accumulate) {
     conv2d_backward_data(out, y, weight, c.options, accumulate);
@@ -171,13 +171,13 @@ void check(const ConvCase& c, DType dtype, Engine& engine) {
   back.output_padding = c.x[1] - conv_transpose2d_shape(y, weight, back)[1];
   if (!(conv_transpose2d_shape(y, weight, back) == c.x)) return;
   out_x.fill(std::nan(""));
-  conv_transpose2d(out_x, y, weight, back);
+  conv_transpose2d_into(out_x, y, weight, back);
   CHECK(out_x.to_vector() == data);
   const Tensor bias_of_x = small_numbers({c.x[3]}, dtype, engine);
   for (size_t i = 0; i < data.size(); ++i) data[i] += bias_of_x.at(static_cast<int64_t>(i) % c.x[3]);
-  conv_transpose2d(out_x, y, weight, back, bias_of_x);
+  conv_transpose2d_into(out_x, y, weight, back, bias_of_x);
   CHECK(out_x.to_vector() == data);
-  conv_transpose2d(out_x, y, weight, back, bias_of_x, true);
+  conv_transpose2d_into(out_x, y, weight, back, bias_of_x, true);
   CHECK(out_x.to_vector() == at_least_zero(data));
   check_result(out_y, forward, [&](const Tensor& out, bool accumulate) {
     conv_transpose2d_backward_data(out, x, weight, back, accumulate);
@@ -231,20 +231,20 @@ TEST_SUITE("tensor") {
     const Tensor x = Tensor::from<double>({1, 3, 3, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
     const Tensor weight = Tensor::from<double>({1, 2, 2, 1}, {1, 10, 100, 1000});
     const Tensor y = Tensor::empty({1, 2, 2, 1}, DType::f64);
-    conv2d(y, x, weight, {});
+    conv2d_into(y, x, weight, {});
     CHECK(y.to_vector() == std::vector<double>{5421, 6532, 8754, 9865});  // the kernel is not flipped
     const Tensor strided = Tensor::empty({1, 2, 2, 1}, DType::f64);
-    conv2d(strided, x, weight, {.stride = 2, .padding = 1});
+    conv2d_into(strided, x, weight, {.stride = 2, .padding = 1});
     CHECK(strided.to_vector() == std::vector<double>{1000, 3200, 7040, 9865});
 
     const Tensor z = Tensor::from<double>({1, 1, 2, 1}, {1, 2});
     CHECK(conv_transpose2d_shape(z, weight, {}) == Shape{1, 2, 3, 1});
     const Tensor wide = Tensor::empty({1, 2, 3, 1}, DType::f64);
-    conv_transpose2d(wide, z, weight, {});
+    conv_transpose2d_into(wide, z, weight, {});
     CHECK(wide.to_vector() == std::vector<double>{1, 12, 20, 100, 1200, 2000});
     const Tensor apart =
         Tensor::empty(conv_transpose2d_shape(z, weight, {.stride = 3, .padding = 0}), DType::f64);
-    conv_transpose2d(apart, z, weight, {.stride = 3, .padding = 0});
+    conv_transpose2d_into(apart, z, weight, {.stride = 3, .padding = 0});
     CHECK(apart.shape() == Shape{1, 2, 5, 1});
     CHECK(apart.to_vector() == std::vector<double>{1, 10, 0, 2, 20, 100, 1000, 0, 200, 2000});
   }
@@ -256,10 +256,10 @@ TEST_SUITE("tensor") {
       const Tensor weight = rough_numbers(c.weight, DType::f64, engine);
       const Tensor small = rough_numbers(c.y(), DType::f64, engine);
       const Tensor large = Tensor::empty(conv_transpose2d_shape(small, weight, c.options), DType::f64);
-      conv_transpose2d(large, small, weight, c.options);
+      conv_transpose2d_into(large, small, weight, c.options);
       const Tensor z = rough_numbers(large.shape(), DType::f64, engine);
       const Tensor conv_z = Tensor::empty(conv2d_shape(z, weight, c.options), DType::f64);
-      conv2d(conv_z, z, weight, c.options);
+      conv2d_into(conv_z, z, weight, c.options);
       CHECK(inner_product(large, z) == doctest::Approx(inner_product(small, conv_z)).epsilon(1e-12));
     }
   }
@@ -276,7 +276,7 @@ TEST_SUITE("tensor") {
       const Tensor y = Tensor::empty(c.y(), DType::f64), dy = rough_numbers(c.y(), DType::f64, engine);
       const Tensor dx = Tensor::empty(c.x, DType::f64), dw = Tensor::empty(c.weight, DType::f64);
       const auto loss = [&] {
-        conv2d(y, x, weight, c.options);
+        conv2d_into(y, x, weight, c.options);
         return inner_product(y, dy);
       };
       conv2d_backward_data(dx, dy, weight, c.options);
@@ -288,7 +288,7 @@ TEST_SUITE("tensor") {
       const Tensor out = Tensor::empty(conv_transpose2d_shape(in, weight, c.options), DType::f64);
       const Tensor dout = rough_numbers(out.shape(), DType::f64, engine);
       const auto transposed_loss = [&] {
-        conv_transpose2d(out, in, weight, c.options);
+        conv_transpose2d_into(out, in, weight, c.options);
         return inner_product(out, dout);
       };
       conv_transpose2d_backward_data(din, dout, weight, c.options);
@@ -372,7 +372,7 @@ TEST_SUITE("tensor") {
     const Tensor weight = small_numbers({3, 3, 3, 2}, DType::f32, engine);
     const Tensor y = arena.view_at(101, {1, 3, 3, 3}), dx = arena.view_at(301, {1, 5, 5, 2});
     const Tensor dw = arena.view_at(501, {3, 3, 3, 2});
-    conv2d(y, x, weight, {.stride = 2, .padding = 1});
+    conv2d_into(y, x, weight, {.stride = 2, .padding = 1});
     conv2d_backward_data(dx, y, weight, {.stride = 2, .padding = 1});
     conv2d_backward_weight(dw, x, y, {.stride = 2, .padding = 1});
     for (int64_t i = 0; i < 2000; ++i)
@@ -383,7 +383,7 @@ TEST_SUITE("tensor") {
     const Tensor x = Tensor::empty({0, 5, 5, 2}), weight = Tensor::zeros({3, 3, 3, 2});
     CHECK(conv2d_shape(x, weight, {.stride = 2, .padding = 1}) == Shape{0, 3, 3, 3});
     const Tensor y = Tensor::empty({0, 3, 3, 3});
-    conv2d(y, x, weight, {.stride = 2, .padding = 1});
+    conv2d_into(y, x, weight, {.stride = 2, .padding = 1});
     conv2d_backward_data(x, y, weight, {.stride = 2, .padding = 1});
     const Tensor dw = Tensor::full(weight.shape(), 5);
     conv2d_backward_weight(dw, x, y, {.stride = 2, .padding = 1}, true);
@@ -430,19 +430,20 @@ TEST_SUITE("tensor") {
           "stride 1");
 
     CHECK(error_of([&] {
-            conv2d(Tensor::empty({2, 5, 5, 4}), x, weight, {});
+            conv2d_into(Tensor::empty({2, 5, 5, 4}), x, weight, {});
           }) == "[conv2d] y must be f32 (2, 3, 3, 4), got f32 (2, 5, 5, 4)");
-    CHECK(error_of([&] { conv2d(y, x, weight.to(DType::f64), {}); }) ==
+    CHECK(error_of([&] { conv2d_into(y, x, weight.to(DType::f64), {}); }) ==
           "[conv2d] weight must be f32 (4, 3, 3, 3), got f64 (4, 3, 3, 3)");
-    CHECK(error_of([&] { conv2d(y, x, weight, {}, Tensor::zeros({3})); }) ==
+    CHECK(error_of([&] { conv2d_into(y, x, weight, {}, Tensor::zeros({3})); }) ==
           "[conv2d] bias must be f32 (4,), got f32 (3,)");
-    CHECK(mentions(error_of([&] { conv2d(y.to(DType::i64), x.to(DType::i64), weight.to(DType::i64), {}); }),
-                   "[conv2d] needs f32 or f64 elements, got i64"));
+    CHECK(mentions(
+        error_of([&] { conv2d_into(y.to(DType::i64), x.to(DType::i64), weight.to(DType::i64), {}); }),
+        "[conv2d] needs f32 or f64 elements, got i64"));
     CHECK(error_of([&] { conv2d_backward_data(x, x, weight, {}); }) ==
           "[conv2d_backward_data] dy must be f32 (2, 3, 3, 4), got f32 (2, 5, 5, 3)");
     CHECK(error_of([&] { conv2d_backward_weight(weight, x, y.to(DType::f64), {}); }) ==
           "[conv2d_backward_weight] dy must be f32 (2, 3, 3, 4), got f64 (2, 3, 3, 4)");
-    CHECK(error_of([&] { conv_transpose2d(y, y, weight, {}); }) ==
+    CHECK(error_of([&] { conv_transpose2d_into(y, y, weight, {}); }) ==
           "[conv_transpose2d] y must be f32 (2, 5, 5, 3), got f32 (2, 3, 3, 4)");
     CHECK(error_of([&] { conv_transpose2d_backward_data(y, y, weight, {}); }) ==
           "[conv_transpose2d_backward_data] dy must be f32 (2, 5, 5, 3), got f32 (2, 3, 3, 4)");
