@@ -16,12 +16,12 @@ inline constexpr Likelihood kAllLikelihoods[] = {Likelihood::gaussian, Likelihoo
 
 inline Numbers row(const Tensor& x, int64_t i) { return x.slice(i).to_vector(); }
 
-/// Random numbers in every weight and bias; sigma^2 stays as the options have it.
+/// Random numbers in every weight and bias; sigma^2 and averages stay as they are.
 inline void randomise(DeepVae& vae, double scale, uint64_t seed) {
-  for (Parameter& parameter : vae.parameters().all())
-    if (parameter.name != "log_sigma2")
-      parameter.value.copy_from(
-          (draw(parameter.value.shape(), seed++) * scale).value().to(vae.options().dtype));
+  for (Parameter* parameter : vae.parameters().trained())
+    if (parameter->name != "log_sigma2")
+      parameter->value.copy_from(
+          (draw(parameter->value.shape(), seed++) * scale).value().to(vae.options().dtype));
 }
 
 /// Data that each likelihood can have come from: in [0, 1] for Bernoulli.
