@@ -167,7 +167,7 @@ TEST_SUITE("gpu") {
 
   TEST_CASE("replayed steps equal plain ones, and train as the CPU does") {
     using Penalty = Objective::Penalty;
-    std::vector<Setting> settings(6);
+    std::vector<Setting> settings(8);
     settings[1].rates = {1e-2, 1e-3, 3e-3};
     settings[1].model.learn_sigma2 = {true, false, true};
     settings[2].clip = 50;
@@ -179,6 +179,11 @@ TEST_SUITE("gpu") {
     settings[4].objective.penalty = Penalty::free_bits;
     settings[4].model.encoder_activation = Activation::tanh;
     settings[5].samples = 24;  // in parts
+    settings[6].model.conv = ConvNetwork{.design = ConvDesign::higgins, .image = {28, 28, 1}, .width = 2};
+    settings[6].rates = {1e-3, 3e-3};
+    settings[7].model.conv = ConvNetwork{.design = ConvDesign::asperti, .image = {28, 28, 1}, .width = 4};
+    settings[7].epochs = settings[6].epochs = 2;
+    set_deterministic_convolutions(true);
     for (const Setting& setting : settings)
       for (DType dtype : {DType::f64, DType::f32}) {
         Setting s = setting;
