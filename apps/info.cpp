@@ -46,6 +46,7 @@ void info(const Options& options) {
              {"gpu", gpu_json()},
              {"threads", build.threads},
              {"blas", build.blas},
+             {"convolutions", cpu_convolutions_name()},
              {"gnuplot", gnuplot_version()},
              {"mnist", mnist ? Json(*mnist) : Json(nullptr)}};
   if (options.json) {
@@ -54,8 +55,9 @@ void info(const Options& options) {
   }
   fmt::print(
       "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
-      "  BLAS       {}\n  gnuplot    {}\n  MNIST      {}\n  generators digits, ppca\n",
+      "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n  MNIST      {}\n  generators digits, ppca\n",
       build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(), build.blas,
+      cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
       mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA");
 }

@@ -1,5 +1,6 @@
 #include "apps/options.h"
 
+#include "tensor/conv.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/gemm.h"
@@ -84,6 +85,7 @@ Json describe_gpu() {
 
 Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   Provenance provenance = describe_provenance(threads(), blas_name());
+  provenance.convolutions = cpu_convolutions_name();
   provenance.seed = run.seed;
   if (device_of(run) == Device::cuda)
     provenance.device = fmt::format("{}, CUDA {}, {}, products in {}", cuda::describe().name,

@@ -85,6 +85,7 @@ Json to_json(const Provenance& p) {
               {"device", p.device},
               {"threads", p.threads},
               {"blas", p.blas},
+              {"convolutions", p.convolutions},
               {"seed", p.seed},
               {"data", Json{{"name", p.data.name},
                             {"fingerprint", p.data.fingerprint},

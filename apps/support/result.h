@@ -28,6 +28,7 @@ struct Provenance {
   std::string device = "cpu";
   int threads = 1;
   std::string blas;
+  std::string convolutions;  ///< what convolves images on the CPU
   uint64_t seed = 0;
   struct Data {
     std::string name, fingerprint;
