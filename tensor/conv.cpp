@@ -1,5 +1,6 @@
 #include "tensor/conv.h"
 
+#include "tensor/conv_columns.h"
 #include "tensor/conv_onednn.h"
 #include "tensor/conv_reference.h"
 #include "tensor/cuda/conv.h"
@@ -182,6 +183,10 @@ void backward_data(const ConvSizes& s, const Tensor& dx, const Tensor& dy, const
     if (dy.device() == Device::cuda) return cuda::conv_backward_data(s, dx, dy, weight, accumulate);
     if constexpr (std::is_same_v<T, float>)
       if (write_or_add(dx, accumulate, [&](const Tensor& to) {
+            if (columns::suit(s)) {
+              columns::conv_backward_data(s, to, dy, weight);
+              return true;
+            }
             return onednn::conv_backward_data(s, to.data<T>(), dy.data<T>(), weight.data<T>());
           }))
         return;

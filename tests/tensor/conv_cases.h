@@ -42,6 +42,9 @@ inline std::vector<ConvCase> conv_cases() {
   cases.push_back({.x = {2, 4, 4, 3}, .weight = {5, 4, 4, 3}, .options = {}});  // a linear layer
   // The Higgins encoder's kind, at a quarter of its size, and more rows than a thread takes at a time.
   cases.push_back({.x = {3, 16, 16, 32}, .weight = {33, 4, 4, 32}, .options = {.stride = 2, .padding = 1}});
+  // Few channels and many filters, the kind that conv_columns.h is for.
+  cases.push_back({.x = {3, 9, 7, 3}, .weight = {12, 4, 4, 3}, .options = {.stride = 2, .padding = 1}});
+  cases.push_back({.x = {2, 8, 11, 5}, .weight = {16, 3, 5, 5}, .options = {.stride = 3, .padding = 2}});
   return cases;
 }
 
