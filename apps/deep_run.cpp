@@ -94,7 +94,7 @@ class Training {
     network.device = how.device;
     set_deterministic_convolutions(true);  // or a resumed run would differ in its last bits
     run_.vae = std::make_unique<DeepVae>(network, how.seed);
-    run_.vae->centre_encoder(mean(data.x, {0}).value());
+    run_.vae->centre_encoder(mean_of(data).to(network.dtype));
     run_.history.resize(members.size());
     per_epoch_ = batches_per_epoch(data.dataset, data.preprocessing, batches_);
     run_.steps_total = options.epochs * per_epoch_;
@@ -299,7 +299,8 @@ class Training {
 
   std::vector<DeepVaeMetrics> evaluate() {
     return evaluate_deep_vae(
-        *run_.vae, data_.x, {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+        *run_.vae, points_of(data_),
+        {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
   }
 
   void read_evaluations(int64_t last_epoch) {

@@ -42,21 +42,21 @@ void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& 
   if (data.dataset.dimensions() != weights.decoder.size(0))
     fail("[evaluate] the model is for {} dimensions, {} has {}", weights.decoder.size(0), data.dataset.name,
          data.dataset.dimensions());
-  const LinearVaeFindings findings = find_out(weights, data, data_moments(data.x));
+  const LinearVaeFindings findings = find_out(weights, data, data_moments(data.all()));
   set_metrics(result, findings);
   table = comparison(findings);
 }
 
 /// The metrics that training reports, and two that cost more: on the first points only.
 void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
-  const Tensor x = opened.data.x.to(opened.vae->options().dtype);
+  const Points x = points_of(opened.data);
   const DeepVaeMetrics metrics = evaluate_deep_vae(*opened.vae, x, {.seed = o.run.seed, .progress = {}})[0];
   const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
   set_metrics(result, metrics, to_paper);
   table = metrics_table(metrics, to_paper);
-  const int64_t points = std::min(o.importance_points, x.size(0));
+  const Points some = points_of(opened.data, o.importance_points);
+  const int64_t points = some.count();
   if (points == 0 || o.importance_samples == 0) return;
-  const Tensor some = x.slice(0, points);
   const double single = importance_weighted_bound(*opened.vae, some, 1, o.run.seed)[0];
   const double bound = importance_weighted_bound(*opened.vae, some, o.importance_samples, o.run.seed)[0];
   const double information = mutual_information(*opened.vae, some, o.run.seed)[0];

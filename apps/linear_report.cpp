@@ -21,7 +21,7 @@ LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& da
                    cosines.end());
   f.alignment = cosines[cosines.size() / 2];
   f.collapse_epsilon = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3};
-  f.collapse_percent = linear_vae_collapse_percent(weights, data.x, f.collapse_epsilon);
+  f.collapse_percent = linear_vae_collapse_percent(weights, data.all(), f.collapse_epsilon);
   return f;
 }
 

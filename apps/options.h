@@ -4,8 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "apps/loaded_data.h"
 #include "apps/support/result.h"
-#include "datasets/preprocessing.h"
 
 namespace elbo {
 
@@ -38,12 +38,7 @@ void apply_on_cpu(RunOptions& options);
 /// Where the models of a command live: `auto` means a GPU if there is one.
 Device device_of(const RunOptions& options);
 
-/// The data as a command sees them: points, what was done to them, and numbers.
-struct LoadedData {
-  Dataset dataset;
-  Preprocessing preprocessing;
-  Tensor x;  ///< (N, D), preprocessed with epoch 0's noise, f32 (f64 when the data are)
-};
+/// The data that the options name. Throws where they cannot be found or preprocessed as asked.
 LoadedData load_data(const DataOptions& options, uint64_t seed);
 
 /// What the GPU is, which there must be.

@@ -7,6 +7,7 @@
 #include "apps/support/json.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
+#include "vae/deep_metrics.h"
 
 namespace elbo {
 namespace {
@@ -36,9 +37,9 @@ Tensor decoded(const DeepVae& vae, const LoadedData& data, const Tensor& z) {
 
 Tensor rows_of(const LoadedData& data, const std::vector<int64_t>& points, const char* what) {
   for (int64_t point : points)
-    if (point < 0 || point >= data.x.size(0))
-      fail("[{}] there is no point {}; the data have {}", what, point, data.x.size(0));
-  return gather_rows(data.x, Tensor::from<int64_t>({static_cast<int64_t>(points.size())}, points));
+    if (point < 0 || point >= data.dataset.points())
+      fail("[{}] there is no point {}; the data have {}", what, point, data.dataset.points());
+  return data.rows(points);
 }
 
 /// Posterior means of points: (n, k).
@@ -58,7 +59,7 @@ ImageGrid sample_grid(const DeepVae& vae, const LoadedData& data, int64_t count,
 }
 
 ImageGrid reconstruction_grid(const DeepVae& vae, const LoadedData& data, int64_t count) {
-  count = std::min(count, data.x.size(0));
+  count = std::min(count, data.dataset.points());
   std::vector<int64_t> points(static_cast<size_t>(count));
   std::iota(points.begin(), points.end(), int64_t{0});
   const Tensor x = rows_of(data, points, "reconstruct").to(vae.options().dtype);
@@ -77,8 +78,7 @@ ImageGrid reconstruction_grid(const DeepVae& vae, const LoadedData& data, int64_
 ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t point, int64_t units) {
   const int64_t k = vae.options().latent;
   units = std::min(units, k);
-  const Posterior q =
-      vae.encode(data.x.slice(0, std::min(kPointsForRanking, data.x.size(0))).to(vae.options().dtype));
+  const Codes q = encode_all(vae, points_of(data, kPointsForRanking));
   const Tensor kl = sum(gaussian_kl(q.mean, q.log_variance), {0}).value();
   std::vector<int64_t> order(static_cast<size_t>(k));
   std::iota(order.begin(), order.end(), int64_t{0});

@@ -18,7 +18,7 @@ void ppca(Options o) {
   apply_on_cpu(o.run);
   if (o.sigma2 < 0) fail("[--sigma2] sigma^2 must be positive, got {}", o.sigma2);
   const LoadedData data = load_data(o.data, o.run.seed);
-  const DataMoments moments = data_moments(data.x);
+  const DataMoments moments = data_moments(data.all());
   const Eigen eigen = symmetric_eigen(moments.covariance);
   const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
 

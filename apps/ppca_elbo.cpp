@@ -61,7 +61,7 @@ void ppca_elbo(Options o) {
   // The dearest first: the time left is then an honest estimate, and bad news comes early.
   std::sort(o.latent.begin(), o.latent.end(), std::greater<>());
   const LoadedData data = load_data(o.data, o.run.seed);
-  const DataMoments moments = data_moments(data.x);
+  const DataMoments moments = data_moments(data.all());
   const int64_t dimensions = data.dataset.dimensions();
   double flops = 0;
   for (int64_t k : o.latent) flops += static_cast<double>(steps_for(o, k)) * step_flops(dimensions, k);
@@ -99,7 +99,7 @@ void ppca_elbo(Options o) {
 
   // (b): trained.
   const InterruptGuard guard;
-  const Tensor x = centred(data.x, moments.mean, DType::f32);
+  const Tensor x = centred(data.all(), moments.mean, DType::f32);
   CsvFile csv =
       run.csv("metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});
   std::vector<Trained> trained;

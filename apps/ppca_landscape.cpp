@@ -38,7 +38,7 @@ void landscape(Options o) {
     return;
   }
   const LoadedData data = load_data(o.data, o.run.seed);
-  const DataMoments moments = data_moments(data.x);
+  const DataMoments moments = data_moments(data.all());
   const Eigen eigen = symmetric_eigen(moments.covariance);
   const auto eigenvalue = [&](int64_t component) { return eigen.values.at(component - 1); };
   if (o.second + 1 > eigen.values.elements())

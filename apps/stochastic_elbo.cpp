@@ -55,7 +55,7 @@ void stochastic_elbo(Options o) {
         o.rates.size(), o.steps, total * 1e-12, std::lround(total / 1e11 / 60) + 1);
     return;
   }
-  const DataMoments moments = data_moments(data.x);
+  const DataMoments moments = data_moments(data.all());
   const Eigen eigen = symmetric_eigen(moments.covariance);
   const double maximum = ppca_max_log_likelihood(eigen.values, o.latent);
 
@@ -67,7 +67,7 @@ void stochastic_elbo(Options o) {
 
   // All learning rates of a gradient are the members of one ensemble.
   const InterruptGuard guard;
-  const Tensor x = centred(data.x, moments.mean, DType::f32);
+  const Tensor x = centred(data.all(), moments.mean, DType::f32);
   const auto members = static_cast<int64_t>(o.rates.size());
   std::vector<Curve> curves;
   Progress progress(static_cast<int64_t>(total / 1e9), "stochastic-elbo", {.quiet = o.run.json});

@@ -71,7 +71,7 @@ void train_linear(const TrainOptions& o) {
   if (!(rate > 0) || !std::isfinite(rate)) fail("[--lr] the learning rate must be positive, got {}", rate);
   const ElboGradient gradient = parse_elbo_gradient(o.gradient);
   const LoadedData data = load_data(o.data, o.run.seed);
-  const DataMoments moments = data_moments(data.x);
+  const DataMoments moments = data_moments(data.all());
   LinearVae vae({.dimensions = data.dataset.dimensions(),
                  .latent = t.latent,
                  .sigma2 = t.sigma2.at(0),

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "nn/optimizer.h"
-#include "tensor/map.h"
 
 namespace elbo {
 
@@ -107,12 +106,12 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
   objective_of(o, members);
   parse_schedule(o.schedule);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
-  const auto limit = [&](auto sign) { return map_reduce<Max>({}, Scaled{sign}, data.x).item(); };
-  if (limit(1.0) > 1 || limit(-1.0) > 0)
+  const Range range = range_of(data);
+  if (range.low < 0 || range.high > 1)
     fail(
         "[--likelihood] bernoulli needs data between 0 and 1; these reach from {} to {}; try --preprocess "
         "scale",
-        -limit(-1.0), limit(1.0));
+        range.low, range.high);
 }
 
 std::vector<int64_t> parse_widths(const std::string& text) {

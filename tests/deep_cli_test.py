@@ -84,6 +84,39 @@ for options in (["--likelihood", "bernoulli"], ["--likelihood", "diagonal"], ["-
         good = abs(found["elbo"] - found["log_likelihood_term"] + found["kl"]) < 1e-6 and found["kl"] >= 0
     check(f"trains with {' '.join(options)} and reports the true ELBO", good, run.stderr)
 
+# ---- data that would not fit into memory as numbers
+def write_npy(path, kind, shape, data):
+    header = str({"descr": kind, "fortran_order": False, "shape": shape}).encode()
+    write(path, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" + data)
+
+
+def peak_bytes(*arguments):
+    """Exit status and most memory of a run."""
+    process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used.ru_maxrss * 1024
+
+
+few, many, size = 1000, 5000, 64 * 64 * 3
+write_npy("pixels.npy", "|u1", (many, 64, 64, 3), os.urandom(many * size))
+of_pixels = ["--data", "npy:pixels.npy", "--threads", 2]
+train_pixels = ["train", "--model", "mlp", *of_pixels, "--hidden", "none", "--latent", 2, "--epochs", 1]
+check("a model of pictures trains", elbo(*train_pixels, "--limit", few, "--out", "pixels").returncode == 0)
+for what, arguments in (("training", [*train_pixels, "--out"]),
+                        ("training with a Bernoulli likelihood", [*train_pixels, "--likelihood", "bernoulli", "--out"]),
+                        ("evaluate", ["evaluate", "pixels", *of_pixels, "--importance-samples", 2]),
+                        ("traverse", ["traverse", "pixels", *of_pixels, "--out", "pictures"])):
+    peaks = [peak_bytes(*arguments, *([f"{what[-3:]}-{limit}"] if arguments[-1] == "--out" else []), "--limit", limit)
+             for limit in (few, many)]
+    growth = (peaks[1][1] - peaks[0][1]) / ((many - few) * size)
+    # Read, a pixel takes one byte; preprocessed it would take four more.
+    check(f"{what} never holds the data preprocessed", not (peaks[0][0] or peaks[1][0]) and growth < 2.5, f"{peaks}: {growth} bytes a pixel")
+random.seed(1)
+write_npy("f64.npy", "<f8", (200, 6), struct.pack("<1200d", *(random.gauss(0, 1) for _ in range(1200))))
+run = elbo("train", "--model", "mlp", "--data", "npy:f64.npy", "--hidden", "8", "--latent", 2, "--epochs", 2, "--out", "f64")
+check("data in f64 train a model in f32", run.returncode == 0, run.stderr)
+
 # ---- ensembles
 grid = ["--sigma2", "10,1", "--lr", "0.001,0.003", "--beta", "1,2", "--annealing", "none,linear", "--annealing-epochs", 2, "--members", 2]
 run = elbo(*single, *grid, "--epochs", 3, "--out", "ensemble", "--json")

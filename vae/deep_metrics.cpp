@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tensor/copy.h"
 #include "tensor/gemm.h"
 #include "tensor/map.h"
 
@@ -81,6 +82,11 @@ struct Gathered {
 
 /// Tensors of the ensemble with the member axis written out, (M, rows, last), also where there is one model.
 Tensor by_member(const DeepVae& vae, const Tensor& x) { return x.reshape({vae.models(), -1, x.size(-1)}); }
+
+/// Points begin .. end - 1 as the model takes them.
+Tensor rows_for(const DeepVae& vae, const Points& x, int64_t begin, int64_t end) {
+  return x.rows(begin, end).to(vae.options().dtype).to(vae.options().device);
+}
 
 /// Sum over points, samples and dimensions of (x - prediction)^2: (M). prediction (M?, S?, n, D) as the
 /// decoder gives it.
@@ -167,16 +173,15 @@ double DeepVaeMetrics::table_collapse_percent() const {
   return std::nan("");
 }
 
-std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Tensor& x,
+std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& x,
                                               const MetricsOptions& options) {
   Gathered sums(vae.models(), vae.options().latent);
-  const int64_t points = x.size(0);
+  const int64_t points = x.count();
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);
     const RandomKey key{
         .seed = options.seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / kRows)};
-    gather(sums, vae, x.slice(begin, end).to(vae.options().device), for_members_of(vae, key),
-           options.samples);
+    gather(sums, vae, rows_for(vae, x, begin, end), for_members_of(vae, key), options.samples);
     if (options.progress && !options.progress(end, points)) return {};
   }
   std::vector<DeepVaeMetrics> metrics;
@@ -186,14 +191,14 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Tensor& 
   return metrics;
 }
 
-std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& x, int64_t samples,
+std::vector<double> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
                                               uint64_t seed) {
   if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
-  const int64_t m = vae.models(), k = vae.options().latent, points = x.size(0);
+  const int64_t m = vae.models(), k = vae.options().latent, points = x.count();
   const int64_t rows = std::max<int64_t>(1, kRows / samples);
   RunningSum sum(m, 1);
   for (int64_t begin = 0; begin < points; begin += rows) {
-    const Tensor part = x.slice(begin, std::min(begin + rows, points)).to(vae.options().device);
+    const Tensor part = rows_for(vae, x, begin, std::min(begin + rows, points));
     const int64_t n = part.size(0);
     const RandomKey key{.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / rows)};
     const Posterior q = vae.encode(part);
@@ -213,18 +218,32 @@ std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& 
   return bounds;
 }
 
-std::vector<double> mutual_information(const DeepVae& vae, const Tensor& x, uint64_t seed) {
-  const int64_t points = x.size(0);
-  const Posterior q = vae.encode(x.to(vae.options().device));
+Codes encode_all(const DeepVae& vae, const Points& x) {
+  const int64_t k = vae.options().latent, points = x.count();
+  const Shape shape = vae.options().members > 0 ? Shape{vae.models(), points, k} : Shape{points, k};
+  const Codes all{Tensor::empty(shape, vae.options().dtype), Tensor::empty(shape, vae.options().dtype)};
+  const int axis = shape.rank() - 2;
+  for (int64_t begin = 0; begin < points; begin += kRows) {
+    const int64_t end = std::min(begin + kRows, points);
+    const Posterior q = vae.encode(rows_for(vae, x, begin, end));
+    copy_range(all.mean, begin, q.mean.value().to(Device::cpu), 0, axis, end - begin);
+    copy_range(all.log_variance, begin, q.log_variance.value().to(Device::cpu), 0, axis, end - begin);
+  }
+  return all;
+}
+
+std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint64_t seed) {
+  const int64_t points = x.count();
+  const Codes q = encode_all(vae, x);
   const RandomKey key{.seed = seed, .stream = kEvaluation};
   const Tensor z =
       reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), vae.models()).z.value();
   std::vector<double> information;
   for (int64_t m = 0; m < vae.models(); ++m) {
     const auto of_member = [&](const Tensor& values) {
-      return by_member(vae, values).slice(m).to(DType::f64).to(Device::cpu);
+      return by_member(vae, values).slice(m).to(DType::f64);
     };
-    const Variable mean = of_member(q.mean.value()), log_variance = of_member(q.log_variance.value());
+    const Variable mean = of_member(q.mean), log_variance = of_member(q.log_variance);
     const Variable own = of_member(z), precision = exp(-log_variance);
     // ln q(z_i|x_b), but for a constant that cancels: the square written out, so that gemm does the pairs.
     const Variable of_b = sum(square(mean) * precision + log_variance, {-1});  // (B)

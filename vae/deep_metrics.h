@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "vae/deep_vae.h"
+#include "vae/points.h"
 
 namespace elbo {
 
@@ -44,17 +45,23 @@ struct MetricsOptions {
       progress;  ///< returning false gives up: the result is empty
 };
 
-/// Of every member, on x (N, D) of the model's dtype.
-std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Tensor& x,
+/// Of every member, on x (N, D), which is converted to the model's dtype.
+std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& x,
                                               const MetricsOptions& options = {});
 
 /// The importance-weighted bound with K samples, E ln (1/K) sum_k p(x, z_k) / q(z_k|x) over the points of x
 /// (N, D), of every member, in nats per data point. Rises with K towards ln p(x) (Burda et al. 2016, Eq. 8).
-std::vector<double> importance_weighted_bound(const DeepVae& vae, const Tensor& x, int64_t samples,
+std::vector<double> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
                                               uint64_t seed);
 
 /// I(x; z) under q, E ln q(z|x) - E ln (1/B) sum_b q(z|x_b) over the B points of x, of every member, in nats.
 /// At most ln B and at most the KL (Hoffman & Johnson 2016).
-std::vector<double> mutual_information(const DeepVae& vae, const Tensor& x, uint64_t seed);
+std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint64_t seed);
+
+/// q(z|x) of all points, encoded a part at a time: (M?, N, k) on the CPU.
+struct Codes {
+  Tensor mean, log_variance;
+};
+Codes encode_all(const DeepVae& vae, const Points& x);
 
 }  // namespace elbo

@@ -497,6 +497,39 @@ TEST_SUITE("vae") {
             .empty());
   }
 
+  TEST_CASE(
+      "deep metrics: points made on demand give what a tensor of them gives, and are never all asked for") {
+    const int64_t n = 1100;
+    for (int64_t members : {0, 2}) {
+      const auto vae = example(Likelihood::gaussian, members, DType::f32);
+      const Tensor x = draw({n, 4}, 3);  // f64, which the model is given as f32
+      int64_t most = 0;
+      const Points on_demand(n, [&](int64_t begin, int64_t end) {
+        most = std::max(most, end - begin);
+        return x.slice(begin, end).clone();
+      });
+      const auto whole = evaluate_deep_vae(*vae, x.to(DType::f32), sampled(5, 2)),
+                 parts = evaluate_deep_vae(*vae, on_demand, sampled(5, 2));
+      for (size_t m = 0; m < whole.size(); ++m) CHECK(numbers(whole[m]) == numbers(parts[m]));
+      CHECK(importance_weighted_bound(*vae, x, 3, 1) == importance_weighted_bound(*vae, on_demand, 3, 1));
+      CHECK(mutual_information(*vae, x, 1) == mutual_information(*vae, on_demand, 1));
+      CHECK(most == 512);
+
+      const Codes codes = encode_all(*vae, on_demand);
+      const Posterior q = vae->encode(x.to(DType::f32));
+      CHECK(codes.mean.shape() == q.mean.shape());
+      CHECK(codes.log_variance.shape() == q.log_variance.shape());
+      const std::vector<double> mean = codes.mean.to_vector(), log_variance = codes.log_variance.to_vector(),
+                                expected = q.mean.value().to_vector(),
+                                expected_log = q.log_variance.value().to_vector();
+      double worst = 0;
+      for (size_t i = 0; i < mean.size(); ++i)
+        worst = std::max(
+            {worst, std::abs(mean[i] - expected.at(i)), std::abs(log_variance[i] - expected_log.at(i))});
+      CHECK(worst < 1e-5);
+    }
+  }
+
   TEST_CASE("deep metrics: a member's are those of the model alone, bit for bit on one thread") {
     const ThreadCount one_thread(1);
     for (DType dtype : {DType::f32, DType::f64})
