@@ -6,7 +6,9 @@
 #include "apps/deep_report.h"
 #include "apps/linear_report.h"
 #include "apps/saved_model.h"
+#include "tensor/copy.h"
 #include "vae/deep_vae_file.h"
+#include "vae/disentanglement.h"
 
 namespace elbo {
 namespace {
@@ -47,6 +49,37 @@ void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& 
   table = comparison(findings);
 }
 
+/// How well units tell the factors that the data were made from, on points at random.
+void evaluate_factors(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
+  const Dataset& data = opened.data.dataset;
+  const Factors& factors = data.factors;
+  if (factors.names.empty()) return;
+  const Tensor chosen = permutation(data.points(), {.seed = o.run.seed, .stream = kEvaluation})
+                            .slice(0, std::min(kGapPoints, data.points()));
+  const std::span<const int64_t> rows = chosen.span<int64_t>();
+  const Points some(chosen.size(0), [&](int64_t begin, int64_t end) {
+    return opened.data.rows(rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+  });
+  const Disentanglement found =
+      disentanglement(encode_all(*opened.vae, some).mean, gather_rows(factors.indices, chosen));
+  const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
+  Json gaps = Json::object();
+  for (size_t f = 0; f < factors.names.size(); ++f) {
+    const double gap = found.gap_per_factor[f];
+    gaps[factors.names[f]] = number(gap);
+    if (!std::isfinite(gap)) continue;
+    const int64_t best = found.best_unit(static_cast<int64_t>(f));
+    table.row({fmt::format("{}: gap, by unit {}, which tells {:.2f} of {:.2f} nats", factors.names[f], best,
+                           found.information.slice(static_cast<int64_t>(f)).at(best), found.entropy[f]),
+               fmt::format("{:.3f}", gap)});
+  }
+  if (std::isfinite(found.gap))
+    table.row({"mutual information gap, their mean", fmt::format("{:.3f}", found.gap)});
+  result.set("mig", number(found.gap), "mean over factors of (I_1 - I_2) / H, 20 bins of posterior means");
+  result.set("mig_per_factor", gaps);
+  result.set("mig_points", some.count());
+}
+
 /// The metrics that training reports, and two that cost more: on the first points only.
 void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
   const Points x = points_of(opened.data);
@@ -54,6 +87,7 @@ void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& re
   const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
   set_metrics(result, metrics, to_paper);
   table = metrics_table(metrics, to_paper);
+  evaluate_factors(o, opened, result, table);
   const Points some = points_of(opened.data, o.importance_points);
   const int64_t points = some.count();
   if (points == 0 || o.importance_samples == 0) return;
@@ -75,9 +109,10 @@ void evaluate(Options o) {
   apply(o.run);
   DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
   const bool is_deep = is_deep_vae(opened.saved.file);
-  if (is_deep)
+  if (is_deep) {
     opened = open_deep_model(o, device_of(o.run));
-  else {
+  } else {
+    if (!o.factors.empty()) fail("[--factors] this is a linear VAE; factors are for deep ones");
     apply_on_cpu(o.run);
     opened.data = load_data(opened.saved.data, opened.saved.seed);
   }
@@ -99,6 +134,7 @@ void evaluate(Options o) {
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_saved_model_options(app, *o);
+  add_factor_option(app, *o);
   app.add_option("--importance-samples", o->importance_samples,
                  "Deep VAE: samples of the importance-weighted bound; 0: none")
       ->check(CLI::NonNegativeNumber)

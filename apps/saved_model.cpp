@@ -1,8 +1,10 @@
 #include "apps/saved_model.h"
 
 #include <filesystem>
+#include <set>
 
 #include "apps/support/run_directory.h"
+#include "datasets/npy.h"
 #include "tensor/file.h"
 #include "vae/deep_vae_file.h"
 
@@ -25,6 +27,26 @@ std::string model_file(const std::string& directory, int64_t member) {
   return path.string();
 }
 
+/// The factors that `file` holds of so many points.
+Factors read_factors(const std::string& file, int64_t points) {
+  const Tensor stored = read_npy(file);
+  const bool whole = stored.dtype() == DType::i64 || stored.dtype() == DType::u8;
+  if (!whole || stored.rank() != 2 || stored.size(0) != points || stored.size(1) == 0)
+    fail("[--factors] {} holds {} of shape {}; integers of shape ({}, F) are needed, a row for each point",
+         quote(file), name(stored.dtype()), stored.shape().str(), points);
+  Factors factors{
+      .names = {}, .levels = {}, .indices = stored.to(DType::i64), .values = stored.to(DType::f64)};
+  const auto all = factors.indices.span<int64_t>();
+  const auto count = static_cast<size_t>(stored.size(1));
+  for (size_t f = 0; f < count; ++f) {
+    std::set<int64_t> seen;
+    for (size_t i = f; i < all.size(); i += count) seen.insert(all[i]);
+    factors.names.push_back(fmt::format("factor {}", f));
+    factors.levels.push_back(static_cast<int64_t>(seen.size()));
+  }
+  return factors;
+}
+
 }  // namespace
 
 void add_saved_model_options(CLI::App& app, SavedModelOptions& o) {
@@ -34,6 +56,12 @@ void add_saved_model_options(CLI::App& app, SavedModelOptions& o) {
   add_data_options(app, o.data);
   add_run_options(app, o.run, false);
   o.data_given = app.get_options();
+}
+
+void add_factor_option(CLI::App& app, SavedModelOptions& o) {
+  app.add_option(
+      "--factors", o.factors,
+      "What the data were made from: integers (N, F) in a NumPy file; sets that know it need none");
 }
 
 SavedModel open_saved_model(const SavedModelOptions& o) {
@@ -69,6 +97,7 @@ DeepModelWithData open_deep_model(const SavedModelOptions& o, Device device) {
   if (opened.data.dataset.dimensions() != opened.vae->options().dimensions)
     fail("[load] the model is for {} dimensions, {} has {}", opened.vae->options().dimensions,
          opened.data.dataset.name, opened.data.dataset.dimensions());
+  if (!o.factors.empty()) opened.data.dataset.factors = read_factors(o.factors, opened.data.dataset.points());
   return opened;
 }
 

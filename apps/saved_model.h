@@ -13,6 +13,7 @@ namespace elbo {
 struct SavedModelOptions {
   std::string model;    ///< run directory or .safetensors file
   int64_t member = -1;  ///< of a run with several; -1: the best, as its result.json says
+  std::string factors;  ///< .npy file of what the data were made from; empty: as the data know themselves
   DataOptions data;
   RunOptions run;
   std::vector<CLI::Option*> data_given;  ///< to tell a chosen value from a default
@@ -20,6 +21,8 @@ struct SavedModelOptions {
 
 /// The model, --member, and the options of data and run.
 void add_saved_model_options(CLI::App& app, SavedModelOptions& options);
+/// --factors, for commands that say what units tell of them.
+void add_factor_option(CLI::App& app, SavedModelOptions& options);
 
 struct SavedModel {
   SafetensorsFile file;
@@ -30,7 +33,7 @@ struct SavedModel {
 SavedModel open_saved_model(const SavedModelOptions& options);
 
 /// The deep VAE of it, on the CPU unless told otherwise, and its data. Throws for another kind of model, or
-/// data of another dimension.
+/// data of another dimension or factors of other points.
 struct DeepModelWithData {
   SavedModel saved;
   std::unique_ptr<DeepVae> vae;

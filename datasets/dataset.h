@@ -17,6 +17,15 @@
 
 namespace elbo {
 
+/// What each point was made from, where a generator knows it: the truth that measures of disentanglement
+/// compare a model's latent dimensions with.
+struct Factors {
+  std::vector<std::string> names;  ///< of F factors; empty where there are none
+  std::vector<int64_t> levels;     ///< (F): how many values a factor has, or bins it was sorted into
+  Tensor indices;                  ///< (N, F) i64: which of them a point has, 0..levels[f]-1
+  Tensor values;                   ///< (N, F) f64: the same in the factor's own unit, without bins
+};
+
 struct Dataset {
   std::string name;                             ///< as asked for: "mnist", "npy:faces.npy"
   Tensor x;                                     ///< (N, D): u8 pixels 0..255, or f32 / f64 values
@@ -24,6 +33,7 @@ struct Dataset {
   int64_t height = 0, width = 0, channels = 0;  ///< a row is an image (H, W, C); 0 where it is none
   std::string fingerprint;                      ///< of x, see `fingerprint`
   std::map<std::string, Tensor> truth;          ///< a generator's own parameters by name
+  Factors factors = {};                         ///< of each point, where they are known
 
   int64_t points() const { return x.size(0); }
   int64_t dimensions() const { return x.size(1); }
