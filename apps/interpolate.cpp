@@ -1,4 +1,5 @@
-// elbo interpolate: straight lines between pairs of points in latent space, as a PNG grid.
+// elbo interpolate: straight lines between pairs of points in latent space, or the plane through three of
+// them, as a PNG grid.
 #include "apps/command.h"
 #include "apps/pictures.h"
 
@@ -7,11 +8,14 @@ namespace {
 
 struct Options : PictureOptions {
   std::vector<int64_t> points{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  std::vector<int64_t> plane;  ///< three points, or none
+  int64_t side = 7;
 };
 
 void interpolate(Options o) {
   apply_on_cpu(o.run);
   const DeepModelWithData opened = open_deep_model(o);
+  if (!o.plane.empty()) return write_picture(plane_grid(*opened.vae, opened.data, o.plane, o.side), o);
   if (o.points.empty() || o.points.size() % 2 != 0)
     fail("[--points] give an even number of points, got {}", o.points.size());
   std::vector<std::pair<int64_t, int64_t>> pairs;
@@ -22,15 +26,26 @@ void interpolate(Options o) {
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_picture_options(app, *o);
-  app.add_option("--points", o->points, "Points of the data, taken in pairs")
-      ->delimiter(',')
+  CLI::Option* points = app.add_option("--points", o->points, "Points of the data, taken in pairs")
+                            ->delimiter(',')
+                            ->capture_default_str();
+  CLI::Option* plane =
+      app.add_option("--plane", o->plane,
+                     "Instead the plane through three points, at top left, top right and bottom left")
+          ->expected(3)
+          ->delimiter(',')
+          ->excludes(points);
+  app.add_option("--side", o->side, "Images along a side of the plane")
+      ->needs(plane)
+      ->check(CLI::Range(2, 100))
       ->capture_default_str();
   app.callback([o] { interpolate(*o); });
 }
 
 }  // namespace
 
-const Command interpolate_command{
-    "interpolate", "Draw the way from one point to another through latent space", "", "2 s", add_options};
+const Command interpolate_command{"interpolate",
+                                  "Draw the way from point to point through latent space, or a plane",
+                                  "Lucas Fig 13 (--plane)", "2 s", add_options};
 
 }  // namespace elbo

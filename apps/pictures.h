@@ -2,6 +2,8 @@
 // of images with the preprocessing undone.
 #pragma once
 
+#include <functional>
+
 #include "apps/saved_model.h"
 #include "apps/support/image_grid.h"
 #include "apps/support/report.h"
@@ -16,12 +18,31 @@ ImageGrid sample_grid(const DeepVae& vae, const LoadedData& data, int64_t count,
 /// The first points of the data, each above what the model makes of its posterior mean; ten pairs a row of
 /// pairs.
 ImageGrid reconstruction_grid(const DeepVae& vae, const LoadedData& data, int64_t count);
-/// A row for each of the `units` with the largest KL: that unit moves from -3 to 3 while the others stay at
-/// the posterior mean of one point.
-ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t point, int64_t units);
+/// The units with the largest KL over the first points, at most `count` of them, and what is known of each.
+struct RankedUnit {
+  int64_t unit = 0;
+  double kl = 0;           ///< nats per data point
+  std::string factor;      ///< the one that its mean tells most about; empty where none are known
+  double information = 0;  ///< and how much, nats
+  double entropy = 0;      ///< of that factor, nats: as much as can be told
+};
+std::vector<RankedUnit> rank_units(const DeepVae& vae, const LoadedData& data, int64_t count);
+/// A row for each of these units: it moves from -3 to 3 while the others stay at the posterior mean of one
+/// point.
+ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t point,
+                         const std::vector<RankedUnit>& units);
 /// A row for each pair of points: straight lines between their posterior means.
 ImageGrid interpolation_grid(const DeepVae& vae, const LoadedData& data,
                              const std::vector<std::pair<int64_t, int64_t>>& pairs);
+
+/// side * side images on the plane through the posterior means z1, z2, z3 of three points: z1 top left, z2
+/// top right, z3 bottom left, and so z2 + z3 - z1 bottom right (Lucas et al. 2019, Fig 13).
+ImageGrid plane_grid(const DeepVae& vae, const LoadedData& data, const std::vector<int64_t>& points,
+                     int64_t side);
+/// The first ten points in the top row, and in a row for each model what it makes of their posterior means. A
+/// model is asked for when its row is drawn.
+ImageGrid reconstructions_by_model(const std::string& name, const LoadedData& data, int64_t models,
+                                   const std::function<std::unique_ptr<DeepVae>(int64_t)>& model);
 
 /// Reconstructions and samples in a report, drawn into the folder.
 struct ReportedPictures {
@@ -37,7 +58,8 @@ struct PictureOptions : SavedModelOptions {
   std::string folder;  ///< empty: figures/ of the run, or here for a model file
 };
 void add_picture_options(CLI::App& app, PictureOptions& options);
-/// Draws it and prints where it is.
-void write_picture(const ImageGrid& grid, const PictureOptions& options);
+/// Draws it and prints where it is, and after that `text`, or as JSON `more`.
+void write_picture(const ImageGrid& grid, const PictureOptions& options, const std::string& text = "",
+                   const Json& more = Json::object());
 
 }  // namespace elbo

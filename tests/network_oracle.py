@@ -3,17 +3,18 @@
 
 usage: network_oracle.py ELBO_BINARY
 
-Trains small deep VAEs of each likelihood, dense and convolutional, reads model.safetensors with a few lines of its own, and evaluates the
-network in NumPy: KL of every unit, active units, variance law, squared error of the reconstructions. Where PyTorch is
-installed, the file is also loaded into a plain torch.nn.Module with load_state_dict, strictly, which must give NumPy's
-means and reconstructions. Exit status 77: NumPy is not installed.
+Trains small deep VAEs of each likelihood, reads model.safetensors with a few lines of its own, and evaluates the
+network in NumPy: KL of every unit, active units, variance law, squared error of the reconstructions, the pixels of
+pictures, the mutual information gap. Where PyTorch is installed, the file is also loaded into a plain torch.nn.Module
+with load_state_dict, strictly, which must give NumPy's means and reconstructions. Exit status 77: NumPy is not installed.
 """
 
 import json
 import struct
 import sys
+import zlib
 
-from program import check, elbo, finish, work_in_a_folder_of_its_own
+from program import check, elbo, finish, rejects, work_in_a_folder_of_its_own
 
 try:
     import numpy as np
@@ -103,78 +104,44 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def convolve(weights, name, x, stride, padding):
-    """x (N, H, W, C_in) with the file's weight (C_out, C_in, KH, KW), one tap of the kernel after another."""
-    kernel = weights[f"{name}.weight"]
-    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    high, wide = ((size - taps) // stride + 1 for size, taps in zip(x.shape[1:3], kernel.shape[2:]))
-    y = weights[f"{name}.bias"] + np.zeros((len(x), high, wide, len(kernel)))
-    for r in range(kernel.shape[2]):
-        for t in range(kernel.shape[3]):
-            y += x[:, r:r + stride * high:stride, t:t + stride * wide:stride][:, :high, :wide] @ kernel[:, :, r, t].T
-    return y
+def read_png(path):
+    """A PNG of 8 bits a channel, without interlacing, as (height, width, channels)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at, packed = 8, b""
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+        packed += body if kind == b"IDAT" else b""
+        at += length + 12
+    channels = {0: 1, 2: 3}[colour]
+    assert depth == 8
+    lines = np.frombuffer(zlib.decompress(packed), "u1").reshape(height, 1 + width * channels)
+    image = np.zeros((height + 1, width + 1, channels), int)  # with a border of zeros, which the filters want
+    for y in range(height):
+        kind, line = lines[y, 0], lines[y, 1:].reshape(width, channels).astype(int)
+        for x in range(width):
+            left, above, corner = image[y + 1, x], image[y, x + 1], image[y, x]
+            near = left + above - corner
+            order = [abs(near - left), abs(near - above), abs(near - corner)]
+            paeth = np.where((order[0] <= order[1]) & (order[0] <= order[2]), left, np.where(order[1] <= order[2], above, corner))
+            image[y + 1, x + 1] = (line[x] + [0, left, above, (left + above) // 2, paeth][kind]) % 256
+    return image[1:, 1:]
 
 
-def convolve_back(weights, name, x, stride, padding, size):
-    """The transposed convolution to size x size pixels; the file's weight is (C_in, C_out, KH, KW)."""
-    kernel = weights[f"{name}.weight"]
-    n, high, wide, _ = x.shape
-    y = np.zeros((n, size + 2 * padding + stride, size + 2 * padding + stride, kernel.shape[1]))
-    for r in range(kernel.shape[2]):
-        for t in range(kernel.shape[3]):
-            y[:, r:r + stride * high:stride, t:t + stride * wide:stride] += x @ kernel[:, :, r, t]
-    return y[:, padding:padding + size, padding:padding + size] + weights[f"{name}.bias"]
+def mutual_information_gap(codes, factors, bins=20):
+    """Of codes (N, k) and factors (N, F): the gap of each factor, and the information (F, k) in nats."""
+    def entropy(*columns):
+        _, counts = np.unique(np.stack(columns), axis=1, return_counts=True)
+        p = counts / counts.sum()
+        return -(p * np.log(p)).sum()
 
-
-def normalise(weights, name, x):
-    return ((x - weights[f"{name}.running_mean"]) / np.sqrt(weights[f"{name}.running_var"] + 1e-5)
-            * weights[f"{name}.weight"] + weights[f"{name}.bias"])
-
-
-def relu(x):
-    return np.maximum(x, 0)
-
-
-def encode_images(weights, x, network):
-    """Means and log variances of images (N, 28, 28, 1), for the two networks as they are for this size."""
-    if network == "higgins":
-        for i, (stride, padding) in enumerate(((2, 1), (2, 1), (2, 1), (1, 0))):
-            x = relu(convolve(weights, f"encoder.{i}", x, stride, padding))
-    else:
-        x = relu(normalise(weights, "encoder.1", convolve(weights, "encoder.0", x, 2, 1)))
-        x = convolve(weights, "encoder.3", convolve(weights, "encoder.2", x, 1, 1), 2, 1)
-        x = convolve(weights, "encoder.5", relu(normalise(weights, "encoder.4", x)), 2, 1)
-        x = relu(normalise(weights, "encoder.7", convolve(weights, "encoder.6", x, 1, 1)))
-        x = np.pad(convolve(weights, "encoder.8", x, 2, 0), ((0, 0), (0, 1), (0, 1), (0, 0)))
-        x = relu(normalise(weights, "encoder.10", convolve(weights, "encoder.9", x, 1, 0)))
-        x = convolve(weights, "encoder.11", x, 1, 0)
-    x = x.reshape(len(x), -1)
-    return layer(weights, "encoder.mean", x), layer(weights, "encoder.log_variance", x)
-
-
-def decode_images(weights, z, network):
-    x = convolve(weights, "decoder.0", z[:, None, None, :], 1, 0)
-    if network == "higgins":
-        for i, (stride, padding, size) in enumerate(((1, 0, 4), (2, 1, 7), (2, 1, 14), (2, 1, 28)), 1):
-            x = convolve_back(weights, f"decoder.{i}", relu(x), stride, padding, size)
-    else:
-        x = relu(normalise(weights, "decoder.2", convolve_back(weights, "decoder.1", x, 1, 0, 2)))
-        x = convolve_back(weights, "decoder.3", x, 1, 0, 3)[:, :2, :2]
-        x = relu(normalise(weights, "decoder.5", convolve_back(weights, "decoder.4", x, 2, 0, 4)))
-        x = convolve_back(weights, "decoder.7", convolve_back(weights, "decoder.6", x, 1, 1, 4), 2, 1, 7)
-        x = convolve_back(weights, "decoder.9", relu(normalise(weights, "decoder.8", x)), 2, 1, 14)
-        x = relu(normalise(weights, "decoder.11", convolve_back(weights, "decoder.10", x, 1, 1, 14)))
-        x = convolve_back(weights, "decoder.12", x, 2, 1, 28)
-    return x.reshape(len(x), -1)
-
-
-def compare(what, ours, mean, log_variance, x, prediction, tolerance):
-    unit_kl = 0.5 * (mean**2 + np.expm1(log_variance) - log_variance)
-    expected = {"kl": unit_kl.sum(1).mean(), "kl_per_dim": unit_kl.mean(0), "mse": ((x - prediction) ** 2).mean(),
-                "active_units": (mean.var(0) > 0.01).sum(), "variance_law": mean.var(0) + np.exp(log_variance).mean(0)}
-    for name, value in expected.items():
-        error = np.max(np.abs(np.asarray(ours[name]) - value) / (np.abs(value) + 1e-3))
-        check(f"{what}: {name} is NumPy's", error < tolerance, f"relative error {error}")
+    binned = [np.digitize(code, np.histogram_bin_edges(code, bins)[1:-1]) for code in codes.T]
+    told = np.array([[entropy(v) + entropy(code) - entropy(v, code) for code in binned] for v in factors.T])
+    best = np.sort(told)[:, ::-1]
+    return (best[:, 0] - best[:, 1]) / [entropy(v) for v in factors.T], told
 
 
 work_in_a_folder_of_its_own("elbo-network-")
@@ -196,17 +163,22 @@ for likelihood, data, options in (("gaussian", "real", ["--hidden", "16,8", "--a
         continue
     ours = json.loads(trained.stdout)["metrics"]
     weights = read_safetensors(f"{run}/model.safetensors")
-    rectified = "tanh" not in options
-    activation = relu if rectified else np.tanh
+    relu = "tanh" not in options
+    activation = (lambda x: np.maximum(x, 0)) if relu else np.tanh
     x = np.load(f"{data}.npy").astype(float)
     mean, log_variance = encode(weights, x, activation)
+    unit_kl = 0.5 * (mean**2 + np.expm1(log_variance) - log_variance)
     output = decode(weights, mean, activation)
     prediction = sigmoid(output) if likelihood == "bernoulli" else output
-    compare(what, ours, mean, log_variance, x, prediction, 1e-4)
+    expected = {"kl": unit_kl.sum(1).mean(), "kl_per_dim": unit_kl.mean(0), "mse": ((x - prediction) ** 2).mean(),
+                "active_units": (mean.var(0) > 0.01).sum(), "variance_law": mean.var(0) + np.exp(log_variance).mean(0)}
+    for name, value in expected.items():
+        error = np.max(np.abs(np.asarray(ours[name]) - value) / (np.abs(value) + 1e-3))
+        check(f"{what}: {name} is NumPy's", error < 1e-4, f"relative error {error}")
     if likelihood == "gaussian":
         check(f"{what}: sigma2 is the file's", abs(ours["sigma2"] / np.exp(weights["log_sigma2"][0]) - 1) < 1e-6)
     if torch:
-        module = torch_module(weights, torch.relu if rectified else torch.tanh)
+        module = torch_module(weights, torch.relu if relu else torch.tanh)
         module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()}, strict=True)
         with torch.no_grad():
             theirs, _ = module.encoder(torch.tensor(x))
@@ -214,26 +186,73 @@ for likelihood, data, options in (("gaussian", "real", ["--hidden", "16,8", "--a
         check(f"{what}: PyTorch's module gives the same means and reconstructions",
               np.allclose(theirs.numpy(), mean, rtol=1e-9, atol=1e-9) and np.allclose(again.numpy(), output, rtol=1e-9, atol=1e-9))
 
-np.save("images.npy", rng.normal(size=(300, 7, 7)).repeat(4, 1).repeat(4, 2).astype("f4"))
-for network in ("higgins", "asperti"):
-    run = f"conv-{network}"
-    trained = elbo("train", "--model", "conv", "--network", network, "--channels", 4, "--latent", 3, "--data", "npy:images.npy",
-                   "--epochs", 3, "--lr", 0.003, "--batch", 50, "--out", run, "--json")
-    if trained.returncode != 0:
-        check(f"{run} trains", False, trained.stderr)
-        continue
-    weights = read_safetensors(f"{run}/model.safetensors")
-    x = np.load("images.npy").astype(float)[..., None]
-    mean, log_variance = encode_images(weights, x, network)
-    output = decode_images(weights, mean, network)
-    compare(run, json.loads(trained.stdout)["metrics"], mean, log_variance, x.reshape(len(x), -1), output, 1e-3)
-    if torch:
-        from torch_conv_vae import load
-        module = load(f"{run}/model.safetensors").double().eval()
-        with torch.no_grad():
-            theirs, _ = module.encode(torch.tensor(x.reshape(len(x), -1)))
-            again = module.decode(theirs)
-        check(f"{run}: PyTorch's module gives the same means and reconstructions",
-              np.allclose(theirs.numpy(), mean, rtol=1e-9, atol=1e-9) and np.allclose(again.numpy(), output, rtol=1e-9, atol=1e-9))
+# ---- pictures and factors: small grey images of two factors, seen by a network whose codes NumPy computes too
+shade, place = np.meshgrid(np.arange(10), np.arange(6))
+factors = np.stack([shade.ravel(), place.ravel(), 0 * place.ravel()], 1).repeat(30, 0)  # the third does not vary
+images = np.zeros((len(factors), 6, 5)) + rng.normal(size=(len(factors), 1, 1)) * 0.02
+images[np.arange(len(factors)), factors[:, 1]] += 0.2 + 0.08 * factors[:, :1]
+np.save("images.npy", images.astype("f4"))
+np.save("factors.npy", factors)
+trained = elbo("train", "--model", "mlp", "--data", "npy:images.npy", "--hidden", "24", "--latent", 4, "--sigma2", 0.01, "--fix-sigma2",
+               "--epochs", 60, "--lr", 0.003, "--batch", 50, "--out", "pictures")
+check("a model of small images trains", trained.returncode == 0, trained.stderr)
+weights = read_safetensors("pictures/model.safetensors")
+relu = lambda x: np.maximum(x, 0)
+x = np.load("images.npy").reshape(len(images), -1).astype(float)
+mean, log_variance = encode(weights, x, relu)
+unit_kl = (0.5 * (mean**2 + np.expm1(log_variance) - log_variance)).mean(0)
+
+
+def shown(name, columns, scale):
+    """The images of a picture, from the middle of each of their pixels: (n, 30)."""
+    picture = read_png(f"drawn/{name}.png")[..., 0]
+    height, width = 6 * scale + 2, 5 * scale + 2
+    rows = (picture.shape[0] + 2) // height
+    return np.stack([picture[r * height : r * height + 6 * scale, c * width : c * width + 5 * scale][scale // 2 :: scale, scale // 2 :: scale]
+                     for r in range(rows) for c in range(columns)]).reshape(rows * columns, -1)
+
+
+def is_shown(codes, name, columns):
+    expected = np.clip(decode(weights, codes, relu), 0, 1) * 255
+    found = shown(name, columns, 10)
+    return found.shape == expected.shape and np.abs(found - expected).max() < 0.51 and expected.max() - expected.min() > 100
+
+
+corners = (17, 1234, 800)
+run = elbo("interpolate", "pictures", "--plane", *corners, "--side", 5, "--out", "drawn")
+z1, z2, z3 = mean[list(corners)]
+plane = np.array([z1 + right / 4 * (z2 - z1) + down / 4 * (z3 - z1) for down in range(5) for right in range(5)])
+check("a plane is NumPy's: three points at three corners, z2 + z3 - z1 at the fourth", run.returncode == 0 and
+      np.allclose(plane[-1], z2 + z3 - z1) and is_shown(plane, "plane", 5), run.stderr)
+run = elbo("traverse", "pictures", "--point", 40, "--units", 3, "--factors", "factors.npy", "--out", "drawn", "--json")
+units = json.loads(run.stdout)["units"] if run.returncode == 0 else []
+order = [unit["unit"] for unit in units]
+check("traversals are of the units with the largest KL", order == list(np.argsort(-unit_kl)[:3]) and
+      all(abs(unit["kl"] - unit_kl[unit["unit"]]) < 1e-4 for unit in units), run.stderr)
+moved = np.repeat(mean[40][None], 30, 0)
+for row, unit in enumerate(order):
+    moved[10 * row : 10 * row + 10, unit] = np.linspace(-3, 3, 10)
+check("and each moves from -3 to 3", order and is_shown(moved, "traversals", 10))
+
+gaps, told = mutual_information_gap(mean, factors[:, :2])
+check("they are labelled with the factor that they tell most about", order and all(
+    unit["factor"] == f"factor {told[:, unit['unit']].argmax()}" and abs(unit["information"] - told[:, unit["unit"]].max()) < 0.005 and
+    abs(unit["entropy"] - np.log([10, 6][told[:, unit["unit"]].argmax()])) < 1e-9 for unit in units), units)
+run = elbo("evaluate", "pictures", "--factors", "factors.npy", "--json")
+found = json.loads(run.stdout)["metrics"] if run.returncode == 0 else {"mig": 0, "mig_per_factor": {}}
+# A code beside the edge of a bin may fall on the other side here: 1 point of 1800 is worth 0.002.
+check("the mutual information gap is NumPy's", abs(found["mig"] - gaps.mean()) < 0.002 and gaps.mean() > 0.05 and
+      all(abs(found["mig_per_factor"][f"factor {f}"] - gaps[f]) < 0.003 for f in (0, 1)), f"{found['mig_per_factor']}, NumPy {gaps}")
+check("a factor that does not vary has none", found["mig_per_factor"].get("factor 2", 0) is None, run.stderr)
+run = elbo("evaluate", "pictures", "--json")
+check("without factors there is no gap", run.returncode == 0 and "mig" not in json.loads(run.stdout)["metrics"])
+np.save("few.npy", factors[:100])
+np.save("real_factors.npy", factors.astype(float))
+rejects("factors of other points", "evaluate", "pictures", "--factors", "few.npy", mentions=["--factors", "(1800, F)"])
+rejects("factors that are no integers", "evaluate", "pictures", "--factors", "real_factors.npy", mentions=["--factors", "f64"])
+rejects("a plane through two points", "interpolate", "pictures", "--plane", 1, 2, mentions=["--plane"])
+rejects("a plane through a point that is not there", "interpolate", "pictures", "--plane", 1, 2, 1800, mentions=["1800"])
+rejects("a plane and lines at once", "interpolate", "pictures", "--plane", 1, 2, 3, "--points", "1,2", mentions=["--plane"])
+rejects("a side without a plane", "interpolate", "pictures", "--side", 5, mentions=["--plane"])
 
 finish()
