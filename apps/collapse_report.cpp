@@ -26,8 +26,23 @@ bool same_setting(const Member& a, const Member& b) {
   return a.sigma2 == b.sigma2 && a.learn_sigma2 == b.learn_sigma2 && a.weight.annealing == b.weight.annealing;
 }
 
-std::string paper_value(const CollapseRow& row, double PaperRow::*value, const char* format) {
-  return row.paper ? fmt::format(fmt::runtime(format), row.paper->*value) : "";
+constexpr const char* kContradiction = "†";
+
+/// The paper's part of a table's row.
+std::vector<std::string> paper_cells(const CollapseRow& row, double dimensions) {
+  if (!row.paper) return {"", "", "", ""};
+  const PaperRow& p = *row.paper;
+  return {row.learned ? fmt::format("{:.4g}", p.final_sigma2) : "",
+          fmt::format("{:.1f}{}", p.elbo, contradicts_itself(p, dimensions) ? kContradiction : ""),
+          fmt::format("{:.1f}", p.collapse_percent), fmt::format("{:.1f}", p.kl)};
+}
+
+/// What the table's caption says of the paper's columns.
+std::string paper_caption(const CollapseFindings& findings) {
+  if (!findings.paper) return "";
+  const std::string note = contradiction_note(findings);
+  return fmt::format(" Beside it Table {} of Lucas et al. 2019, of {}.{}{}", findings.paper->number,
+                     findings.paper->models, note.empty() ? "" : " ", note);
 }
 
 std::string name_of(const CollapseRow& row) {
@@ -55,6 +70,34 @@ std::vector<NamedMetrics> curves_of(const std::vector<const CollapseRow*>& rows,
   return curves;
 }
 
+/// Images beside what every model makes of them, a picture for each kind of setting.
+void add_reconstructions(Report& report, const CollapseFindings& findings, const DeepRun& run,
+                         const LoadedData& data, const RunDirectory& directory) {
+  report.section("Reconstructions");
+  for (bool annealed : {true, false})
+    for (bool learned : {true, false}) {
+      const auto rows = rows_of(findings, learned, annealed);
+      if (rows.empty()) continue;
+      const std::string name =
+          fmt::format("reconstructions_{}{}", annealed ? "annealed_" : "", learned ? "learned" : "fixed");
+      const auto model = [&](int64_t row) {
+        return member_alone(*run.vae, static_cast<int64_t>(rows[static_cast<size_t>(row)]->members[0]));
+      };
+      std::string settings;
+      for (const CollapseRow* row : rows)
+        settings += fmt::format("{}{:g}", settings.empty() ? "" : ", ", row->sigma2);
+      report.image(
+          draw(reconstructions_by_model(name, data, static_cast<int64_t>(rows.size()), model),
+               directory.figures()),
+          fmt::format(
+              "{}Training images in the top row; below, what the models with σ² {}{} make of them, "
+              "row by row {} {}.",
+              annealed && learned ? fmt::format("As the paper's {}. ", findings.figures.reconstructions) : "",
+              learned ? "learned" : "fixed", annealed ? " and annealed KL" : "",
+              learned ? "from a σ² of" : "with a σ² of", settings));
+    }
+}
+
 /// What the model with the highest ELBO sees and dreams.
 void add_pictures_of_best(Report& report, const CollapseFindings& findings, const DeepRun& run,
                           const LoadedData& data, const RunDirectory& directory) {
@@ -74,12 +117,9 @@ CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data) {
   CollapseFindings findings;
   findings.paper_constant = paper_units_constant(data.dataset, data.preprocessing);
   findings.stopped = run.stopped;
-  const bool is_mnist = data.dataset.name.starts_with("mnist");
-  const std::span<const PaperRow> paper =
-      !is_mnist                                                    ? std::span<const PaperRow>()
-      : data.preprocessing.kind == Preprocessing::Kind::logit      ? lucas_table_2()
-      : data.preprocessing.kind == Preprocessing::Kind::dequantize ? lucas_table_4()
-                                                                   : std::span<const PaperRow>();
+  findings.paper = lucas_table_for(data.dataset, data.preprocessing);
+  findings.figures = lucas_figures_for(data.dataset);
+  findings.dimensions = static_cast<double>(data.dataset.dimensions());
   for (size_t first = 0; first < run.members.size(); ++first) {
     const Member& setting = run.members[first];
     const auto seen =
@@ -126,12 +166,21 @@ CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data) {
     row.collapse_percent =
         mean_over(row, run, [](const DeepVaeMetrics& m) { return m.table_collapse_percent(); });
     row.kl = mean_over(row, run, [](const DeepVaeMetrics& m) { return m.kl; });
-    if (!row.annealed)
-      for (const PaperRow& theirs : paper)
+    if (!row.annealed && findings.paper)
+      for (const PaperRow& theirs : findings.paper->rows)
         if (theirs.sigma2 == row.sigma2 && theirs.learned == row.learned) row.paper = &theirs;
     findings.rows.push_back(row);
   }
   return findings;
+}
+
+std::string contradiction_note(const CollapseFindings& findings) {
+  const bool marked = std::any_of(findings.rows.begin(), findings.rows.end(), [&](const CollapseRow& row) {
+    return row.paper && contradicts_itself(*row.paper, findings.dimensions);
+  });
+  return marked ? fmt::format("{}: the two σ² of this row of theirs cannot have made its two ELBOs.",
+                              kContradiction)
+                : "";
 }
 
 void set_metrics(Result& result, const CollapseFindings& findings) {
@@ -163,22 +212,34 @@ void set_metrics(Result& result, const CollapseFindings& findings) {
 }
 
 Table collapse_table(const CollapseFindings& findings) {
-  Table table({"σ²", Table::number("final σ²"), Table::number("ELBO"), Table::number("tuned ELBO"),
-               Table::number("tuned σ²"), Table::number("collapse %"), Table::number("KL"),
-               Table::number("lr"), Table::number("paper: σ²"), Table::number("ELBO"),
-               Table::number("collapse %"), Table::number("KL"), "converged"});
+  std::vector<Table::Column> columns{"σ²",
+                                     Table::number("final σ²"),
+                                     Table::number("ELBO"),
+                                     Table::number("tuned ELBO"),
+                                     Table::number("tuned σ²"),
+                                     Table::number("collapse %"),
+                                     Table::number("KL"),
+                                     Table::number("lr")};
+  if (findings.paper)
+    for (const char* theirs : {"paper: σ²", "ELBO", "collapse %", "KL"})
+      columns.push_back(Table::number(theirs));
+  columns.emplace_back("converged");
+  Table table(columns);
   for (const CollapseRow& row : findings.rows) {
     std::string elbo = fmt::format("{:.1f}", row.elbo + findings.paper_constant);
     if (row.members.size() > 1) elbo += fmt::format(" ± {:.1f}", row.elbo_deviation);
-    table.row({name_of(row), row.learned ? fmt::format("{:.4g}", row.sigma2_final) : "", elbo,
-               fmt::format("{:.1f}", row.elbo_tuned + findings.paper_constant),
-               fmt::format("{:.4g}", row.sigma2_tuned), fmt::format("{:.1f}", row.collapse_percent),
-               fmt::format("{:.1f}", row.kl), fmt::format("{:g}", row.rate),
-               row.learned ? paper_value(row, &PaperRow::final_sigma2, "{:.4g}") : "",
-               paper_value(row, &PaperRow::elbo, "{:.1f}"),
-               paper_value(row, &PaperRow::collapse_percent, "{:.1f}"),
-               paper_value(row, &PaperRow::kl, "{:.1f}"),
-               row.converged() ? "yes" : fmt::format("no ({:.0f})", row.drift)});
+    std::vector<std::string> cells{name_of(row),
+                                   row.learned ? fmt::format("{:.4g}", row.sigma2_final) : "",
+                                   elbo,
+                                   fmt::format("{:.1f}", row.elbo_tuned + findings.paper_constant),
+                                   fmt::format("{:.4g}", row.sigma2_tuned),
+                                   fmt::format("{:.1f}", row.collapse_percent),
+                                   fmt::format("{:.1f}", row.kl),
+                                   fmt::format("{:g}", row.rate)};
+    if (findings.paper)
+      for (const std::string& theirs : paper_cells(row, findings.dimensions)) cells.push_back(theirs);
+    cells.push_back(row.converged() ? "yes" : fmt::format("no ({:.0f})", row.drift));
+    table.row(cells);
   }
   return table;
 }
@@ -200,14 +261,13 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
       collapse_table(findings),
       fmt::format(
           "ELBO on the training data, in the papers' units (nats per data point{}); KL in nats; collapsed "
-          "are units with KL below 0.01 on at least 99% of the points. Beside it what Lucas et al. 2019 "
-          "report for 784-1024-512-200, 60 000 images, 1000 epochs and 5 trials. A row counts as converged "
+          "are units with KL below 0.01 on at least 99% of the points.{} A row counts as converged "
           "when its ELBO changed by less than {:g} nats over the last tenth of the epochs; the change is "
           "given where not.",
           findings.paper_constant != 0
               ? fmt::format(": {:+.1f} to what is optimised", findings.paper_constant)
               : "",
-          CollapseRow::kConvergedNats));
+          paper_caption(findings), CollapseRow::kConvergedNats));
   for (const StoppedMember& stop : findings.stopped)
     report.paragraph(fmt::format("{} was stopped in epoch {}, step {}, where {} was no longer finite.",
                                  describe(run.members[static_cast<size_t>(stop.member)]), stop.epoch,
@@ -217,12 +277,13 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
     report.figure(draw(collapse_figure("collapse_fixed", "Collapsed units, σ² fixed",
                                        curves_of(fixed, run.metrics, "", Style::line)),
                        directory.figures()),
-                  "As the paper's Fig 5: units whose KL is below ε on at least 99% of the points.");
+                  fmt::format("As the paper's {}: units whose KL is below ε on at least 99% of the points.",
+                              findings.figures.fixed));
   if (!learned.empty()) {
     report.figure(draw(collapse_figure("collapse_learned", "Collapsed units, σ² learned",
                                        curves_of(learned, run.metrics, "", Style::line)),
                        directory.figures()),
-                  "As the paper's Fig 6.");
+                  fmt::format("As the paper's {}.", findings.figures.learned));
     Figure paths{.name = "sigma2",
                  .title = "σ² while it is learned",
                  .x = {"epoch"},
@@ -249,7 +310,10 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
         draw(elbos, directory.figures()),
         "The ELBO of the same models, averaged over each epoch's batches; not in the papers' units.");
   }
-  if (has_pictures(data.dataset)) add_pictures_of_best(report, findings, run, data, directory);
+  if (has_pictures(data.dataset)) {
+    add_reconstructions(report, findings, run, data, directory);
+    add_pictures_of_best(report, findings, run, data, directory);
+  }
   const auto fixed_annealed = rows_of(findings, false, true),
              learned_annealed = rows_of(findings, true, true);
   if (fixed_annealed.empty() && learned_annealed.empty()) return report;
@@ -262,9 +326,9 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
       curves.push_back(curve);
     report.figure(
         draw(collapse_figure("collapse_annealed_fixed", "Annealed, σ² fixed", curves), directory.figures()),
-        fmt::format("As the paper's Fig 7: the KL's weight rises from 0 to 1 over {:g} epochs. Solid: at the "
+        fmt::format("As the paper's {}: the KL's weight rises from 0 to 1 over {:g} epochs. Solid: at the "
                     "end; dashed: after epoch {}.",
-                    options.annealing_epochs, epoch));
+                    findings.figures.annealed_fixed, options.annealing_epochs, epoch));
   }
   if (!learned_annealed.empty()) {
     std::vector<NamedMetrics> curves = curves_of(learned_annealed, run.metrics, ", annealed", Style::line);
@@ -272,7 +336,8 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
       curves.push_back(curve);
     report.figure(draw(collapse_figure("collapse_annealed_learned", "Annealed or not, σ² learned", curves),
                        directory.figures()),
-                  "As the paper's Fig 8: solid with annealing, dashed without.");
+                  fmt::format("As the paper's {}: solid with annealing, dashed without.",
+                              findings.figures.annealed_learned));
   }
   return report;
 }

@@ -17,7 +17,7 @@ struct CollapseRow {
          row_identity_gap = 0;
   double drift =
       0;  ///< nats that the ELBO of a trial still gained over the last tenth of the epochs; the largest
-  const PaperRow* paper = nullptr;
+  const PaperRow* paper = nullptr;  ///< theirs, where they have one
   bool converged() const { return drift < kConvergedNats; }
   static constexpr double kConvergedNats = 2;
 };
@@ -25,12 +25,17 @@ struct CollapseRow {
 struct CollapseFindings {
   std::vector<CollapseRow> rows;  ///< fixed, learned, then both annealed; as the run has them
   double paper_constant = 0;
+  const PaperTable* paper = nullptr;  ///< of the same data, or null
+  PaperFigures figures{};
+  double dimensions = 0;  ///< D
   std::vector<StoppedMember> stopped;
 };
 
 CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data);
 void set_metrics(Result& result, const CollapseFindings& findings);
 Table collapse_table(const CollapseFindings& findings);
+/// What the mark in the paper's columns of the table means; empty where there is none.
+std::string contradiction_note(const CollapseFindings& findings);
 Report collapse_report(const CollapseFindings& findings, const DeepRun& run, const LoadedData& data,
                        const TrainingOptions& options, const RunDirectory& directory);
 

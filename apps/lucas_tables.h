@@ -1,8 +1,10 @@
-// What Lucas et al. 2019 report, to stand beside our own numbers: Table 2 (MNIST in logit space) and Table 4
-// (MNIST pixels). ELBO in the papers' units, nats per data point; means over 5 trials of 1000 epochs.
+// What Lucas et al. 2019 report, to stand beside our own numbers: Tables 2 to 5, and which of their figures
+// ours are. ELBO in the papers' units, nats per data point; means over 5 trials.
 #pragma once
 
 #include <span>
+
+#include "datasets/preprocessing.h"
 
 namespace elbo {
 
@@ -13,7 +15,28 @@ struct PaperRow {
   double elbo, elbo_deviation, elbo_tuned, sigma2_tuned, collapse_percent, kl;
 };
 
-std::span<const PaperRow> lucas_table_2();
-std::span<const PaperRow> lucas_table_4();
+struct PaperTable {
+  int number;
+  const char* models;  ///< what was trained: "784-1024-512-200, 60 000 images, ..."
+  std::span<const PaperRow> rows;
+};
+/// Tables 2 (MNIST) and 3 (CelebA), in logit space, and 4 (MNIST) and 5 (CelebA), of dequantised pixels.
+std::span<const PaperTable> lucas_tables();
+
+/// The table of such data, or null. CelebA is what `images` finds in a folder named after it, at 64x64. In
+/// logit space alpha must be theirs.
+const PaperTable* lucas_table_for(const Dataset& data, const Preprocessing& preprocessing);
+
+/// Their figures of collapse over epsilon for sigma^2 fixed, learned, and both annealed, and of
+/// reconstructions.
+struct PaperFigures {
+  const char *fixed, *learned, *annealed_fixed, *annealed_learned, *reconstructions;
+};
+PaperFigures lucas_figures_for(const Dataset& data);
+
+/// Whether a row's two ELBOs differ by other than what its two sigma^2 make of them, -D/2 (ln r + 1/r - 1)
+/// with r their ratio, by more than 5% of the ELBO. Such rows (fixed 0.003 and 0.001 of MNIST; 0.03, 0.003
+/// and 0.001 of CelebA) cannot be reproduced.
+bool contradicts_itself(const PaperRow& row, double dimensions);
 
 }  // namespace elbo

@@ -68,6 +68,8 @@ check("the report is complete in itself", page.count("data:image/png;base64,") =
 for command, name in {"sample": "samples", "reconstruct": "reconstructions", "traverse": "traversals", "interpolate": "interpolations"}.items():
     run = elbo(command, "run", "--out", "pictures")
     check(f"{command} draws a PNG", run.returncode == 0 and read(f"pictures/{name}.png").startswith(b"\x89PNG"), run.stderr)
+    said = run.stdout.splitlines()
+    check("and says where it is", said and said[0] == f"pictures/{name}.png" and (len(said) > 1) == (command == "traverse"), run.stdout)
 rejects("a point that is not there", "traverse", "run", "--point", 5000, mentions=["5000"])
 rejects("an odd number of points", "interpolate", "run", "--points", "1,2,3", mentions=["--points"])
 
@@ -237,6 +239,21 @@ check("fixed rows keep their sigma^2", all(row["learned"] or abs(row["sigma2_fin
 check("the row identity holds on every row", found["largest_row_identity_gap"] < 0.5, found["largest_row_identity_gap"])
 check("its figures are there", all(os.path.exists(f"collapse/figures/{name}.svg") for name in (
     "collapse_fixed", "collapse_learned", "sigma2", "collapse_annealed_fixed", "collapse_annealed_learned")))
+drawn = [f"reconstructions{kind}" for kind in ("_fixed", "_learned", "_annealed_fixed", "_annealed_learned")]
+# 28 pixels, doubled, and 2 between: ten columns, one row of data and three of models
+check("and reconstructions by model", all(struct.unpack(">II", read(f"collapse/figures/{name}.png")[16:24]) == (578, 230) for name in drawn))
+page = read("collapse/report.html").decode()
+check("the papers' numbers and names of data stand beside their own data only", "paper: σ²" not in page and "Beside it" not in page and
+      "Fig 5 " not in page.replace("Figs 5 (MNIST)", ""))
+idx = struct.pack(">4i", 2051, 40, 28, 28) + os.urandom(40 * 784)
+os.makedirs("idx")
+write("idx/train-images-idx3-ubyte", idx)
+write("idx/train-labels-idx1-ubyte", struct.pack(">2i", 2049, 40) + bytes(40))
+run = elbo("collapse", "--data", "mnist:idx", "--hidden", "8", "--latent", 2, "--epochs", 1, "--lr", 0.001, "--members", 1,
+           "--sigma2", "10,0.003", "--out", "mnist-collapse")
+page = read("mnist-collapse/report.html").decode() if run.returncode == 0 else ""
+check("beside MNIST there is Table 2, with a mark where it contradicts itself", "Table 2 of Lucas" in page and "-1450.3<" in page and
+      "-139538.8†" in page and "Fig 5: " in page and "†" in run.stdout, run.stderr)
 run = elbo("collapse", "--data", "digits", "--limit", 200, "--dry-run")
 check("collapse --dry-run says what it costs", run.returncode == 0 and "about" in run.stdout and "400 models" in run.stdout, run.stdout)
 rejects("an option that collapse sets itself", "collapse", *small, "--beta", 2, mentions=["--beta"])
