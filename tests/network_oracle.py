@@ -10,6 +10,7 @@ with load_state_dict, strictly, which must give NumPy's means and reconstruction
 """
 
 import json
+import os
 import struct
 import sys
 import zlib
@@ -233,6 +234,16 @@ moved = np.repeat(mean[40][None], 30, 0)
 for row, unit in enumerate(order):
     moved[10 * row : 10 * row + 10, unit] = np.linspace(-3, 3, 10)
 check("and each moves from -3 to 3", order and is_shown(moved, "traversals", 10))
+
+run = elbo("collapse", "--data", "npy:images.npy", "--hidden", "24", "--latent", 4, "--sigma2", "10,0.01", "--epochs", 60, "--lr", 0.003,
+           "--members", 1, "--batch", 50, "--out", "collapse")
+check("collapse runs on small images", run.returncode == 0, run.stderr)
+os.rename("collapse/figures/reconstructions_fixed.png", "drawn/reconstructions_fixed.png")
+rows = shown("reconstructions_fixed", 10, 10).reshape(3, 10, 30)
+original = np.clip(x[:10], 0, 1) * 255
+noisy, precise = ((row - original) ** 2 for row in rows[1:])
+check("its reconstructions have the data in the top row, then the models in the order of their sigma^2", np.abs(rows[0] - original).max() < 0.51 and
+      4 * precise.mean() < noisy.mean() and precise.mean() < 100, f"squared errors {noisy.mean()}, {precise.mean()}")
 
 gaps, told = mutual_information_gap(mean, factors[:, :2])
 check("they are labelled with the factor that they tell most about", order and all(
