@@ -11,7 +11,6 @@ with load_state_dict, strictly, which must give NumPy's means and reconstruction
 
 import json
 import os
-import struct
 import sys
 import zlib
 
@@ -22,18 +21,11 @@ try:
 except ImportError:
     print("skipped: numpy not found")
     sys.exit(77)
+from model_file import weights_of
 try:
     import torch
 except ImportError:
     torch = None
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        header, body = json.loads(file.read(length)), file.read()
-    return {name: np.frombuffer(body[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"]).astype(float)
-            for name, entry in header.items() if name != "__metadata__"}
 
 
 def layer(weights, name, x):
@@ -163,7 +155,7 @@ for likelihood, data, options in (("gaussian", "real", ["--hidden", "16,8", "--a
         check(f"{what} trains", False, trained.stderr)
         continue
     ours = json.loads(trained.stdout)["metrics"]
-    weights = read_safetensors(f"{run}/model.safetensors")
+    weights = weights_of(f"{run}/model.safetensors")
     relu = "tanh" not in options
     activation = (lambda x: np.maximum(x, 0)) if relu else np.tanh
     x = np.load(f"{data}.npy").astype(float)
@@ -197,7 +189,7 @@ np.save("factors.npy", factors)
 trained = elbo("train", "--model", "mlp", "--data", "npy:images.npy", "--hidden", "24", "--latent", 4, "--sigma2", 0.01, "--fix-sigma2",
                "--epochs", 60, "--lr", 0.003, "--batch", 50, "--out", "pictures")
 check("a model of small images trains", trained.returncode == 0, trained.stderr)
-weights = read_safetensors("pictures/model.safetensors")
+weights = weights_of("pictures/model.safetensors")
 relu = lambda x: np.maximum(x, 0)
 x = np.load("images.npy").reshape(len(images), -1).astype(float)
 mean, log_variance = encode(weights, x, relu)

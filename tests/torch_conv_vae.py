@@ -4,38 +4,11 @@ Parameters have the names that elbo's model files have, so load_state_dict takes
 (N, C, H, W) here; elbo's rows of pixels are (H, W, C) flattened, see `images` and `rows`.
 """
 
-import json
-import struct
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-NAMES = {"F32": "<f4", "F64": "<f8"}
-
-
-def read_safetensors(path):
-    """The tensors of a file by name, and its metadata."""
-    with open(path, "rb") as file:
-        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-        body = file.read()
-    metadata = header.pop("__metadata__", {})
-    return {name: np.frombuffer(body[slice(*entry["data_offsets"])], NAMES[entry["dtype"]]).reshape(entry["shape"])
-            for name, entry in header.items()}, metadata
-
-
-def write_safetensors(path, tensors, metadata):
-    header, body = {"__metadata__": metadata}, b""
-    for name, value in tensors.items():
-        value = np.ascontiguousarray(value)
-        code = next(code for code, kind in NAMES.items() if value.dtype == np.dtype(kind))
-        header[name] = {"dtype": code, "shape": list(value.shape), "data_offsets": [len(body), len(body) + value.nbytes]}
-        body += value.tobytes()
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + body)
+from model_file import read_safetensors
 
 
 def images(x, image):

@@ -15,7 +15,8 @@ import sys
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from torch_conv_vae import ConvVae, write_safetensors
+from model_file import write_safetensors
+from torch_conv_vae import ConvVae
 
 NETWORKS = {
     "higgins-64": ("higgins", (64, 64, 1), 1, 3),
