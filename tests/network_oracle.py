@@ -10,6 +10,7 @@ with load_state_dict, strictly, which must give NumPy's means and reconstruction
 """
 
 import json
+import struct
 import os
 import sys
 import zlib
