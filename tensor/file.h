@@ -27,6 +27,7 @@ class InputFile {
 
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }  ///< bytes, when it was opened
+  int descriptor() const { return descriptor_; }
   /// Fills `into` from `offset` bytes in. Returns how many there were: fewer than asked only at the end.
   size_t read_some(uint64_t offset, std::span<std::byte> into) const;
   /// The same, but a file that ends too early is an Error.

@@ -234,7 +234,10 @@ Cache& cache(Device device) {
 }  // namespace
 
 StorageRef::~StorageRef() {
-  if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+  if (!storage_ || storage_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (storage_->release)
+    storage_->release(storage_);
+  else
     cache(storage_->device).give_back(storage_);
 }
 

@@ -24,6 +24,8 @@ struct Storage {
   uint32_t pool = 0;  ///< whose free list it returns to
   std::atomic<int> references{0};
   Storage* next_free = nullptr;
+  /// Ends a block that did not come from `allocate`, and the Storage with it; null for one that did.
+  void (*release)(Storage*) = nullptr;
 };
 
 /// Shared ownership of a Storage; the block returns to the cache when the last reference goes.

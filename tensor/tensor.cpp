@@ -44,6 +44,15 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device
   return result;
 }
 
+Tensor Tensor::over(StorageRef storage) {
+  Tensor result;
+  result.elements_ = static_cast<int64_t>(storage->bytes);
+  result.shape_ = {result.elements_};
+  result.dtype_ = DType::u8;
+  result.storage_ = std::move(storage);
+  return result;
+}
+
 void* Tensor::bytes() const {
   if (!defined()) fail("[tensor] used before it was given a value");
   return storage_->data + offset_ * size_of(dtype_);

@@ -32,6 +32,8 @@ class Tensor {
   static Tensor scalar(double value, DType dtype = DType::f32, Device device = Device::cpu) {
     return full({}, value, dtype, device);
   }
+  /// The bytes of a storage that did not come from `allocate`, u8 (storage->bytes).
+  static Tensor over(StorageRef storage);
   /// A CPU tensor holding a copy of `values`, which must be shape.elements() many.
   template <class T>
   static Tensor from(const Shape& shape, std::span<const T> values);

@@ -1,0 +1,16 @@
+// mapped_file: a file's bytes as a tensor that takes no memory of its own: the system reads what is looked
+// at, and lets go of it when memory runs short. For data sets larger than memory. Uses POSIX.
+#pragma once
+
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace elbo {
+
+/// u8 (size of the file). What is written to the tensor stays in this process and never reaches the file,
+/// which may be renamed, deleted or replaced by a rename meanwhile, but not shortened. Throws Error when the
+/// file is missing, unreadable, empty or not a regular file.
+Tensor map_file(const std::string& path);
+
+}  // namespace elbo
