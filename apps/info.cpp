@@ -2,6 +2,7 @@
 #include "apps/command.h"
 #include "apps/options.h"
 #include "apps/support/gnuplot.h"
+#include "datasets/cifar10.h"
 #include "datasets/mnist.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
@@ -37,7 +38,7 @@ std::string gpu_text() {
 
 void info(const Options& options) {
   const Provenance build = describe_provenance(threads(), blas_name());
-  const std::optional<std::string> mnist = find_mnist();
+  const std::optional<std::string> mnist = find_mnist(), cifar10 = find_cifar10();
   Json found{{"version", build.version},
              {"compiler", build.compiler},
              {"build", build.build},
@@ -48,18 +49,27 @@ void info(const Options& options) {
              {"blas", build.blas},
              {"convolutions", cpu_convolutions_name()},
              {"gnuplot", gnuplot_version()},
-             {"mnist", mnist ? Json(*mnist) : Json(nullptr)}};
+             {"mnist", mnist ? Json(*mnist) : Json(nullptr)},
+             {"cifar10", cifar10 ? Json(*cifar10) : Json(nullptr)}};
   if (options.json) {
     fmt::print("{}", json_text(found));
     return;
   }
   fmt::print(
       "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
-      "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n  MNIST      {}\n  generators digits, ppca\n",
+      "  BLAS       {}
+  conv       {}
+  gnuplot    {}
+  MNIST      {}
+  CIFAR-10   {}
+"
+      "  generators digits, sprites, faces, ppca
+",
       build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(), build.blas,
       cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
-      mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA");
+      mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA",
+      cifar10 ? *cifar10 : "not found; put its files in data/cifar10 or set ELBO_DATA");
 }
 
 void add_options(CLI::App& app) {

@@ -1,5 +1,10 @@
 #include "apps/options.h"
 
+#include <cstdio>
+#include <optional>
+
+#include "apps/support/interrupt.h"
+#include "apps/support/progress.h"
 #include "tensor/conv.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
@@ -54,10 +59,28 @@ void apply_on_cpu(RunOptions& o) {
   apply(o);
 }
 
+namespace {
+
+/// Most data are there at once; where they are not, the user sees how far it is, and may stop it.
+Dataset load_dataset_with_progress(const DataOptions& o, uint64_t seed) {
+  std::optional<Progress> progress;
+  std::optional<InterruptGuard> guard;
+  LoadOptions options{.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train};
+  options.progress = [&](int64_t done, int64_t total) {
+    if (!progress) progress.emplace(total, "decode");
+    if (!guard) guard.emplace();
+    progress->update(done);
+    return !interrupted();
+  };
+  options.note = [](const std::string& line) { fmt::print(stderr, "elbo: {}\n", line); };
+  return load_dataset(o.data, options);
+}
+
+}  // namespace
+
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
   LoadedData data;
-  data.dataset =
-      load_dataset(o.data, {.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train});
+  data.dataset = load_dataset_with_progress(o, seed);
   const bool pixels = data.dataset.has_pixels();
   data.preprocessing.kind = parse_preprocessing(o.preprocess);
   // Data that are not pixels have nothing to scale: a default steps aside, an explicit wish is an error.

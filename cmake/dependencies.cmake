@@ -20,7 +20,8 @@ else()
 endif()
 
 if(ELBO_VENDOR_DIR)
-  set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp doctest/doctest.h stb/stb_image_write.h zlib.h cblas.h lapacke.h)
+  set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp doctest/doctest.h stb/stb_image.h stb/stb_image_write.h zlib.h
+    cblas.h lapacke.h)
   list(TRANSFORM headers PREPEND include/ OUTPUT_VARIABLE files)
   list(APPEND files lib/libz.so.1 lib/libelbo_lapack.so)
   foreach(file IN LISTS files)
@@ -55,7 +56,7 @@ else()
   find_package(doctest REQUIRED)
 
   # stb is headers only, with nothing to link. SYSTEM: its warnings are not ours.
-  find_path(STB_INCLUDE_DIR stb/stb_image_write.h REQUIRED)
+  find_path(STB_INCLUDE_DIR NAMES stb/stb_image.h REQUIRED)
   include_directories(SYSTEM ${STB_INCLUDE_DIR})
 
   # BLAS and LAPACK with their C interfaces. Debian's OpenBLAS is also the system's libblas, so cblas.h and

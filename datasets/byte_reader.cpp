@@ -52,9 +52,14 @@ size_t ByteReader::read_some(std::span<std::byte> into) {
   return done;
 }
 
-void ByteReader::read(std::span<std::byte> into) {
+size_t ByteReader::read_up_to(std::span<std::byte> into) {
   const size_t count = read_some(into);
   delivered_ += count;
+  return count;
+}
+
+void ByteReader::read(std::span<std::byte> into) {
+  const size_t count = read_up_to(into);
   if (count < into.size())
     fail("[read] {} is truncated: its {} end after {} bytes, {} more were expected; get the file again",
          quote(path()), gzip_ ? "unpacked data" : "data", delivered_, into.size() - count);

@@ -26,6 +26,8 @@ class ByteReader {
   const std::string& path() const { return file_.path(); }
   /// Fills `into`; a file that ends too early, or corrupt gzip data, is an Error.
   void read(std::span<std::byte> into);
+  /// As many bytes as there are, for formats without a header; fewer than asked only at the end of the data.
+  size_t read_up_to(std::span<std::byte> into);
   /// Throws Error when the file could not hold `shape` elements of `element_bytes` each from here on. For
   /// gzip the size is not known beforehand, but deflate packs at most 1032 bytes into one.
   void check_holds(const Shape& shape, int64_t element_bytes) const;

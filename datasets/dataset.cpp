@@ -5,7 +5,10 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "datasets/cifar10.h"
 #include "datasets/generators.h"
+#include "datasets/hash.h"
+#include "datasets/images.h"
 #include "datasets/mnist.h"
 #include "datasets/npy.h"
 #include "tensor/copy.h"
@@ -44,6 +47,14 @@ Dataset load_digits(const std::string&, const LoadOptions& options) {
   return make_digits(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
 }
 
+Dataset load_sprites(const std::string&, const LoadOptions& options) {
+  return make_sprites(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
+}
+
+Dataset load_faces(const std::string&, const LoadOptions& options) {
+  return make_faces(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
+}
+
 std::string known_kinds() {
   std::string names;
   for (const DatasetKind& kind : dataset_kinds())
@@ -64,20 +75,30 @@ void check_finite(const Dataset& data) {
   });
 }
 
-/// Keeps the points that `rows` numbers.
-void keep(Dataset& data, const Tensor& rows) {
-  data.x = gather_rows(data.x, rows);
-  if (data.labels.defined()) data.labels = gather_rows(data.labels, rows);
+/// Replaces every tensor that has a row for each point by what `choose` makes of it.
+template <class F>
+void choose_points(Dataset& data, const F& choose) {
+  for (Tensor* rows : {&data.x, &data.labels, &data.factors.indices, &data.factors.values})
+    if (rows->defined()) *rows = choose(*rows);
+  data.fingerprint.clear();
 }
 
 }  // namespace
 
 std::span<const DatasetKind> dataset_kinds() {
-  static const std::array<DatasetKind, 4> kinds{{
+  static const std::array<DatasetKind, 8> kinds{{
       {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist},
+      {"cifar10", "[:DIR]", "colour photographs 32x32 of ten classes, from CIFAR-10's binary files",
+       &load_cifar10},
+      {"images", ":DIR[,OPTION...]",
+       "the PNG and JPEG files in a folder; crop=N, WxH or WxH+X+Y, size=N or WxH (64), rgb or grey, strict",
+       &load_images},
       {"npy", ":FILE", "the points (N, ...) in a NumPy file", &load_npy},
       {"ppca", "", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca},
       {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits},
+      {"sprites", "", "generated: a square, ellipse or heart 64x64, with the factors it was made from",
+       &load_sprites},
+      {"faces", "", "generated: faces 64x64 in colour, with the factors they were made from", &load_faces},
   }};
   return kinds;
 }
@@ -100,32 +121,25 @@ Dataset load_dataset(const std::string& spec, const LoadOptions& options) {
   Dataset data = kind->load(argument, options);
   data.name = spec;
   check_finite(data);
-  if (options.limit > 0 && options.limit < data.points()) {
-    // Copies, so that the rest can be freed.
-    data.x = data.x.slice(0, options.limit).clone();
-    if (data.labels.defined()) data.labels = data.labels.slice(0, options.limit).clone();
-  }
+  if (options.limit > 0 && options.limit < data.points())
+    // Copies, so that the rest can be freed. (Images limit themselves: theirs is mapped.)
+    choose_points(data, [&](const Tensor& rows) { return rows.slice(0, options.limit).clone(); });
   if (options.subset > data.points())
     fail("[data] a random subset of {} points cannot be drawn from the {} of {}", options.subset,
          data.points(), quote(spec));
   if (options.subset > 0) {
     const Tensor order = permutation(data.points(), {.seed = options.seed, .stream = kSubset});
-    keep(data, order.slice(0, options.subset));
+    const Tensor chosen = order.slice(0, options.subset);
+    choose_points(data, [&](const Tensor& rows) { return gather_rows(rows, chosen); });
   }
-  data.fingerprint = fingerprint(data.x);
+  if (data.fingerprint.empty()) data.fingerprint = fingerprint(data.x);
   return data;
 }
 
 std::string fingerprint(const Tensor& x) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  const auto add = [&hash](const void* bytes, int64_t count) {
-    const auto* byte = static_cast<const unsigned char*>(bytes);
-    for (int64_t i = 0; i < count; ++i) hash = (hash ^ byte[i]) * 0x100000001b3u;
-  };
-  const std::string kind = fmt::format("{} {};", name(x.dtype()), x.shape().str());
-  add(kind.data(), static_cast<int64_t>(kind.size()));
-  add(x.bytes(), x.byte_count());
-  return fmt::format("{:016x}", hash);
+  Hash hash = tensor_hash(x.dtype(), x.shape());
+  hash.add({static_cast<const char*>(x.bytes()), static_cast<size_t>(x.byte_count())});
+  return hash.str();
 }
 
 std::vector<std::string> data_directories() {

@@ -8,6 +8,7 @@
 //   train.x;                                           // u8 (1000, 784)
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -47,10 +48,16 @@ struct LoadOptions {
   int64_t subset = 0;  ///< then so many of them at random, drawn by `seed`; 0 means all
   uint64_t seed = 0;   ///< of `subset` and of generators
   Split split = Split::train;
+  /// Called on the calling thread while a long load is under way (images are decoded); returning false gives
+  /// up, which is an Error.
+  std::function<bool(int64_t done, int64_t total)> progress = {};
+  /// Told, in one line, what the user should know of a load that went well: files that were skipped.
+  std::function<void(const std::string& line)> note = {};
 };
 
 /// The data set that `spec` names. Throws Error when the kind is unknown, nothing is found (and where it was
-/// looked for), a file is damaged, or a value is NaN or infinite.
+/// looked for), a file is damaged, or a value is NaN or infinite. What `images` decoded is mapped from its
+/// cache and takes no memory of its own, with `limit` too; `subset` copies the points that it draws.
 Dataset load_dataset(const std::string& spec, const LoadOptions& options = {});
 
 /// One kind of data that a specification can name.

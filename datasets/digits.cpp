@@ -7,9 +7,9 @@
 #include <sstream>
 #include <vector>
 
+#include "datasets/draws.h"
 #include "datasets/generators.h"
 #include "tensor/parallel.h"
-#include "tensor/random.h"
 
 namespace elbo {
 namespace {
@@ -80,41 +80,6 @@ const std::vector<Glyph>& glyphs() {
   }();
   return all;
 }
-
-/// The draws of one digit, in the order they are asked for.
-class Draws {
- public:
-  Draws(uint64_t seed, Split split, int64_t digit)
-      : key_{.seed = seed, .stream = kSynthesis, .step = split == Split::train ? kTrainStep : kTestStep},
-        group_(static_cast<uint32_t>(digit) * kGroupsPerDigit) {}
-
-  /// In (0, 1).
-  float uniform() {
-    if (used_ == 4) {
-      block_ = random_block(key_, group_++);
-      used_ = 0;
-    }
-    return to_unit<float>(block_.word[used_++]);
-  }
-  float between(float low, float high) { return low + (high - low) * uniform(); }
-  int below(int count) {
-    return std::min(static_cast<int>(uniform() * static_cast<float>(count)), count - 1);
-  }
-  /// Standard normal, cut off at 2.5.
-  float normal() {
-    const float radius = std::sqrt(-2 * std::log(uniform()));
-    const float z = radius * std::cos(static_cast<float>(2 * math::kPi) * uniform());
-    return std::clamp(z, -2.5f, 2.5f);
-  }
-
- private:
-  static constexpr uint64_t kTrainStep = 16, kTestStep = 17;  // apart from ppca_data.cpp's
-  static constexpr uint32_t kGroupsPerDigit = 64;
-  RandomKey key_;
-  uint32_t group_;
-  PhiloxBlock block_{};
-  int used_ = 4;
-};
 
 struct Dot {
   float x, y;
@@ -226,7 +191,7 @@ struct Scratch {
 };
 
 uint8_t draw_digit(uint64_t seed, Split split, int64_t number, Scratch& scratch, uint8_t* pixels) {
-  Draws draws(seed, split, number);
+  Draws draws(Drawing::digits, seed, split, number);
   const int digit = draws.below(10);
   const auto& all = glyphs();
   const auto [begin, end] =

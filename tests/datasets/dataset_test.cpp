@@ -154,7 +154,8 @@ TEST_SUITE("datasets") {
 
   TEST_CASE("an unknown or half-written specification is refused, naming what exists") {
     CHECK(mentions(refusal("minst"),
-                   "unknown data set 'minst'; there are mnist[:DIR], npy:FILE, ppca, digits"));
+                   "unknown data set 'minst'; there are mnist[:DIR], cifar10[:DIR], images:DIR[,OPTION...], "
+                   "npy:FILE, ppca, digits, sprites, faces"));
     CHECK(mentions(refusal(""), "unknown data set"));
     CHECK(mentions(refusal(":"), "unknown data set"));
     CHECK(mentions(refusal("npy"), "give npy:FILE"));
@@ -201,6 +202,26 @@ TEST_SUITE("datasets") {
     std::vector<double> expected(20);
     std::iota(expected.begin(), expected.end(), 0.0);
     CHECK(all == expected);
+  }
+
+  TEST_CASE("limit and subset keep each point's factors with it") {
+    const Dataset all = load_dataset("sprites", {.limit = 60, .seed = 4});
+    const Dataset some = load_dataset("sprites", {.limit = 60, .subset = 25, .seed = 4});
+    CHECK(some.factors.names == all.factors.names);
+    REQUIRE(some.factors.indices.shape() == Shape{25, 5});
+    REQUIRE(some.factors.values.shape() == Shape{25, 5});
+    CHECK(some.fingerprint == fingerprint(some.x));
+    std::set<int64_t> seen;
+    for (int64_t i = 0; i < 25; ++i) {
+      int64_t same = 0;
+      while (same < 60 && all.x.slice(same).to_vector() != some.x.slice(i).to_vector()) ++same;
+      REQUIRE(same < 60);
+      seen.insert(same);
+      CHECK(some.factors.indices.slice(i).to_vector() == all.factors.indices.slice(same).to_vector());
+      CHECK(some.factors.values.slice(i).to_vector() == all.factors.values.slice(same).to_vector());
+      CHECK(some.labels.at(i) == all.labels.at(same));
+    }
+    CHECK(seen.size() == 25);
   }
 
   TEST_CASE("the fingerprint is FNV-1a, and every byte, the shape and the element type count") {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "datasets/cifar10.h"
 #include "datasets/mnist.h"
 #include "tensor/file.h"
 #include "tests/error_of.h"
@@ -72,6 +73,18 @@ class Surroundings {
   std::filesystem::path before_;
   std::string data_before_;
 };
+
+/// The directory of real CIFAR-10 where it is installed.
+inline std::optional<std::string> real_cifar10() {
+  auto found = find_cifar10();
+  for (const char* place : {"data/cifar10", "../shared/data/cifar10"}) {
+    if (found) break;
+    const std::string directory = std::string(ELBO_SOURCE_DIR) + "/" + place;
+    if (std::filesystem::exists(directory + "/test_batch.bin.gz")) found = directory;
+  }
+  if (!found) MESSAGE("skipped: real CIFAR-10 not found");
+  return found;
+}
 
 /// The directory of real MNIST where it is installed: tests that need it say so and do nothing without.
 inline std::optional<std::string> real_mnist() {

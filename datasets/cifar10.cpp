@@ -1,0 +1,119 @@
+#include "datasets/cifar10.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "datasets/byte_reader.h"
+#include "tensor/parallel.h"
+
+namespace elbo {
+namespace {
+
+constexpr int64_t kSide = 32, kPlane = kSide * kSide, kChannels = 3, kImage = kPlane * kChannels;
+constexpr int64_t kRecord = 1 + kImage;   // a label, then the red, the green and the blue plane
+constexpr int64_t kBatchRecords = 10000;  // of an original file
+constexpr int kClasses = 10;
+
+std::vector<std::string> batches(const std::string& directory, Split split) {
+  std::vector<std::string> names{"test_batch"};
+  if (split == Split::train) {
+    names.clear();
+    for (int i = 1; i <= 5; ++i) names.push_back(fmt::format("data_batch_{}", i));
+  }
+  std::vector<std::string> found;
+  for (const std::string& name : names)
+    for (const char* ending : {".bin.gz", ".bin"}) {
+      const auto path = std::filesystem::path(directory) / (name + ending);
+      std::error_code ignored;
+      if (!std::filesystem::is_regular_file(path, ignored)) continue;
+      found.push_back(path.string());
+      break;
+    }
+  return found;
+}
+
+std::vector<std::string> candidates(const std::string& directory) {
+  std::vector<std::string> roots{directory};
+  if (directory.empty()) roots = data_directories();
+  std::vector<std::string> all;
+  for (const std::string& root : roots) {
+    for (const char* folder : {"cifar10", "cifar-10-batches-bin"})
+      all.push_back((std::filesystem::path(root) / folder).string());
+    all.push_back(root);
+  }
+  return all;
+}
+
+std::optional<std::string> find_directory(const std::string& directory, Split split) {
+  for (const std::string& candidate : candidates(directory))
+    if (!batches(candidate, split).empty()) return candidate;
+  return std::nullopt;
+}
+
+/// Appends a file's records. There is no header: the file's length says how many they are.
+void read_records(const std::string& path, std::vector<uint8_t>& records) {
+  ByteReader file(path);
+  const size_t before = records.size();
+  size_t size = before, count = 0;
+  do {
+    records.resize(size + kBatchRecords * kRecord);
+    count = file.read_up_to(std::as_writable_bytes(std::span(records).subspan(size)));
+    size += count;
+  } while (count == kBatchRecords * kRecord);
+  file.expect_end();
+  records.resize(size);
+  const auto bytes = static_cast<int64_t>(size - before);
+  if (bytes == 0 || bytes % kRecord != 0)
+    fail(
+        "[cifar10] {} is truncated or no CIFAR-10 file: its {} bytes are not a whole number of records of "
+        "{}; "
+        "get the file again",
+        quote(path), bytes, kRecord);
+  for (size_t at = before; at < size; at += kRecord)
+    if (records[at] >= kClasses)
+      fail(
+          "[cifar10] {} is damaged or no CIFAR-10 file: record {} (counted from 0) has the label {}; get the "
+          "file again",
+          quote(path), (at - before) / kRecord, records[at]);
+}
+
+}  // namespace
+
+std::optional<std::string> find_cifar10() { return find_directory("", Split::train); }
+
+Dataset load_cifar10(const std::string& directory, const LoadOptions& options) {
+  const auto found = find_directory(directory, options.split);
+  if (!found) {
+    std::string looked;
+    for (const std::string& candidate : candidates(directory))
+      looked += (looked.empty() ? "" : ", ") + quote(candidate);
+    fail(
+        "[data] no CIFAR-10 {} images found in {}; put data_batch_1.bin to data_batch_5.bin and "
+        "test_batch.bin "
+        "(plain or .gz) in data/cifar10",
+        options.split == Split::train ? "training" : "test", looked);
+  }
+  std::vector<uint8_t> records;
+  for (const std::string& path : batches(*found, options.split)) read_records(path, records);
+
+  const int64_t points = static_cast<int64_t>(records.size()) / kRecord;
+  Dataset data;
+  data.height = data.width = kSide;
+  data.channels = kChannels;
+  data.x = Tensor::empty({points, kImage}, DType::u8);
+  data.labels = Tensor::empty({points}, DType::u8);
+  uint8_t *pixels = data.x.data<uint8_t>(), *labels = data.labels.data<uint8_t>();
+  parallel_for(points, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const uint8_t* record = records.data() + i * kRecord;
+      labels[i] = *record++;
+      for (int64_t p = 0; p < kPlane; ++p)
+        for (int64_t c = 0; c < kChannels; ++c)
+          pixels[i * kImage + p * kChannels + c] = record[c * kPlane + p];
+    }
+  });
+  return data;
+}
+
+}  // namespace elbo

@@ -1,0 +1,159 @@
+#include "datasets/image_file.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace {
+
+// What a decoder may ask for at once. A few hundred bytes of PNG can unpack to gigabytes.
+thread_local size_t allowance = 0;
+
+void* allocate_at_most(size_t bytes) { return bytes <= allowance ? std::malloc(bytes) : nullptr; }
+void* reallocate_at_most(void* block, size_t bytes) {
+  return bytes <= allowance ? std::realloc(block, bytes) : nullptr;
+}
+
+}  // namespace
+
+#define STBI_MALLOC(bytes) allocate_at_most(bytes)
+#define STBI_REALLOC(block, bytes) reallocate_at_most(block, bytes)
+#define STBI_FREE(block) std::free(block)
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#include <stb/stb_image.h>
+
+namespace elbo {
+namespace {
+
+constexpr size_t kMostBytes = size_t{1} << 28;
+
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n", kJpegSignature = "\xff\xd8\xff";
+
+struct Announced {
+  int64_t height = 0, width = 0;
+};
+
+uint32_t byte_at(std::string_view file, size_t at) { return static_cast<unsigned char>(file[at]); }
+uint32_t big_endian_16(std::string_view file, size_t at) {
+  return byte_at(file, at) << 8 | byte_at(file, at + 1);
+}
+uint32_t big_endian_32(std::string_view file, size_t at) {
+  return big_endian_16(file, at) << 16 | big_endian_16(file, at + 2);
+}
+
+[[noreturn]] void truncated() { fail("is truncated"); }
+
+/// Walks the chunks to the last one, IEND.
+Announced inspect_png(std::string_view file) {
+  constexpr size_t kAround = 12;  // a chunk's length, name and checksum
+  std::optional<Announced> size;
+  for (size_t at = kPngSignature.size();;) {
+    if (file.size() - at < kAround) truncated();
+    const size_t length = big_endian_32(file, at);
+    if (length > file.size() - at - kAround) truncated();
+    const std::string_view named = file.substr(at + 4, 4 + length), name = named.substr(0, 4);
+    const auto sum =
+        ::crc32(0, reinterpret_cast<const Bytef*>(named.data()), static_cast<uInt>(named.size()));
+    if (sum != big_endian_32(file, at + 8 + length)) fail("is a damaged PNG: a checksum is wrong");
+    if (!size) {
+      if (name != "IHDR" || length != 13) fail("is a damaged PNG: it does not begin with its size");
+      size = {.height = big_endian_32(named, 8), .width = big_endian_32(named, 4)};
+    }
+    if (name == "IEND") return *size;
+    at += kAround + length;
+  }
+}
+
+/// Where the next marker's code is, from `at` on: the byte after an FF that neither stands for itself (00)
+/// nor restarts (D0 to D7) nor fills up (FF).
+size_t next_marker(std::string_view file, size_t at) {
+  while (true) {
+    at = file.find('\xff', at);
+    if (at == std::string_view::npos || ++at >= file.size()) truncated();
+    const uint32_t code = byte_at(file, at);
+    if (code != 0 && code != 0xff && !(code >= 0xd0 && code <= 0xd7)) return at;
+  }
+}
+
+/// Walks the segments and scans to the end-of-image marker. Where a scan is too short but the marker is
+/// there, nothing is noticed: that takes a decoder.
+Announced inspect_jpeg(std::string_view file) {
+  std::optional<Announced> size;
+  for (size_t at = 2;;) {
+    at = next_marker(file, at);
+    const uint32_t code = byte_at(file, at++);
+    if (code == 0xd9) {
+      if (!size) fail("is a damaged JPEG: it holds no picture");
+      return *size;
+    }
+    if (code == 0xd8 || code == 0x01) continue;  // these two have no contents
+    if (file.size() - at < 2) truncated();
+    const size_t length = big_endian_16(file, at);
+    if (length < 2) fail("is a damaged JPEG: a segment is shorter than its own length");
+    if (length > file.size() - at) truncated();
+    const bool frame = code >= 0xc0 && code <= 0xcf && code != 0xc4 && code != 0xc8 && code != 0xcc;
+    if (frame && length >= 8) {
+      size = {.height = big_endian_16(file, at + 3), .width = big_endian_16(file, at + 5)};
+      // Its four inks would need a colour profile to become red, green and blue.
+      if (byte_at(file, at + 7) == 4) fail("is a CMYK JPEG");
+    }
+    at += length;
+  }
+}
+
+Announced inspect(std::string_view file) {
+  if (file.empty()) fail("is empty");
+  if (file.starts_with(kPngSignature)) return inspect_png(file);
+  if (file.starts_with(kJpegSignature)) return inspect_jpeg(file);
+  // Cut within the signature.
+  if (kPngSignature.starts_with(file) || kJpegSignature.starts_with(file)) truncated();
+  fail("is neither a PNG nor a JPEG file");
+}
+
+}  // namespace
+
+Pixels decode_image(std::string_view file, int channels) {
+  if (file.size() > kMostBytes) fail("has {} bytes; more than {} are not decoded", file.size(), kMostBytes);
+  const Announced size = inspect(file);
+  // By division: the product of what a damaged header says may not fit.
+  if (size.width > 0 && size.height > kMostImagePixels / size.width)
+    fail("has {} x {} pixels; more than {} are not decoded", size.width, size.height, kMostImagePixels);
+  // 16 bytes for a pixel are twice four channels of 16 bits; the rest is for tables and the rounding up of
+  // sizes.
+  allowance = 16 * static_cast<size_t>(size.height * size.width) + 2 * file.size() + (size_t{4} << 20);
+  int width = 0, height = 0, stored = 0;
+  Pixels pixels;
+  pixels.values = {stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(file.data()),
+                                         static_cast<int>(file.size()), &width, &height, &stored, channels),
+                   &stbi_image_free};
+  if (!pixels.values) {
+    const char* const reason = stbi_failure_reason();
+    if (std::strcmp(reason, "outofmem") == 0)
+      fail("holds more than its {} x {} pixels need", size.width, size.height);
+    fail("cannot be decoded: {}", reason);
+  }
+  pixels.height = height;
+  pixels.width = width;
+  pixels.channels = channels;
+  return pixels;
+}
+
+Pixels read_image(const std::string& path, int channels) {
+  const InputFile file(path);
+  // One byte more than are decoded, so that decode_image says what is wrong with a larger file.
+  std::string bytes(std::min<uint64_t>(file.size(), kMostBytes + 1), '\0');
+  file.read(0, std::as_writable_bytes(std::span(bytes)));
+  return decode_image(bytes, channels);
+}
+
+}  // namespace elbo
