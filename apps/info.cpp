@@ -57,14 +57,8 @@ void info(const Options& options) {
   }
   fmt::print(
       "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
-      "  BLAS       {}
-  conv       {}
-  gnuplot    {}
-  MNIST      {}
-  CIFAR-10   {}
-"
-      "  generators digits, sprites, faces, ppca
-",
+      "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n  MNIST      {}\n  CIFAR-10   {}\n"
+      "  generators digits, sprites, faces, ppca\n",
       build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(), build.blas,
       cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
