@@ -6,9 +6,10 @@ usage: bench/compare_image_decoding.py ELBO_BINARY [--images N] [--rounds R] [--
 Makes N JPEG files of CelebA's size, 178x218, in a temporary folder: noise with the spectrum of photographs, at a
 quality that gives CelebA's file size. Then, in every round: elbo on one and on two threads makes of them its cache of
 64x64 images from the centred square of 148, and starts once more from that cache, whose time is taken off the first;
-Pillow in one thread decodes, cuts and resizes with its box filter, without keeping the result. Reported are medians of
-images per second, elbo's largest resident memory with N images and with a tenth of them, and how far the two
-programs' pixels are apart. torchvision joins where it is installed. Needs NumPy and Pillow; exits with 77 without.
+Pillow in one thread decodes, cuts and resizes with its box filter, without keeping the result. Reported are images per
+second, and per second of processor time, which other work on the machine disturbs less; elbo's largest resident memory
+with N images and with a tenth of them; and how far the two programs' pixels are apart. torchvision joins where it is
+installed. Needs NumPy and Pillow; exits with 77 without.
 """
 
 import argparse
@@ -16,7 +17,9 @@ import glob
 import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,50 +37,64 @@ QUALITY = 86
 HEADER_BYTES = 4096  # of elbo's cache, before the pixels
 
 
-def photograph(random):
+def scene(random):
     """Smooth fields of several widths, coarse ones strongest."""
-    total = np.zeros((HEIGHT, WIDTH, 3))
+    total = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for cells, strength in ((3, 60), (7, 30), (18, 16), (45, 7), (110, 2)):
         field = random.normal(size=(cells * 6 // 5, cells, 3)) * strength
         lifted = np.clip(field + 128, 0, 255).astype(np.uint8)
-        total += np.asarray(Image.fromarray(lifted).resize((WIDTH, HEIGHT), Image.BICUBIC), dtype=float) - 128
-    return Image.fromarray(np.clip(total + 128, 0, 255).astype(np.uint8))
+        total += np.asarray(Image.fromarray(lifted).resize((WIDTH, HEIGHT), Image.BICUBIC), np.float32) - 128
+    return total
 
 
 def make_files(folder, count):
+    """Two scenes over each other make a picture. Returns the mean size of a file."""
     random = np.random.default_rng(0)
+    scenes = [scene(random) for _ in range(64)]
+    size = 0
     for i in range(count):
-        photograph(random).save(f"{folder}/{i + 1:06}.jpg", quality=QUALITY)
-    return sum(os.path.getsize(path) for path in glob.glob(folder + "/*.jpg")) / count
+        one, other = random.integers(len(scenes), size=2)
+        shift = random.integers(HEIGHT)
+        mixed = 128 + 0.7 * scenes[one] + 0.7 * np.roll(scenes[other][:, ::-1], shift, axis=0)
+        path = f"{folder}/{i + 1:06}.jpg"
+        Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8)).save(path, quality=QUALITY)
+        size += os.path.getsize(path)
+    return size / count
 
 
 def run_elbo(elbo, folder, cache, threads):
-    """Seconds and the largest resident megabytes of one start on this folder, which trains next to nothing."""
+    """Seconds, seconds of processor time and the largest resident megabytes of one start that trains next to nothing."""
     arguments = [elbo, "train", "--model", "mlp", "--data", f"images:{folder},crop={CROP},size={SIZE},strict",
                  "--limit", "16", "--batch", "16", "--epochs", "1", "--hidden", "4", "--latent", "2", "--threads",
                  str(threads), "--device", "cpu", "--json", "--out", tempfile.mkdtemp(dir=cache) + "/run"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        os.environ["ELBO_CACHE"] = cache
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
-        os.execv(elbo, arguments)
-    _, status, usage = os.wait4(child, 0)
-    if status != 0:
+    child = subprocess.Popen(arguments, env=dict(os.environ, ELBO_CACHE=cache), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    memory = 0
+    while child.poll() is None:  # its rusage would count what this process held when it started it
+        try:
+            with open(f"/proc/{child.pid}/status") as status:
+                memory = max([memory] + [int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")])
+        except OSError:
+            pass
+        time.sleep(0.005)
+    seconds = time.perf_counter() - begin
+    if child.returncode != 0:
         sys.exit("elbo failed: " + " ".join(arguments))
-    return time.perf_counter() - begin, usage.ru_maxrss / 1024
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, memory
 
 
 def build(elbo, folder, threads):
-    """Images per second, megabytes, seconds of the second start, and the cache's pixels."""
+    """Images per second and per second of processor time, megabytes, seconds of the second start, pixels."""
     with tempfile.TemporaryDirectory() as cache:
-        first, memory = run_elbo(elbo, folder, cache, threads)
-        again, _ = run_elbo(elbo, folder, cache, threads)
+        first, first_cpu, memory = run_elbo(elbo, folder, cache, threads)
+        again, again_cpu, _ = run_elbo(elbo, folder, cache, threads)
         count = len(os.listdir(folder))
         pixels = np.fromfile(glob.glob(cache + "/*.images")[0], np.uint8, offset=HEADER_BYTES)
-        return count / (first - again), memory, again, pixels.reshape(count, SIZE, SIZE, 3)
+        speeds = count / (first - again), count / (first_cpu - again_cpu)
+        return speeds, memory, again, pixels.reshape(count, SIZE, SIZE, 3)
 
 
 def box():
@@ -86,11 +103,11 @@ def box():
 
 
 def run_pillow(paths):
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     for path in paths:
         with Image.open(path) as image:
             np.asarray(image.convert("RGB").crop(box()).resize((SIZE, SIZE), Image.BOX))
-    return len(paths) / (time.perf_counter() - begin)
+    return len(paths) / (time.perf_counter() - begin), len(paths) / (time.process_time() - begin_cpu)
 
 
 def run_torchvision(paths):
@@ -101,10 +118,10 @@ def run_torchvision(paths):
     except ImportError:
         return None
     torch.set_num_threads(1)
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     for path in paths:
         decode_jpeg(read_file(path), mode=ImageReadMode.RGB)
-    return len(paths) / (time.perf_counter() - begin)
+    return len(paths) / (time.perf_counter() - begin), len(paths) / (time.process_time() - begin_cpu)
 
 
 def differences(paths, pixels):
@@ -118,6 +135,12 @@ def differences(paths, pixels):
             cut = np.asarray(image.convert("RGB").crop(box()), dtype=float)
         apart.append(np.abs(np.einsum("yi,xj,ijc->yxc", weights, weights, cut, optimize=True) - own))
     return float(np.mean(apart)), float(np.max(apart))
+
+
+def summary(speeds, which):
+    """Of each program the median over rounds, and every round."""
+    return {name: {"median": round(statistics.median(one[which] for one in rounds)),
+                   "rounds": [round(one[which]) for one in rounds]} for name, rounds in speeds.items() if rounds}
 
 
 def cpu_name():
@@ -161,8 +184,9 @@ def main():
         "cpu": cpu_name(), "cores": os.cpu_count(), "pillow": pillow_version, "images": options.images,
         "width": WIDTH, "height": HEIGHT, "crop": CROP, "size": SIZE, "mean_file_bytes": round(mean_bytes),
         "rounds": options.rounds,
-        "images_per_second": {name: round(statistics.median(all)) for name, all in speeds.items() if all},
-        "images_per_second_rounds": {name: [round(one) for one in all] for name, all in speeds.items() if all},
+        "load_average": os.getloadavg()[0],
+        "images_per_second": summary(speeds, 0),
+        "images_per_second_of_processor_time": summary(speeds, 1),
         "seconds_of_a_start_from_the_cache": round(again, 3),
         "resident_megabytes": {"all images": round(memory), "a tenth of them": round(memory_of_tenth)},
         "pixel_difference_from_pillow": {"mean": round(mean, 3), "largest": round(largest, 2)},

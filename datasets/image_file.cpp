@@ -12,17 +12,16 @@
 
 namespace {
 
-// What a decoder may ask for at once. A few hundred bytes of PNG can unpack to gigabytes.
+// What a decoder's buffer may grow to. A few hundred bytes of PNG can unpack to gigabytes.
 thread_local size_t allowance = 0;
 
-void* allocate_at_most(size_t bytes) { return bytes <= allowance ? std::malloc(bytes) : nullptr; }
 void* reallocate_at_most(void* block, size_t bytes) {
   return bytes <= allowance ? std::realloc(block, bytes) : nullptr;
 }
 
 }  // namespace
 
-#define STBI_MALLOC(bytes) allocate_at_most(bytes)
+#define STBI_MALLOC(bytes) std::malloc(bytes)
 #define STBI_REALLOC(block, bytes) reallocate_at_most(block, bytes)
 #define STBI_FREE(block) std::free(block)
 #define STB_IMAGE_IMPLEMENTATION

@@ -66,8 +66,10 @@ TEST_SUITE("datasets") {
     CHECK(changed.data.fingerprint != first.data.fingerprint);
     fs::rename(files.folder() + "/0006.png", files.folder() + "/0200.png");
     CHECK(Loaded(spec).steps > 0);
-    const auto time = fs::last_write_time(files.folder() + "/0007.png");
-    fs::last_write_time(files.folder() + "/0007.png", time + std::chrono::milliseconds(1));
+    fs::rename(files.folder() + "/0007.png", files.folder() + "/0007.PNG");  // in the same place
+    CHECK(Loaded(spec).steps > 0);
+    const auto time = fs::last_write_time(files.folder() + "/0008.png");
+    fs::last_write_time(files.folder() + "/0008.png", time + std::chrono::milliseconds(1));
     CHECK(Loaded(spec).steps > 0);
     CHECK(Loaded(spec).steps == 0);
     CHECK(files.cached(".images").size() == 1);
@@ -78,11 +80,13 @@ TEST_SUITE("datasets") {
     const ImageFiles files;
     put_pictures(files, 3);
     files.put("sub/a.png", png(make_picture(5, 5)));
+    files.put("other/sub/a.png", png(make_picture(5, 5)));
     int caches = 0;
     for (const std::string& spec :
          {files.spec(), files.spec(",size=4"), files.spec(",size=4x5"), files.spec(",size=4,grey"),
           files.spec(",size=4,crop=4"), files.spec(",size=4,crop=4x4+0+0"),
-          files.spec(",size=4,crop=4x4+1+0"), "images:" + files.folder() + "/sub"}) {
+          files.spec(",size=4,crop=4x4+1+0"), "images:" + files.folder() + "/sub",
+          "images:" + files.folder() + "/other/sub"}) {
       CHECK(Loaded(spec).steps > 0);
       CHECK(files.cached(".images").size() == static_cast<size_t>(++caches));
     }

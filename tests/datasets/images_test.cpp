@@ -97,6 +97,7 @@ TEST_SUITE("datasets") {
           std::vector{int64_t{21}, int64_t{18}, stored(20, 17)});
     // Without crop, the largest window of the size's proportions: 18 x 9 from row 6 on.
     CHECK(pixel(",size=18x9", 0, 0) == std::vector{int64_t{9}, int64_t{18}, stored(6, 0)});
+    CHECK(pixel(",size=10x21", 0, 0) == std::vector{int64_t{21}, int64_t{10}, stored(0, 4)});
     CHECK(pixel("", 0, 0)[0] == 64);
   }
 

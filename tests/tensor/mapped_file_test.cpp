@@ -32,6 +32,7 @@ TEST_SUITE("tensor") {
     CHECK(view.sole_owner());
     CHECK(memory_counters().live == before.live);
     CHECK(memory_counters().requests == before.requests);
+    CHECK(mentions(read_file("/proc/self/maps"), directory.path().string()));
     view.fill(9);
     CHECK(view.at(11) == 9);
     CHECK(read_file(directory / "x") == bytes);
@@ -42,6 +43,7 @@ TEST_SUITE("tensor") {
     const size_t cached = memory_counters().cached;
     view = Tensor();  // goes back to the system, and not to the memory that is kept
     CHECK(memory_counters().cached == cached);
+    CHECK_FALSE(mentions(read_file("/proc/self/maps"), directory.path().string()));
   }
 
   TEST_CASE("what cannot be mapped is refused") {
