@@ -21,7 +21,8 @@ void* reallocate_at_most(void* block, size_t bytes) {
 
 }  // namespace
 
-#define STBI_MALLOC(bytes) std::malloc(bytes)
+// Zeros, because a damaged JPEG can make it use tables that it never filled.
+#define STBI_MALLOC(bytes) std::calloc(bytes, 1)
 #define STBI_REALLOC(block, bytes) reallocate_at_most(block, bytes)
 #define STBI_FREE(block) std::free(block)
 #define STB_IMAGE_IMPLEMENTATION
@@ -84,6 +85,20 @@ size_t next_marker(std::string_view file, size_t at) {
   }
 }
 
+/// Checks that the code tables of a segment fill it, and that none has more than 255 codes: stb_image 2.27
+/// writes past its own table with more than 256 and takes the last of 256 for none. Photographs need 162 at
+/// most.
+void check_code_tables(std::string_view tables) {
+  constexpr size_t kLengths = 16;  // how many codes of 1 to 16 bits there are
+  while (!tables.empty()) {
+    size_t codes = 0;
+    for (size_t i = 1; i <= kLengths && i < tables.size(); ++i) codes += byte_at(tables, i);
+    if (codes > 255 || 1 + kLengths + codes > tables.size())
+      fail("is a damaged JPEG: a code table is too long");
+    tables.remove_prefix(1 + kLengths + codes);
+  }
+}
+
 /// Walks the segments and scans to the end-of-image marker. Where a scan is too short but the marker is
 /// there, nothing is noticed: that takes a decoder.
 Announced inspect_jpeg(std::string_view file) {
@@ -100,6 +115,7 @@ Announced inspect_jpeg(std::string_view file) {
     const size_t length = big_endian_16(file, at);
     if (length < 2) fail("is a damaged JPEG: a segment is shorter than its own length");
     if (length > file.size() - at) truncated();
+    if (code == 0xc4) check_code_tables(file.substr(at + 2, length - 2));
     const bool frame = code >= 0xc0 && code <= 0xcf && code != 0xc4 && code != 0xc8 && code != 0xcc;
     if (frame && length >= 8) {
       size = {.height = big_endian_16(file, at + 3), .width = big_endian_16(file, at + 5)};
@@ -139,7 +155,7 @@ Pixels decode_image(std::string_view file, int channels) {
     const char* const reason = stbi_failure_reason();
     if (std::strcmp(reason, "outofmem") == 0)
       fail("holds more than its {} x {} pixels need", size.width, size.height);
-    fail("cannot be decoded: {}", reason);
+    fail("cannot be decoded: {}", *reason ? reason : "its data are damaged");
   }
   pixels.height = height;
   pixels.width = width;

@@ -205,8 +205,24 @@ TEST_SUITE("datasets") {
     std::string damaged = good_png;
     damaged[damaged.find("IDAT") + 9] ^= 1;
     CHECK(mentions(undecodable(damaged), "a checksum is wrong"));
+    std::string codes = good_jpeg;
+    const size_t table = codes.find("\xff\xc4");
+    REQUIRE(table != std::string::npos);
+    codes[table + 20] = '\xff';
+    CHECK(undecodable(codes) == "is a damaged JPEG: a code table is too long");
+    // A further table that holds what it announces: 128 codes of 15 bits, and 127 or 128 of 16.
+    for (const int last : {127, 128}) {
+      const int length = 2 + 17 + 128 + last;
+      const std::string segment = std::string("\xff\xc4") + static_cast<char>(length >> 8) +
+                                  static_cast<char>(length & 0xff) + "\x03" + std::string(14, '\0') + "\x80" +
+                                  static_cast<char>(last) +
+                                  std::string(static_cast<size_t>(128 + last), '\1');
+      const std::string with_table = good_jpeg.substr(0, 2) + segment + good_jpeg.substr(2);
+      CHECK(undecodable(with_table) == (last == 127 ? "" : "is a damaged JPEG: a code table is too long"));
+    }
     // A scan of zero bytes after which the end-of-image marker is missing.
-    CHECK(undecodable(good_jpeg.substr(0, good_jpeg.size() / 2) + std::string(4000, '\0')) == "is truncated");
+    CHECK(undecodable(good_jpeg.substr(0, good_jpeg.size() - 20) + std::string(4000, '\0')) ==
+          "is truncated");
     CHECK(undecodable("\xff\xd8\xff\xd9") == "is a damaged JPEG: it holds no picture");
   }
 
