@@ -21,6 +21,20 @@
 
 namespace elbo {
 
+DeepVaeOptions dense_network(const std::vector<int64_t>& widths, int64_t members) {
+  const std::vector<int64_t> hidden(widths.begin() + 1, widths.end() - 1);
+  return {.dimensions = widths.front(),
+          .latent = widths.back(),
+          .encoder_hidden = hidden,
+          .decoder_hidden = {hidden.rbegin(), hidden.rend()},
+          .members = members};
+}
+
+DeepVaeOptions higgins_network(int64_t channels) {
+  const ImageSize image{64, 64, 3};
+  return {.dimensions = image.pixels(), .latent = 32, .conv = ConvNetwork{.image = image, .width = channels}};
+}
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -91,22 +105,6 @@ Case linear_vae_step(int64_t batch, bool analytic, double seconds) {
           10.0 * static_cast<double>(batch * kDimensions * kLatent), 0, timing};
 }
 
-/// Multilayer perceptrons with these widths of x, hidden layers and z.
-DeepVaeOptions dense(const std::vector<int64_t>& widths, int64_t members = 0) {
-  const std::vector<int64_t> hidden(widths.begin() + 1, widths.end() - 1);
-  return {.dimensions = widths.front(),
-          .latent = widths.back(),
-          .encoder_hidden = hidden,
-          .decoder_hidden = {hidden.rbegin(), hidden.rend()},
-          .members = members};
-}
-
-/// Higgins' network for 64x64 colour images.
-DeepVaeOptions higgins() {
-  const ImageSize image{64, 64, 3};
-  return {.dimensions = image.pixels(), .latent = 32, .conv = ConvNetwork{.image = image}};
-}
-
 /// A whole training step of deep VAEs: forward, backward, Adam.
 Case deep_vae_step(const char* name, const DeepVaeOptions& options, int64_t batch, int64_t samples,
                    double seconds) {
@@ -148,8 +146,8 @@ Case gemm_case(int64_t rows, double seconds) {
 void bench(const BenchOptions& o) {
   apply(o.run);
   if (device_of(o.run) == Device::cuda) return bench_gpu(o);
-  const DeepVaeOptions lucas = dense({784, 1024, 512, 200}), small = dense({10, 50, 50, 2}),
-                       smallest = dense({2, 50, 2}, 20);
+  const DeepVaeOptions lucas = dense_network({784, 1024, 512, 200}), small = dense_network({10, 50, 50, 2}),
+                       smallest = dense_network({2, 50, 2}, 20);
   const std::vector<std::pair<std::string, std::function<Case()>>> cases{
       {"linear-vae-128", [&] { return linear_vae_step(128, false, o.seconds); }},
       {"linear-vae-1000", [&] { return linear_vae_step(1000, false, o.seconds); }},
@@ -159,7 +157,7 @@ void bench(const BenchOptions& o) {
       {"small-vae-100-samples",
        [&] { return deep_vae_step("small-vae-100-samples", small, 2000, 100, o.seconds); }},
       {"ensemble-20", [&] { return deep_vae_step("ensemble-20", smallest, 500, 1, o.seconds); }},
-      {"conv-vae-64", [&] { return deep_vae_step("conv-vae-64", higgins(), 64, 1, o.seconds); }},
+      {"conv-vae-64", [&] { return deep_vae_step("conv-vae-64", higgins_network(), 64, 1, o.seconds); }},
       {"adam-3m", [&] { return adam_step(o.seconds); }},
       {"gemm-128x784x200", [&] { return gemm_case(128, o.seconds); }},
       {"gemm-1000x784x200", [&] { return gemm_case(1000, o.seconds); }}};

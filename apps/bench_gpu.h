@@ -15,6 +15,7 @@
 #include "apps/options.h"
 #include "tensor/cuda/device.h"
 #include "tensor/gemm.h"
+#include "vae/deep_vae.h"
 
 namespace elbo {
 
@@ -54,6 +55,13 @@ struct GpuCase {
 std::vector<GpuCase> gpu_kernel_cases();
 std::vector<GpuCase> gpu_step_cases();
 bool gpu_is_emulated();
+
+// The networks of the cases, on either device.
+
+/// Multilayer perceptrons with these widths of x, hidden layers and z.
+DeepVaeOptions dense_network(const std::vector<int64_t>& widths, int64_t members = 0);
+/// Higgins' convolutional network for 64x64 colour images, with so many channels.
+DeepVaeOptions higgins_network(int64_t channels = 32);
 
 /// Products have this precision until the end of its scope.
 class WithPrecision {

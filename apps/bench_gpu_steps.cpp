@@ -43,23 +43,24 @@ struct Deep {
   std::vector<int64_t> widths{kDimensions, 1024, 512, 200};  // x, hidden layers, z
   int64_t batch = 128, samples = 1, members = 0;
   bool capture = true, has_digits = true;
+  bool is_convolutional = false;  // then `widths` says nothing
 };
 
-GpuFigures deep_step(const Deep& d, double seconds) {
+DeepVaeOptions network_of(const Deep& d) {
   std::vector<int64_t> widths = d.widths;
   for (size_t i = 1; i + 1 < widths.size(); ++i) widths[i] = scaled(widths[i]);
-  const std::vector<int64_t> hidden(widths.begin() + 1, widths.end() - 1);
-  DeepVae vae({.dimensions = widths.front(),
-               .latent = widths.back(),
-               .encoder_hidden = hidden,
-               .decoder_hidden = {hidden.rbegin(), hidden.rend()},
-               .device = Device::cuda,
-               .members = d.members},
-              1);
+  DeepVaeOptions network =
+      d.is_convolutional ? higgins_network(scaled(32)) : dense_network(widths, d.members);
+  network.device = Device::cuda;
+  return network;
+}
+
+GpuFigures deep_step(const Deep& d, double seconds) {
+  DeepVae vae(network_of(d), 1);
   Adam adam(vae.parameters());
   const int64_t batch = scaled(d.batch);
-  const Tensor fixed =
-      uniform({batch, widths.front()}, DType::f32, {.seed = 2, .stream = kTestInput}, 1, Device::cuda);
+  const Tensor fixed = uniform({batch, vae.options().dimensions}, DType::f32,
+                               {.seed = 2, .stream = kTestInput}, 1, Device::cuda);
   std::optional<DeviceBatches> batches;
   if (d.has_digits) {
     batches.emplace(digits_for(batch), kLogit, BatchLoader::Options{.batch = batch});
@@ -187,6 +188,7 @@ std::vector<GpuCase> gpu_step_cases() {
                {.members = gpu_is_emulated() ? members / 10 : members});
     add_deep("small-vae-100-samples" + ending, precision,
              {.widths = {10, 50, 50, 2}, .batch = 2000, .samples = 100, .has_digits = false});
+    add_deep("conv-vae-64" + ending, precision, {.batch = 64, .has_digits = false, .is_convolutional = true});
     for (bool analytic : {false, true})
       for (int64_t batch : {128, 1000})
         add(fmt::format("linear-vae{}-{}{}", analytic ? "-analytic" : "", batch, ending), precision,

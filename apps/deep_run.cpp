@@ -71,7 +71,7 @@ std::string progress_text(const DeepRun& run, double points_per_second) {
   for (const MemberHistory& h : run.history)
     if (!h.elbo.empty() && (!best || h.elbo.back() > best->elbo.back())) best = &h;
   if (!best) return fmt::format("epoch 1, {:.0f} points/s", points_per_second);
-  std::string text = fmt::format("epoch {:.0f}, {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back() + 1,
+  std::string text = fmt::format("epoch {:.0f}: {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back(),
                                  run.history.size() > 1 ? "best " : "", best->elbo.back(), best->kl.back());
   if (run.vae->has_scalar_sigma2()) text += fmt::format(", sigma^2 {:.3g}", best->sigma2.back());
   if (!run.stopped.empty()) text += fmt::format(", {} stopped", run.stopped.size());
