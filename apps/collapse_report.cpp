@@ -111,6 +111,13 @@ void add_pictures_of_best(Report& report, const CollapseFindings& findings, cons
   add_pictures(report, *model, data, directory.figures(), {.pairs = 20, .samples = 30, .seed = 0});
 }
 
+std::string network_text(const TrainingOptions& options, const Dataset& data) {
+  if (options.model == "conv")
+    return fmt::format("{}, {} channels, {} x {} pixels", options.network, options.channels, data.height,
+                       data.width);
+  return fmt::format("{}-{}, mirrored", data.dimensions(), options.hidden);
+}
+
 }  // namespace
 
 CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data) {
@@ -251,11 +258,10 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
                                    [](const CollapseRow& row) { return !row.converged(); });
   Report report(
       "Posterior collapse and the observation noise",
-      fmt::format("{} deep VAEs ({}-{}-{}, mirrored) trained side by side for {} epochs on {} points of {}, "
-                  "with σ² fixed "
-                  "or learned. {} of {} rows had not converged and are marked.",
-                  run.members.size(), data.dataset.dimensions(), options.hidden, options.latent,
-                  options.epochs, data.dataset.points(), data.dataset.name, moved, findings.rows.size()));
+      fmt::format("{} deep VAEs ({}, k = {}) trained side by side for {} epochs on {} points of {}, "
+                  "with σ² fixed or learned. {} of {} rows had not converged and are marked.",
+                  run.members.size(), network_text(options, data.dataset), options.latent, options.epochs,
+                  data.dataset.points(), data.dataset.name, moved, findings.rows.size()));
   report.section("Table");
   report.table(
       collapse_table(findings),

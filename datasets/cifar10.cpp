@@ -33,22 +33,9 @@ std::vector<std::string> batches(const std::string& directory, Split split) {
   return found;
 }
 
-std::vector<std::string> candidates(const std::string& directory) {
-  std::vector<std::string> roots{directory};
-  if (directory.empty()) roots = data_directories();
-  std::vector<std::string> all;
-  for (const std::string& root : roots) {
-    for (const char* folder : {"cifar10", "cifar-10-batches-bin"})
-      all.push_back((std::filesystem::path(root) / folder).string());
-    all.push_back(root);
-  }
-  return all;
-}
-
-std::optional<std::string> find_directory(const std::string& directory, Split split) {
-  for (const std::string& candidate : candidates(directory))
-    if (!batches(candidate, split).empty()) return candidate;
-  return std::nullopt;
+FoundData find_folder(const std::string& directory, Split split) {
+  return find_data(directory, {"cifar10", "cifar-10-batches-bin"},
+                   [&](const std::string& folder) { return !batches(folder, split).empty(); });
 }
 
 /// Appends a file's records. There is no header: the file's length says how many they are.
@@ -80,22 +67,18 @@ void read_records(const std::string& path, std::vector<uint8_t>& records) {
 
 }  // namespace
 
-std::optional<std::string> find_cifar10() { return find_directory("", Split::train); }
+std::optional<std::string> find_cifar10() { return find_folder("", Split::train).folder; }
 
 Dataset load_cifar10(const std::string& directory, const LoadOptions& options) {
-  const auto found = find_directory(directory, options.split);
-  if (!found) {
-    std::string looked;
-    for (const std::string& candidate : candidates(directory))
-      looked += (looked.empty() ? "" : ", ") + quote(candidate);
+  const FoundData found = find_folder(directory, options.split);
+  if (!found.folder)
     fail(
         "[data] no CIFAR-10 {} images found in {}; put data_batch_1.bin to data_batch_5.bin and "
         "test_batch.bin "
         "(plain or .gz) in data/cifar10",
-        options.split == Split::train ? "training" : "test", looked);
-  }
+        options.split == Split::train ? "training" : "test", found.looked);
   std::vector<uint8_t> records;
-  for (const std::string& path : batches(*found, options.split)) read_records(path, records);
+  for (const std::string& path : batches(*found.folder, options.split)) read_records(path, records);
 
   const int64_t points = static_cast<int64_t>(records.size()) / kRecord;
   Dataset data;

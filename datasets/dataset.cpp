@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 
 #include "datasets/cifar10.h"
 #include "datasets/generators.h"
@@ -147,6 +148,20 @@ std::vector<std::string> data_directories() {
   const char* own = std::getenv("ELBO_DATA");
   if (own && *own) directories.insert(directories.begin(), own);
   return directories;
+}
+
+FoundData find_data(const std::string& directory, std::initializer_list<const char*> names,
+                    const std::function<bool(const std::string&)>& has) {
+  FoundData found;
+  const auto look_in = [&](const std::string& folder) {
+    found.looked += (found.looked.empty() ? "" : ", ") + quote(folder);
+    if (!found.folder && has(folder)) found.folder = folder;
+  };
+  for (const std::string& root : directory.empty() ? data_directories() : std::vector{directory}) {
+    for (const char* name : names) look_in((std::filesystem::path(root) / name).string());
+    look_in(root);
+  }
+  return found;
 }
 
 }  // namespace elbo

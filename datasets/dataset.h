@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -74,5 +75,14 @@ std::string fingerprint(const Tensor& x);
 
 /// Where data sets are looked for, in this order: $ELBO_DATA, data, ../shared/data.
 std::vector<std::string> data_directories();
+
+/// Where the files of a data set lie: the first folder that `has` them of `directory`, or else of all
+/// data_directories(), in each the folders called `names` and then itself.
+struct FoundData {
+  std::optional<std::string> folder;  ///< nothing when there is none
+  std::string looked;                 ///< where it was looked for, for messages
+};
+FoundData find_data(const std::string& directory, std::initializer_list<const char*> names,
+                    const std::function<bool(const std::string& folder)>& has);
 
 }  // namespace elbo

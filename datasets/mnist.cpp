@@ -27,40 +27,24 @@ std::optional<std::string> find_images(const std::string& directory, Split split
   return find_file(directory, std::string(prefix(split)) + "-images", "idx3-ubyte");
 }
 
-std::vector<std::string> candidates(const std::string& directory) {
-  std::vector<std::string> roots{directory};
-  if (directory.empty()) roots = data_directories();
-  std::vector<std::string> all;
-  for (const std::string& root : roots) {
-    all.push_back((std::filesystem::path(root) / "mnist").string());
-    all.push_back(root);
-  }
-  return all;
-}
-
-std::optional<std::string> find_directory(const std::string& directory, Split split) {
-  for (const std::string& candidate : candidates(directory))
-    if (find_images(candidate, split)) return candidate;
-  return std::nullopt;
+FoundData find_folder(const std::string& directory, Split split) {
+  return find_data(directory, {"mnist"},
+                   [&](const std::string& folder) { return find_images(folder, split).has_value(); });
 }
 
 }  // namespace
 
-std::optional<std::string> find_mnist() { return find_directory("", Split::train); }
+std::optional<std::string> find_mnist() { return find_folder("", Split::train).folder; }
 
 Dataset load_mnist(const std::string& directory, const LoadOptions& options) {
-  const auto found = find_directory(directory, options.split);
-  if (!found) {
-    std::string looked;
-    for (const std::string& candidate : candidates(directory))
-      looked += (looked.empty() ? "" : ", ") + quote(candidate);
+  const FoundData found = find_folder(directory, options.split);
+  if (!found.folder)
     fail(
         "[data] no MNIST {} images found in {}; put train-images-idx3-ubyte, train-labels-idx1-ubyte, "
         "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (plain or .gz) in data/mnist, or use --data "
         "digits",
-        options.split == Split::train ? "training" : "test", looked);
-  }
-  const std::string images_file = *find_images(*found, options.split);
+        options.split == Split::train ? "training" : "test", found.looked);
+  const std::string images_file = *find_images(*found.folder, options.split);
   const Tensor images = read_idx(images_file);
   if (images.rank() != 3)
     fail("[data] {} holds an array of shape {}; images (N, height, width) are needed", quote(images_file),
@@ -70,7 +54,8 @@ Dataset load_mnist(const std::string& directory, const LoadOptions& options) {
   data.width = images.size(2);
   data.channels = 1;
   data.x = images.reshape({images.size(0), -1});
-  const auto labels_file = find_file(*found, std::string(prefix(options.split)) + "-labels", "idx1-ubyte");
+  const auto labels_file =
+      find_file(*found.folder, std::string(prefix(options.split)) + "-labels", "idx1-ubyte");
   if (labels_file) {
     data.labels = read_idx(*labels_file);
     if (data.labels.rank() != 1 || data.labels.size(0) != images.size(0))

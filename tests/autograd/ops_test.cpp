@@ -7,6 +7,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "autograd/pointwise.h"
+#include "tensor/random.h"
 #include "tests/check_row.h"
 #include "tests/declared_ops.h"
 
@@ -99,6 +100,44 @@ TEST_SUITE("autograd") {
     Tape tape;
     tape.backward(sum(x * stop_gradient(x)));
     CHECK(x.gradient.to_vector() == std::vector<double>{2, 5});
+  }
+
+  TEST_CASE("a layer of images used twice has the gradients of both uses, and those of an earlier pass") {
+    const auto numbers = [](const Shape& shape, uint64_t seed) {
+      return normal(shape, DType::f64, {.seed = seed, .stream = kTestInput});
+    };
+    const Tensor first = numbers({2, 4, 4, 3}, 1), second = numbers({2, 4, 4, 3}, 2);
+    const auto gradients_of = [&](bool transposed, const std::vector<std::vector<Tensor>>& passes) {
+      const auto leaf = [](const Tensor& value) {
+        return Parameter{"", value, Tensor::zeros(value.shape(), DType::f64), false};
+      };
+      Parameter weight = leaf(numbers({3, 2, 2, 3}, 3)), bias = leaf(numbers({3}, 4)),
+                gain = leaf(numbers({3}, 5));
+      for (const std::vector<Tensor>& uses : passes) {
+        Tape tape;
+        Variable total = Tensor::scalar(0, DType::f64);
+        for (const Tensor& x : uses) {
+          const Variable y = transposed ? conv_transpose2d(x, weight, bias) : conv2d(x, weight, bias);
+          total = total + sum(square(batch_norm(y, gain, bias, batch_statistics(y.value(), false))));
+          total = total + sum(y);
+        }
+        tape.backward(total);
+      }
+      std::vector<double> all = weight.gradient.to_vector();
+      for (const Parameter* other : {&bias, &gain})
+        for (double value : other->gradient.to_vector()) all.push_back(value);
+      return all;
+    };
+    for (const bool transposed : {false, true}) {
+      const std::vector<double> a = gradients_of(transposed, {{first}}),
+                                b = gradients_of(transposed, {{second}}),
+                                together = gradients_of(transposed, {{first, second}}),
+                                in_turn = gradients_of(transposed, {{first}, {second}});
+      for (size_t i = 0; i < a.size(); ++i) {
+        CHECK(together[i] == doctest::Approx(a[i] + b[i]).epsilon(1e-12).scale(10));
+        CHECK(in_turn[i] == doctest::Approx(a[i] + b[i]).epsilon(1e-12).scale(10));
+      }
+    }
   }
 
   TEST_CASE("mismatched operands are named in one line") {
