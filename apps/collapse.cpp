@@ -7,6 +7,7 @@
 #include "apps/command.h"
 #include "apps/experiment.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/text.h"
 
 namespace elbo {
 namespace {
@@ -104,12 +105,12 @@ void say_plan(const Options& o, const std::vector<Member>& members, const Loaded
   fmt::print(
       "Trains {} models of {:.2f} million parameters together: {} settings x {} learning rates x {} trials, "
       "{} epochs "
-      "of {} points.\nMemory for parameters and optimiser: {:.1f} GB. {:.0f} Tflop: about {:.1f} hours at "
-      "150 Gflop/s.\n",
+      "of {} points.\nMemory for parameters and optimiser: {:.1f} GB. {:.0f} Tflop: about {} at 150 "
+      "Gflop/s.\n",
       members.size(), each * 1e-6,
       members.size() / (o.training.rates.size() * static_cast<size_t>(o.training.trials)),
       o.training.rates.size(), o.training.trials, o.training.epochs, data.dataset.points(),
-      16 * each * count * 1e-9, flops * 1e-12, flops / 150e9 / 3600);
+      16 * each * count * 1e-9, flops * 1e-12, format_duration(flops / 150e9));
 }
 
 std::string text_of(const CollapseFindings& findings) {
