@@ -42,6 +42,7 @@ void check_operands(const char* where, const Shape& x, const Shape& weight, int 
 /// The convolution of x with weight.
 ConvSizes sizes_of(const char* where, const Shape& x, const Shape& weight, const ConvOptions& options) {
   check_options(where, options);
+  if (options.output_padding != 0) fail("[{}] output padding is for transposed convolutions", where);
   check_operands(where, x, weight, 3);
   ConvSizes s{.batch = x[0],
               .height = x[1],

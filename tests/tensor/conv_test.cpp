@@ -432,6 +432,10 @@ TEST_SUITE("tensor") {
     CHECK(error_of([&] {
             conv2d_into(Tensor::empty({2, 5, 5, 4}), x, weight, {});
           }) == "[conv2d] y must be f32 (2, 3, 3, 4), got f32 (2, 5, 5, 4)");
+    CHECK(mentions(error_of([&] { conv2d_into(y, x, weight, {.stride = 2, .output_padding = 1}); }),
+                   "output padding is for transposed"));
+    CHECK(mentions(error_of([&] { conv_transpose2d_shape(x, weight, {.stride = 2, .output_padding = 2}); }),
+                   "less than the stride 2, got 2"));
     CHECK(error_of([&] { conv2d_into(y, x, weight.to(DType::f64), {}); }) ==
           "[conv2d] weight must be f32 (4, 3, 3, 3), got f64 (4, 3, 3, 3)");
     CHECK(error_of([&] { conv2d_into(y, x, weight, {}, Tensor::zeros({3})); }) ==
