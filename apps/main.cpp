@@ -94,5 +94,6 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     fmt::print(stderr, "elbo: {}\n", error.what());
   }
-  return 2;
+  const int stopped = elbo::interrupt_status();  // what failed may have been broken off
+  return stopped != 0 ? stopped : 2;
 }

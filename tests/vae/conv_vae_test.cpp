@@ -71,6 +71,12 @@ TEST_SUITE("vae") {
     const int64_t decoder = (10 + 1) * 256 + (256 * 1024 + 64) + (64 * 1024 + 64) + (64 * 512 + 32) +
                             (32 * 512 + 32) + (32 * 48 + 3);
     CHECK(DeepVae(o, 1).parameters().count() == encoder + 2 * (256 + 1) * 10 + decoder + 1);
+    // Every weight once for each pixel of the smaller image; the first layer without a gradient of its input.
+    const double first = 1024 * 48 * 32, heads = 2 * 256 * 10;
+    const double middle = 256 * 512 * 32 + 64 * 512 * 64 + 16 * 1024 * 64 + 1024 * 256;
+    CHECK(training_flops(o, 3) ==
+          6 * (first + middle + heads) - 2 * first + 3 * 6 * (middle + first + 10 * 256));
+    CHECK(widest_activation(o) == 32 * 32 * 32);
   }
 
   TEST_CASE("conv VAE: Asperti's network has the numbers of parameters and the sizes of his Fig. 4") {
@@ -213,6 +219,20 @@ TEST_SUITE("vae") {
           }
         }
       }
+  }
+
+  TEST_CASE("conv VAE: batch normalisation sees all samples of a step at once, however many they are") {
+    const DeepVaeOptions o = small_asperti();
+    DeepVae stepped(o, 3), plain(o, 3);
+    const Tensor x = images_for(o, 8, 2);
+    const RandomKey key{.seed = 5, .stream = kLatentNoise};
+    const BatchTerms terms = differentiate(stepped, x, kElbo, {}, key, 64);
+    const Posterior q = plain.encode(x, Mode::train);
+    const Variable z = reparameterize_kl(q.mean, q.log_variance, key, 1, 64).z;
+    const Variable log_likelihood = mean(plain.log_likelihood(x, plain.decode(z, Mode::train)));
+    CHECK(terms.log_likelihood.item() == doctest::Approx(log_likelihood.item()).epsilon(1e-12));
+    for (const char* name : {"encoder.1.running_mean", "decoder.2.running_var"})
+      CHECK(stepped.parameters().at(name).value.to_vector() == plain.parameters().at(name).value.to_vector());
   }
 
   TEST_CASE("conv VAE: what batch normalisation learns is used outside of training, and only changed in it") {
