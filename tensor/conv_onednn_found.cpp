@@ -175,20 +175,37 @@ Primitive* primitive_for(Direction direction, const ConvSizes& sizes, bool bias,
   return found->second ? &*found->second : nullptr;
 }
 
-void give(dnnl::memory& memory, const float* data) { memory.set_data_handle(const_cast<float*>(data)); }
+/// A tensor's elements, and what the primitive calls them.
+struct Argument {
+  int name;
+  const float* data;
+};
 
-/// What the primitive scribbles on, taken from memory that a training step uses again and again.
-Tensor lend_scratch(Primitive& p) {
-  const Tensor scratch = Tensor::empty({p.scratch_bytes}, DType::u8);
-  p.scratch.set_data_handle(scratch.bytes());
-  return scratch;
-}
-
-/// Calls f, and says in elbo's words what oneDNN throws.
-template <class F>
-bool guarded(const F& f) {
+/// Runs the convolution; false where there is no primitive for it.
+bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Argument weight,
+         const float* bias = nullptr, bool relu = false) {
   try {
-    return f();
+    Primitive* const p = primitive_for(direction, sizes, bias, relu);
+    if (!p) return false;
+    // What it scribbles on, taken from memory that a training step uses again and again.
+    const Tensor scratch = Tensor::empty({p->scratch_bytes}, DType::u8);
+    p->scratch.set_data_handle(scratch.bytes());
+    const auto given = [](dnnl::memory& memory, const float* data) {
+      memory.set_data_handle(const_cast<float*>(data));
+      return memory;
+    };
+    dnnl::memory weights = given(p->weight, weight.data);
+    std::unordered_map<int, dnnl::memory> arguments{{x.name, given(p->x, x.data)},
+                                                    {y.name, given(p->y, y.data)},
+                                                    {weight.name, p->reorders ? p->own_weight : weights},
+                                                    {DNNL_ARG_SCRATCHPAD, p->scratch}};
+    if (bias) arguments.emplace(DNNL_ARG_BIAS, given(p->bias, bias));
+    const bool writes_weight = direction == Direction::backward_weight;
+    if (p->reorders && !writes_weight) p->reorder.execute(stream(), weights, p->own_weight);
+    p->run.execute(stream(), arguments);
+    if (p->reorders && writes_weight) p->reorder.execute(stream(), p->own_weight, weights);
+    stream().wait();
+    return true;
   } catch (const dnnl::error& error) {
     fail("[conv] oneDNN: {}", error.what());
   }
@@ -198,63 +215,18 @@ bool guarded(const F& f) {
 
 bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight, const float* bias,
                   bool relu) {
-  return guarded([&] {
-    Primitive* const p = primitive_for(Direction::forward, sizes, bias, relu);
-    if (!p) return false;
-    const Tensor scratch = lend_scratch(*p);
-    give(p->x, x);
-    give(p->y, y);
-    give(p->weight, weight);
-    std::unordered_map<int, dnnl::memory> arguments{
-        {DNNL_ARG_SRC, p->x},
-        {DNNL_ARG_DST, p->y},
-        {DNNL_ARG_WEIGHTS, p->reorders ? p->own_weight : p->weight},
-        {DNNL_ARG_SCRATCHPAD, p->scratch}};
-    if (bias) {
-      give(p->bias, bias);
-      arguments.emplace(DNNL_ARG_BIAS, p->bias);
-    }
-    if (p->reorders) p->reorder.execute(stream(), p->weight, p->own_weight);
-    p->run.execute(stream(), arguments);
-    stream().wait();
-    return true;
-  });
+  return run(Direction::forward, sizes, {DNNL_ARG_SRC, x}, {DNNL_ARG_DST, y}, {DNNL_ARG_WEIGHTS, weight},
+             bias, relu);
 }
 
 bool conv_backward_data(const ConvSizes& sizes, float* dx, const float* dy, const float* weight) {
-  return guarded([&] {
-    Primitive* const p = primitive_for(Direction::backward_data, sizes, false, false);
-    if (!p) return false;
-    const Tensor scratch = lend_scratch(*p);
-    give(p->x, dx);
-    give(p->y, dy);
-    give(p->weight, weight);
-    if (p->reorders) p->reorder.execute(stream(), p->weight, p->own_weight);
-    p->run.execute(stream(), {{DNNL_ARG_DIFF_SRC, p->x},
-                              {DNNL_ARG_DIFF_DST, p->y},
-                              {DNNL_ARG_WEIGHTS, p->reorders ? p->own_weight : p->weight},
-                              {DNNL_ARG_SCRATCHPAD, p->scratch}});
-    stream().wait();
-    return true;
-  });
+  return run(Direction::backward_data, sizes, {DNNL_ARG_DIFF_SRC, dx}, {DNNL_ARG_DIFF_DST, dy},
+             {DNNL_ARG_WEIGHTS, weight});
 }
 
 bool conv_backward_weight(const ConvSizes& sizes, float* dw, const float* x, const float* dy) {
-  return guarded([&] {
-    Primitive* const p = primitive_for(Direction::backward_weight, sizes, false, false);
-    if (!p) return false;
-    const Tensor scratch = lend_scratch(*p);
-    give(p->x, x);
-    give(p->y, dy);
-    give(p->weight, dw);
-    p->run.execute(stream(), {{DNNL_ARG_SRC, p->x},
-                              {DNNL_ARG_DIFF_DST, p->y},
-                              {DNNL_ARG_DIFF_WEIGHTS, p->reorders ? p->own_weight : p->weight},
-                              {DNNL_ARG_SCRATCHPAD, p->scratch}});
-    if (p->reorders) p->reorder.execute(stream(), p->own_weight, p->weight);
-    stream().wait();
-    return true;
-  });
+  return run(Direction::backward_weight, sizes, {DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, dy},
+             {DNNL_ARG_DIFF_WEIGHTS, dw});
 }
 
 const std::string& library_name() {
