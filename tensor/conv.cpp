@@ -167,9 +167,9 @@ void forward(const ConvSizes& s, const Tensor& y, const Tensor& x, const Tensor&
     const T* const biases = bias.defined() ? bias.data<T>() : nullptr;
     if constexpr (std::is_same_v<T, float>)
       if (write_or_add(y, accumulate, [&](const Tensor& to) {
-            return onednn::conv_forward(s, to.data<T>(), x.data<T>(), weight.data<T>(), biases, relu);
+            return onednn::conv_forward(s, to.data<T>(), x.data<T>(), weight.data<T>(), biases);
           }))
-        return;
+        return finish(y, {}, relu);
     reference::conv_forward<T>(s, y.data<T>(), x.data<T>(), weight.data<T>(), biases, accumulate);
     finish(y, {}, relu);
   });

@@ -20,7 +20,7 @@ enum class Direction { forward, backward_data, backward_weight };
 struct Kind {
   Direction direction;
   ConvSizes sizes;
-  bool bias, relu;
+  bool bias;
   int threads;  // oneDNN divides the work when it makes the primitive
   auto operator<=>(const Kind&) const = default;
 };
@@ -67,55 +67,45 @@ struct Descriptors {
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 constexpr auto kTraining = dnnl::prop_kind::forward_training;
 
-dnnl::primitive_attr attributes(bool relu) {
+dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (!relu) return attributes;
-  dnnl::post_ops after;
-#if DNNL_VERSION_MAJOR < 3
-  after.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
-#else
-  after.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
-#endif
-  attributes.set_post_ops(after);
   return attributes;
 }
 
 // oneDNN 3 gives its primitives at once what version 2 puts into a descriptor first.
 
-dnnl::convolution_forward::primitive_desc forward_of(const Descriptors& d, bool bias, bool relu) {
+dnnl::convolution_forward::primitive_desc forward_of(const Descriptors& d, bool bias) {
   const dnnl::memory::desc b = bias ? d.bias : dnnl::memory::desc();
 #if DNNL_VERSION_MAJOR < 3
   return {dnnl::convolution_forward::desc(kTraining, kDirect, d.x, d.any_weight, b, d.y, d.strides, d.padding,
                                           d.padding),
-          attributes(relu), engine()};
+          attributes(), engine()};
 #else
-  return {engine(), kTraining, kDirect,   d.x,       d.any_weight,    b,
-          d.y,      d.strides, d.padding, d.padding, attributes(relu)};
+  return {engine(), kTraining, kDirect,   d.x,       d.any_weight, b,
+          d.y,      d.strides, d.padding, d.padding, attributes()};
 #endif
 }
 
 dnnl::convolution_backward_data::primitive_desc backward_data_of(const Descriptors& d) {
-  const auto hint = forward_of(d, false, false);
+  const auto hint = forward_of(d, false);
 #if DNNL_VERSION_MAJOR < 3
   return {
       dnnl::convolution_backward_data::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.padding, d.padding),
-      attributes(false), engine(), hint};
+      attributes(), engine(), hint};
 #else
-  return {engine(),  kDirect,   d.x,       d.any_weight, d.y,
-          d.strides, d.padding, d.padding, hint,         attributes(false)};
+  return {engine(), kDirect, d.x, d.any_weight, d.y, d.strides, d.padding, d.padding, hint, attributes()};
 #endif
 }
 
 dnnl::convolution_backward_weights::primitive_desc backward_weight_of(const Descriptors& d) {
-  const auto hint = forward_of(d, false, false);
+  const auto hint = forward_of(d, false);
 #if DNNL_VERSION_MAJOR < 3
   return {dnnl::convolution_backward_weights::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.padding,
                                                    d.padding),
-          attributes(false), engine(), hint};
+          attributes(), engine(), hint};
 #else
-  return {engine(),  kDirect,   d.x,       d.any_weight, d.y,
-          d.strides, d.padding, d.padding, hint,         attributes(false)};
+  return {engine(), kDirect, d.x, d.any_weight, d.y, d.strides, d.padding, d.padding, hint, attributes()};
 #endif
 }
 
@@ -147,7 +137,7 @@ std::optional<Primitive> make(const Kind& kind) {
   try {
     switch (kind.direction) {
       case Direction::forward: {
-        const auto desc = forward_of(d, kind.bias, kind.relu);
+        const auto desc = forward_of(d, kind.bias);
         return made_of(desc, desc.weights_desc(), d, kind);
       }
       case Direction::backward_data: {
@@ -166,10 +156,10 @@ std::optional<Primitive> make(const Kind& kind) {
 }
 
 /// The primitive for these sizes, made once; null where there is none.
-Primitive* primitive_for(Direction direction, const ConvSizes& sizes, bool bias, bool relu) {
+Primitive* primitive_for(Direction direction, const ConvSizes& sizes, bool bias) {
   // The sizes of a training run: a few for each layer, and those of its last, smaller batch.
   static std::map<Kind, std::optional<Primitive>> known;
-  const Kind kind{direction, sizes, bias, relu, threads()};
+  const Kind kind{direction, sizes, bias, threads()};
   auto found = known.find(kind);
   if (found == known.end()) found = known.emplace(kind, make(kind)).first;
   return found->second ? &*found->second : nullptr;
@@ -183,9 +173,9 @@ struct Argument {
 
 /// Runs the convolution; false where there is no primitive for it.
 bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Argument weight,
-         const float* bias = nullptr, bool relu = false) {
+         const float* bias = nullptr) {
   try {
-    Primitive* const p = primitive_for(direction, sizes, bias, relu);
+    Primitive* const p = primitive_for(direction, sizes, bias);
     if (!p) return false;
     // What it scribbles on, taken from memory that a training step uses again and again.
     const Tensor scratch = Tensor::empty({p->scratch_bytes}, DType::u8);
@@ -213,10 +203,9 @@ bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Ar
 
 }  // namespace
 
-bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight, const float* bias,
-                  bool relu) {
+bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight, const float* bias) {
   return run(Direction::forward, sizes, {DNNL_ARG_SRC, x}, {DNNL_ARG_DST, y}, {DNNL_ARG_WEIGHTS, weight},
-             bias, relu);
+             bias);
 }
 
 bool conv_backward_data(const ConvSizes& sizes, float* dx, const float* dy, const float* weight) {

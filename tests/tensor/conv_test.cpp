@@ -84,7 +84,7 @@ std::vector<double> at_least_zero(std::vector<double> values) {
 struct WorstDistances {
   double forward = 0, data = 0, weight = 0;
 };
-WorstDistances onednn_against_reference(const ConvCase& c, bool relu, Engine& engine) {
+WorstDistances onednn_against_reference(const ConvCase& c, Engine& engine) {
   const Tensor x = rough_numbers(c.x, DType::f32, engine),
                weight = rough_numbers(c.weight, DType::f32, engine),
                dy = rough_numbers(c.y(), DType::f32, engine),
@@ -115,10 +115,8 @@ WorstDistances onednn_against_reference(const ConvCase& c, bool relu, Engine& en
   const auto forward = pair_of(c.y()), data = pair_of(c.x), by_weight = pair_of(c.weight);
   using Floats = const float*;
   const Floats xs = x.data<float>(), ws = weight.data<float>(), ys = dy.data<float>();
-  if (onednn::conv_forward(s, forward.first.data<float>(), xs, ws, bias.data<float>(), relu)) {
+  if (onednn::conv_forward(s, forward.first.data<float>(), xs, ws, bias.data<float>())) {
     reference::conv_forward<float>(s, forward.second.data<float>(), xs, ws, bias.data<float>(), false);
-    if (relu)
-      for (float& value : forward.second.span<float>()) value = std::max(value, 0.0F);
     worst.forward = distance(forward.first, forward.second);
   }
   if (onednn::conv_backward_data(s, data.first.data<float>(), ys, ws)) {
@@ -350,19 +348,40 @@ TEST_SUITE("tensor") {
       for (const ConvCase& c : cases) {
         CAPTURE(c.str());
         CAPTURE(count);
-        for (const bool relu : {false, true}) {
-          const WorstDistances of_case = onednn_against_reference(c, relu, engine);
-          worst.forward = std::max(worst.forward, of_case.forward);
-          worst.data = std::max(worst.data, of_case.data);
-          worst.weight = std::max(worst.weight, of_case.weight);
-          CHECK(of_case.forward <= 1e-5);
-          CHECK(of_case.data <= 1e-5);
-          CHECK(of_case.weight <= 1e-5);
-        }
+        const WorstDistances of_case = onednn_against_reference(c, engine);
+        worst.forward = std::max(worst.forward, of_case.forward);
+        worst.data = std::max(worst.data, of_case.data);
+        worst.weight = std::max(worst.weight, of_case.weight);
+        CHECK(of_case.forward <= 1e-5);
+        CHECK(of_case.data <= 1e-5);
+        CHECK(of_case.weight <= 1e-5);
       }
     }
     MESSAGE(cpu_convolutions_name() << ": worst distances " << worst.forward << ", " << worst.data << ", "
                                     << worst.weight);
+  }
+
+  TEST_CASE("NaN goes through a convolution, with ReLU too, and stays where it was") {
+    for (const DType dtype : {DType::f32, DType::f64})
+      for (const int64_t channels : {3, 32})
+        for (const bool relu : {false, true}) {
+          const Tensor x = Tensor::full({2, 8, 8, channels}, 1, dtype);
+          const Tensor weight = Tensor::full({32, 4, 4, channels}, -0.5, dtype);
+          const Tensor bias = Tensor::zeros({32}, dtype), y = Tensor::empty({2, 4, 4, 32}, dtype);
+          const ConvOptions halving{.stride = 2, .padding = 1};
+          bias.slice(7, 8).fill(std::nan(""));
+          conv2d_into(y, x, weight, halving, bias, relu);
+          for (int64_t i = 0; i < y.elements(); ++i) CHECK(std::isnan(y.at(i)) == (i % 32 == 7));
+          bias.fill(0);
+          x.slice(1).fill(std::nan(""));
+          conv2d_into(y, x, weight, halving, bias, relu);
+          for (int64_t i = 0; i < y.elements(); ++i) CHECK(std::isnan(y.at(i)) == (i >= y.elements() / 2));
+          const Tensor back = Tensor::empty(x.shape(), dtype), bias_of_x = Tensor::zeros({channels}, dtype);
+          bias_of_x.slice(1, 2).fill(std::nan(""));
+          y.fill(1);
+          conv_transpose2d_into(back, y, weight, halving, bias_of_x, relu);
+          for (int64_t i = 0; i < back.elements(); ++i) CHECK(std::isnan(back.at(i)) == (i % channels == 1));
+        }
   }
 
   TEST_CASE("convolutions read and write only their own memory") {
