@@ -213,13 +213,7 @@ uint8_t draw_digit(uint64_t seed, Split split, int64_t number, Scratch& scratch,
 }  // namespace
 
 Dataset make_digits(int64_t points, uint64_t seed, Split split) {
-  if (points < 1 || points > kMostGeneratedPoints)
-    fail("[digits] cannot make {} points; ask for 1 to {}", points, kMostGeneratedPoints);
-  Dataset data;
-  data.name = "digits";
-  data.height = data.width = kSide;
-  data.channels = 1;
-  data.x = Tensor::empty({points, kPixels}, DType::u8);
+  Dataset data = blank_pictures("digits", points, kSide, 1);
   data.labels = Tensor::empty({points}, DType::u8);
   uint8_t *pixels = data.x.data<uint8_t>(), *labels = data.labels.data<uint8_t>();
   parallel_for(points, 64, [&](int64_t begin, int64_t end) {

@@ -1,14 +1,27 @@
-// Draws: the random numbers of one generated point, in the order they are asked for, as a function of the
-// seed, the split and the point's number alone (generators.h). For generators that draw pictures.
+// What generators that draw pictures (generators.h) share: the pictures to draw on, and Draws, the random
+// numbers of one of them, in the order they are asked for, as a function of the seed, the split and the
+// point's number alone.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 
-#include "datasets/dataset.h"
+#include "datasets/generators.h"
 #include "tensor/random.h"
 
 namespace elbo {
+
+/// So many square pictures u8, yet to be drawn. Throws for no points, or for more than could be meant.
+inline Dataset blank_pictures(const char* name, int64_t points, int64_t side, int64_t channels) {
+  if (points < 1 || points > kMostGeneratedPoints)
+    fail("[{}] cannot make {} points; ask for 1 to {}", name, points, kMostGeneratedPoints);
+  Dataset data;
+  data.name = name;
+  data.height = data.width = side;
+  data.channels = channels;
+  data.x = Tensor::empty({points, side * side * channels}, DType::u8);
+  return data;
+}
 
 /// Whose draws these are: the random key's step for the training split; the test split's is the next. Apart
 /// from ppca_data.cpp's.

@@ -383,13 +383,7 @@ void draw_face(std::span<const double> factors, std::span<uint8_t> pixels) {
 }
 
 Dataset make_faces(int64_t points, uint64_t seed, Split split) {
-  if (points < 1 || points > kMostGeneratedPoints)
-    fail("[faces] cannot make {} points; ask for 1 to {}", points, kMostGeneratedPoints);
-  Dataset data;
-  data.name = "faces";
-  data.height = data.width = kSide;
-  data.channels = 3;
-  data.x = Tensor::empty({points, kPixels}, DType::u8);
+  Dataset data = blank_pictures("faces", points, kSide, 3);
   data.factors = {.names = kNames,
                   .levels = std::vector<int64_t>(kFactors, kBins),
                   .indices = Tensor::empty({points, kFactors}, DType::i64),

@@ -86,13 +86,7 @@ void draw(const double* values, Polygon& scratch, uint8_t* pixels) {
 }  // namespace
 
 Dataset make_sprites(int64_t points, uint64_t seed, Split split) {
-  if (points < 1 || points > kMostGeneratedPoints)
-    fail("[sprites] cannot make {} points; ask for 1 to {}", points, kMostGeneratedPoints);
-  Dataset data;
-  data.name = "sprites";
-  data.height = data.width = kSide;
-  data.channels = 1;
-  data.x = Tensor::empty({points, kPixels}, DType::u8);
+  Dataset data = blank_pictures("sprites", points, kSide, 1);
   data.labels = Tensor::empty({points}, DType::u8);
   data.factors = {.names = {"shape", "scale", "rotation", "x", "y"},
                   .levels = {kLevels.begin(), kLevels.end()},

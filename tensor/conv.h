@@ -9,8 +9,8 @@
 // where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), and the plain loops
 // of conv_reference.h in f64 and where oneDNN has nothing better; on the GPU cuDNN (cuda/conv.h). A kernel as
 // large as the image is a matrix product everywhere, and so on the CPU is what gives images of few channels
-// (conv_columns.h). All tensors of a call are f32 or all f64, and on one
-// device. N may be 0, no other size. Results must not overlap operands.
+// (conv_columns.h). All tensors of a call are f32 or all f64, and on one device. N may be 0, no other size.
+// Results must not overlap operands.
 #pragma once
 
 #include <compare>

@@ -10,15 +10,12 @@ namespace elbo {
 
 enum class ConvDesign {
   /// Higgins et al. 2017, as Lucas et al. 2019 use it for CelebA: 4x4 convolutions with stride 2 and ReLU,
-  /// from 64x64
-  /// to 4x4 pixels, then 8 times `width` features. 32x32 images need a layer fewer; 28x28 ones end in a 3x3
-  /// kernel,
-  /// as 7 is odd.
+  /// from 64x64 to 4x4 pixels, then 8 times `width` features. 32x32 images need a layer fewer; 28x28 ones end
+  /// in a 3x3 kernel, as 7 is odd.
   higgins,
   /// Asperti 2019, Fig. 4, for 28x28 images: 3x3 and 2x2 convolutions in pairs with batch normalisation.
-  /// Keras pads
-  /// the 3x3 ones of stride 2 at the end only, these on both sides; sizes and numbers of parameters are the
-  /// same.
+  /// Keras pads the 3x3 ones of stride 2 at the end only, these on both sides; sizes and numbers of
+  /// parameters are the same.
   asperti,
 };
 /// "higgins", "asperti"; anything else is an Error.
