@@ -18,7 +18,6 @@ macro(elbo_find_cuda missing)
   find_program(ELBO_NVCC NAMES ${CMAKE_CUDA_COMPILER} $ENV{CUDACXX} nvcc
     PATHS /usr/local/cuda/bin /opt/cuda/bin)
   mark_as_advanced(ELBO_NVCC)
-  list(APPEND CMAKE_MODULE_PATH "${PROJECT_SOURCE_DIR}/cmake")
   if(NOT ELBO_NVCC)
     set(${missing} "nvcc was not found (PATH, CUDACXX, /usr/local/cuda)")
   else()
