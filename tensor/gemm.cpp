@@ -22,8 +22,7 @@ namespace {
 struct Matrices {
   int64_t m, n, k, lda, ldb, ldc;
   CBLAS_TRANSPOSE ta, tb;
-  bool own;  // whether our own sgemm does it; follows from the sizes above, so that no thread or batch count
-             // matters
+  bool own;  // whether our own sgemm does it, if in f32; follows from the sizes above
 };
 
 /// A product of which some rows and columns are computed: a, b and c point at what is theirs.
@@ -75,44 +74,68 @@ int64_t matrix_offset(const Shape& batch, const Shape& own, int64_t flat, int64_
   return offset * matrix_elements;
 }
 
+/// How many blocks of rows and of columns a product is cut into, which threads then take one by one.
+struct Cuts {
+  int64_t rows = 1, columns = 1;
+};
+
+/// BLAS sums the same element in another order when it is given a block of another size, so for BLAS the
+/// blocks follow from the product's own sizes: it gets the same calls whether the product is alone or one of
+/// many, and on any number of threads.
+Cuts cuts_for_blas(const Matrices& p) {
+  constexpr int64_t kMost = 16, kShortest = 96;  // half as long a side costs BLAS 10 to 20 % on one thread
+  constexpr double kLeast = 1e6;                 // multiply-adds of a block: tens of microseconds
+  Cuts cuts;
+  while (cuts.rows * cuts.columns < kMost) {
+    const int64_t height = p.m / cuts.rows, width = p.n / cuts.columns;
+    const double half =
+        0.5 * static_cast<double>(height) * static_cast<double>(width) * static_cast<double>(p.k);
+    if (std::max(height, width) < 2 * kShortest || half < kLeast) break;
+    (width >= height ? cuts.columns : cuts.rows) *= 2;
+  }
+  return cuts;
+}
+
+/// Our own kernel does not care, so each thread gets a block. Where there are many products, it gets whole
+/// ones.
+Cuts cuts_for_own(const Matrices& p, int64_t batches) {
+  constexpr int64_t kNarrowest = 32;
+  const int64_t wanted = batches >= threads() ? 1 : threads();
+  const bool by_columns = p.n >= p.m;
+  const int64_t cuts = std::clamp<int64_t>((by_columns ? p.n : p.m) / kNarrowest, 1, wanted);
+  return by_columns ? Cuts{1, cuts} : Cuts{cuts, 1};
+}
+
+/// Where block `i` of `cuts` begins along a side: at a multiple of 16 elements, so that no two threads write
+/// one cache line often.
+int64_t edge(int64_t side, int64_t i, int64_t cuts) { return i == cuts ? side : side * i / cuts / 16 * 16; }
+
 template <class T>
 void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, bool accumulate, T alpha,
          const BlockFunction* finish) {
   const Shape batch = c.shape().drop_back(2);
   const Shape batch_a = a.shape().drop_back(2), batch_b = b.shape().drop_back(2);
   const int64_t batches = batch.elements();
-  // Small matrices in large batches: a thread takes whole products. Otherwise each product is cut into column
-  // blocks when it is wide and row blocks when it is tall, so that no two threads write one cache line often.
+  const bool own = p.own && std::is_same_v<T, float>;
+  const Cuts cuts = own ? cuts_for_own(p, batches) : cuts_for_blas(p);
+  const int64_t blocks = cuts.rows * cuts.columns;
   const int64_t flops = 2 * p.m * p.n * p.k;
-  const int64_t wanted = batches >= threads() ? 1 : threads();
-  const bool by_columns = p.n >= p.m;
-  constexpr int64_t kNarrowest = 32;
-  const int64_t side = by_columns ? p.n : p.m;
-  const int64_t cuts = std::clamp<int64_t>(side / kNarrowest, 1, wanted);
-  const int64_t grain = std::max<int64_t>(1, 400'000 * cuts / std::max<int64_t>(flops, 1));
-  parallel_for(batches * cuts, grain, [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(1, 400'000 * blocks / std::max<int64_t>(flops, 1));
+  parallel_for(batches * blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t which = item / cuts, cut = item % cuts;
-      // Cuts fall on multiples of 16 elements.
-      const auto edge = [&](int64_t i) { return i == cuts ? side : side * i / cuts / 16 * 16; };
-      const int64_t first = edge(cut), count = edge(cut + 1) - first;
-      Part<T> part{a.data<T>() + matrix_offset(batch, batch_a, which, p.m * p.k),
-                   b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n),
-                   c.data<T>() + which * p.m * p.n,
-                   which,
-                   0,
-                   0,
-                   p.m,
-                   p.n};
-      if (by_columns) {
-        part.b += first * (p.tb == CblasNoTrans ? 1 : p.ldb);
-        part.c += first;
-        part.column = first, part.columns = count;
-      } else {
-        part.a += first * (p.ta == CblasNoTrans ? p.lda : 1);
-        part.c += first * p.ldc;
-        part.row = first, part.rows = count;
-      }
+      const int64_t which = item / blocks, block = item % blocks;
+      const int64_t i = block / cuts.columns, j = block % cuts.columns;
+      const int64_t row = edge(p.m, i, cuts.rows), column = edge(p.n, j, cuts.columns);
+      const T* const whole_a = a.data<T>() + matrix_offset(batch, batch_a, which, p.m * p.k);
+      const T* const whole_b = b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n);
+      const Part<T> part{whole_a + row * (p.ta == CblasNoTrans ? p.lda : 1),
+                         whole_b + column * (p.tb == CblasNoTrans ? 1 : p.ldb),
+                         c.data<T>() + (which * p.m + row) * p.n + column,
+                         which,
+                         row,
+                         column,
+                         edge(p.m, i + 1, cuts.rows) - row,
+                         edge(p.n, j + 1, cuts.columns) - column};
       compute(p, part, accumulate, alpha, finish);
     }
   });

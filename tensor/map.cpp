@@ -63,16 +63,6 @@ T fold_lanes(const T* v, int64_t n) {
   return lane[0];
 }
 
-/// Folds n values into one.
-template <class Combine, class T>
-T fold_run(const T* v, int64_t n) {
-  if (n >= 128) return fold_lanes<Combine, 64>(v, n);
-  if (n >= 16) return fold_lanes<Combine, 16>(v, n);
-  T total = v[0];
-  for (int64_t i = 1; i < n; ++i) total = Combine{}(total, v[i]);
-  return total;
-}
-
 /// Folds `rows` rows of `width` values into the first, half onto half.
 template <class Combine, class T>
 void fold_rows(T* v, int64_t rows, int64_t width) {
@@ -84,11 +74,15 @@ void fold_rows(T* v, int64_t rows, int64_t width) {
   }
 }
 
-/// Folds each of `rows` rows of `width` values into one: v[0..rows). The order depends on the width alone.
+/// Folds each of `rows` rows of `width` values into one: v[0..rows). The order depends on the width alone, so
+/// that a row's result is the same beside others.
 template <class Combine, class T>
 void fold_columns(T* v, int64_t rows, int64_t width) {
   if (width >= 16) {
-    for (int64_t row = 0; row < rows; ++row) v[row] = fold_run<Combine>(v + row * width, width);
+    for (int64_t row = 0; row < rows; ++row) {
+      const T* const from = v + row * width;
+      v[row] = width >= 128 ? fold_lanes<Combine, 64>(from, width) : fold_lanes<Combine, 16>(from, width);
+    }
     return;
   }
   // Neighbours first, as long as they pair up: that loop vectorises over all rows at once.
@@ -117,7 +111,7 @@ void fold_tile(const Plan& plan, Tile tile, T* v) {
   } else if (plan.rows_are_kept) {
     fold_columns<Combine>(v, tile.rows, tile.columns);
   } else {
-    v[0] = fold_run<Combine>(v, tile.rows * tile.columns);
+    fold_columns<Combine>(v, 1, tile.rows * tile.columns);
   }
 }
 

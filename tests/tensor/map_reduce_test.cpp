@@ -209,6 +209,29 @@ TEST_SUITE("tensor") {
     }
   }
 
+  TEST_CASE("and so they are for every choice of axes, with operands of its own and shared ones") {
+    Engine engine(9);
+    for (int round = 0; round < 3000; ++round) {
+      const Shape space = random_space(engine), kept = random_operand(space, engine);
+      Shape to = space;  // the axes that a member's own tensors have
+      for (int axis = 0; axis < space.rank(); ++axis)
+        if (pick(engine, {0, 0, 1}) == 1) to[axis] = 1;
+      const int64_t count = pick(engine, {2, 3, 5});
+      const Shape all{count};
+      const bool shared = pick(engine, {0, 1}) == 1;
+      const Tensor a = rough_numbers(all.concatenated(space), engine);
+      const Tensor b = rough_numbers(shared ? kept : all.concatenated(to), engine);
+      CAPTURE(a.shape().str());
+      CAPTURE(b.shape().str());
+      CAPTURE(to.str());
+      const Tensor together = map_reduce<Sum>(all.concatenated(to), Plus{}, a, b);
+      for (int64_t m = 0; m < count; ++m) {
+        const Tensor own = map_reduce<Sum>(to, Plus{}, a.slice(m), shared ? b : b.slice(m));
+        CHECK(same_bits(together.slice(m), own));
+      }
+    }
+  }
+
   TEST_CASE(
       "map_reduce and sum_to refuse what does not fit, and sum_to shares when there is nothing to sum") {
     const Tensor x = Tensor::full({2, 3}, 1);
