@@ -72,7 +72,7 @@ void encoders(Options o, const CLI::App& app) {
     return;
   }
   const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
-  const Eigen eigen = symmetric_eigen(data_moments(data.all()).covariance);
+  const Eigen eigen = principal_components(data_moments(data.all()));
   const double maximum = ppca_max_log_likelihood(eigen.values, o.training.latent);
 
   RunDirectory directory("encoders", o.run.out,

@@ -8,7 +8,7 @@ LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& da
                            const DataMoments& moments) {
   LinearVaeFindings f;
   f.metrics = evaluate_linear_vae(weights, moments);
-  const Eigen eigen = symmetric_eigen(moments.covariance);
+  const Eigen eigen = principal_components(moments);
   const int64_t latent = weights.decoder.size(1);
   f.has_maximum = latent < std::min(numerical_rank(eigen.values), eigen.values.elements());
   if (f.has_maximum) {

@@ -73,7 +73,7 @@ void ppca_elbo(Options o) {
         o.latent.size(), o.steps, flops * 1e-12, std::lround(flops / 1e11 / 60) + 1);
     return;
   }
-  const Eigen eigen = symmetric_eigen(moments.covariance);
+  const Eigen eigen = principal_components(moments);
   const int64_t largest = o.latent.front();
   if (o.latent.back() < 1) fail("[--latent] a latent dimension must be at least 1, got {}", o.latent.back());
   const double frozen = ppca_mle_sigma2(eigen.values, o.frozen_at);

@@ -39,10 +39,10 @@ void landscape(Options o) {
   }
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.all());
-  const Eigen eigen = symmetric_eigen(moments.covariance);
+  const Eigen eigen = principal_components(moments);
   const auto eigenvalue = [&](int64_t component) { return eigen.values.at(component - 1); };
-  if (o.second + 1 > eigen.values.elements())
-    fail("[--components] the data have only {} components", eigen.values.elements());
+  if (o.second + 1 > eigen.vectors.size(1))
+    fail("[--components] the data have only {} components", eigen.vectors.size(1));
   const double upper = eigenvalue(o.first), lower = eigenvalue(o.second);
 
   RunDirectory run("ppca-landscape", o.run.out);

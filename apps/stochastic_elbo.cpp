@@ -56,7 +56,7 @@ void stochastic_elbo(Options o) {
     return;
   }
   const DataMoments moments = data_moments(data.all());
-  const Eigen eigen = symmetric_eigen(moments.covariance);
+  const Eigen eigen = principal_components(moments);
   const double maximum = ppca_max_log_likelihood(eigen.values, o.latent);
 
   RunDirectory run("stochastic-elbo", o.run.out);

@@ -90,6 +90,39 @@ Eigen symmetric_eigen(const Tensor& s) {
   });
 }
 
+Eigen left_singular_vectors(const Tensor& a) {
+  if (a.rank() != 2 || a.dtype() != DType::f64 || a.elements() == 0)
+    fail("[left_singular_vectors] needs an f64 matrix, got {} {}", name(a.dtype()), a.shape().str());
+  check_finite<double>(a, "left_singular_vectors");
+  use_one_blas_thread();
+  // What is a (D, R) by rows is its transpose (R, D) by columns, as LAPACK has it; its right vectors are
+  // ours.
+  const auto d = static_cast<int>(a.size(0)), r = static_cast<int>(a.size(1)), least = std::min(d, r);
+  const Tensor spent = a.clone(), other = Tensor::empty({least, r}, DType::f64);
+  Eigen result{Tensor::empty({least}, DType::f64), Tensor::empty({d, least}, DType::f64)};
+  const int info =
+      LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', r, d, spent.data<double>(), r, result.values.data<double>(),
+                     other.data<double>(), r, result.vectors.data<double>(), least);
+  if (info != 0) fail("[left_singular_vectors] LAPACK's gesdd did not converge (info {})", info);
+  return result;
+}
+
+void add_to_cholesky(const Tensor& l, const Tensor& c, bool triangular) {
+  const auto d = static_cast<int>(square_size(l, "add_to_cholesky")), n = static_cast<int>(c.size(-1));
+  if (c.rank() != 2 || c.size(0) != d || (triangular && n != d) || c.dtype() != DType::f64 ||
+      l.dtype() != DType::f64)
+    fail("[add_to_cholesky] {} {} cannot be added to {} {}", name(c.dtype()), c.shape().str(),
+         name(l.dtype()), l.shape().str());
+  if (c.elements() == 0) return;
+  // By columns, l is the upper triangle R of a QR factorisation, and c rows below it.
+  constexpr int kTogether = 32;  // reflections applied at once
+  const int together = std::min(kTogether, d);
+  const Tensor reflections = Tensor::empty({d, together}, DType::f64);
+  const int info = LAPACKE_dtpqrt(LAPACK_COL_MAJOR, n, d, triangular ? d : 0, together, l.data<double>(), d,
+                                  c.data<double>(), n, reflections.data<double>(), together);
+  if (info != 0) fail("[add_to_cholesky] LAPACK's tpqrt ended with info {}", info);
+}
+
 Tensor cholesky(const Tensor& a) {
   const int64_t n = square_size(a, "cholesky");
   return visit_floating(a.dtype(), "cholesky", [&](auto zero) {

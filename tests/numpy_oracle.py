@@ -3,7 +3,8 @@
 
     tests/numpy_oracle.py ELBO_BINARY
 
-Writes .npy files of several element types and orders, runs `elbo ppca --data npy:FILE --latent 3 --json`
+Writes .npy files of several element types and orders, of dimensions far apart in scale, far from zero, and more
+than there are points, runs `elbo ppca --data npy:FILE --latent 3 --json`
 on each and compares the maximum likelihood, sigma^2 and the eigenvalues with NumPy's to 1e-6 relative.
 Exit status 0: they agree; 1: they do not; 77: skipped, NumPy is not installed. Without a binary only
 NumPy's two ways to the likelihood are compared with each other.
@@ -37,9 +38,11 @@ def ppca(x, latent):
     """The maximum-likelihood solution of Tipping and Bishop, its likelihood taken from the density itself."""
     points, dimensions = x.shape
     centred = x - x.mean(axis=0)
-    covariance = centred.T @ centred / points
-    values, vectors = np.linalg.eigh(covariance)
-    values, vectors = values[::-1], vectors[:, ::-1]
+    # By the data's singular values: a covariance matrix would lose dimensions beside much wider ones.
+    _, singular, vectors = np.linalg.svd(centred, full_matrices=False)
+    rank = np.linalg.matrix_rank(centred)
+    values, vectors = np.zeros(dimensions), vectors.T
+    values[:rank] = singular[:rank] ** 2 / points
     sigma2 = values[latent:].mean()
     weights = vectors[:, :latent] * np.sqrt(values[:latent] - sigma2)
     model = weights @ weights.T + sigma2 * np.eye(dimensions)
@@ -47,7 +50,7 @@ def ppca(x, latent):
     assert sign > 0
     distances = np.einsum("nd,nd->n", centred, np.linalg.solve(model, centred.T).T)
     log_likelihood = -0.5 * (dimensions * np.log(2 * np.pi) + log_determinant + distances.mean())
-    return {"log_likelihood": log_likelihood, "sigma2": sigma2, "eigenvalues": values}
+    return {"log_likelihood": log_likelihood, "sigma2": sigma2, "eigenvalues": values, "rank": rank}
 
 
 def closed_form_log_likelihood(solution, latent):
@@ -65,7 +68,7 @@ def relative_error(got, expected):
     got, expected = np.atleast_1d(np.asarray(got, float)), np.atleast_1d(expected)
     if got.shape != expected.shape:
         return np.inf
-    error = np.max(np.abs(got - expected) / np.abs(expected))
+    error = np.max(np.abs(got - expected) / np.where(expected == 0, 1e-9 * np.abs(expected).max(), np.abs(expected)))
     return error if np.isfinite(error) else np.inf
 
 
@@ -100,10 +103,18 @@ def main():
             "f4": x.astype("<f4"),
             "i8": np.round(100 * x).astype("<i8"),
             "u1": np.clip(np.round(8 * x), 0, 255).astype("u1"),
+            "wide": x * np.array([1e7] + 11 * [1]),
+            "wide-across": (x * np.array([1e7] + 11 * [1])) @ np.linalg.qr(x[:12])[0],
+            "far": x + 1e8,
+            "flat": x @ np.diag(np.arange(12) < 7),
+            "few": np.tile(x[:34], (1, 20)) + np.random.default_rng(2).normal(size=(34, 240)),
+            "few-wide": np.tile(x[:34], (1, 20)) * np.array([1e7] + 239 * [1])
+                        + np.random.default_rng(2).normal(size=(34, 240)),
         }.items():
             path = pathlib.Path(directory) / f"{name}.npy"
             np.save(path, array)
             metrics, expected = run_elbo(binary, path), ppca(array.astype(float), LATENT)
+            expected["log_likelihood"] = closed_form_log_likelihood(expected, LATENT)
             for metric, value in expected.items():
                 error = relative_error(metrics.get(metric, np.nan), value)
                 worst = max(worst, error)

@@ -1,5 +1,6 @@
 #include "vae/linear_training.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/ops.h"
@@ -37,7 +38,15 @@ ElboGradient parse_elbo_gradient(std::string_view text) {
 }
 
 Tensor centred(const Tensor& x, const Tensor& mean, DType dtype) {
-  return map(Difference{}, x.to(dtype), mean.to(dtype));
+  // In f64, and rounded when the offset is gone.
+  constexpr int64_t kRows = 1024;
+  const Tensor result = Tensor::empty(x.shape(), dtype), middle = mean.to(DType::f64);
+  for (int64_t begin = 0; begin < x.size(0); begin += kRows) {
+    const int64_t end = std::min(begin + kRows, x.size(0));
+    result.slice(begin, end)
+        .copy_from(map(Difference{}, x.slice(begin, end).to(DType::f64), middle).to(dtype));
+  }
+  return result;
 }
 
 void require_finite(const Tensor& objective, ParameterStore& store, const std::string& where) {
@@ -64,7 +73,8 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
     fail("[train] cannot take {} steps and evaluate every {}", options.steps, options.evaluate_every);
   const bool from_covariance = options.gradient == ElboGradient::analytic &&
                                covariance_form_is_cheaper(x.size(0), model.dimensions, model.latent);
-  const Tensor covariance = data.covariance.to(model.dtype).to(model.device);
+  const Tensor covariance =
+      from_covariance ? elbo::covariance(data).to(model.dtype).to(model.device) : Tensor();
   vae.set_mean(data.mean);  // or the exact ELBO would be that of a shifted model
   Adam adam(vae.parameters(), options.adam);
   ElboTrace trace;

@@ -45,7 +45,7 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
                            const FullBatchOptions& options,
                            const std::function<bool(int64_t, const std::vector<double>&)>& after);
 
-/// x (N, D) minus mean (D), in `dtype`.
+/// x (N, D) minus mean (D), taken in f64 and then rounded to `dtype`.
 Tensor centred(const Tensor& x, const Tensor& mean, DType dtype);
 
 /// Throws when a value of `objective` is not finite: says where (free text), which member, and which

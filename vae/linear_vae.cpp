@@ -48,7 +48,7 @@ LinearVae::LinearVae(const LinearVaeOptions& options, uint64_t seed)
       log_variance_(store_.add("log_variance", {options.latent}, {})),
       log_sigma2_(store_.add("log_sigma2", {1}, {Initializer::Kind::constant, std::log(options.sigma2)},
                              options.learn_sigma2)),
-      mean_(store_.add("mean", {options.dimensions}, {}, false)) {
+      mean_(Tensor::zeros({options.dimensions}, DType::f64)) {
   store_.initialise(seed);
 }
 
@@ -67,14 +67,10 @@ Variable LinearVae::stochastic_elbo(const Tensor& x, const RandomKey& key) const
       members > 0 ? reshape(log_variance_, {members, 1, options_.latent}) : Variable(log_variance_);
   const PosteriorTerms posterior = reparameterize_kl(code, log_variance, key, std::max<int64_t>(members, 1));
   const Variable reconstruction = matmul_nt(posterior.z, decoder_);  // (M?, N, D)
-  return mean(gaussian_log_likelihood(x, reconstruction, log_sigma2_) - posterior.kl, {-1});
+  return elbo::mean(gaussian_log_likelihood(x, reconstruction, log_sigma2_) - posterior.kl, {-1});
 }
 
-void LinearVae::set_mean(const Tensor& mean) {
-  const int64_t copies = std::max<int64_t>(options_.members, 1);
-  const Tensor rows = mean_.value.reshape({copies, options_.dimensions});
-  for (int64_t m = 0; m < copies; ++m) rows.slice(m).copy_from(mean.to(options_.dtype));
-}
+void LinearVae::set_mean(const Tensor& mean) { mean_.copy_from(mean.to(DType::f64)); }
 
 bool covariance_form_is_cheaper(int64_t n, int64_t dimensions, int64_t latent) {
   return 4 * dimensions + 8 * latent < 10 * n;
@@ -83,7 +79,7 @@ bool covariance_form_is_cheaper(int64_t n, int64_t dimensions, int64_t latent) {
 LinearVaeWeights linear_vae_weights(LinearVae& vae, int64_t member) {
   ParameterStore& store = vae.parameters();
   const auto value = [&](const char* name) { return member_value(store.at(name), store.members(), member); };
-  return {value("decoder.weight"), value("encoder.weight"), value("log_variance"), value("mean"),
+  return {value("decoder.weight"), value("encoder.weight"), value("log_variance"), vae.mean().clone(),
           value("log_sigma2").item()};
 }
 
@@ -91,13 +87,13 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
   const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
   if (data.mean.elements() != d)
     fail("[evaluate] the model is for {} dimensions, the data have {}", d, data.mean.elements());
-  // Moments about the model's own mean.
-  Tensor second = data.covariance.clone();
+  // Moments about the model's own mean: S is the covariance and the outer product of the offset.
   const Tensor offset = (Variable(data.mean) - Variable(w.mean)).value().reshape({1, d});
-  gemm(second, offset, Op::transpose, offset, Op::none, true);
-
-  const Tensor a = matmul(second, Op::none, w.encoder, Op::transpose);  // S V^T (D, k)
-  const Tensor code = matmul(w.encoder, Op::none, a, Op::none);         // V S V^T (k, k)
+  const Tensor pulled = matmul(offset, Op::none, w.encoder, Op::transpose);  // (1, k)
+  const Tensor root = matmul(w.encoder, Op::none, data.root, Op::none);      // V F (k, R)
+  Tensor a = matmul(data.root, Op::none, root, Op::transpose);
+  gemm(a, offset, Op::transpose, pulled, Op::none, true);        // S V^T (D, k)
+  const Tensor code = matmul(w.encoder, Op::none, a, Op::none);  // V S V^T (k, k)
   const Tensor gram = matmul(w.decoder, Op::transpose, w.decoder, Op::none);
   LinearVaeMetrics metrics{};
   double noise = 0;
@@ -106,11 +102,12 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
     metrics.kl_per_dim.push_back(0.5 * (mean_square + std::expm1(log_variance) - log_variance));
     noise += std::exp(log_variance) * gram.at(i * k + i);
     // Var_x of E_q z_i is about the data mean, not the model's.
-    const double shift = map_reduce<Sum>({}, Product{}, offset.reshape({d}), w.encoder.slice(i)).item();
+    const double shift = pulled.at(i);
     if (mean_square - shift * shift > 0.01) ++metrics.active_units;
   }
   metrics.kl = std::accumulate(metrics.kl_per_dim.begin(), metrics.kl_per_dim.end(), 0.0);
-  const double residual = trace(second).item() - 2 * map_reduce<Sum>({}, Product{}, w.decoder, a).item() +
+  const double residual = total_variance(data) + map_reduce<Sum>({}, SquareOf{}, offset).item() -
+                          2 * map_reduce<Sum>({}, Product{}, w.decoder, a).item() +
                           map_reduce<Sum>({}, Product{}, gram, code).item();
   const auto dimensions = static_cast<double>(d);
   metrics.sigma2 = std::exp(w.log_sigma2);
@@ -153,7 +150,7 @@ std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& w, const
 }
 
 std::vector<double> decoder_alignment(const LinearVaeWeights& w, const Eigen& eigen) {
-  const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
+  const int64_t d = w.decoder.size(0), k = w.decoder.size(1), known = eigen.vectors.size(1);
   // The longest column should be the first eigenvector, and so on.
   std::vector<int64_t> order(static_cast<size_t>(k));
   std::vector<double> length;
@@ -163,11 +160,11 @@ std::vector<double> decoder_alignment(const LinearVaeWeights& w, const Eigen& ei
     return length[static_cast<size_t>(a)] > length[static_cast<size_t>(b)];
   });
   std::vector<double> cosines;
-  for (int64_t i = 0; i < k; ++i) {
+  for (int64_t i = 0; i < std::min(k, known); ++i) {
     const int64_t column = order[static_cast<size_t>(i)];
     double inner = 0;
     for (int64_t j = 0; j < d; ++j)
-      inner += w.decoder.data<double>()[j * k + column] * eigen.vectors.data<double>()[j * d + i];
+      inner += w.decoder.data<double>()[j * k + column] * eigen.vectors.data<double>()[j * known + i];
     const double norm = length[static_cast<size_t>(column)];
     cosines.push_back(norm > 0 ? std::abs(inner) / norm : 0);
   }

@@ -39,6 +39,9 @@ class LinearVae {
 
   const LinearVaeOptions& options() const { return options_; }
   ParameterStore& parameters() { return store_; }
+  /// mu (D), f64: rounded to the type of the weights it would move data far from zero by more than their
+  /// spread.
+  const Tensor& mean() const { return mean_; }
   void set_mean(const Tensor& mean);
 
  private:
@@ -49,7 +52,7 @@ class LinearVae {
   Parameter& encoder_;       // encoder.weight V (k, D)
   Parameter& log_variance_;  // ln d (k)
   Parameter& log_sigma2_;    // (1)
-  Parameter& mean_;          // mu (D)
+  Tensor mean_;
 };
 
 /// Whether the covariance form costs less than a pass over n points: 4 D^2 k + 8 D k^2 against 10 n D k
@@ -84,7 +87,7 @@ std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& weights,
                                                 const std::vector<double>& epsilons, double delta = 0.01);
 
 /// |cosine| between decoder columns and eigenvectors, matched by rank: the longest column with the first
-/// eigenvector, and so on. Entry i belongs to eigenvector i.
+/// eigenvector, and so on. Entry i belongs to eigenvector i; none beyond those there are.
 std::vector<double> decoder_alignment(const LinearVaeWeights& weights, const Eigen& eigen);
 
 }  // namespace elbo

@@ -13,15 +13,30 @@
 
 namespace elbo {
 
-/// What pPCA needs to know of the data.
+/// What pPCA needs to know of the data. The covariance S, about the mean and with 1/N, is held by a square
+/// root F of it, S = F F^T: products are as quick, small eigenvalues beside large ones keep their digits, and
+/// of fewer points than dimensions nothing of D x D is ever made.
 struct DataMoments {
   int64_t count = 0;
-  Tensor mean;        ///< (D) f64
-  Tensor covariance;  ///< S (D, D) f64, about the mean, with 1/N
+  Tensor mean;      ///< (D) f64
+  Tensor root;      ///< F (D, R) f64, R = min(N, D): triangular, or the centred points themselves if N < D
+  Tensor rounding;  ///< (D) f64: the variance that rounding to their type has given the numbers, at most
 };
 
-/// Moments of x (N, D), f32 or f64, in two passes. Throws when N = 0 or a value is not finite.
+/// Moments of x (N, D), f32 or f64. Throws when N = 0 or a value is not finite.
 DataMoments data_moments(const Tensor& x);
+/// S itself: (D, D) f64.
+Tensor covariance(const DataMoments& data);
+/// S b, for b (D, k) f64.
+Tensor covariance_times(const DataMoments& data, const Tensor& b);
+/// The trace of S.
+double total_variance(const DataMoments& data);
+
+/// Eigenvalues (D) of S and the eigenvectors (D, R) of the first R of them; the others are 0. Values at the
+/// end that are no more than rounding are 0 as well: those that the singular values of F cannot tell from 0,
+/// and those that are negligible beside the largest and no larger than what `rounding` does in their
+/// direction.
+Eigen principal_components(const DataMoments& data);
 
 struct Ppca {
   Tensor weight;  ///< W (D, k) f64
@@ -29,7 +44,7 @@ struct Ppca {
   double sigma2 = 0;
 };
 
-/// Number of eigenvalues above rounding error: the dimension of the space the data lie in.
+/// Number of principal components whose eigenvalue is not 0: the dimension of the space the data lie in.
 int64_t numerical_rank(const Tensor& eigenvalues);
 
 /// sigma^2 of the maximum-likelihood solution: the mean of the D - k smallest eigenvalues (Lucas et al. 2019,
@@ -68,7 +83,8 @@ struct Escape {
 std::vector<Escape> ppca_escapes(const Tensor& eigenvalues, const std::vector<int64_t>& captured,
                                  double sigma2);
 
-/// The stationary point itself: captured columns u_i (lambda_i - sigma^2)^(1/2), then `zero_columns` zeros.
+/// The stationary point itself: captured columns u_i (lambda_i - sigma^2)^(1/2), then `zero_columns` zeros. A
+/// component beyond the data's rank is a column of zeros too.
 Ppca ppca_stationary_point(const DataMoments& data, const Eigen& eigen, const std::vector<int64_t>& captured,
                            int64_t zero_columns, double sigma2);
 

@@ -94,7 +94,7 @@ TEST_SUITE("docs") {
     const Dataset digits = make_digits(256, 1);
     const DataMoments moments =
         data_moments(preprocess_all(digits, {.kind = Preprocessing::Kind::scale}, 0, 0));
-    const double best = ppca_max_log_likelihood(symmetric_eigen(moments.covariance).values, 5);
+    const double best = ppca_max_log_likelihood(principal_components(moments).values, 5);
     const double before = ::train(digits, 5, 0, 0.02), after = ::train(digits, 5, 150, 0.02);
     CAPTURE(before);
     CAPTURE(after);

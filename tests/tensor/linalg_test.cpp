@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "tensor/gemm.h"
@@ -49,6 +51,63 @@ double tolerance(DType dtype) { return dtype == DType::f32 ? 3e-4 : 1e-12; }
 }  // namespace
 
 TEST_SUITE("tensor") {
+  TEST_CASE(
+      "left singular vectors are the eigenvectors of a a^T, and their values the roots of its eigenvalues") {
+    Engine engine(4);
+    for (auto [d, r] :
+         {std::pair<int64_t, int64_t>{1, 1}, {7, 3}, {3, 7}, {6, 6}, {1, 5}, {5, 1}, {80, 20}}) {
+      CAPTURE(d);
+      CAPTURE(r);
+      const Tensor a = rough_numbers({d, r}, DType::f64, engine);
+      const Eigen svd = left_singular_vectors(a);
+      REQUIRE(svd.values.shape() == Shape{std::min(d, r)});
+      REQUIRE(svd.vectors.shape() == Shape{d, std::min(d, r)});
+      CHECK(largest_difference(matmul(svd.vectors, Op::transpose, svd.vectors, Op::none),
+                               identity(std::min(d, r), DType::f64)) < 1e-13);
+      const Tensor scaled = svd.vectors.clone();
+      for (int64_t i = 0; i < scaled.elements(); ++i)
+        scaled.data<double>()[i] *= svd.values.at(i % std::min(d, r));
+      CHECK(largest_difference(matmul(scaled, Op::none, scaled, Op::transpose),
+                               matmul(a, Op::none, a, Op::transpose)) < 1e-12);
+      CHECK(std::is_sorted(svd.values.data<double>(), svd.values.data<double>() + svd.values.elements(),
+                           std::greater<>()));
+    }
+    CHECK(mentions(error_of([] {
+                     left_singular_vectors(Tensor::full({2, 2}, std::nan(""), DType::f64));
+                   }),
+                   "[left_singular_vectors] the matrix holds a NaN"));
+    CHECK(mentions(error_of([] { left_singular_vectors(Tensor::zeros({2, 2})); }), "needs an f64 matrix"));
+  }
+
+  TEST_CASE("a triangular root takes up columns and other triangular roots") {
+    Engine engine(5);
+    for (int64_t d : {1, 2, 5, 40})
+      for (int64_t n : {1, 3, 40, 100}) {
+        CAPTURE(d);
+        CAPTURE(n);
+        const Tensor l = Tensor::zeros({d, d}, DType::f64), other = Tensor::zeros({d, d}, DType::f64);
+        const Tensor first = rough_numbers({d, n}, DType::f64, engine),
+                     second = rough_numbers({d, n}, DType::f64, engine);
+        const Tensor expected = matmul(first, Op::none, first, Op::transpose);
+        gemm(expected, second, Op::none, second, Op::transpose, true);
+        add_to_cholesky(l, first.clone());
+        add_to_cholesky(other, second.clone());
+        const Tensor joined = l.clone();
+        add_to_cholesky(joined, other, true);
+        add_to_cholesky(l, second.clone());
+        for (const Tensor& root : {l, joined}) {
+          CHECK(largest_difference(matmul(root, Op::none, root, Op::transpose), expected) < 1e-12);
+          for (int64_t i = 0; i < d; ++i)
+            for (int64_t j = i + 1; j < d; ++j) CHECK(root.at(i * d + j) == 0);
+        }
+      }
+    const Tensor l = Tensor::zeros({3, 3}, DType::f64);
+    CHECK(mentions(error_of([&] {
+                     add_to_cholesky(l, Tensor::zeros({2, 3}, DType::f64));
+                   }),
+                   "[add_to_cholesky] f64 (2, 3) cannot be added to f64 (3, 3)"));
+  }
+
   TEST_CASE("eigenvectors are orthonormal, put the matrix together again, and come largest first") {
     Engine engine(1);
     for (DType dtype : {DType::f32, DType::f64})

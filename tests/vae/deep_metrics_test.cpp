@@ -306,7 +306,7 @@ TEST_SUITE("vae") {
     CHECK(exact.log_likelihood - exact.elbo > 0.5);  // there was a way to go
     CHECK(std::abs(before - exact.log_likelihood) < 4e-3);
     // Where q is the exact posterior every weight is p(x) itself, and there is no noise left.
-    const Eigen eigen = symmetric_eigen(s.data.covariance);
+    const Eigen eigen = principal_components(s.data);
     const Ppca best = ppca_solution(s.data, eigen, 2, ppca_mle_sigma2(eigen.values, 2));
     s.set("decoder.weight", best.weight);
     s.set("log_sigma2", Tensor::full({1}, std::log(best.sigma2), DType::f64));

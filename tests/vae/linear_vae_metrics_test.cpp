@@ -37,7 +37,7 @@ TEST_SUITE("vae") {
 
   TEST_CASE("the metrics are those of a loop over points, also when the model's mean is not the data's") {
     LinearSetting s(25, 4, 2, 3);
-    s.set("mean", (Variable(s.data.mean) - 3.0).value());
+    s.vae.set_mean((Variable(s.data.mean) - 3.0).value());
     s.value("encoder.weight").slice(1).fill(0.02);  // a unit that hardly moves with x
     const LinearVaeWeights w = linear_vae_weights(s.vae);
     const LinearVaeMetrics m = s.metrics();
@@ -103,7 +103,7 @@ TEST_SUITE("vae") {
 
   TEST_CASE("alignment matches the longest column with the first eigenvector") {
     LinearSetting s(50, 4, 3, 6);
-    const Eigen eigen = symmetric_eigen(s.data.covariance);
+    const Eigen eigen = principal_components(s.data);
     const Tensor w = s.value("decoder.weight");
     const auto fill = [&](int64_t column, int64_t component, double length) {
       for (int64_t j = 0; j < 4; ++j)
