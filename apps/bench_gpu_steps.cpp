@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kRate = 1e-4;
 constexpr int64_t kDimensions = 784;
-constexpr Preprocessing kLogit{.kind = Preprocessing::Kind::logit};
+const Preprocessing kLogit{.kind = Preprocessing::Kind::logit};
 
 /// Sizes as in the case's name, but where the GPU is emulated.
 int64_t scaled(int64_t size) { return gpu_is_emulated() ? std::max<int64_t>(size / 64, 2) : size; }

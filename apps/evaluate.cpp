@@ -46,6 +46,7 @@ void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& 
          data.dataset.dimensions());
   const LinearVaeFindings findings = find_out(weights, data, data_moments(data.all()));
   set_metrics(result, findings);
+  set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
   table = comparison(findings);
 }
 
@@ -86,6 +87,7 @@ void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& re
   const DeepVaeMetrics metrics = evaluate_deep_vae(*opened.vae, x, {.seed = o.run.seed, .progress = {}})[0];
   const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
   set_metrics(result, metrics, to_paper);
+  set_data_units(result, opened.data, {{"elbo", metrics.elbo}});
   table = metrics_table(metrics, to_paper);
   evaluate_factors(o, opened, result, table);
   const Points some = points_of(opened.data, o.importance_points);

@@ -12,6 +12,13 @@ namespace {
 
 constexpr int64_t kRows = 512;  // of one part
 
+struct SquaredDifference {
+  template <class T>
+  ELBO_HD T operator()(T a, T b) const {
+    return (a - b) * (a - b);
+  }
+};
+
 /// Calls f with all points, a part at a time.
 template <class F>
 void for_each_part(const LoadedData& data, const F& f) {
@@ -55,6 +62,68 @@ Tensor mean_of(const LoadedData& data) {
   return map(Scaled{1.0 / static_cast<double>(data.dataset.points())}, total)
       .reshape({data.dataset.dimensions()})
       .to(data.dtype());
+}
+
+namespace {
+
+struct Moments {
+  std::vector<double> mean, deviation;
+};
+
+/// In two passes; the second also takes the mean of what is left, so that equal numbers deviate by nothing.
+Moments moments_of(const LoadedData& data) {
+  const Shape row{1, data.dataset.dimensions()};
+  const auto average = [&](auto formula, const auto&... of_each) {
+    const Tensor total = Tensor::zeros(row, DType::f64);
+    for_each_part(data, [&](const Tensor& x) {
+      map_reduce_into<Sum>(total, true, formula, x.to(DType::f64), of_each...);
+    });
+    return map(Scaled{1.0 / static_cast<double>(data.dataset.points())}, total);
+  };
+  const Tensor mean = average(Identity{});
+  add_into(mean, average(Difference{}, mean));
+  const Tensor variance = average(SquaredDifference{}, mean);
+  Moments moments{mean.to_vector(), variance.to_vector()};
+  for (double& value : moments.deviation) value = std::sqrt(value);
+  return moments;
+}
+
+/// Rounding moves a number by so much of itself at most.
+double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-53; }
+
+}  // namespace
+
+Spread spread_of(const LoadedData& data) {
+  Moments moments = moments_of(data);
+  const double unit = unit_roundoff(data.dtype());
+  for (size_t j = 0; j < moments.mean.size(); ++j)
+    if (moments.deviation[j] <= 2 * unit * std::abs(moments.mean[j])) moments.deviation[j] = 1;
+  const auto numbers = [&](const std::vector<double>& of_each) {
+    return Tensor::from<double>({data.dataset.dimensions()}, of_each);
+  };
+  return {numbers(moments.mean), numbers(moments.deviation)};
+}
+
+std::string rounding_warning(const LoadedData& data) {
+  constexpr double kDigits = 1e-3;                // of the deviation, that rounding may be
+  constexpr double kLeast = 1e-15, kMost = 1e15;  // whose squares, summed over all, f32 still holds
+  if (data.dataset.has_pixels()) return {};
+  const Moments moments = moments_of(data);
+  const bool stored_in_f32 = data.dataset.x.dtype() == DType::f32;
+  for (size_t j = 0; j < moments.mean.size(); ++j) {
+    const double deviation = moments.deviation[j], mean = moments.mean[j];
+    if (deviation <= 2 * unit_roundoff(data.dtype()) * std::abs(mean)) continue;  // a constant
+    const std::string where = fmt::format("dimension {} of {} has mean {:.3g} and standard deviation {:.3g}",
+                                          j, data.dataset.name, mean, deviation);
+    if (unit_roundoff(DType::f32) * std::abs(mean) > kDigits * deviation)
+      return fmt::format("warning: {}, of which f32 keeps less than three digits; {}", where,
+                         stored_in_f32
+                             ? "save the array in float64, from where it comes, and use --standardize"
+                             : "use --standardize");
+    if (deviation < kLeast || deviation > kMost)
+      return fmt::format("warning: {}, whose square f32 cannot hold; use --standardize", where);
+  }
+  return {};
 }
 
 Range range_of(const LoadedData& data) {

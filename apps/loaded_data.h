@@ -7,6 +7,7 @@
 #pragma once
 
 #include <limits>
+#include <string>
 
 #include "datasets/preprocessing.h"
 #include "vae/points.h"
@@ -33,6 +34,17 @@ Points points_of(const LoadedData& data, int64_t most = std::numeric_limits<int6
 
 /// The mean over all points: (D) of the data's type, summed in double.
 Tensor mean_of(const LoadedData& data);
+
+/// What standardising takes from each dimension of the preprocessed numbers and divides it by, (D) f64: the
+/// mean and the standard deviation over all points, or 1 where that is no more than rounding.
+struct Spread {
+  Tensor mean, scale;
+};
+Spread spread_of(const LoadedData& data);
+
+/// One line, where the numbers lie so far from zero, or spread so far or little, that f32 keeps less than
+/// three digits of what tells points apart; otherwise empty. Says what helps.
+std::string rounding_warning(const LoadedData& data);
 
 /// The least and the largest of all numbers.
 struct Range {

@@ -1,5 +1,6 @@
 #include "apps/options.h"
 
+#include <cmath>
 #include <cstdio>
 #include <optional>
 
@@ -19,10 +20,13 @@ void add_data_options(CLI::App& app, DataOptions& o) {
   for (const DatasetKind& kind : dataset_kinds())
     kinds += (kinds.empty() ? "" : ", ") + kind.name + kind.argument;
   app.add_option("--data", o.data, "Data set: " + kinds)->capture_default_str();
-  app.add_option("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
-      ->capture_default_str();
+  o.preprocess_option =
+      app.add_option("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
+          ->capture_default_str();
   app.add_option("--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value")
       ->capture_default_str();
+  app.add_flag("--standardize", o.standardize,
+               "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
   app.add_option("--limit", o.limit, "Use the first N points only; 0 means all")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all")
@@ -81,14 +85,28 @@ Dataset load_dataset_with_progress(const DataOptions& o, uint64_t seed) {
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
   LoadedData data;
   data.dataset = load_dataset_with_progress(o, seed);
-  const bool pixels = data.dataset.has_pixels();
-  data.preprocessing.kind = parse_preprocessing(o.preprocess);
+  using Kind = Preprocessing::Kind;
+  const bool pixels = data.dataset.has_pixels(), binary = data.dataset.binary;
+  Kind& kind = data.preprocessing.kind;
+  kind = parse_preprocessing(o.preprocess);
   // Data that are not pixels have nothing to scale: a default steps aside, an explicit wish is an error.
-  if (!pixels && (o.preprocess == "scale" || o.preprocess_is_default))
-    data.preprocessing.kind = Preprocessing::Kind::none;
+  const bool named = o.preprocess_option && o.preprocess_option->count() > 0;
+  const bool steps_aside = o.preprocess_is_default || (kind == Kind::scale && !named);
+  if (!pixels && steps_aside) kind = Kind::none;
+  if (binary && (steps_aside || kind == Kind::scale)) kind = Kind::none;  // they reach from 0 to 1 already
   data.preprocessing.alpha = o.alpha != 0 ? o.alpha : default_alpha(data.dataset);
   check_preprocessing(data.dataset, data.preprocessing);
   data.seed = seed;
+  if (binary)
+    fmt::print(stderr, "elbo: the pixels of {} are 0 and 1 only; taken as they are\n", data.dataset.name);
+  if (o.standardize) {
+    const Spread spread = spread_of(data);
+    data.preprocessing = followed_by(data.preprocessing, spread.mean, spread.scale);
+    fmt::print(stderr,
+               "elbo: standardized; {:+.3f} nats turn an ELBO or log-likelihood of these numbers into that "
+               "of the data\n",
+               standardize_log_jacobian(data.preprocessing));
+  }
   return data;
 }
 
@@ -105,6 +123,18 @@ Json describe_gpu() {
           {"emulated", gpu.emulated}};
 }
 
+void set_data_units(Result& result, const LoadedData& data,
+                    std::initializer_list<std::pair<const char*, double>> nats) {
+  if (!data.preprocessing.scale.defined()) return;
+  const double constant = standardize_log_jacobian(data.preprocessing);
+  result.set("standardize_log_jacobian", constant, "nats, - sum of ln scale: what --standardize takes off");
+  for (const auto& [what, value] : nats) {
+    const double before = value + constant;
+    result.set(std::string(what) + "_data_units", std::isfinite(before) ? Json(before) : Json(nullptr),
+               kNatsPerPoint);
+  }
+}
+
 Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   Provenance provenance = describe_provenance(threads(), blas_name());
   provenance.convolutions = cpu_convolutions_name();
@@ -115,15 +145,17 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   std::string preprocessing = name(data.preprocessing.kind);
   if (data.preprocessing.kind == Preprocessing::Kind::logit)
     preprocessing += fmt::format(", alpha {}", data.preprocessing.alpha);
+  if (data.preprocessing.scale.defined()) preprocessing += ", standardized";
   provenance.data = {data.dataset.name, data.dataset.fingerprint, data.dataset.points(),
                      data.dataset.dimensions(), preprocessing};
   return provenance;
 }
 
 Json to_json(const DataOptions& data, const RunOptions& run) {
-  return {{"data", data.data},    {"preprocess", data.preprocess}, {"alpha", data.alpha},
-          {"limit", data.limit},  {"subset", data.subset},         {"seed", run.seed},
-          {"device", run.device}, {"precision", run.precision},    {"threads", threads()}};
+  return {{"data", data.data},   {"preprocess", data.preprocess}, {"alpha", data.alpha},
+          {"limit", data.limit}, {"subset", data.subset},         {"standardize", data.standardize},
+          {"seed", run.seed},    {"device", run.device},          {"precision", run.precision},
+          {"threads", threads()}};
 }
 
 void restore(DataOptions& data, RunOptions& run, const Json& config) {
@@ -132,6 +164,7 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
   config.at("alpha").get_to(data.alpha);
   config.at("limit").get_to(data.limit);
   config.at("subset").get_to(data.subset);
+  data.standardize = config.value("standardize", false);  // runs of earlier versions do not say
   config.at("seed").get_to(run.seed);
   run.precision = config.value("precision", run.precision);
   // The last bits of some matrix products depend on the number of threads.

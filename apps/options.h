@@ -13,9 +13,11 @@ struct DataOptions {
   std::string data = "mnist";
   std::string preprocess = "scale";
   bool preprocess_is_default =
-      false;         ///< set by a command whose default is another, when the user named none
-  double alpha = 0;  ///< 0: the papers' value for this kind of image
+      false;  ///< set by a command whose default is another, when the user named none
+  const CLI::Option* preprocess_option = nullptr;  ///< says whether the user named one
+  double alpha = 0;                                ///< 0: the papers' value for this kind of image
   int64_t limit = 0, subset = 0;
+  bool standardize = false;
 };
 
 struct RunOptions {
@@ -43,6 +45,11 @@ LoadedData load_data(const DataOptions& options, uint64_t seed);
 
 /// What the GPU is, which there must be.
 Json describe_gpu();
+
+/// Where the data are standardised: what that adds to an ELBO or log-likelihood, and each of `nats`, which
+/// are such, in the units from before.
+void set_data_units(Result& result, const LoadedData& data,
+                    std::initializer_list<std::pair<const char*, double>> nats);
 
 /// Provenance with build, machine, threads, seed and these data.
 Provenance provenance_of(const RunOptions& run, const LoadedData& data);

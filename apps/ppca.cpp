@@ -19,7 +19,7 @@ void ppca(Options o) {
   if (o.sigma2 < 0) fail("[--sigma2] sigma^2 must be positive, got {}", o.sigma2);
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.all());
-  const Eigen eigen = symmetric_eigen(moments.covariance);
+  const Eigen eigen = principal_components(moments);
   const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
 
   Json config = to_json(o.data, o.run);
@@ -44,8 +44,10 @@ void ppca(Options o) {
     result.set("log_likelihood", rows[0]["log_likelihood"], kNatsPerPoint);
     result.set("log_likelihood_paper_units", rows[0]["log_likelihood_paper_units"], kNatsPerPoint);
     result.set("sigma2", rows[0]["sigma2"]);
+    set_data_units(result, data, {{"log_likelihood", rows[0]["log_likelihood"]}});
   } else {
     result.set("rows", rows);
+    set_data_units(result, data, {});
   }
   result.set("rank", numerical_rank(eigen.values));
   result.set("eigenvalues", eigen.values.to_vector());

@@ -83,6 +83,7 @@ SavedModel open_saved_model(const SavedModelOptions& o) {
   keep("alpha", model.data.alpha);
   keep("limit", model.data.limit);
   keep("subset", model.data.subset);
+  keep("standardize", model.data.standardize);
   keep("seed", model.seed);
   model.file = read_safetensors(model_file(o.model, o.member));
   return model;

@@ -70,6 +70,7 @@ void train_deep(const TrainOptions& asked) {
   const size_t best = best_of(run);
   const DeepVaeMetrics& metrics = run.metrics[best];
   set_metrics(result, metrics, to_paper);
+  set_data_units(result, data, {{"elbo", metrics.elbo}});
   result.set("training_seconds", run.seconds);
   result.set("points_per_second", run.points_per_second, "points of all members, in this process");
   if (members.size() > 1) {

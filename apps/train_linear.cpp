@@ -16,7 +16,6 @@
 #include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
-#include "tensor/map.h"
 #include "vae/linear_training.h"
 
 namespace elbo {
@@ -63,7 +62,8 @@ Report make_report(const TrainOptions& o, const LoadedData& data, const LinearVa
 
 }  // namespace
 
-void train_linear(const TrainOptions& o) {
+void train_linear(const TrainOptions& asked) {
+  TrainOptions o = asked;
   const TrainingOptions& t = o.training;
   const bool resuming = !o.resume.empty();
   if (t.epochs < 1 || t.batch < 1) fail("[train] --epochs and --batch must be at least 1");
@@ -71,6 +71,7 @@ void train_linear(const TrainOptions& o) {
   if (!(rate > 0) || !std::isfinite(rate)) fail("[--lr] the learning rate must be positive, got {}", rate);
   const ElboGradient gradient = parse_elbo_gradient(o.gradient);
   const LoadedData data = load_data(o.data, o.run.seed);
+  o.data.preprocess = name(data.preprocessing.kind);
   const DataMoments moments = data_moments(data.all());
   LinearVae vae({.dimensions = data.dataset.dimensions(),
                  .latent = t.latent,
@@ -81,7 +82,10 @@ void train_linear(const TrainOptions& o) {
                 o.run.seed);
   vae.set_mean(moments.mean);
   Adam adam(vae.parameters());
-  BatchLoader loader(data.dataset, data.preprocessing, {.batch = t.batch, .seed = o.run.seed});
+  // The mean is taken off before batches become f32.
+  const Preprocessing centred =
+      followed_by(data.preprocessing, moments.mean, Tensor::full(moments.mean.shape(), 1, DType::f64));
+  BatchLoader loader(data.dataset, centred, {.batch = t.batch, .seed = o.run.seed});
   const int64_t per_epoch = loader.batches_per_epoch(), total = t.epochs * per_epoch;
   const Schedule schedule{.kind = parse_schedule(t.schedule),
                           .base = rate,
@@ -105,10 +109,6 @@ void train_linear(const TrainOptions& o) {
                          : run.csv("metrics.csv", columns);
 
   const InterruptGuard guard;
-  const Device device = device_of(o.run);
-  const Tensor mean = moments.mean.to(DType::f32).to(device);
-  Tensor centred_batch = Tensor::empty({std::min(t.batch, data.dataset.points()), data.dataset.dimensions()},
-                                       DType::f32, device);
   Progress progress(total, "train", {.quiet = o.run.json, .begun = begun});
   const auto seconds = [start = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -118,9 +118,7 @@ void train_linear(const TrainOptions& o) {
   History history;
   if (resuming) history = read_history(run.file("metrics.csv"), begun / per_epoch);
   for (int64_t step = begun; step < total && !interrupted(); ++step) {
-    const BatchLoader::Batch batch = loader.next();
-    const Tensor x = centred_batch.slice(0, batch.x.size(0));
-    map_into(x, Difference{}, batch.x.to(device), mean);
+    const Tensor x = loader.next().x.to(vae.options().device);
     {
       Tape tape;
       const Variable elbo =
@@ -162,8 +160,11 @@ void train_linear(const TrainOptions& o) {
 
   const LinearVaeWeights weights = linear_vae_weights(vae);
   const LinearVaeFindings findings = find_out(weights, data, moments);
-  write_safetensors(run.file("model.safetensors"), model_tensors(vae.parameters()), {{"model", "linear"}});
+  std::vector<NamedTensor> tensors = model_tensors(vae.parameters());
+  tensors.push_back({"mean", vae.mean()});
+  write_safetensors(run.file("model.safetensors"), tensors, {{"model", "linear"}});
   set_metrics(result, findings);
+  set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
 
   Figure curve{.name = "elbo", .title = "ELBO during training", .x = {"epoch"}, .y = {"nats per data point"}};
   curve.series.push_back({.name = "exact ELBO", .x = history.epoch, .y = history.elbo});

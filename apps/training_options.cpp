@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 #include "nn/optimizer.h"
 
@@ -105,13 +106,13 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
   check(network_of(o, members, data.dataset));
   objective_of(o, members);
   parse_schedule(o.schedule);
+  if (const std::string warning = rounding_warning(data); !warning.empty())
+    fmt::print(stderr, "elbo: {}\n", warning);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
   const Range range = range_of(data);
   if (range.low < 0 || range.high > 1)
-    fail(
-        "[--likelihood] bernoulli needs data between 0 and 1; these reach from {} to {}; try --preprocess "
-        "scale",
-        range.low, range.high);
+    fail("[--likelihood] bernoulli needs data between 0 and 1; these reach from {} to {}; try {}", range.low,
+         range.high, data.preprocessing.scale.defined() ? "without --standardize" : "--preprocess scale");
 }
 
 std::vector<int64_t> parse_widths(const std::string& text) {

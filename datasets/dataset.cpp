@@ -76,6 +76,14 @@ void check_finite(const Dataset& data) {
   });
 }
 
+/// Whether no byte is above 1: an image that was binarised. (Of others, the first bright pixel says that it
+/// is not.)
+bool holds_only_0_and_1(const Dataset& data) {
+  if (!data.has_pixels()) return false;
+  const auto pixels = data.x.span<uint8_t>();
+  return std::none_of(pixels.begin(), pixels.end(), [](uint8_t pixel) { return pixel > 1; });
+}
+
 /// Replaces every tensor that has a row for each point by what `choose` makes of it.
 template <class F>
 void choose_points(Dataset& data, const F& choose) {
@@ -122,6 +130,7 @@ Dataset load_dataset(const std::string& spec, const LoadOptions& options) {
   Dataset data = kind->load(argument, options);
   data.name = spec;
   check_finite(data);
+  data.binary = holds_only_0_and_1(data);
   if (options.limit > 0 && options.limit < data.points())
     // Copies, so that the rest can be freed. (Images limit themselves: theirs is mapped.)
     choose_points(data, [&](const Tensor& rows) { return rows.slice(0, options.limit).clone(); });

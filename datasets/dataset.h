@@ -36,6 +36,7 @@ struct Dataset {
   std::string fingerprint;                      ///< of x, see `fingerprint`
   std::map<std::string, Tensor> truth;          ///< a generator's own parameters by name
   Factors factors = {};                         ///< of each point, where they are known
+  bool binary = false;                          ///< the pixels are 0 and 1 only, and taken as these numbers
 
   int64_t points() const { return x.size(0); }
   int64_t dimensions() const { return x.size(1); }
@@ -56,9 +57,10 @@ struct LoadOptions {
   std::function<void(const std::string& line)> note = {};
 };
 
-/// The data set that `spec` names. Throws Error when the kind is unknown, nothing is found (and where it was
-/// looked for), a file is damaged, or a value is NaN or infinite. What `images` decoded is mapped from its
-/// cache and takes no memory of its own, with `limit` too; `subset` copies the points that it draws.
+/// The data set that `spec` names. Bytes none of which is above 1 are `binary`. Throws Error when the kind is
+/// unknown, nothing is found (and where it was looked for), a file is damaged, or a value is NaN or infinite.
+/// What `images` decoded is mapped from its cache and takes no memory of its own, with `limit` too; `subset`
+/// copies the points that it draws.
 Dataset load_dataset(const std::string& spec, const LoadOptions& options = {});
 
 /// One kind of data that a specification can name.

@@ -7,11 +7,20 @@
 #include "tensor/random.h"
 
 namespace elbo {
+namespace {
+
+Preprocessing on_gpu(Preprocessing preprocessing) {
+  for (Tensor* of_each : {&preprocessing.mean, &preprocessing.scale})
+    if (of_each->defined()) *of_each = of_each->to(Device::cuda);
+  return preprocessing;
+}
+
+}  // namespace
 
 DeviceBatches::DeviceBatches(const Dataset& data, const Preprocessing& preprocessing,
                              const BatchLoader::Options& options)
     : data_(data),
-      preprocessing_(preprocessing),
+      preprocessing_(on_gpu(preprocessing)),
       options_(options),
       batch_(std::min(options.batch, data.points())),
       batches_per_epoch_(elbo::batches_per_epoch(data, preprocessing, options)),

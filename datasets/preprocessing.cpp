@@ -24,6 +24,13 @@ struct Inverse {
   }
 };
 
+struct Unstandardized {
+  template <class T>
+  ELBO_HD T operator()(T y, T mean, T scale) const {
+    return y * scale + mean;
+  }
+};
+
 /// Calls f(i, count, noise) for the pixels i .. i + count - 1 of a row, block by block.
 template <class F>
 void for_each_block(int64_t row, int64_t width, bool noisy, const RandomKey& key, const F& f) {
@@ -51,21 +58,31 @@ template <class RowOf>
 void preprocess_range(const Dataset& data, const Preprocessing& preprocessing, const RandomKey& key,
                       int64_t begin, int64_t end, const RowOf& row_of, const Tensor& out) {
   const int64_t width = data.dimensions();
+  const bool standardizes = preprocessing.mean.defined();
+  const double* const mean = standardizes ? preprocessing.mean.data<double>() : nullptr;
+  const double* const scale = standardizes ? preprocessing.scale.data<double>() : nullptr;
   visit_floating(out.dtype(), "preprocess", [&](auto zero) {
     using T = decltype(zero);
     T* const target = out.data<T>();
+    const auto put = [&](T* row, const auto* values) {
+      if (standardizes)
+        for (int64_t j = 0; j < width; ++j) row[j] = standardized<T>(values[j], mean[j], scale[j]);
+      else
+        std::transform(values, values + width, row, [](auto value) { return static_cast<T>(value); });
+    };
     if (data.has_pixels()) {
       visit_formula(preprocessing, [&](auto formula) {
-        for (int64_t i = begin; i < end; ++i)
-          preprocess_row(formula, data, row_of(i), key, target + i * width);
+        for (int64_t i = begin; i < end; ++i) {
+          T* const row = target + i * width;
+          preprocess_row(formula, data, row_of(i), key, row);
+          if (standardizes) put(row, row);
+        }
       });
       return;
     }
     visit_floating(data.x.dtype(), "preprocess", [&](auto stored) {
       const auto* const source = data.x.data<decltype(stored)>();
-      for (int64_t i = begin; i < end; ++i)
-        std::transform(source + row_of(i) * width, source + (row_of(i) + 1) * width, target + i * width,
-                       [](auto value) { return static_cast<T>(value); });
+      for (int64_t i = begin; i < end; ++i) put(target + i * width, source + row_of(i) * width);
     });
   });
 }
@@ -101,10 +118,36 @@ void check_preprocessing(const Dataset& data, const Preprocessing& preprocessing
   if (!data.has_pixels() && preprocessing.kind != Kind::none)
     fail("[preprocess] {} is for 8-bit pixels, but {} holds {} values; use --preprocess none",
          name(preprocessing.kind), quote(data.name), name(data.x.dtype()));
+  if (data.binary && preprocessing.kind != Kind::none)
+    fail("[preprocess] {} is for pixels 0..255, but all those of {} are 0 or 1; use --preprocess none",
+         name(preprocessing.kind), quote(data.name));
   if (preprocessing.kind == Kind::logit && !(preprocessing.alpha > 0 && preprocessing.alpha < 0.5))
     fail("[preprocess] alpha must lie between 0 and 0.5, got {}", preprocessing.alpha);
+  for (const Tensor* of_each : {&preprocessing.mean, &preprocessing.scale})
+    if (of_each->defined() != preprocessing.mean.defined() ||
+        (of_each->defined() &&
+         (of_each->dtype() != DType::f64 || !(of_each->shape() == Shape{data.dimensions()}))))
+      fail("[preprocess] mean and scale must be those of the {} dimensions of {}", data.dimensions(),
+           quote(data.name));
+  if (preprocessing.scale.defined())
+    for (const double scale : preprocessing.scale.span<double>())
+      if (!(scale > 0) || !std::isfinite(scale))
+        fail("[preprocess] a scale must be positive and finite, got {}", scale);
   if (data.x.elements() > kMostDraws)
     fail("[preprocess] {} has more than 2^34 pixels; use --limit", quote(data.name));
+}
+
+Preprocessing followed_by(const Preprocessing& preprocessing, const Tensor& mean, const Tensor& scale) {
+  Preprocessing both = preprocessing;
+  both.mean = mean.clone();
+  both.scale = scale.clone();
+  if (!preprocessing.mean.defined()) return both;
+  for (int64_t j = 0; j < mean.elements(); ++j) {
+    const double before = preprocessing.scale.at(j);
+    both.mean.data<double>()[j] = preprocessing.mean.at(j) + before * mean.at(j);
+    both.scale.data<double>()[j] *= before;
+  }
+  return both;
 }
 
 Tensor preprocess_all(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch,
@@ -132,14 +175,18 @@ void preprocess_rows(const Dataset& data, const Preprocessing& preprocessing, ui
 }
 
 Tensor to_intensities(const Dataset& data, const Preprocessing& preprocessing, const Tensor& y) {
-  if (!data.has_pixels()) return y;
+  const auto like_y = [&](const Tensor& of_each) { return of_each.to(y.dtype()).to(y.device()); };
+  const Tensor x = preprocessing.mean.defined()
+                       ? map(Unstandardized{}, y, like_y(preprocessing.mean), like_y(preprocessing.scale))
+                       : y;
+  if (!data.has_pixels() || data.binary) return x;
   return visit_formula(preprocessing,
-                       [&](auto formula) { return map(Inverse<decltype(formula)>{formula}, y); });
+                       [&](auto formula) { return map(Inverse<decltype(formula)>{formula}, x); });
 }
 
 Tensor log_jacobian(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch) {
   check_preprocessing(data, preprocessing);
-  Tensor sums = Tensor::zeros({data.points()}, DType::f64);
+  Tensor sums = Tensor::full({data.points()}, standardize_log_jacobian(preprocessing), DType::f64);
   if (preprocessing.kind != Kind::logit) return sums;
   const LogitPixel formula{preprocessing.alpha};
   const RandomKey key = noise_key(preprocessing, seed, epoch);
@@ -159,7 +206,8 @@ Tensor log_jacobian(const Dataset& data, const Preprocessing& preprocessing, uin
 
 double expected_log_jacobian(const Dataset& data, const Preprocessing& preprocessing) {
   check_preprocessing(data, preprocessing);
-  if (preprocessing.kind != Kind::logit) return 0;
+  const double of_scale = standardize_log_jacobian(preprocessing);
+  if (preprocessing.kind != Kind::logit) return of_scale;
   std::array<int64_t, 256> histogram{};
   for (const uint8_t pixel : data.x.span<uint8_t>()) ++histogram[pixel];
   const double a = preprocessing.alpha;
@@ -171,13 +219,20 @@ double expected_log_jacobian(const Dataset& data, const Preprocessing& preproces
     const double mean = std::log(1 - 2 * a) - mean_log(low, high) - mean_log(black, white);
     sum += static_cast<double>(histogram[static_cast<size_t>(p)]) * mean;
   }
-  return sum / static_cast<double>(data.points());
+  return of_scale + sum / static_cast<double>(data.points());
+}
+
+double standardize_log_jacobian(const Preprocessing& preprocessing) {
+  double sum = 0;
+  if (preprocessing.scale.defined())
+    for (const double scale : preprocessing.scale.span<double>()) sum -= std::log(scale);
+  return sum;
 }
 
 double paper_units_constant(const Dataset& data, const Preprocessing& preprocessing) {
-  if (preprocessing.kind == Kind::none || preprocessing.kind == Kind::scale) return 0;
-  return expected_log_jacobian(data, preprocessing) -
-         static_cast<double>(data.dimensions()) * std::log(256.0);
+  const double jacobian = expected_log_jacobian(data, preprocessing);
+  if (preprocessing.kind == Kind::none || preprocessing.kind == Kind::scale) return jacobian;
+  return jacobian - static_cast<double>(data.dimensions()) * std::log(256.0);
 }
 
 }  // namespace elbo

@@ -5,6 +5,9 @@
 // pixel's place in the data set, never on batches or threads. It is drawn in f32 whatever the result's type,
 // so that f32 and f64 see the same points. Uses tensor/ only.
 //
+// Pixels or not, each dimension may then be moved and scaled, y = (x - mean) / scale, in f64 from the stored
+// number on: of data far from zero f32 would keep the offset and lose the rest.
+//
 // Papamakarios et al. 2017, "Masked Autoregressive Flow" (section 4.2), as used by Lucas et al. 2019.
 #pragma once
 
@@ -24,6 +27,7 @@ struct Preprocessing {
   Kind kind = Kind::none;
   double alpha = 1e-6;      ///< of logit, in (0, 1/2)
   bool fresh_noise = true;  ///< new noise every epoch; otherwise epoch 0's throughout
+  Tensor mean{}, scale{};   ///< (D) f64: what is taken from each dimension, and then divided by; or undefined
 };
 
 const char* name(Preprocessing::Kind kind);
@@ -31,9 +35,12 @@ const char* name(Preprocessing::Kind kind);
 Preprocessing::Kind parse_preprocessing(const std::string& text);
 /// The alpha that the papers use: 1e-6 for grey images (MNIST), 0.05 for colour (CIFAR-10, CelebA).
 double default_alpha(const Dataset& data);
-/// Throws Error when `preprocessing` cannot be applied: pixels are needed for all but `none`, and a sane
-/// alpha.
+/// Throws Error when `preprocessing` cannot be applied: pixels, and not binary ones, are needed for all but
+/// `none`, a sane alpha, and a positive scale.
 void check_preprocessing(const Dataset& data, const Preprocessing& preprocessing);
+
+/// The same, and then (y - mean) / scale: both (D) f64.
+Preprocessing followed_by(const Preprocessing& preprocessing, const Tensor& mean, const Tensor& scale);
 
 /// The whole data set, preprocessed for an epoch: (N, D) of `dtype`, f32 or f64.
 Tensor preprocess_all(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch,
@@ -42,22 +49,32 @@ Tensor preprocess_all(const Dataset& data, const Preprocessing& preprocessing, u
 void preprocess_rows(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch,
                      std::span<const int64_t> rows, const Tensor& out);
 
-/// Undoes the preprocessing of y (..., D): pixel intensities in [0, 1], without noise taken off. Data that
-/// never were pixels come back as they are. What a model makes up may lie outside [0, 1]; nothing is clipped.
+/// Undoes the preprocessing of y (..., D): pixel intensities in [0, 1], without noise taken off; of data that
+/// never were pixels, the numbers that they were. What a model makes up may lie outside [0, 1]; nothing is
+/// clipped.
 Tensor to_intensities(const Dataset& data, const Preprocessing& preprocessing, const Tensor& y);
 
 /// sum over dimensions of ln |dy/dx| for each data point, in nats, f64 (N); x is the dequantised pixel in (0,
-/// 1) with this epoch's noise. Zero for every kind but logit.
+/// 1) with this epoch's noise, or else the stored number. Only logit and `scale` make it other than 0.
 Tensor log_jacobian(const Dataset& data, const Preprocessing& preprocessing, uint64_t seed, int64_t epoch);
 /// Its mean over data points and over the noise, the latter integrated in closed form.
 double expected_log_jacobian(const Dataset& data, const Preprocessing& preprocessing);
+/// What of it `scale` makes, - sum ln scale: add it to an ELBO or log-likelihood of standardised data to get
+/// that of the numbers before. 0 without a scale.
+double standardize_log_jacobian(const Preprocessing& preprocessing);
 /// Add this to an ELBO or log-likelihood of preprocessed data (nats per data point) to get the units of Lucas
 /// et al.'s tables, the density of the pixel in 0..256: expected_log_jacobian - D ln 256 for logit, - D ln
-/// 256 for dequantize, and 0 for the others, whose results they give as they are.
+/// 256 for dequantize, and standardize_log_jacobian for the others, whose results they give as they are.
 double paper_units_constant(const Dataset& data, const Preprocessing& preprocessing);
 
 /// Key of the noise of an epoch; element row * D + i is that of dimension i of point `row`.
 RandomKey noise_key(const Preprocessing& preprocessing, uint64_t seed, int64_t epoch);
+
+/// (x - mean) / scale, rounded to T only when the offset is gone.
+template <class T>
+ELBO_HD T standardized(double x, double mean, double scale) {
+  return static_cast<T>((x - mean) / scale);
+}
 
 // The formulas. `forward` is y(p, u), `inverse` the intensity x of a y, `log_jacobian` ln |dy/dx|.
 

@@ -15,7 +15,7 @@ namespace {
 using Kind = Preprocessing::Kind;
 using Options = BatchLoader::Options;
 
-constexpr Preprocessing kLogit{.kind = Kind::logit};
+const Preprocessing kLogit{.kind = Kind::logit};
 
 const Dataset& digits() {
   static const Dataset data = make_digits(103, 1);

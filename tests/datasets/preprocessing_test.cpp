@@ -49,7 +49,7 @@ bool same(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.to_vector() == b.to_vector();
 }
 
-constexpr Preprocessing kLogit{.kind = Kind::logit};
+const Preprocessing kLogit{.kind = Kind::logit};
 
 }  // namespace
 

@@ -165,6 +165,33 @@ TEST_SUITE("gpu") {
     }
   }
 
+  TEST_CASE("the GPU moves and scales dimensions as the loader does, in f64 from the stored number on") {
+    const int64_t d = 8;  // a multiple of what one pack holds
+    const Tensor scale = Tensor::from<double>({d}, {4, 1, 0.5, 3, 4, 1, 0.5, 3});
+    const Tensor far = normal({11, d}, DType::f64, {.seed = 1});
+    for (double& value : far.span<double>()) value += 1e8;
+    const auto check = [&](const Tensor& x, double mean, Preprocessing::Kind kind) {
+      const Dataset data{.name = "far", .x = x, .labels = {}, .fingerprint = {}, .truth = {}};
+      const Preprocessing moved = followed_by({.kind = kind}, Tensor::full({d}, mean, DType::f64), scale);
+      const BatchLoader::Options options{.batch = 4, .seed = 7};
+      BatchLoader loader(data, moved, options);
+      DeviceBatches batches(data, moved, options);
+      for (int64_t i = 0; i < 3; ++i) {
+        const BatchLoader::Batch batch = loader.next();
+        batches.begin_epoch(0);
+        const Tensor made = Tensor::empty(batch.x.shape(), DType::f32, Device::cuda);
+        batches.fill(made, Tensor::from<int64_t>({2}, {batches.first_of(i), 0}).to(Device::cuda));
+        CHECK(near(made, batch.x));
+      }
+    };
+    check(far, 1e8, Preprocessing::Kind::none);
+    check(far.to(DType::f32), 1e8, Preprocessing::Kind::none);
+    check(uniform({11, d}, DType::f32, {.seed = 2}), 0.5, Preprocessing::Kind::none);
+    Tensor pixels = Tensor::empty({11, d}, DType::u8);
+    for (int64_t i = 0; i < pixels.elements(); ++i) pixels.data<uint8_t>()[i] = static_cast<uint8_t>(i * 37);
+    for (auto kind : {Preprocessing::Kind::scale, Preprocessing::Kind::logit}) check(pixels, 0.5, kind);
+  }
+
   TEST_CASE("replayed steps equal plain ones, and train as the CPU does") {
     using Penalty = Objective::Penalty;
     std::vector<Setting> settings(8);
