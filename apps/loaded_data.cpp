@@ -104,26 +104,28 @@ Spread spread_of(const LoadedData& data) {
   return {numbers(moments.mean), numbers(moments.deviation)};
 }
 
-std::string rounding_warning(const LoadedData& data) {
-  constexpr double kDigits = 1e-3;                // of the deviation, that rounding may be
-  constexpr double kLeast = 1e-15, kMost = 1e15;  // whose squares, summed over all, f32 still holds
+std::string range_warning(const LoadedData& data) {
+  constexpr double kDigits = 1e-3;              // of the deviation, that rounding may be
+  constexpr double kLeast = 1e-4, kMost = 1e4;  // deviations that training copes with
   if (data.dataset.has_pixels()) return {};
   const Moments moments = moments_of(data);
-  const bool stored_in_f32 = data.dataset.x.dtype() == DType::f32;
+  const auto described = [&](size_t j) {
+    return fmt::format("warning: dimension {} of {} has mean {:.3g} and standard deviation {:.3g}", j,
+                       data.dataset.name, moments.mean[j], moments.deviation[j]);
+  };
+  size_t widest = 0;
   for (size_t j = 0; j < moments.mean.size(); ++j) {
-    const double deviation = moments.deviation[j], mean = moments.mean[j];
-    if (deviation <= 2 * unit_roundoff(data.dtype()) * std::abs(mean)) continue;  // a constant
-    const std::string where = fmt::format("dimension {} of {} has mean {:.3g} and standard deviation {:.3g}",
-                                          j, data.dataset.name, mean, deviation);
-    if (unit_roundoff(DType::f32) * std::abs(mean) > kDigits * deviation)
-      return fmt::format("warning: {}, of which f32 keeps less than three digits; {}", where,
-                         stored_in_f32
-                             ? "save the array in float64, from where it comes, and use --standardize"
-                             : "use --standardize");
-    if (deviation < kLeast || deviation > kMost)
-      return fmt::format("warning: {}, whose square f32 cannot hold; use --standardize", where);
+    if (moments.deviation[j] > moments.deviation[widest]) widest = j;
+    const double mean = std::abs(moments.mean[j]), deviation = moments.deviation[j];
+    const bool constant = deviation <= 2 * unit_roundoff(DType::f64) * mean;
+    if (constant || unit_roundoff(DType::f32) * mean <= kDigits * deviation) continue;
+    return described(j) + ", of which f32 keeps less than three digits; " +
+           (data.dataset.x.dtype() == DType::f32 ? "save the array in float64 and use --standardize"
+                                                 : "use --standardize");
   }
-  return {};
+  const double most = moments.deviation[widest];
+  if (most == 0 || (most >= kLeast && most <= kMost)) return {};
+  return described(widest) + ", far from the 1 that weights and sigma^2 start for; use --standardize";
 }
 
 Range range_of(const LoadedData& data) {

@@ -42,9 +42,10 @@ struct Spread {
 };
 Spread spread_of(const LoadedData& data);
 
-/// One line, where the numbers lie so far from zero, or spread so far or little, that f32 keeps less than
-/// three digits of what tells points apart; otherwise empty. Says what helps.
-std::string rounding_warning(const LoadedData& data);
+/// One line for numbers that deep VAEs, which are f32, will not cope with: so far from zero that f32 keeps
+/// less than three digits of what tells points apart, or spread over far more or less than 1. Empty for
+/// others, and for pixels. Says what helps.
+std::string range_warning(const LoadedData& data);
 
 /// The least and the largest of all numbers.
 struct Range {

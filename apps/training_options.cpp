@@ -106,7 +106,7 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
   check(network_of(o, members, data.dataset));
   objective_of(o, members);
   parse_schedule(o.schedule);
-  if (const std::string warning = rounding_warning(data); !warning.empty())
+  if (const std::string warning = range_warning(data); !warning.empty())
     fmt::print(stderr, "elbo: {}\n", warning);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
   const Range range = range_of(data);
