@@ -14,6 +14,7 @@
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "nn/optimizer.h"
+#include "tensor/blas.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 #include "vae/deep_training.h"
@@ -192,11 +193,11 @@ void bench(const BenchOptions& o) {
   if (o.run.json) {
     fmt::print("{}", json_text({{"threads", threads()},
                                 {"fma_peak_gflops", o.no_peak ? Json(nullptr) : Json(peak)},
-                                {"blas", blas_name()},
+                                {"blas", blas().name},
                                 {"cases", rows}}));
     return;
   }
-  fmt::print("{} threads, BLAS {}\n", threads(), blas_name());
+  fmt::print("{} threads, BLAS {}\n", threads(), blas().name);
   if (!o.no_peak) fmt::print("measured FMA peak: {:.0f} Gflop/s in f32\n", peak);
   fmt::print("\n{}", table.text());
 }

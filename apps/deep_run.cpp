@@ -92,7 +92,6 @@ class Training {
     run_.members = members;
     DeepVaeOptions network = network_of(options, members, data.dataset);
     network.device = how.device;
-    set_deterministic_convolutions(true);  // or a resumed run would differ in its last bits
     run_.vae = std::make_unique<DeepVae>(network, how.seed);
     run_.vae->centre_encoder(mean_of(data).to(network.dtype));
     run_.history.resize(members.size());

@@ -3,8 +3,8 @@
 
 namespace elbo {
 
-/// Multiply-adds that depend on nothing but themselves: the most floating-point work the cores can do, in
-/// Gflop/s.
+/// Multiply-adds that depend on nothing but themselves, in vectors as wide as this build has: the most
+/// floating-point work the cores can do, in Gflop/s of f32.
 double measure_fma_peak();
 
 }  // namespace elbo

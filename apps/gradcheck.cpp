@@ -32,8 +32,9 @@ GpuColumns check_on_gpu(const OpRow& row, Device device) {
 void gradcheck(const Options& options) {
   apply(options.run);
   const Device device = device_of(options.run);
-  Table table({"op", "shapes", Table::number("gradient"), Table::number("f32"), Table::number("twin"),
-               Table::number("GPU f64"), Table::number("GPU f32"), Table::verdict("agrees")});
+  Table table({"op", "shapes", Table::number("gradient"), Table::number("adds up"), Table::number("f32"),
+               Table::number("twin"), Table::number("GPU f64"), Table::number("GPU f32"),
+               Table::verdict("agrees")});
   Json ops = Json::array();
   int64_t failed = 0, checked = 0;
   std::set<std::string> names;
@@ -47,13 +48,14 @@ void gradcheck(const Options& options) {
     ++checked;
     failed += agrees ? 0 : 1;
     table.row({check.name, check.shapes, fmt::format("{:.1e}", check.gradient_error),
-               fmt::format("{:.1e}", check.float_error),
+               fmt::format("{:.1e}", check.addition_error), fmt::format("{:.1e}", check.float_error),
                has_twin ? fmt::format("{:.1e}", check.twin_error) : "", gpu.text, gpu.float_text,
                verdict(agrees)});
     ops.push_back({{"name", check.name},
                    {"shapes", check.shapes},
                    {"device", name(device)},
                    {"error", check.gradient_error},
+                   {"addition_error", check.addition_error},
                    {"float_error", check.float_error},
                    {"twin_error", has_twin ? Json(check.twin_error) : Json(nullptr)},
                    {"gpu_error", gpu.error},
@@ -67,13 +69,15 @@ void gradcheck(const Options& options) {
   } else {
     fmt::print(
         "{}\nWorst relative error over all elements, random cotangent.\n"
-        "gradient: f64 against central differences, at most {:.0e}.  f32: value and gradient against f64, at "
-        "most {:.0e}.\ntwin: fused op against its definition in plain ops, f64, at most {:.0e}.\nGPU: value "
+        "gradient: f64 against central differences, at most {:.0e}.  adds up: f64, on top of another "
+        "gradient "
+        "and from two uses, at most {:.0e}.\nf32: value and gradient against f64, at most {:.0e}.\ntwin: "
+        "fused op against its definition in plain ops, f64, at most {:.0e}.\nGPU: value "
         "and "
         "gradient there against the CPU's, at most {:.0e} in f64 and {:.0e} in f32{}.\n"
         "{} rows, {} failed\n",
-        table.text(), kGradientTolerance, kFloatTolerance, kTwinTolerance, kGpuTolerance, kGpuFloatTolerance,
-        device == Device::cpu ? "; not checked in this run" : "", checked, failed);
+        table.text(), kGradientTolerance, kAdditionTolerance, kFloatTolerance, kTwinTolerance, kGpuTolerance,
+        kGpuFloatTolerance, device == Device::cpu ? "; not checked in this run" : "", checked, failed);
   }
   if (failed > 0) fail("[gradcheck] {} of {} rows failed", failed, checked);
 }

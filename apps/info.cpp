@@ -4,10 +4,10 @@
 #include "apps/support/gnuplot.h"
 #include "datasets/cifar10.h"
 #include "datasets/mnist.h"
+#include "tensor/blas.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/gemm.h"
-#include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
 namespace elbo {
@@ -37,7 +37,7 @@ std::string gpu_text() {
 }
 
 void info(const Options& options) {
-  const Provenance build = describe_provenance(threads(), blas_name());
+  const Provenance build = describe_provenance(threads(), blas().name);
   const std::optional<std::string> mnist = find_mnist(), cifar10 = find_cifar10();
   Json found{{"version", build.version},
              {"compiler", build.compiler},
@@ -47,6 +47,7 @@ void info(const Options& options) {
              {"gpu", gpu_json()},
              {"threads", build.threads},
              {"blas", build.blas},
+             {"blas_warning", blas().warning.empty() ? Json(nullptr) : Json(blas().warning)},
              {"convolutions", cpu_convolutions_name()},
              {"gnuplot", gnuplot_version()},
              {"mnist", mnist ? Json(*mnist) : Json(nullptr)},
@@ -59,7 +60,8 @@ void info(const Options& options) {
       "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
       "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n  MNIST      {}\n  CIFAR-10   {}\n"
       "  generators digits, sprites, faces, ppca\n",
-      build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(), build.blas,
+      build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(),
+      build.blas + (blas().warning.empty() ? "" : "\n             warning: " + blas().warning),
       cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
       mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA",

@@ -50,6 +50,17 @@ std::string one_line(std::string text) {
   return text;
 }
 
+/// What a command can be given less of where its memory does not suffice: those of its options that decide
+/// how much it needs, the usual culprits first.
+std::string out_of_memory_advice(const CLI::App& app) {
+  std::string advice;
+  for (const CLI::App* command : app.get_subcommands())
+    for (const char* option :
+         {"--batch", "--importance-points", "--importance-samples", "--limit", "--latent"})
+      if (command->get_option_no_throw(option)) advice += (advice.empty() ? "" : ", ") + std::string(option);
+  return advice.empty() ? "" : "; try less of " + advice;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.",
                "elbo"};
@@ -74,6 +85,10 @@ int run(int argc, char** argv) {
     const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
     fmt::print(stderr, "elbo: {}; see {} --help\n", one_line(error.what()), where);
     return 2;
+  } catch (const OutOfMemory& error) {
+    fail("{}{}", error.what(), out_of_memory_advice(app));
+  } catch (const std::bad_alloc&) {
+    fail("out of memory{}", out_of_memory_advice(app));
   }
   std::fflush(stdout);
   if (std::ferror(stdout)) fail("[output] standard output could not be written");
@@ -90,7 +105,7 @@ int main(int argc, char** argv) {
   } catch (const elbo::Error& error) {
     fmt::print(stderr, "elbo: {}\n", error.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "elbo: out of memory; try a smaller --batch, --limit or --latent\n");
+    fmt::print(stderr, "elbo: out of memory\n");
   } catch (const std::exception& error) {
     fmt::print(stderr, "elbo: {}\n", error.what());
   }

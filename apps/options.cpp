@@ -6,6 +6,7 @@
 
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
+#include "tensor/blas.h"
 #include "tensor/conv.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
@@ -52,6 +53,9 @@ Device device_of(const RunOptions& o) {
 }
 
 void apply(const RunOptions& o) {
+  // Or a resumed run would differ in its last bits. For all commands alike, so that what is timed is what
+  // trains.
+  set_deterministic_convolutions(true);
   device_of(o);
   set_matmul_precision(parse_matmul_precision(o.precision));
   if (o.threads > 0) set_threads(o.threads);
@@ -136,7 +140,7 @@ void set_data_units(Result& result, const LoadedData& data,
 }
 
 Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
-  Provenance provenance = describe_provenance(threads(), blas_name());
+  Provenance provenance = describe_provenance(threads(), blas().name);
   provenance.convolutions = cpu_convolutions_name();
   provenance.seed = run.seed;
   if (device_of(run) == Device::cuda)

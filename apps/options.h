@@ -32,7 +32,8 @@ void add_data_options(CLI::App& app, DataOptions& options);
 /// --seed, --device, --threads, --json; and --out for a command that writes a run directory.
 void add_run_options(CLI::App& app, RunOptions& options, bool writes_run);
 
-/// Checks the device, and sets the number of threads and the precision of products on a GPU.
+/// Checks the device, and sets the number of threads, the precision of products on a GPU and that its
+/// convolutions are the same every time.
 void apply(const RunOptions& options);
 /// For commands that are over in a moment, or need LAPACK's factorisations and nothing else: `auto` means the
 /// CPU to them, in what they do and in what they say of it.

@@ -39,7 +39,7 @@ struct Square {
   }
   template <class T>
   ELBO_HD T backward(T x, T dy) const {
-    return T(2) * x * dy;
+    return T(2) * dy * x;  // 2 x alone may overflow
   }
 };
 
@@ -85,7 +85,7 @@ struct Log {
   }
 };
 
-/// y = x^p, x > 0 unless p is a whole number;  dy/dx = p x^(p-1).
+/// y = x^p, x > 0 unless p is a whole number;  dy/dx = p x^(p-1), and 0 everywhere where p = 0.
 struct Pow {
   static constexpr const char* name = "pow";
   static constexpr Saves saves = Saves::input;
@@ -96,7 +96,8 @@ struct Pow {
   }
   template <class T>
   ELBO_HD T backward(T x, T dy) const {
-    return T(exponent) * std::pow(x, T(exponent - 1)) * dy;
+    const T p = T(exponent);
+    return p == T(0) ? T(0) : p * dy * std::pow(x, p - T(1));
   }
 };
 
@@ -272,7 +273,7 @@ struct Mul {
   }
 };
 
-/// y = a / b.
+/// y = a / b;  dy/da = 1 / b, dy/db = -(a / b) / b.
 struct Div {
   static constexpr const char* name = "div";
   template <class T>
@@ -281,7 +282,9 @@ struct Div {
   }
   template <class T>
   ELBO_HD Gradients<T> backward(T a, T b, T dy) const {
-    return {dy / b, -dy * a / (b * b)};
+    // No b^2, which under- and overflows in float where the quotients do not.
+    const T quotient = dy / b;
+    return {quotient, -quotient * (a / b)};
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "tensor/random.h"
 
@@ -51,37 +52,64 @@ double objective(const std::vector<Variable>& outputs, const std::vector<Tensor>
 
 struct Taped {
   std::vector<Variable> outputs;
-  std::vector<Tensor> gradients;
+  std::vector<Tensor> gradients;  // none where the outputs are not as the cotangents
 };
 
+/// Where the gradients of the inputs go.
+enum class Into {
+  empty,  ///< to parameters that have none
+  held,   ///< to parameters that have one, of ones
+  twice   ///< through results that the op is given twice
+};
+
+bool are_outputs_for(const std::vector<Variable>& outputs, const std::vector<Tensor>& cotangents, DType dtype,
+                     Device device) {
+  if (outputs.size() != cotangents.size()) return false;
+  for (size_t k = 0; k < outputs.size(); ++k)
+    if (!(outputs[k].shape() == cotangents[k].shape()) || outputs[k].dtype() != dtype ||
+        outputs[k].value().device() != device)
+      return false;
+  return true;
+}
+
 Taped run_taped(const OpFunction& op, const std::vector<Tensor>& inputs,
-                const std::vector<Tensor>& cotangents) {
+                const std::vector<Tensor>& cotangents, Into into = Into::empty) {
   std::vector<Parameter> parameters;
   for (const Tensor& input : inputs)
     parameters.push_back(
-        {"input", input, Tensor::zeros(input.shape(), input.dtype(), input.device()), false});
+        {"input", input, Tensor::full(input.shape(), 1, input.dtype(), input.device()), into == Into::held});
   const auto beside_inputs = [&](const Tensor& x) { return x.to(inputs[0].dtype()).to(inputs[0].device()); };
   Taped result;
   Tape tape;
-  result.outputs = op(std::vector<Variable>(parameters.begin(), parameters.end()));
+  std::vector<Variable> arguments(parameters.begin(), parameters.end());
+  if (into == Into::twice)
+    for (Variable& argument : arguments) argument = argument * 1.0;
+  result.outputs = op(arguments);
+  if (!are_outputs_for(result.outputs, cotangents, inputs[0].dtype(), inputs[0].device())) return result;
+  std::vector<Variable> all = result.outputs;
+  if (into == Into::twice)
+    for (Variable& output : op(arguments)) all.push_back(std::move(output));
   // One scalar op on top of all outputs, so that a single backward pass reaches them together.
   std::vector<const Variable*> pointers;
   Tensor total = Tensor::zeros({}, inputs[0].dtype(), inputs[0].device());
-  for (size_t k = 0; k < result.outputs.size(); ++k) {
-    pointers.push_back(&result.outputs[k]);
-    map_reduce_into<Sum>(total, true, Product{}, result.outputs[k].value(), beside_inputs(cotangents[k]));
+  for (size_t k = 0; k < all.size(); ++k) {
+    pointers.push_back(&all[k]);
+    map_reduce_into<Sum>(total, true, Product{}, all[k].value(),
+                         beside_inputs(cotangents[k % cotangents.size()]));
   }
   const Variable loss = Tape::record("cotangent", pointers, total, [&](Backward& pass) {
-    for (size_t k = 0; k < cotangents.size(); ++k)
-      pass.add(static_cast<int>(k), beside_inputs(cotangents[k]));
+    for (size_t k = 0; k < all.size(); ++k)
+      pass.add(static_cast<int>(k), beside_inputs(cotangents[k % cotangents.size()]));
   });
   tape.backward(loss);
   for (const Parameter& parameter : parameters) result.gradients.push_back(parameter.gradient);
   return result;
 }
 
-/// Worst |a - b| / max(|a|, |b|, 1% of the largest element); NaN counts as infinitely wrong.
+/// Worst |a - b| / max(|a|, |b|, 1% of the largest element); NaN counts as infinitely wrong, and so do
+/// numbers of which one has more.
 double worst_error(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return INFINITY;
   double largest = 0;
   for (size_t i = 0; i < a.size(); ++i) largest = std::max({largest, std::abs(a[i]), std::abs(b[i])});
   double worst = 0;
@@ -94,11 +122,26 @@ double worst_error(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 double worst_error(const Taped& a, const Taped& b) {
+  if (a.outputs.size() != b.outputs.size() || a.gradients.size() != b.gradients.size()) return INFINITY;
   double worst = 0;
-  for (size_t i = 0; i < a.outputs.size(); ++i)
+  for (size_t i = 0; i < a.outputs.size(); ++i) {
+    if (!(a.outputs[i].shape() == b.outputs[i].shape())) return INFINITY;
     worst = std::max(worst, worst_error(a.outputs[i].value().to_vector(), b.outputs[i].value().to_vector()));
+  }
   for (size_t i = 0; i < a.gradients.size(); ++i)
     worst = std::max(worst, worst_error(a.gradients[i].to_vector(), b.gradients[i].to_vector()));
+  return worst;
+}
+
+/// What gradients are where they were added to those of ones, or came twice.
+double addition_error(const Taped& alone, const Taped& together, Into into) {
+  if (alone.gradients.size() != together.gradients.size()) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < alone.gradients.size(); ++i) {
+    std::vector<double> expected = alone.gradients[i].to_vector();
+    for (double& value : expected) value = into == Into::held ? value + 1 : 2 * value;
+    worst = std::max(worst, worst_error(expected, together.gradients[i].to_vector()));
+  }
   return worst;
 }
 
@@ -128,13 +171,17 @@ OpCheck check_op(const OpRow& row) {
   }
   const std::vector<Tensor> cotangents = draw_cotangents(evaluate(row.op, inputs));
   const Taped taped = run_taped(row.op, inputs, cotangents);
-  for (size_t k = 0; k < inputs.size(); ++k) {
+  if (taped.gradients.size() != inputs.size()) check.gradient_error = INFINITY;
+  for (size_t k = 0; k < taped.gradients.size(); ++k) {
     std::vector<double> numeric;
     for (int64_t i = 0; i < inputs[k].elements(); ++i)
       numeric.push_back(numeric_derivative(row, inputs, k, i, cotangents));
     check.gradient_error =
         std::max(check.gradient_error, worst_error(taped.gradients[k].to_vector(), numeric));
   }
+  for (Into into : {Into::held, Into::twice})
+    check.addition_error = std::max(check.addition_error,
+                                    addition_error(taped, run_taped(row.op, inputs, cotangents, into), into));
   std::vector<Tensor> singles;
   for (const Tensor& input : inputs) singles.push_back(input.to(DType::f32));
   check.float_error = worst_error(taped, run_taped(row.op, singles, cotangents));
@@ -153,8 +200,10 @@ GpuCheck check_op_on_gpu(const OpRow& row) {
       here.push_back(input.to(dtype));
       there.push_back(here.back().to(Device::cuda));
     }
-    (dtype == DType::f64 ? check.error : check.float_error) =
-        worst_error(run_taped(row.op, here, cotangents), run_taped(row.op, there, cotangents));
+    double& error = dtype == DType::f64 ? check.error : check.float_error;
+    for (Into into : {Into::empty, Into::held})
+      error = std::max(error, worst_error(run_taped(row.op, here, cotangents, into),
+                                          run_taped(row.op, there, cotangents, into)));
   }
   return check;
 }
@@ -164,8 +213,8 @@ bool passes(const GpuCheck& check) {
 }
 
 bool passes(const OpCheck& check) {
-  return check.gradient_error <= kGradientTolerance && check.float_error <= kFloatTolerance &&
-         check.twin_error <= kTwinTolerance;
+  return check.gradient_error <= kGradientTolerance && check.addition_error <= kAdditionTolerance &&
+         check.float_error <= kFloatTolerance && check.twin_error <= kTwinTolerance;
 }
 
 }  // namespace elbo

@@ -1,8 +1,10 @@
 // The gradient checker, and the table of everything it checks.
 //
 // One row declares an op once; from it come the f64 gradient check against central differences (every element
-// of every input, a random cotangent), f32 against f64, and for a fused op, fused against its composed twin.
-// `elbo gradcheck` prints the table; the test suite asserts it and fails when an op has no row.
+// of every input, a random cotangent), that gradients add up, f32 against f64, and for a fused op, fused
+// against its composed twin. What is compared must agree in the number of outputs and in their shapes; an
+// error is infinite where it does not. `elbo gradcheck` prints the table; the test suite asserts it and fails
+// when an op has no row.
 #pragma once
 
 #include <functional>
@@ -44,15 +46,17 @@ struct OpCheck {
   std::string name;
   std::string shapes;         ///< "(3, 5), (5,)"
   double gradient_error = 0;  ///< f64 gradient against central differences, worst element
+  double addition_error = 0;  ///< f64 gradient on top of another, and of an op used twice, worst element
   double float_error = 0;     ///< f32 value and gradient against f64, worst element
   double twin_error = -1;     ///< f64 value and gradient against the twin; -1 when there is none
 };
 
 /// What each error of an OpCheck may be at most.
-inline constexpr double kGradientTolerance = 1e-6, kFloatTolerance = 5e-5, kTwinTolerance = 1e-10;
+inline constexpr double kGradientTolerance = 1e-6, kAdditionTolerance = 1e-10, kFloatTolerance = 5e-5,
+                        kTwinTolerance = 1e-10;
 
-/// Value and gradient on the GPU against the CPU's, of an op in f64 and in f32, worst element. Throws without
-/// a GPU.
+/// Value and gradient on the GPU against the CPU's, of an op in f64 and in f32, worst element; the gradient
+/// by itself and on top of another. Throws without a GPU.
 struct GpuCheck {
   double error = 0, float_error = 0;
 };

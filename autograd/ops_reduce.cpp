@@ -1,5 +1,7 @@
 // Reductions over chosen axes. The value is computed with the reduced axes kept at size 1, where broadcasting
 // does the rest, and reshaped at the end.
+#include <limits>
+
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 
@@ -57,7 +59,8 @@ struct ExpDifference {
 struct LogSumExpBackward {
   template <class T>
   ELBO_HD T operator()(T x, T y, T dy) const {
-    return dy * math::exp(x - y);
+    // Also where all are -infinity, and so is y.
+    return x == -std::numeric_limits<T>::infinity() ? T(0) : dy * math::exp(x - y);
   }
 };
 

@@ -47,11 +47,12 @@ void check_rates(const ParameterStore& store, std::span<const double> rates, con
          members);
 }
 
-/// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own,
-/// and those of members with rate 0 are passed over.
+/// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own.
+/// Those with rate 0 are passed over: 0 times a NaN would be one, and what is left alone has no new moments.
 template <class Sweep>
 void for_each_stretch(const ParameterStore& store, std::span<const double> rates, const Sweep& sweep) {
   if (rates.size() == 1) {
+    if (rates[0] == 0) return;
     parallel_for(store.values().elements(), kParallelGrain,
                  [&](int64_t begin, int64_t end) { sweep(begin, end, rates[0]); });
     return;
@@ -154,7 +155,7 @@ void Sgd::step(std::span<const double> rates) {
     for (const ParameterStore::Span& span : store_.spans()) {
       const auto own = [&](const Tensor& arena) { return arena.slice(span.begin, span.end); };
       const double rate = rates[rates.size() == 1 ? 0 : static_cast<size_t>(span.member)];
-      if (rate == 0 && rates.size() > 1) continue;
+      if (rate == 0) continue;
       map_into(own(velocity_), Momentum{momentum_}, own(velocity_), own(store_.gradients()));
       map_into(own(store_.values()), MinusScaled{rate}, own(store_.values()), own(velocity_));
     }

@@ -43,8 +43,8 @@ struct AdamFormula {
 class Adam {
  public:
   explicit Adam(ParameterStore& store, AdamOptions options = {});
-  /// One step with one learning rate for all, or one for each member. Of those, a member whose rate is 0 is
-  /// left as it is, moments included, whatever its gradient holds: so a member that broke can be stopped.
+  /// One step with one learning rate for all, or one for each member. What has the rate 0 is left as it is,
+  /// moments included, whatever its gradient holds: so a member that broke can be stopped.
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
 
@@ -71,7 +71,7 @@ class Adam {
   int64_t steps_ = 0;
 };
 
-/// w -= lr u with u = momentum u + g, as PyTorch's SGD.
+/// w -= lr u with u = momentum u + g, as PyTorch's SGD; but what has the rate 0 keeps its u, too, as in Adam.
 class Sgd {
  public:
   explicit Sgd(ParameterStore& store, double momentum = 0);

@@ -20,6 +20,11 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Memory that could not be had. Whoever catches it knows what could be made smaller.
+struct OutOfMemory : Error {
+  using Error::Error;
+};
+
 /// Throws Error with a formatted one-line message, e.g. fail("[matmul] inner sizes differ: {}", shape).
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {

@@ -5,16 +5,11 @@
 #include <limits>
 #include <type_traits>
 
+#include "tensor/blas.h"
 #include "tensor/cuda/gemm.h"
 #include "tensor/file.h"
 #include "tensor/gemm_kernel.h"
 #include "tensor/parallel.h"
-
-// Present when BLAS is OpenBLAS; null otherwise.
-extern "C" {
-__attribute__((weak)) void openblas_set_num_threads(int);
-__attribute__((weak)) char* openblas_get_config(void);
-}
 
 namespace elbo {
 namespace {
@@ -177,14 +172,6 @@ void check_devices(const Tensor& c, const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-void use_one_blas_thread() {
-  static const bool done = [] {
-    if (openblas_set_num_threads) openblas_set_num_threads(1);
-    return true;
-  }();
-  (void)done;
-}
-
 Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
   if (a.rank() < 2 || b.rank() < 2)
     fail("[matmul] needs matrices: a {}, b {}", a.shape().str(), b.shape().str());
@@ -268,7 +255,5 @@ const char* name(MatmulPrecision precision) {
   }
   return "bf16";
 }
-
-const char* blas_name() { return openblas_get_config ? openblas_get_config() : "BLAS"; }
 
 }  // namespace elbo

@@ -66,10 +66,4 @@ MatmulPrecision matmul_precision();
 MatmulPrecision parse_matmul_precision(std::string_view text);
 const char* name(MatmulPrecision precision);
 
-/// Keeps BLAS from starting threads of its own; everything here and in linalg calls it first.
-void use_one_blas_thread();
-
-/// What BLAS this is, for provenance: "OpenBLAS 0.3.21 ... SkylakeX", or "BLAS".
-const char* blas_name();
-
 }  // namespace elbo

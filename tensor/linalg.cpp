@@ -5,8 +5,8 @@
 
 #include <cmath>
 
+#include "tensor/blas.h"
 #include "tensor/cuda/kernels.h"
-#include "tensor/gemm.h"
 
 namespace elbo {
 namespace {

@@ -22,12 +22,19 @@ namespace elbo::math {
 inline constexpr double kPi = 3.14159265358979323846;
 inline constexpr double kLogTwoPi = 1.83787706640934548356;
 
+// Whether the processor that this is compiled for multiplies and adds in one instruction. x86 and ARM say so
+// in macros of their own, of which every AArch64 may be sure; g++ says it of any processor.
+#if defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA) || \
+    (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF))
+#  define ELBO_HAS_FMA 1
+#endif
+
 /// a b + c, rounded once where the processor can. Written out, because the compiler is told not to fuse on
 /// its own (cmake/options.cmake): it would in one place of a loop and not in another, and the place would
 /// change results.
 template <class T>
 ELBO_HD T multiply_add(T a, T b, T c) {
-#if defined(__FMA__) || defined(__CUDA_ARCH__)
+#ifdef ELBO_HAS_FMA
   return std::fma(a, b, c);
 #else
   return a * b + c;

@@ -192,10 +192,8 @@ class Cache {
     }
     const std::lock_guard lock(mutex_);
     if (!storage)
-      fail(
-          "[allocate] out of memory{}: {} more bytes on top of {} in use; try a smaller --batch, --limit or "
-          "--latent",
-          device_ == Device::cuda ? " on the GPU" : "", capacity, counters_.live);
+      throw OutOfMemory(fmt::format("[allocate] out of memory{}: {} more bytes on top of {} in use",
+                                    device_ == Device::cuda ? " on the GPU" : "", capacity, counters_.live));
     ++counters_.system_allocations;
     count_live(capacity);
     storage->capacity = capacity;

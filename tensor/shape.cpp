@@ -31,7 +31,12 @@ void Shape::push_back(int64_t size) {
   sizes_[rank_++] = size;
 }
 
+void Shape::fail_axis(int axis) const {
+  fail("[shape] there is no axis {} in {}, which has {}", axis, str(), rank_);
+}
+
 Shape Shape::drop_back(int count) const {
+  if (count < 0) fail("[shape] {} axes cannot be dropped from {}", count, str());
   Shape result;
   for (int axis = 0; axis < rank_ - count; ++axis) result.push_back(sizes_[axis]);
   return result;

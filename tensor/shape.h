@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -20,15 +21,17 @@ class Shape {
   explicit Shape(const std::vector<int64_t>& sizes);
 
   int rank() const { return rank_; }
-  /// Size of an axis; negative axes count from the end, so shape[-1] is the innermost.
-  int64_t operator[](int axis) const { return sizes_[axis < 0 ? axis + rank_ : axis]; }
-  int64_t& operator[](int axis) { return sizes_[axis < 0 ? axis + rank_ : axis]; }
+  /// Size of an axis; negative axes count from the end, so shape[-1] is the innermost. Throws where there is
+  /// no such axis.
+  int64_t operator[](int axis) const { return sizes_[place_of(axis)]; }
+  int64_t& operator[](int axis) { return sizes_[place_of(axis)]; }
   /// Number of elements: the product of all sizes (1 for a scalar). Throws when it is 2^59 or more, so that a
   /// count of bytes fits too.
   int64_t elements() const;
 
   void push_back(int64_t size);
-  /// The shape without its last `count` axes / with only its last `count` axes.
+  /// The shape without its last `count` axes / with only its last `count` axes; a count of more than there
+  /// are means all.
   Shape drop_back(int count) const;
   Shape back(int count) const;
   Shape concatenated(const Shape& tail) const;
@@ -37,6 +40,14 @@ class Shape {
   std::string str() const;  ///< "(128, 784)"
 
  private:
+  size_t place_of(int axis) const {
+    const int place = axis < 0 ? axis + rank_ : axis;
+    if (place < 0 || place >= rank_) [[unlikely]]
+      fail_axis(axis);
+    return static_cast<size_t>(place);
+  }
+  [[noreturn]] void fail_axis(int axis) const;
+
   std::array<int64_t, kMaxRank> sizes_{};
   int rank_ = 0;
 };

@@ -13,6 +13,7 @@ inline OpCheck check_row(const OpRow& row) {
   CAPTURE(check.name);
   CAPTURE(check.shapes);
   CHECK(check.gradient_error <= kGradientTolerance);
+  CHECK(check.addition_error <= kAdditionTolerance);
   CHECK(check.float_error <= kFloatTolerance);
   CHECK(check.twin_error <= kTwinTolerance);
   CHECK(passes(check));

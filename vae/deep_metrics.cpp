@@ -11,7 +11,8 @@
 namespace elbo {
 namespace {
 
-constexpr int64_t kRows = 512;  // points of one pass
+constexpr int64_t kRows = 512;                // points of one pass
+constexpr int64_t kPairs = int64_t{1} << 21;  // of points that are looked at together: 16 MiB in f64
 constexpr double kActive = 0.01;
 
 struct IsBelow {
@@ -232,6 +233,33 @@ Codes encode_all(const DeepVae& vae, const Points& x) {
   return all;
 }
 
+namespace {
+
+/// Sum over i of ln q(z_i|x_i) - ln sum_b q(z_i|x_b), of one member: z, mean, log_variance (B, k) in f64.
+/// Pairs are looked at a block of rows i at a time.
+double sum_of_information(const Tensor& z, const Variable& mean, const Variable& log_variance) {
+  const int64_t points = z.size(0);
+  const Variable precision = exp(-log_variance);
+  // ln q(z_i|x_b), but for a constant that cancels: the square written out, so that gemm does the pairs.
+  const Variable scaled_mean = mean * precision;
+  const Variable of_b = -0.5 * sum(mean * scaled_mean + log_variance, {-1});  // (B)
+  const int64_t rows = std::max<int64_t>(1, kPairs / std::max<int64_t>(points, 1));
+  double total = 0;
+  for (int64_t begin = 0; begin < points; begin += rows) {
+    const Tensor own = z.slice(begin, std::min(begin + rows, points));
+    const Tensor log_q = Tensor::empty({own.size(0), points}, DType::f64);  // (i, b)
+    map_into(log_q, Identity{}, of_b.value());
+    gemm(log_q, square(own).value(), Op::none, precision.value(), Op::transpose, true, -0.5);
+    gemm(log_q, own, Op::none, scaled_mean.value(), Op::transpose, true);
+    const Variable aggregate = logsumexp(log_q, {1});
+    for (int64_t i = 0; i < own.size(0); ++i)
+      total += log_q.at(i * points + begin + i) - aggregate.value().at(i);
+  }
+  return total;
+}
+
+}  // namespace
+
 std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint64_t seed) {
   const int64_t points = x.count();
   const Codes q = encode_all(vae, x);
@@ -243,15 +271,7 @@ std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint
     const auto of_member = [&](const Tensor& values) {
       return by_member(vae, values).slice(m).to(DType::f64);
     };
-    const Variable mean = of_member(q.mean), log_variance = of_member(q.log_variance);
-    const Variable own = of_member(z), precision = exp(-log_variance);
-    // ln q(z_i|x_b), but for a constant that cancels: the square written out, so that gemm does the pairs.
-    const Variable of_b = sum(square(mean) * precision + log_variance, {-1});  // (B)
-    const Variable log_q =
-        -0.5 * (matmul_nt(square(own), precision) - 2.0 * matmul_nt(own, mean * precision) + of_b);  // (i, b)
-    double total = 0;
-    const Variable aggregate = logsumexp(log_q, {1});
-    for (int64_t i = 0; i < points; ++i) total += log_q.value().at(i * points + i) - aggregate.value().at(i);
+    const double total = sum_of_information(of_member(z), of_member(q.mean), of_member(q.log_variance));
     information.push_back(total / static_cast<double>(points) + std::log(static_cast<double>(points)));
   }
   return information;

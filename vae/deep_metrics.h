@@ -55,7 +55,8 @@ std::vector<double> importance_weighted_bound(const DeepVae& vae, const Points& 
                                               uint64_t seed);
 
 /// I(x; z) under q, E ln q(z|x) - E ln (1/B) sum_b q(z|x_b) over the B points of x, of every member, in nats.
-/// At most ln B and at most the KL (Hoffman & Johnson 2016).
+/// At most ln B and at most the KL (Hoffman & Johnson 2016). Takes time for B^2 pairs, and memory for some of
+/// them.
 std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint64_t seed);
 
 /// q(z|x) of all points, encoded a part at a time: (M?, N, k) on the CPU.

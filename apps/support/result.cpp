@@ -53,16 +53,24 @@ std::string build() {
   return text;
 }
 
-std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
-}
-
 }  // namespace
+
+std::string processor_name(std::istream& cpuinfo) {
+  // x86 says "model name". ARM has numbers for who made it and what it is; others say "cpu" or "uarch".
+  std::string implementer, part, other;
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const std::string key = line.substr(0, line.find_last_not_of(" \t", colon - 1) + 1);
+    const std::string value = line.substr(colon + 2);
+    if (key == "model name") return value;
+    if (key == "CPU implementer") implementer = value;
+    if (key == "CPU part") part = value;
+    if (key == "cpu" || key == "uarch") other = value;
+  }
+  if (!implementer.empty()) return fmt::format("ARM, implementer {}, part {}", implementer, part);
+  return other.empty() ? "unknown" : other;
+}
 
 Provenance describe_provenance(int threads, const std::string& blas) {
   Provenance p;
@@ -70,7 +78,8 @@ Provenance describe_provenance(int threads, const std::string& blas) {
   p.compiler = compiler();
   while (p.compiler.ends_with(' ')) p.compiler.pop_back();
   p.build = build();
-  p.cpu = cpu_model();
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  p.cpu = processor_name(cpuinfo);
   p.threads = threads;
   p.blas = blas;
   p.started = std::chrono::system_clock::now();

@@ -1,6 +1,6 @@
 // result: what a run found, and everything needed to judge or repeat it: result.json.
 //
-//   Result result("train", config, describe_provenance(threads, blas_name()));   // when the run begins
+//   Result result("train", config, describe_provenance(threads, blas().name));   // when the run begins
 //   result.provenance.data = {"mnist", fingerprint, N, D};
 //   result.set("elbo", elbo, kNatsPerPoint);
 //   run.write_json("result.json", result.to_json());                             // when it ends
@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <istream>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -38,6 +39,9 @@ struct Provenance {
   std::chrono::system_clock::time_point started;
   double wall_seconds = 0;
 };
+
+/// The processor's own name in the text of /proc/cpuinfo; "unknown" where it has none.
+std::string processor_name(std::istream& cpuinfo);
 
 /// Build, processor and the time of the call as the start; the rest is for the caller to fill in.
 Provenance describe_provenance(int threads, const std::string& blas);

@@ -52,7 +52,9 @@ struct StreamState {
     if (wanted <= bytes) return workspace;
     const size_t more = std::max(wanted, std::min(2 * bytes, kLargestWorkspace));  // so that few are replaced
     void* const memory = allocate_bytes(more);
-    if (!memory) fail("[conv2d] out of memory on the GPU: no {} bytes for cuDNN to work in", more);
+    if (!memory)
+      throw OutOfMemory(
+          fmt::format("[conv2d] out of memory on the GPU: no {} bytes for cuDNN to work in", more));
     workspace = memory;
     bytes = more;
     return workspace;

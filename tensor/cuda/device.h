@@ -57,7 +57,7 @@ void copy_on_device(void* to, const void* from, size_t bytes);
 void copy_pinned_to_device(void* to, const void* from, size_t bytes);
 void copy_to_pinned(void* to, const void* from, size_t bytes);
 void zero_bytes(void* memory, size_t bytes);
-/// Waits until everything enqueued is done. Throws what went wrong in a kernel.
+/// Waits until everything enqueued is done, on both streams. Throws what went wrong in a kernel.
 void synchronize();
 
 /// The stream (a cudaStream_t) on which work is enqueued now.
@@ -65,7 +65,8 @@ void* stream();
 
 /// Until the end of its scope, work goes to the side stream, where it runs beside what the main stream gets
 /// after this scope; it sees everything that was enqueued before. Nothing may rely on its results before
-/// `join_side_stream`, and device memory that is given back in the meantime is kept until then.
+/// `join_side_stream`, and device memory that is given back in the meantime is kept until then. Joined within
+/// its scope, only what it has enqueued by then counts.
 class SideStream {
  public:
   SideStream();

@@ -13,9 +13,11 @@ namespace {
 
 __global__ void probe() {}
 
+std::string clause_of(cudaError_t error, const char* what) {
+  return fmt::format("{}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
+}
 void check(cudaError_t error, const char* what) {
-  if (error != cudaSuccess)
-    fail("[cuda] {}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
+  if (error != cudaSuccess) fail("[cuda] {}", clause_of(error, what));
 }
 
 std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
@@ -41,20 +43,22 @@ struct Gpu {
       cudaGetLastError();
       return;
     }
-    try {
-      check(cudaSetDevice(0), "the GPU cannot be used");
-      check(cudaGetDeviceProperties(&properties, 0), "the GPU does not say what it is");
-      // Here, and not in the first training step.
-      cudaFuncAttributes attributes{};
-      check(cudaFuncGetAttributes(&attributes, probe), "this build has no code for this GPU");
-      check(cudaStreamCreateWithFlags(&main, cudaStreamNonBlocking), "no stream");
-      check(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking), "no stream");
-      check(cudaEventCreateWithFlags(&forked, cudaEventDisableTiming), "no event");
-      check(cudaEventCreateWithFlags(&joined, cudaEventDisableTiming), "no event");
+    cudaFuncAttributes attributes{};
+    // The code is asked for here, and not in the first training step.
+    if (works(cudaSetDevice(0), "the GPU cannot be used") &&
+        works(cudaGetDeviceProperties(&properties, 0), "the GPU does not say what it is") &&
+        works(cudaFuncGetAttributes(&attributes, probe), "this build has no code for this GPU") &&
+        works(cudaStreamCreateWithFlags(&main, cudaStreamNonBlocking), "no stream") &&
+        works(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking), "no stream") &&
+        works(cudaEventCreateWithFlags(&forked, cudaEventDisableTiming), "no event") &&
+        works(cudaEventCreateWithFlags(&joined, cudaEventDisableTiming), "no event"))
       now = main;
-    } catch (const Error& reason) {
-      why_not = reason.what();
-    }
+  }
+
+  /// Keeps what went wrong as one clause: whoever throws it says where.
+  bool works(cudaError_t error, const char* what) {
+    if (error != cudaSuccess) why_not = clause_of(error, what);
+    return error == cudaSuccess;
   }
 };
 
@@ -187,7 +191,7 @@ void join_side_stream() {
   Gpu& g = gpu();
   check(cudaEventRecord(g.joined, g.side), "joining the streams");
   check(cudaStreamWaitEvent(g.main, g.joined, 0), "joining the streams");
-  side_is_pending = false;
+  side_is_pending = g.now == g.side;  // within a SideStream's scope, more will follow
   release_deferred_memory();
 }
 

@@ -332,6 +332,11 @@ void run_until(const Finished& finished) {
   while (!finished()) run_one();
 }
 
+void run_all() {
+  if (recording) fail("[cuda] a captured step cannot wait for its results");
+  run_until([] { return queues[kMain].tasks.empty() && queues[kSide].tasks.empty(); });
+}
+
 void wait_for(size_t waiting, size_t other) {
   const size_t count = recording ? recording->first[other] : queues[other].enqueued;
   push(waiting, {nullptr, other, count, false});
@@ -411,7 +416,7 @@ void* allocate_bytes(size_t bytes) {
   return memory;
 }
 void free_bytes(void* memory) {
-  synchronize();
+  run_all();  // and nothing more: the cache of memory, which waits for this, is no place to join streams from
   const auto found = allocations().find(memory);
   if (found == allocations().end()) fail("[emulation] freed memory that was not allocated");
   device_memory().give_back(memory, found->second);
@@ -461,7 +466,8 @@ void zero_bytes(void* memory, size_t bytes) {
 }
 void synchronize() {
   if (capturing()) fail("[cuda] a captured step cannot wait for its results");
-  run_until([] { return queues[kMain].tasks.empty() && queues[kSide].tasks.empty(); });
+  join_side_stream();
+  run_all();
 }
 
 void* stream() { return &queues[now]; }
@@ -477,7 +483,7 @@ bool on_side_stream() { return now == kSide; }
 void join_side_stream() {
   if (!side_pending) return;
   wait_for(kMain, kSide);
-  side_pending = false;
+  side_pending = now == kSide;  // within a SideStream's scope, more will follow
   release_deferred_memory();
 }
 

@@ -94,7 +94,9 @@ void* workspace() {
   static auto* const workspaces = new std::map<void*, void*>;
   void*& memory = (*workspaces)[stream()];
   if (!memory) memory = allocate_bytes(kWorkspace);
-  if (!memory) fail("[gemm] out of memory on the GPU: no {} bytes for cuBLAS to work in", kWorkspace);
+  if (!memory)
+    throw OutOfMemory(
+        fmt::format("[gemm] out of memory on the GPU: no {} bytes for cuBLAS to work in", kWorkspace));
   return memory;
 }
 

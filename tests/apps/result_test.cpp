@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <sstream>
 
 #include "apps/support/json.h"
 #include "tensor/error.h"
@@ -56,6 +57,21 @@ TEST_SUITE("apps") {
     CHECK(json["metrics"]["curve"][1].is_null());
     CHECK(json["provenance"]["notes"] ==
           Json{"metrics.elbo is nan, written as null", "metrics.curve[1] is inf, written as null"});
+  }
+
+  TEST_CASE("a processor's name is found in the words of x86, ARM and others") {
+    const auto name = [](const std::string& text) {
+      std::istringstream file(text);
+      return processor_name(file);
+    };
+    CHECK(name("processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7763\nflags\t\t: fpu\n") ==
+          "AMD EPYC 7763");
+    CHECK(name("processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n"
+               "CPU architecture: 8\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\n") ==
+          "ARM, implementer 0x41, part 0xd0c");
+    CHECK(name("processor\t: 0\ncpu\t\t: POWER9, altivec supported\n") == "POWER9, altivec supported");
+    CHECK(name(": odd\n\nno colon\n") == "unknown");
+    CHECK(name("") == "unknown");
   }
 
   TEST_CASE("every double reads back from JSON as it was") {

@@ -1,6 +1,7 @@
 // Every op's value and gradient, from the op table; and proof that the table is complete and can fail.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <set>
 
@@ -74,6 +75,104 @@ TEST_SUITE("autograd") {
     CHECK_FALSE(passes(check_op(wrong_twin)));
   }
 
+  TEST_CASE("a twin with outputs of another shape, or another number of them, is rejected") {
+    const auto with_twin = [](OpFunction twin) {
+      OpRow row = row_of(WrongSquare{});
+      row.op = op_function<Variable, const Variable&>(square);
+      row.twin = std::move(twin);
+      return check_op(row);
+    };
+    using In = const std::vector<Variable>&;
+    CHECK(passes(with_twin([](In in) { return std::vector{in[0] * in[0]}; })));
+    const std::vector<OpFunction> wrong{[](In in) {
+                                          return std::vector{reshape(square(in[0]), {3, 5, 1})};
+                                        },
+                                        [](In in) { return std::vector{reshape(square(in[0]), {15})}; },
+                                        [](In in) { return std::vector{sum(square(in[0]), {0}, true)}; },
+                                        [](In in) {
+                                          return std::vector{square(in[0]), square(in[0])};
+                                        },
+                                        [](In) { return std::vector<Variable>{}; }};
+    for (const OpFunction& twin : wrong) {
+      const OpCheck check = with_twin(twin);
+      CHECK(check.twin_error == INFINITY);
+      CHECK(check.gradient_error <= kGradientTolerance);
+      CHECK_FALSE(passes(check));
+    }
+  }
+
+  TEST_CASE("an op that gives another shape, number or type of outputs in f32 is rejected") {
+    using In = const std::vector<Variable>&;
+    const std::vector<OpFunction> wrong{
+        [](In in) {
+          const Variable y = square(in[0]);
+          return std::vector{in[0].dtype() == DType::f32 ? reshape(y, {5, 3}) : y};
+        },
+        [](In in) { return std::vector<Variable>(in[0].dtype() == DType::f32 ? 2 : 1, square(in[0])); },
+        [](In in) {
+          const Variable y = square(in[0]);
+          return std::vector{in[0].dtype() == DType::f32 ? Variable(y.value().to(DType::f64)) : y};
+        }};
+    for (const OpFunction& op : wrong) CHECK(check_op({"wrong", op, {{3, 5}}}).float_error == INFINITY);
+  }
+
+  TEST_CASE("a rule that writes over a gradient instead of adding to it is rejected") {
+    const OpRow row{"scaled",
+                    [](const std::vector<Variable>& in) {
+                      return std::vector{Tape::record(
+                          "scaled", {&in[0]}, map(Scaled{3}, in[0].value()),
+                          [](Backward& pass) { map_into(pass.target(0).tensor, Scaled{3}, pass.dy()); })};
+                    },
+                    {{3, 5}}};
+    const OpCheck check = check_op(row);
+    CHECK(check.gradient_error <= kGradientTolerance);
+    CHECK(check.float_error <= kFloatTolerance);
+    CHECK(check.addition_error > 0.1);
+    CHECK_FALSE(passes(check));
+  }
+
+  TEST_CASE("pow's gradient: 0 for the exponent 0, at 0 too, and the slope at 0 for whole exponents") {
+    const auto gradient = [](double x, double exponent, DType dtype) {
+      Parameter p{"x", Tensor::full({}, x, dtype), Tensor::zeros({}, dtype)};
+      Tape tape;
+      tape.backward(pow(p, exponent));
+      return p.gradient.item();
+    };
+    for (DType dtype : {DType::f32, DType::f64}) {
+      for (double x : {0.0, 2.0, -3.0}) CHECK(gradient(x, 0, dtype) == 0);
+      CHECK(gradient(0, 1, dtype) == 1);
+      CHECK(gradient(0, 2, dtype) == 0);
+      CHECK(gradient(-2, 3, dtype) == 12);
+      CHECK(gradient(0, 0.5, dtype) == INFINITY);
+      CHECK(gradient(0, -1, dtype) == -INFINITY);
+    }
+    CHECK(gradient(2, 1e-60, DType::f32) == 0);  // which is 0 in f32
+  }
+
+  TEST_CASE(
+      "gradients are finite in f32 where value and gradient are, though a step on the way would not be") {
+    const auto gradients = [](auto op, double a, double b, double dy) {
+      Parameter pa{"a", Tensor::full({}, a), Tensor::zeros({})},
+          pb{"b", Tensor::full({}, b), Tensor::zeros({})};
+      Tape tape;
+      const Variable y = op(pa, pb);
+      tape.backward(y, Tensor::full({}, dy));
+      return std::pair{pa.gradient.item(), pb.gradient.item()};
+    };
+    const auto quotient = [](const Variable& a, const Variable& b) { return a / b; };
+    for (const auto& [a, b, dy] : {std::array{1e-25, 1e-25, 1.0}, std::array{1e30, 1e25, 1.0},
+                                   std::array{1e-30, 1e-30, -2.0}, std::array{1e20, 1e25, 1e10}}) {
+      CAPTURE(b);
+      const auto [da, db] = gradients(quotient, a, b, dy);
+      CHECK(da == doctest::Approx(dy / b).epsilon(1e-6));
+      CHECK(db == doctest::Approx(-dy * a / (b * b)).epsilon(1e-6));
+    }
+    const auto squared = [](const Variable& a, const Variable&) { return square(a); };
+    CHECK(gradients(squared, 2e38, 0, 1e-10).first == doctest::Approx(4e28));
+    const auto power = [](const Variable& a, const Variable&) { return pow(a, 2); };
+    CHECK(gradients(power, 2e38, 0, 1e-10).first == doctest::Approx(4e28));
+  }
+
   TEST_CASE("a rule that returns NaN is rejected") {
     const OpRow row{
         "nan", [](const std::vector<Variable>& in) { return std::vector{sqrt(in[0] * 0.0 - 1.0)}; }, {{2}}};
@@ -86,6 +185,12 @@ TEST_SUITE("autograd") {
     CHECK(logsumexp(Tensor::from<double>({2}, {-inf, 3})).item() == doctest::Approx(3));
     CHECK(logsumexp(Tensor::from<double>({2}, {-inf, -inf})).item() == -inf);
     CHECK(logsumexp(Tensor::from<double>({2}, {inf, 1})).item() == inf);
+    for (const std::vector<double>& masked : {std::vector<double>{-inf, -inf}, {-inf, 3}}) {
+      Parameter x{"x", Tensor::from<double>({2}, masked), Tensor::zeros({2}, DType::f64)};
+      Tape tape;
+      tape.backward(logsumexp(x));
+      CHECK(x.gradient.to_vector() == std::vector<double>{0, masked[1] == 3 ? 1.0 : 0.0});
+    }
   }
 
   TEST_CASE("elements that tie for the maximum share its gradient") {

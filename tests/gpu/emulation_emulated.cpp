@@ -145,6 +145,25 @@ TEST_SUITE("emulation") {
     }
   }
 
+  TEST_CASE_TEMPLATE("one rate of 0 for all leaves everything as it is, as on the CPU", Optimizer, Adam,
+                     Sgd) {
+    const auto trained = [](Device device) {
+      ParameterStore store(DType::f64, 3, device);
+      Parameter& odd = store.add("odd", {7}, {Initializer::Kind::normal, 1});
+      store.initialise(1);
+      Optimizer optimizer(store);
+      for (const double rate : {0.1, 0.0, 0.1}) {
+        odd.gradient.fill(rate == 0 ? std::nan("") : 0.5);
+        odd.has_gradient = true;
+        optimizer.step(rate);
+      }
+      return store.values();
+    };
+    const Tensor there = trained(Device::cuda), here = trained(Device::cpu);
+    CHECK(std::isfinite(here.at(0)));
+    CHECK(near(there, here));
+  }
+
   TEST_CASE("SGD moves as on the CPU") {
     const auto trained = [](Device device, const std::vector<double>& rates) {
       ParameterStore store(DType::f64, 3, device);
@@ -231,6 +250,30 @@ TEST_SUITE("emulation") {
       CHECK(y.at(999) == 9);
       CHECK(other.at(999) == 5);
     }
+  }
+
+  TEST_CASE("work on the side stream is joined also where the host has waited in the midst of it") {
+    for (const Settings& settings : kSettings) {
+      const Configured configured(settings);
+      const Tensor x = Tensor::full({1000}, 3, DType::f32, Device::cuda);
+      const Tensor y = Tensor::zeros({1000}, DType::f32, Device::cuda), z = y.clone();
+      {
+        const cuda::SideStream side;
+        map_into(y, SquareOf{}, x);
+        CHECK(y.at(0) == 9);  // waits
+        CHECK(cuda::side_work_pending());
+        CHECK(cuda::on_side_stream());
+        map_into(y, SquareOf{}, y);
+      }
+      CHECK(cuda::side_work_pending());
+      cuda::join_side_stream();
+      CHECK_FALSE(cuda::side_work_pending());
+      map_into(z, Identity{}, y);
+      CHECK(z.at(999) == 81);
+    }
+    { const cuda::SideStream side; }
+    cuda::synchronize();
+    CHECK_FALSE(cuda::side_work_pending());
   }
 
   TEST_CASE("a weight's gradient from the side stream and one from the main stream add up") {

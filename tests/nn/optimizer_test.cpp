@@ -188,6 +188,50 @@ TEST_SUITE("nn") {
     }
   }
 
+  TEST_CASE_TEMPLATE(
+      "what has the rate 0 is left as it is, memory of gradients included, whatever its gradient", Optimizer,
+      Adam, Sgd) {
+    for (DType dtype : {DType::f32, DType::f64})
+      for (int64_t members : {0, 3}) {
+        CAPTURE(members);
+        ParameterStore store(dtype, members), untouched(dtype, members);
+        declare(store);
+        declare(untouched);
+        const auto make = [](ParameterStore& of) {
+          if constexpr (std::is_same_v<Optimizer, Sgd>)
+            return Sgd(of, 0.9);
+          else
+            return Adam(of);
+        };
+        Optimizer optimizer = make(store), other = make(untouched);
+        const auto step_both = [&](int t) {
+          for (ParameterStore* each : {&store, &untouched}) set_gradients(*each, t);
+          optimizer.step(0.01);
+          other.step(0.01);
+        };
+        step_both(1);
+        const std::vector<double> before = all_values(store);
+        for (double bad : {5.0, std::nan(""), double{INFINITY}}) {
+          for (const bool each : {false, true}) {
+            set_gradients(store, 2);
+            for (Parameter& parameter : store.all()) parameter.gradient.fill(bad);
+            optimizer.step(each ? std::vector<double>(static_cast<size_t>(std::max<int64_t>(members, 1)), 0.0)
+                                : std::vector<double>{0});
+            CHECK(all_values(store) == before);
+            CHECK_FALSE(store.at("w").has_gradient);
+          }
+        }
+        if constexpr (std::is_same_v<Optimizer, Adam>) {
+          CHECK(optimizer.first_moment().to_vector() == other.first_moment().to_vector());
+          CHECK(optimizer.second_moment().to_vector() == other.second_moment().to_vector());
+          other.count(6);
+        }
+        step_both(3);
+        CHECK(all_values(store) == all_values(untouched));
+        CHECK(all_values(store) != before);
+      }
+  }
+
   TEST_CASE_TEMPLATE("a sweep is the same on one thread and on several", Optimizer, Adam, Sgd) {
     std::vector<std::vector<double>> results;
     for (bool one : {true, false}) {

@@ -57,6 +57,19 @@ TEST_SUITE("tensor") {
     CHECK(Shape{int64_t{1} << 40, 0, int64_t{1} << 40}.elements() == 0);
   }
 
+  TEST_CASE("an axis that a shape does not have is refused, for reading and for writing") {
+    Shape shape{2, 3};
+    CHECK(error_of([&] { (void)shape[2]; }) == "[shape] there is no axis 2 in (2, 3), which has 2");
+    CHECK(error_of([&] { (void)shape[-3]; }) == "[shape] there is no axis -3 in (2, 3), which has 2");
+    CHECK(mentions(error_of([&] { shape[2] = 5; }), "no axis 2"));
+    CHECK(mentions(error_of([&] { (void)shape[1 << 30]; }), "no axis 1073741824"));
+    CHECK(mentions(error_of([] { (void)Shape{}[0]; }), "no axis 0 in ()"));
+    CHECK(mentions(error_of([] { (void)Shape{}[-1]; }), "no axis -1 in ()"));
+    CHECK(mentions(error_of([&] { (void)shape.drop_back(-1); }),
+                   "[shape] -1 axes cannot be dropped from (2, 3)"));
+    CHECK(shape == Shape{2, 3});
+  }
+
   TEST_CASE("broadcasting aligns at the end and lets 1 and missing axes stretch") {
     CHECK(broadcast({}, {}, "x") == Shape{});
     CHECK(broadcast({3}, {}, "x") == Shape{3});

@@ -393,6 +393,24 @@ TEST_SUITE("vae") {
     CHECK(each[2] == mutual_information(*member_alone(both, 2), x, 1)[0]);
   }
 
+  TEST_CASE("mutual information of many points takes memory for some of their pairs at a time") {
+    const int64_t n = 4000;
+    Numbers places;
+    for (int64_t i = 0; i < n; ++i) places.push_back(static_cast<double>(i) / static_cast<double>(n));
+    const Tensor x = Tensor::from<double>({n, 1}, places);
+    DeepVae vae(plain_options(1), 1);
+    // Posteriors so narrow that each tells its point, wherever in a block of rows it is; then one for all.
+    for (const double scale : {1e4, 0.0}) {
+      set_diagonal_encoder(vae, {scale}, {-8});
+      reset_peak_memory();
+      const size_t before = memory_counters().live;
+      const double information = mutual_information(vae, x, 1).at(0);
+      CHECK(close(information, scale > 0 ? std::log(static_cast<double>(n)) : 0, 1e-9));
+      CHECK(memory_counters().peak - before <
+            size_t{100} << 20);  // all pairs at once would be 122 MiB, several times
+    }
+  }
+
   TEST_CASE("collapse: a unit counts when its KL is small for 99 of 100 points, through several passes") {
     for (int64_t n : {100, 1030, 1100, 99}) {
       CAPTURE(n);
