@@ -44,7 +44,8 @@ void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& 
   if (data.dataset.dimensions() != weights.decoder.size(0))
     fail("[evaluate] the model is for {} dimensions, {} has {}", weights.decoder.size(0), data.dataset.name,
          data.dataset.dimensions());
-  const LinearVaeFindings findings = find_out(weights, data, data_moments(data.all()));
+  const DataMoments moments = data_moments(data.all());
+  const LinearVaeFindings findings = find_out(weights, data, moments, principal_components(moments));
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
   table = comparison(findings);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "apps/options.h"
-#include "apps/support/table.h"
-#include "vae/linear_vae.h"
+#include "apps/support/report.h"
+#include "vae/decoder_alignment.h"
 
 namespace elbo {
 
@@ -13,18 +13,23 @@ struct LinearVaeFindings {
   double maximum = 0;         ///< pPCA's largest log-likelihood at this k, nats per data point
   double best_sigma2 = 0;     ///< and its sigma^2
   double paper_constant = 0;  ///< added to nats per data point gives the papers' units
-  double alignment = 0;       ///< median |cosine| of decoder columns and eigenvectors
+  DecoderAlignment alignment = {};
   std::vector<double> collapse_epsilon, collapse_percent;  ///< delta = 0.01
 };
 
-/// Everything about the weights on the data.
+/// Everything about the weights on the data; `eigen` is that of the moments' covariance.
 LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& data,
-                           const DataMoments& moments);
+                           const DataMoments& moments, const Eigen& eigen);
 
 /// Metrics under their common names.
 void set_metrics(Result& result, const LinearVaeFindings& findings);
 
 /// Ours beside the closed form, one quantity a row.
 Table comparison(const LinearVaeFindings& findings);
+
+/// A section on the decoder's columns beside the principal directions: their cosines, and for images the
+/// first of both as pictures. Figures are drawn into `folder`.
+void add_directions(Report& report, const LinearVaeWeights& weights, const Eigen& eigen,
+                    const LinearVaeFindings& findings, const Dataset& data, const std::string& folder);
 
 }  // namespace elbo

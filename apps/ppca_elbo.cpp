@@ -11,6 +11,7 @@
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
+#include "vae/decoder_alignment.h"
 #include "vae/linear_training.h"
 
 namespace elbo {
@@ -28,20 +29,6 @@ struct Trained {
   double maximum, elbo, sigma2, best_sigma2, alignment;
   double gap() const { return maximum - elbo; }
 };
-
-/// |cosine| of the worst of the decoder columns whose eigenvalue stands at least 5% clear of both neighbours.
-double worst_separated_alignment(const LinearVaeWeights& weights, const Eigen& eigen) {
-  const std::vector<double> cosines = decoder_alignment(weights, eigen);
-  double worst = 1;
-  for (size_t i = 0; i < cosines.size(); ++i) {
-    const auto at = static_cast<int64_t>(i);
-    const double own = eigen.values.at(at);
-    const bool clear_above = i == 0 || eigen.values.at(at - 1) > 1.05 * own;
-    const bool clear_below = eigen.values.at(at + 1) < own / 1.05;
-    if (clear_above && clear_below) worst = std::min(worst, cosines[i]);
-  }
-  return worst;
-}
 
 /// The more components, the smaller sigma^2 and the slower the last nats: steps grow with k beyond 200.
 int64_t steps_for(const Options& o, int64_t latent) { return o.steps * std::max<int64_t>(latent, 200) / 200; }
@@ -130,7 +117,7 @@ void ppca_elbo(Options o) {
     const LinearVaeWeights weights = linear_vae_weights(vae);
     const LinearVaeMetrics metrics = evaluate_linear_vae(weights, moments);
     trained.push_back({k, best, metrics.elbo, metrics.sigma2, ppca_mle_sigma2(eigen.values, k),
-                       worst_separated_alignment(weights, eigen)});
+                       decoder_alignment(weights, eigen).worst});
     const Trained& t = trained.back();
     csv.row({k, t.maximum, t.elbo, t.gap(), t.sigma2, t.best_sigma2, t.alignment});
   }

@@ -28,6 +28,7 @@ void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<co
   if (o.training.model != "linear") {
     if (app.count("--gradient") > 0)
       fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
+    if (app.count("--polish") > 0) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
     set_model_defaults(o.training, app);
     if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
     return;
@@ -56,6 +57,7 @@ void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<co
 Json to_json(const TrainOptions& o) {
   Json config = to_json(o.data, o.run);
   config["gradient"] = o.gradient;
+  config["polish"] = o.polish;
   config.update(to_json(o.training));
   return config;
 }
@@ -66,6 +68,7 @@ namespace {
 void restore(TrainOptions& o, const Json& config) {
   restore(o.data, o.run, config);
   config.at("gradient").get_to(o.gradient);
+  o.polish = config.value("polish", int64_t{0});  // runs of an earlier version have none
   restore(o.training, config);
 }
 
@@ -78,7 +81,7 @@ void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Opt
   } else {
     if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
     o.run.out = o.resume;
-    const int64_t asked = o.training.epochs;
+    const int64_t asked = o.training.epochs, sweeps = o.polish;
     restore(o, read_run_config(o.resume, "train"));
     if (app.count("--epochs") > 0) {
       const auto& annealings = o.training.annealings;
@@ -89,6 +92,7 @@ void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Opt
             o.training.epochs);
       o.training.epochs = asked;
     }
+    if (app.count("--polish") > 0) o.polish = sweeps;
   }
   apply(o.run);
   if (o.training.model == "linear") return train_linear(o);
@@ -109,6 +113,12 @@ void add_options(CLI::App& app) {
   const std::vector<const CLI::Option*> training(all.begin() + static_cast<std::ptrdiff_t>(before),
                                                  all.end());
   app.add_option("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
+      ->capture_default_str();
+  app.add_option(
+         "--polish", o->polish,
+         "linear: after the epochs, sweeps of closed-form steps on the moments of all data, which turn the "
+         "decoder's columns into the principal directions; 100 suffice as a rule")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
   app.footer(

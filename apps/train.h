@@ -10,6 +10,7 @@ struct TrainOptions {
   RunOptions run;
   TrainingOptions training;
   std::string gradient = "stochastic";  ///< linear only
+  int64_t polish = 0;                   ///< linear only: sweeps after Adam's epochs
   std::string resume;
 
   TrainOptions() { training.model = "linear"; }

@@ -2,11 +2,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <sstream>
 
 #include "apps/experiment.h"
 #include "apps/linear_report.h"
+#include "apps/linear_sweeps.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
@@ -15,7 +14,6 @@
 #include "autograd/tape.h"
 #include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
-#include "tensor/file.h"
 #include "vae/linear_training.h"
 
 namespace elbo {
@@ -27,37 +25,28 @@ struct History {
   std::vector<double> epoch, elbo;
 };
 
-/// The epochs up to `last` that an interrupted run has recorded.
-History read_history(const std::string& metrics, int64_t last) {
-  History history;
-  std::istringstream rows(read_file(metrics));
-  double epoch = 0, elbo = 0;
-  for (std::string row; std::getline(rows, row);)
-    if (std::sscanf(row.c_str(), "%lf,%lf", &epoch, &elbo) == 2 && epoch <= static_cast<double>(last)) {
-      history.epoch.push_back(epoch);
-      history.elbo.push_back(elbo);
-    }
-  return history;
+constexpr const char* kSweeps = "polish.sweeps";  // in a checkpoint
+
+/// Before any work: a maximum to go to.
+void check_polish(const TrainOptions& o, const Eigen& eigen) {
+  const int64_t rank = numerical_rank(eigen.values);
+  if (o.polish > 0 && o.training.learn_sigma2 && rank < eigen.values.elements() && o.training.latent >= rank)
+    fail(
+        "[--polish] the data span only {} dimensions, so with {} latent ones sigma^2 goes to 0 and the ELBO "
+        "has no "
+        "maximum; use fewer than {}, or --fix-sigma2",
+        rank, o.training.latent, rank);
 }
 
-Report make_report(const TrainOptions& o, const LoadedData& data, const LinearVaeFindings& f,
-                   const Drawing& curve, const Drawing& units) {
-  Report report(
+Report make_report(const TrainOptions& o, const LoadedData& data, const LinearVaeFindings& f) {
+  return Report(
       "A linear VAE beside its closed form",
       fmt::format(
           "A linear VAE with {} latent dimensions, trained for {} epochs on {} points of {} by the {} "
-          "gradient. Its ELBO is {:.3f} nats per data point{}.",
+          "gradient{}. Its ELBO is {:.3f} nats per data point{}.",
           o.training.latent, o.training.epochs, data.dataset.points(), data.dataset.name, o.gradient,
-          f.metrics.elbo,
+          o.polish > 0 ? fmt::format(" and polished in {} sweeps", o.polish) : "", f.metrics.elbo,
           f.has_maximum ? fmt::format("; the most that probabilistic PCA allows is {:.3f}", f.maximum) : ""));
-  report.section("Result");
-  report.table(comparison(f),
-               "The trained model beside the maximum of probabilistic PCA on the same data, which no linear "
-               "VAE can exceed.");
-  report.section("Training");
-  report.figure(curve, "Exact ELBO after each epoch, nats per data point summed over dimensions.");
-  report.figure(units, "KL of each latent unit from the prior, sorted. Units near zero have collapsed.");
-  return report;
 }
 
 }  // namespace
@@ -73,6 +62,8 @@ void train_linear(const TrainOptions& asked) {
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
   const DataMoments moments = data_moments(data.all());
+  const Eigen eigen = principal_components(moments);
+  check_polish(o, eigen);
   LinearVae vae({.dimensions = data.dataset.dimensions(),
                  .latent = t.latent,
                  .sigma2 = t.sigma2.at(0),
@@ -96,11 +87,16 @@ void train_linear(const TrainOptions& asked) {
   RunDirectory run("train", o.run.out,
                    resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   const std::string checkpoint = run.file("checkpoint/state.safetensors");
-  if (resuming)
-    load_checkpoint(checkpoint, vae.parameters(), adam);
-  else
+  int64_t sweeps_done = 0;
+  if (resuming) {
+    const auto extra = load_checkpoint(checkpoint, vae.parameters(), adam);
+    if (const auto found = extra.find(kSweeps); found != extra.end()) sweeps_done = std::stoll(found->second);
+  } else {
     run.write_config(to_json(o));
+  }
   const int64_t begun = adam.steps();
+  if (sweeps_done > 0 && begun < total)
+    fail("[--epochs] this run was polished after {} epochs, from where Adam cannot go on", begun / per_epoch);
   loader.seek({begun / per_epoch, begun % per_epoch});
   Result result("train", to_json(o), provenance_of(o.run, data));
   const std::vector<std::string> columns{"epoch",  "elbo",          "log_likelihood", "kl",
@@ -113,10 +109,15 @@ void train_linear(const TrainOptions& asked) {
   const auto seconds = [start = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  const auto save = [&] { save_checkpoint(checkpoint, vae.parameters(), adam, {}); };
+  const auto save = [&] {
+    save_checkpoint(checkpoint, vae.parameters(), adam, {{kSweeps, std::to_string(sweeps_done)}});
+  };
   double saved_at = 0;
   History history;
-  if (resuming) history = read_history(run.file("metrics.csv"), begun / per_epoch);
+  if (resuming) {
+    const auto known = read_columns(run.file("metrics.csv"), 2, static_cast<double>(begun / per_epoch));
+    history = {known[0], known[1]};
+  }
   for (int64_t step = begun; step < total && !interrupted(); ++step) {
     const Tensor x = loader.next().x.to(vae.options().device);
     {
@@ -152,29 +153,66 @@ void train_linear(const TrainOptions& asked) {
   save();
   csv.save();
   progress.finish();
-  if (adam.steps() < total) {
-    fmt::print(stderr, "stopped after {} of {} steps; continue with: elbo train --resume {}\n", adam.steps(),
-               total, run.path());
+  Sweeps sweeps;
+  if (adam.steps() == total && o.polish > 0)
+    sweeps = polish_in_run(vae, moments, eigen, run,
+                           {.sweeps = o.polish,
+                            .begun = sweeps_done,
+                            .learn_sigma2 = t.learn_sigma2,
+                            .quiet = o.run.json,
+                            .checkpoint = [&](int64_t done) {
+                              sweeps_done = done;
+                              save();
+                            }});
+  if (adam.steps() < total || sweeps_done < o.polish) {
+    fmt::print(stderr, "stopped after {} of {} steps{}; continue with: elbo train --resume {}\n",
+               adam.steps(), total,
+               o.polish > 0 ? fmt::format(" and {} of {} sweeps", sweeps_done, o.polish) : "", run.path());
     return;
   }
 
   const LinearVaeWeights weights = linear_vae_weights(vae);
-  const LinearVaeFindings findings = find_out(weights, data, moments);
+  const LinearVaeFindings findings = find_out(weights, data, moments, eigen);
   std::vector<NamedTensor> tensors = model_tensors(vae.parameters());
   tensors.push_back({"mean", vae.mean()});
   write_safetensors(run.file("model.safetensors"), tensors, {{"model", "linear"}});
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
 
-  Figure curve{.name = "elbo", .title = "ELBO during training", .x = {"epoch"}, .y = {"nats per data point"}};
-  curve.series.push_back({.name = "exact ELBO", .x = history.epoch, .y = history.elbo});
+  std::vector<double> after;  // where Adam's curve ends, the sweeps' begins
+  for (double sweep : sweeps.sweep) after.push_back(static_cast<double>(t.epochs) + sweep);
+  Figure curve{.name = "elbo",
+               .title = "ELBO during training",
+               .x = {sweeps.sweep.empty() ? "epoch" : "epoch, then sweep"},
+               .y = {"nats per data point"}};
+  curve.series.push_back({.name = sweeps.sweep.empty() ? "exact ELBO" : "exact ELBO, Adam",
+                          .x = history.epoch,
+                          .y = history.elbo});
+  if (!sweeps.sweep.empty())
+    curve.series.push_back({.name = "closed-form steps", .x = after, .y = sweeps.elbo});
   if (findings.has_maximum) curve.lines.push_back({.at = findings.maximum, .label = "pPCA maximum"});
   Figure units{.name = "kl_per_unit", .title = "KL of each unit", .x = {"unit, sorted"}, .y = {"nats"}};
   std::vector<double> sorted = findings.metrics.kl_per_dim, rank;
   std::sort(sorted.rbegin(), sorted.rend());
   for (size_t i = 0; i < sorted.size(); ++i) rank.push_back(static_cast<double>(i + 1));
   units.series.push_back({.x = rank, .y = sorted, .style = Style::steps});
-  Report report = make_report(o, data, findings, draw(curve, run.figures()), draw(units, run.figures()));
+  Report report = make_report(o, data, findings);
+  report.section("Result");
+  report.table(comparison(findings),
+               "The trained model beside the maximum of probabilistic PCA on the same data, which no linear "
+               "VAE can exceed.");
+  report.section("Training");
+  report.figure(draw(curve, run.figures()),
+                "Exact ELBO after each epoch, nats per data point summed over dimensions.");
+  if (!sweeps.sweep.empty())
+    report.figure(
+        draw_sweeps(sweeps, run.figures()),
+        "|cosine| of the decoder's columns with their principal directions, where eigenvalues differ by 5 %, "
+        "over the sweeps of closed-form steps after Adam. Rotations of the latent space change the ELBO "
+        "little, so gradients leave them for last.");
+  report.figure(draw(units, run.figures()),
+                "KL of each latent unit from the prior, sorted. Units near zero have collapsed.");
+  add_directions(report, weights, eigen, findings, data.dataset, run.figures());
   conclude(run, result, report, to_json(o), o.run, comparison(findings).text());
 }
 

@@ -148,6 +148,41 @@ check("resuming a finished run changes nothing", again.returncode == 0 and json.
       json.load(open("whole/result.json"))["metrics"], again.stderr)
 rejects("resuming what is no run", "train", "--resume", "mnist")
 
+# ---- polishing
+brief = ["train", "--data", "ppca", "--limit", 500, "--latent", 2, "--batch", 100, "--epochs", 2, "--lr", 0.02, "--threads", 1]
+plain, polished = (json.loads(elbo(*brief, *more, "--out", out, "--json").stdout)["metrics"]
+                   for out, more in (("plain", []), ("polished", ["--polish", 40])))
+check("Adam alone is far from the maximum after two epochs", plain["ppca_maximum"] - plain["elbo"] > 1, plain)
+check("polishing arrives, and not above", -1e-6 < polished["ppca_maximum"] - polished["elbo"] < 1e-3, polished)
+check("and so do the columns", polished["cosines_counted"] == 2 and polished["cosine_worst"] > 0.99 and polished["span_angle"] < 1, polished)
+rows = {out: [row.rsplit(",", 1)[0] for row in open(f"{out}/metrics.csv")] for out in ("plain", "polished")}
+check("the epochs before it are Adam's as ever", len(rows["plain"]) == 3 and rows["plain"] == rows["polished"], rows)
+sweeps = [[float(cell) for cell in row.split(",")] for row in open("polished/polish.csv").read().split()[1:]]
+check("polish.csv has every sweep from 0 on, and the ELBO never falls", [row[0] for row in sweeps] == list(range(41)) and
+      all(b[1] >= a[1] - 1e-5 for a, b in zip(sweeps, sweeps[1:])), sweeps)
+check("its first row is where Adam ended", abs(sweeps[0][1] - plain["elbo"]) < 1e-9, sweeps[0])
+elbo(*brief, "--polish", 15, "--out", "stages")
+resumed = elbo("train", "--resume", "stages", "--polish", 40, "--json")
+stages = [row.rsplit(",", 1)[0] for row in open("stages/polish.csv")]
+check("sweeps in two stages are those in one, bit for bit", resumed.returncode == 0 and
+      open("stages/model.safetensors", "rb").read() == open("polished/model.safetensors", "rb").read() and
+      stages == [row.rsplit(",", 1)[0] for row in open("polished/polish.csv")], resumed.stderr)
+resumed = elbo("train", "--resume", "plain", "--polish", 40)
+check("a run that ended can be polished later", resumed.returncode == 0 and
+      open("plain/model.safetensors", "rb").read() == open("polished/model.safetensors", "rb").read(), resumed.stderr)
+page = open("polished/report.html").read()
+check("the report shows the turning columns", "Columns and principal directions" in page and "polished in 40 sweeps" in page)
+write("few.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (4, 6), }", floats(*[(7 * i * i) % 11 for i in range(24)])))
+few = ["train", "--data", "npy:few.npy", "--batch", 2, "--epochs", 2, "--polish", 20, "--latent"]
+rejects("polishing with as many latent dimensions as the data span", *few, 3, "--out", "few", mentions=["--polish", "span only 3"])
+check("writes nothing before it says so", not os.path.exists("few"))
+check("fewer points than dimensions", elbo(*few, 2, "--out", "few").returncode == 0)
+rejects("a negative number of sweeps", *brief, "--polish", -1, mentions=["--polish"])
+rejects("polishing a deep VAE", "train", "--model", "mlp", "--data", "digits", "--polish", 1, mentions=["--polish", "linear"])
+run = elbo("train", "--data", "digits", "--limit", 300, "--latent", 12, "--epochs", 1, "--polish", 3, "--out", "pictures")
+check("images have their columns as pictures", run.returncode == 0 and os.path.exists("pictures/figures/columns_1_to_10.png") and
+      os.path.exists("pictures/figures/columns_11_to_12.png"), run.stderr)
+
 # ---- experiments on small data
 for command, options in {"ppca-landscape": ["--grid", 5, "--first", 4, "--second", 5],
                          "ppca-elbo": ["--latent", "1,2", "--steps", 300, "--frozen-at", 2],

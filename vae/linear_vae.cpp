@@ -28,16 +28,6 @@ Tensor member_value(const Parameter& parameter, int64_t members, int64_t member)
       .clone();
 }
 
-double column_norm(const Tensor& matrix, int64_t column) {
-  const int64_t rows = matrix.size(0), columns = matrix.size(1);
-  double total = 0;
-  for (int64_t j = 0; j < rows; ++j) {
-    const double value = matrix.data<double>()[j * columns + column];
-    total += value * value;
-  }
-  return std::sqrt(total);
-}
-
 }  // namespace
 
 LinearVae::LinearVae(const LinearVaeOptions& options, uint64_t seed)
@@ -81,6 +71,20 @@ LinearVaeWeights linear_vae_weights(LinearVae& vae, int64_t member) {
   const auto value = [&](const char* name) { return member_value(store.at(name), store.members(), member); };
   return {value("decoder.weight"), value("encoder.weight"), value("log_variance"), vae.mean().clone(),
           value("log_sigma2").item()};
+}
+
+void set_linear_vae_weights(LinearVae& vae, const LinearVaeWeights& weights, int64_t member) {
+  ParameterStore& store = vae.parameters();
+  const auto set = [&](const char* name, const Tensor& value) {
+    const Parameter& parameter = store.at(name);
+    const Tensor to = store.members() > 0 ? parameter.value.slice(member) : parameter.value;
+    to.copy_from(value.to(to.dtype()));
+  };
+  set("decoder.weight", weights.decoder);
+  set("encoder.weight", weights.encoder);
+  set("log_variance", weights.log_variance);
+  set("log_sigma2", Tensor::full({1}, weights.log_sigma2, DType::f64));
+  vae.set_mean(weights.mean);
 }
 
 LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoments& data) {
@@ -147,28 +151,6 @@ std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& w, const
     percent.push_back(100.0 * static_cast<double>(collapsed) / static_cast<double>(k));
   }
   return percent;
-}
-
-std::vector<double> decoder_alignment(const LinearVaeWeights& w, const Eigen& eigen) {
-  const int64_t d = w.decoder.size(0), k = w.decoder.size(1), known = eigen.vectors.size(1);
-  // The longest column should be the first eigenvector, and so on.
-  std::vector<int64_t> order(static_cast<size_t>(k));
-  std::vector<double> length;
-  for (int64_t i = 0; i < k; ++i) length.push_back(column_norm(w.decoder, i));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return length[static_cast<size_t>(a)] > length[static_cast<size_t>(b)];
-  });
-  std::vector<double> cosines;
-  for (int64_t i = 0; i < std::min(k, known); ++i) {
-    const int64_t column = order[static_cast<size_t>(i)];
-    double inner = 0;
-    for (int64_t j = 0; j < d; ++j)
-      inner += w.decoder.data<double>()[j * k + column] * eigen.vectors.data<double>()[j * known + i];
-    const double norm = length[static_cast<size_t>(column)];
-    cosines.push_back(norm > 0 ? std::abs(inner) / norm : 0);
-  }
-  return cosines;
 }
 
 }  // namespace elbo

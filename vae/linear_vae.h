@@ -65,6 +65,8 @@ struct LinearVaeWeights {
   double log_sigma2 = 0;
 };
 LinearVaeWeights linear_vae_weights(LinearVae& vae, int64_t member = 0);
+/// Into a member's parameters, rounded to their type; the mean is that of all members.
+void set_linear_vae_weights(LinearVae& vae, const LinearVaeWeights& weights, int64_t member = 0);
 
 /// Everything there is to say about a linear VAE on some data, exactly, from their moments.
 struct LinearVaeMetrics {
@@ -85,9 +87,5 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& weights, const Data
 /// epsilon.
 std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& weights, const Tensor& x,
                                                 const std::vector<double>& epsilons, double delta = 0.01);
-
-/// |cosine| between decoder columns and eigenvectors, matched by rank: the longest column with the first
-/// eigenvector, and so on. Entry i belongs to eigenvector i; none beyond those there are.
-std::vector<double> decoder_alignment(const LinearVaeWeights& weights, const Eigen& eigen);
 
 }  // namespace elbo

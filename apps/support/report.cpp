@@ -38,6 +38,9 @@ figcaption b { color: var(--ink); }
   background-repeat: no-repeat; }
 figure svg { display: block; height: auto; margin: 0 auto; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; image-rendering: pixelated; }
+.labels { display: flex; margin: .2rem auto; font-size: clamp(.5rem, 1.9vw, .85rem);
+  font-variant-numeric: tabular-nums; color: var(--soft); }
+.labels span { flex: 1 1 0; min-width: 0; text-align: center; }
 .missing { border: 1px dashed #aab2bb; padding: .75rem 1rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .8rem; text-align: left; vertical-align: baseline;
@@ -242,11 +245,16 @@ void Report::figure(const Drawing& drawing, std::string_view caption) {
       fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", figures_, escape_html(caption));
 }
 
-void Report::image(const Picture& picture, std::string_view caption) {
+void Report::image(const Picture& picture, std::string_view caption, const std::vector<std::string>& labels) {
   // Its size stands in the tag, so that the text below does not jump once the picture is decoded.
   body_ +=
       fmt::format("<figure><img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">\n",
                   base64(picture.png), picture.width, picture.height, escape_html(caption));
+  if (!labels.empty()) {
+    body_ += fmt::format("<div class=\"labels\" style=\"max-width:{}px\">", picture.width);
+    for (const std::string& label : labels) body_ += fmt::format("<span>{}</span>", escape_html(label));
+    body_ += "</div>\n";
+  }
   body_ += fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", ++figures_,
                        escape_html(caption));
 }

@@ -16,6 +16,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "apps/support/gnuplot.h"
 #include "apps/support/image_grid.h"
@@ -45,8 +46,9 @@ class Report {
   void table(const Table& table, std::string_view caption);
   /// A numbered figure; where it could not be drawn, a line says why and where its data are.
   void figure(const Drawing& drawing, std::string_view caption);
-  /// A numbered figure of pixels, counted with the others: the PNG itself is in the page.
-  void image(const Picture& picture, std::string_view caption);
+  /// A numbered figure of pixels, counted with the others: the PNG itself is in the page. Labels stand below
+  /// the picture, each in the middle of its share of the width.
+  void image(const Picture& picture, std::string_view caption, const std::vector<std::string>& labels = {});
   /// A section with the run's options, each with its value.
   void configuration(const Json& config);
   /// The page's foot: where the numbers come from.

@@ -85,6 +85,7 @@ Report example() {
   report.figure({"runs/1/figures", "second", kSvg, ""}, "Two.");
   report.figure({"runs/1/figures", "third", "", "gnuplot was not found"}, "Three.");
   report.image({"runs/1/figures", "fourth", std::string("\x89PNG\0", 5), 578, 116}, "Four.");
+  report.image({"runs/1/figures", "fifth", "PNG", 130, 64}, "Five.", {"0.99", "<1>"});
   report.configuration(Json{{"latent", {1, 2}}, {"adam", {{"lr", 0.001}}}});
   report.provenance(Json{{"seed", 7}});
   return report;
@@ -123,6 +124,8 @@ TEST_SUITE("apps") {
                                    "gnuplot was not found",
                                    "figures/third.csv",
                                    "<b>Figure 4.</b> Four.",
+                                   "max-width:130px\"><span>0.99</span><span>&lt;1&gt;</span></div>",
+                                   "<b>Figure 5.</b> Five.",
                                    "<h2>Configuration</h2>",
                                    "<th scope=\"row\">adam.lr</th><td>0.001</td>",
                                    "<td>1, 2</td>",
@@ -142,7 +145,7 @@ TEST_SUITE("apps") {
     int images = 0;
     for (size_t at = 0; (at = html.find("src=", at)) != std::string::npos; ++at, ++images)
       CHECK(html.substr(at).starts_with("src=\"data:image/png;base64,"));
-    CHECK(images == 1);
+    CHECK(images == 2);
   }
 
   TEST_CASE("base64 agrees with RFC 4648's vectors and the alphabet's every letter") {

@@ -9,6 +9,7 @@
 #include "tests/heap_counter.h"
 #include "tests/thread_count.h"
 #include "tests/vae/helpers.h"
+#include "vae/decoder_alignment.h"
 #include "vae/linear_training.h"
 
 using namespace elbo;
@@ -67,7 +68,7 @@ TEST_SUITE("vae") {
     CHECK(metrics.sigma2 == doctest::Approx(sigma2).epsilon(1e-3));
     CHECK(metrics.active_units == k);
     CHECK(weights.mean.at(0) == doctest::Approx(data.moments.mean.at(0)));
-    const std::vector<double> cosines = decoder_alignment(weights, data.eigen);
+    const std::vector<double> cosines = decoder_alignment(weights, data.eigen).cosines;
     std::vector<double> lengths;
     for (int64_t i = 0; i < k; ++i) {
       CHECK(cosines[static_cast<size_t>(i)] > 0.999);
