@@ -14,8 +14,6 @@
 namespace elbo {
 namespace {
 
-constexpr double kSecondsBetweenCheckpoints = 30;
-
 void record(Sweeps& sweeps, CsvFile& csv, int64_t sweep, LinearVae& vae, const DataMoments& moments,
             const Eigen& eigen, double seconds) {
   const LinearVaeWeights weights = linear_vae_weights(vae);

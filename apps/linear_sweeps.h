@@ -10,6 +10,8 @@
 
 namespace elbo {
 
+inline constexpr double kSecondsBetweenCheckpoints = 30;  ///< of a linear run
+
 /// After each sweep, and before the first (sweep 0): the rows of polish.csv.
 struct Sweeps {
   std::vector<double> sweep, elbo, median_cosine, worst_cosine, angle;

@@ -144,7 +144,8 @@ void ppca_elbo(Options o) {
     worst_alignment = std::min(worst_alignment, t.alignment);
     table.row({std::to_string(t.latent), fmt::format("{:.3f}", t.maximum), fmt::format("{:.3f}", t.elbo),
                fmt::format("{:.4f}", t.gap()), fmt::format("{:.6f}", t.sigma2),
-               fmt::format("{:.6f}", t.best_sigma2), fmt::format("{:.5f}", t.alignment),
+               fmt::format("{:.6f}", t.best_sigma2),
+               std::isfinite(t.alignment) ? fmt::format("{:.5f}", t.alignment) : "none",
                verdict(t.gap() <= 0.5 && t.gap() >= -1e-6)});
     rows.push_back({{"latent", t.latent},
                     {"ppca_maximum", t.maximum},

@@ -19,8 +19,6 @@
 namespace elbo {
 namespace {
 
-constexpr double kSecondsBetweenCheckpoints = 30;
-
 struct History {
   std::vector<double> epoch, elbo;
 };
