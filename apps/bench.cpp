@@ -10,6 +10,7 @@
 #include "apps/bench_gpu.h"
 #include "apps/command.h"
 #include "apps/fma_peak.h"
+#include "apps/number_option.h"
 #include "apps/support/table.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
@@ -206,9 +207,7 @@ void add_options(CLI::App& app) {
   auto o = std::make_shared<BenchOptions>();
   add_run_options(app, o->run, false);
   app.add_option("--case", o->only, "Run this case only");
-  app.add_option("--seconds", o->seconds, "Time for each case")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  add_number(app, "--seconds", o->seconds, "Time for each case", kPositive)->capture_default_str();
   app.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak, or the copy bandwidth of a GPU");
   app.callback([o] { bench(*o); });
 }

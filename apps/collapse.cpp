@@ -74,7 +74,6 @@ void restore(Options& o, const Json& config) {
 
 /// Every sigma^2, fixed and learned, with annealing too when asked for; times learning rates; times trials.
 std::vector<Member> grid(const Options& o) {
-  members_of(o.training);  // for its checks
   const TrainingOptions& t = o.training;
   std::vector<Member> members;
   for (int64_t trial = 0; trial < t.trials; ++trial)
@@ -128,20 +127,21 @@ void collapse(Options o, const CLI::App& app) {
     if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
     set_conv_defaults(o.training, app);
     const QuickPreset quick(o.training.model == "conv");
-    const auto quicken = [&](const char* option, auto& value, const auto& preset) {
-      if (o.quick && app.count(option) == 0) value = preset;
+    const auto preset = [&](const char* option, auto& value, const auto& instead) {
+      quicken(app, o.quick, option, value, instead);
     };
-    quicken("--limit", o.data.limit, quick.limit);
-    quicken("--hidden", o.training.hidden, quick.training.hidden);
-    quicken("--channels", o.training.channels, quick.training.channels);
-    quicken("--latent", o.training.latent, quick.training.latent);
-    quicken("--epochs", o.training.epochs, quick.training.epochs);
-    quicken("--members", o.training.trials, quick.training.trials);
-    quicken("--lr", o.training.rates, quick.training.rates);
-    quicken("--annealing-epochs", o.training.annealing_epochs, quick.training.annealing_epochs);
+    if (app.count("--subset") == 0) preset("--limit", o.data.limit, quick.limit);
+    preset("--hidden", o.training.hidden, quick.training.hidden);
+    preset("--channels", o.training.channels, quick.training.channels);
+    preset("--latent", o.training.latent, quick.training.latent);
+    preset("--epochs", o.training.epochs, quick.training.epochs);
+    preset("--members", o.training.trials, quick.training.trials);
+    preset("--lr", o.training.rates, quick.training.rates);
+    preset("--annealing-epochs", o.training.annealing_epochs, quick.training.annealing_epochs);
     // The paper looks at epoch 80 of an annealing over 100.
     if (o.annealed && o.training.evaluate_at.empty())
-      o.training.evaluate_at = {std::max<int64_t>(1, std::llround(0.8 * o.training.annealing_epochs))};
+      o.training.evaluate_at = {std::llround(
+          std::clamp<double>(0.8 * o.training.annealing_epochs, 1, static_cast<double>(o.training.epochs)))};
   }
   apply(o.run);
   const std::vector<Member> members = grid(o);

@@ -16,6 +16,12 @@ struct ExperimentOptions {
 /// The options above; `quick` says what --quick leaves out.
 void add_experiment_options(CLI::App& app, ExperimentOptions& options, const std::string& quick);
 
+/// Where --quick was given, the preset for an option that the user did not name.
+template <class T, class Preset>
+void quicken(const CLI::App& app, bool quick, const char* option, T& value, const Preset& preset) {
+  if (quick && app.count(option) == 0) value = preset;
+}
+
 /// Writes result.json and, with configuration and provenance added, report.html; prints the result as JSON or
 /// `text` and where the report is.
 void conclude(const RunDirectory& run, Result& result, Report& report, const Json& config,

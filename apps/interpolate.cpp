@@ -1,6 +1,7 @@
 // elbo interpolate: straight lines between pairs of points in latent space, or the plane through three of
 // them, as a PNG grid.
 #include "apps/command.h"
+#include "apps/number_option.h"
 #include "apps/pictures.h"
 
 namespace elbo {
@@ -26,18 +27,15 @@ void interpolate(Options o) {
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_picture_options(app, *o);
-  CLI::Option* points = app.add_option("--points", o->points, "Points of the data, taken in pairs")
-                            ->delimiter(',')
+  CLI::Option* points = add_number(app, "--points", o->points, "Points of the data, taken in pairs", kIndex)
                             ->capture_default_str();
   CLI::Option* plane =
-      app.add_option("--plane", o->plane,
-                     "Instead the plane through three points, at top left, top right and bottom left")
+      add_number(app, "--plane", o->plane,
+                 "Instead the plane through three points, at top left, top right and bottom left", kIndex)
           ->expected(3)
-          ->delimiter(',')
           ->excludes(points);
-  app.add_option("--side", o->side, "Images along a side of the plane")
+  add_number(app, "--side", o->side, "Images along a side of the plane", {2, 100})
       ->needs(plane)
-      ->check(CLI::Range(2, 100))
       ->capture_default_str();
   app.callback([o] { interpolate(*o); });
 }

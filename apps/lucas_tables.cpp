@@ -131,6 +131,10 @@ const PaperTable* lucas_table_for(const Dataset& data, const Preprocessing& prep
   return &kTables[celeba ? 1 : 0];
 }
 
+bool is_lucas_subset(const Dataset& data, const Preprocessing& preprocessing) {
+  return is_mnist(data) && preprocessing.kind == Preprocessing::Kind::scale && data.points() == 1000;
+}
+
 PaperFigures lucas_figures_for(const Dataset& data) {
   if (is_mnist(data)) return {"Fig 5", "Fig 6", "Fig 7", "Fig 8", "Fig 12 (there of CelebA)"};
   if (is_celeba(data)) return {"Fig 10", "Fig 11", "Fig 7 (there of MNIST)", "Fig 9", "Fig 12"};

@@ -27,6 +27,9 @@ std::span<const PaperTable> lucas_tables();
 /// logit space alpha must be theirs.
 const PaperTable* lucas_table_for(const Dataset& data, const Preprocessing& preprocessing);
 
+/// Whether these are the data of their Figs 1 to 3: 1000 images of MNIST, pixels scaled to 0..1.
+bool is_lucas_subset(const Dataset& data, const Preprocessing& preprocessing);
+
 /// Their figures of collapse over epsilon for sigma^2 fixed, learned, and both annealed, and of
 /// reconstructions.
 struct PaperFigures {

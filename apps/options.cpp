@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "apps/number_option.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
 #include "tensor/blas.h"
@@ -24,22 +25,21 @@ void add_data_options(CLI::App& app, DataOptions& o) {
   o.preprocess_option =
       app.add_option("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
           ->capture_default_str();
-  app.add_option("--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value")
+  add_number(app, "--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value",
+             {0, 0.499L})
       ->capture_default_str();
   app.add_flag("--standardize", o.standardize,
                "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
-  app.add_option("--limit", o.limit, "Use the first N points only; 0 means all")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all")
-      ->check(CLI::NonNegativeNumber);
+  add_number(app, "--limit", o.limit, "Use the first N points only; 0 means all", kIndex);
+  add_number(app, "--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all", kIndex);
 }
 
 void add_run_options(CLI::App& app, RunOptions& o, bool writes_run) {
-  app.add_option("--seed", o.seed, "Seed of everything random")->capture_default_str();
+  add_number(app, "--seed", o.seed, "Seed of everything random", kSeed)->capture_default_str();
   app.add_option("--device", o.device, "auto (a GPU if there is one), cpu or cuda")->capture_default_str();
   app.add_option("--precision", o.precision, "Of matrix products on a GPU: f32, tf32 or bf16")
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "Threads; 0 means all cores")->check(CLI::Range(0, 1024));
+  add_number(app, "--threads", o.threads, "Threads; 0 means all cores", {0, 1024});
   app.add_flag("--json", o.json, "Print the result alone, as JSON, on standard output");
   if (writes_run) app.add_option("--out", o.out, "Run directory to create; runs/COMMAND-TIME by default");
 }

@@ -1,6 +1,7 @@
 // elbo ppca: closed-form probabilistic PCA of a data set, for one or several latent dimensions.
 #include "vae/ppca.h"
 #include "apps/command.h"
+#include "apps/number_option.h"
 #include "apps/options.h"
 #include "apps/support/table.h"
 
@@ -16,7 +17,6 @@ struct Options {
 
 void ppca(Options o) {
   apply_on_cpu(o.run);
-  if (o.sigma2 < 0) fail("[--sigma2] sigma^2 must be positive, got {}", o.sigma2);
   const LoadedData data = load_data(o.data, o.run.seed);
   const DataMoments moments = data_moments(data.all());
   const Eigen eigen = principal_components(moments);
@@ -67,11 +67,9 @@ void add_options(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_data_options(app, options->data);
   add_run_options(app, options->run, false);
-  app.add_option("--latent", options->latent, "Latent dimensions K[,K...]")
-      ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--sigma2", options->sigma2,
-                 "Hold sigma^2 at this value instead of its maximum-likelihood one");
+  add_number(app, "--latent", options->latent, "Latent dimensions K[,K...]", kCount)->capture_default_str();
+  add_number(app, "--sigma2", options->sigma2,
+             "Hold sigma^2 at this value instead of its maximum-likelihood one", kPositive);
   app.callback([options] { ppca(*options); });
 }
 

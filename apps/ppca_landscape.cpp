@@ -5,6 +5,7 @@
 
 #include "apps/command.h"
 #include "apps/experiment.h"
+#include "apps/number_option.h"
 #include "apps/support/heat_map.h"
 #include "apps/support/progress.h"
 #include "vae/ppca.h"
@@ -25,13 +26,12 @@ struct Panel {
   double best = 0, best_first = 0, best_second = 0;
 };
 
-void landscape(Options o) {
+void landscape(Options o, const CLI::App& app) {
   apply_on_cpu(o.run);
-  const int64_t grid_size = o.quick ? 21 : o.grid;
-  if (o.first < 4 || o.second <= o.first)
-    fail("[--components] needs 4 <= first < second, got {} and {}", o.first, o.second);
-  if (grid_size < 3 || grid_size % 2 == 0)
-    fail("[--grid] needs an odd number of at least 3 points, got {}", grid_size);
+  quicken(app, o.quick, "--grid", o.grid, 21);
+  const int64_t grid_size = o.grid;
+  if (o.second <= o.first) fail("[--second] must be above --first, got {} and {}", o.second, o.first);
+  if (grid_size % 2 == 0) fail("[--grid] needs an odd number of points, got {}", grid_size);
   if (o.dry_run) {
     fmt::print("Evaluates 3 surfaces of {0} x {0} exact log-likelihoods; about {1} s on two cores.\n",
                grid_size, grid_size * grid_size * 3 / 500 + 2);
@@ -156,12 +156,12 @@ void landscape(Options o) {
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_experiment_options(app, *o, "A coarser grid");
-  app.add_option("--first", o->first, "Component that the first zero column is moved along")
+  add_number(app, "--first", o->first, "Component that the first zero column is moved along", {4, 1e9L})
       ->capture_default_str();
-  app.add_option("--second", o->second, "Component that the second zero column is moved along")
+  add_number(app, "--second", o->second, "Component that the second zero column is moved along", {5, 1e9L})
       ->capture_default_str();
-  app.add_option("--grid", o->grid, "Points along each axis, odd")->capture_default_str();
-  app.callback([o] { landscape(*o); });
+  add_number(app, "--grid", o->grid, "Points along each axis, odd", {3, 10001})->capture_default_str();
+  app.callback([o, &app] { landscape(*o, app); });
 }
 
 }  // namespace

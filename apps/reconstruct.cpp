@@ -1,5 +1,6 @@
 // elbo reconstruct: data and what a trained deep VAE makes of them, as a PNG grid.
 #include "apps/command.h"
+#include "apps/number_option.h"
 #include "apps/pictures.h"
 
 namespace elbo {
@@ -18,9 +19,7 @@ void reconstruct(Options o) {
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_picture_options(app, *o);
-  app.add_option("--count", o->count, "Pairs, from the first point on")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  add_number(app, "--count", o->count, "Pairs, from the first point on", kCount)->capture_default_str();
   app.callback([o] { reconstruct(*o); });
 }
 

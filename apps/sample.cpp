@@ -1,5 +1,6 @@
 // elbo sample: images that a trained deep VAE makes up, as a PNG grid.
 #include "apps/command.h"
+#include "apps/number_option.h"
 #include "apps/pictures.h"
 
 namespace elbo {
@@ -18,7 +19,7 @@ void sample(Options o) {
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_picture_options(app, *o);
-  app.add_option("--count", o->count, "Images")->check(CLI::PositiveNumber)->capture_default_str();
+  add_number(app, "--count", o->count, "Images", kCount)->capture_default_str();
   app.callback([o] { sample(*o); });
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <set>
 
+#include "apps/number_option.h"
 #include "apps/support/run_directory.h"
 #include "datasets/npy.h"
 #include "tensor/file.h"
@@ -51,8 +52,7 @@ Factors read_factors(const std::string& file, int64_t points) {
 
 void add_saved_model_options(CLI::App& app, SavedModelOptions& o) {
   app.add_option("model", o.model, "A run directory, or a .safetensors file")->required();
-  app.add_option("--member", o.member, "Of a run with several models; the best unless named")
-      ->check(CLI::NonNegativeNumber);
+  add_number(app, "--member", o.member, "Of a run with several models; the best unless named", kIndex);
   add_data_options(app, o.data);
   add_run_options(app, o.run, false);
   o.data_given = app.get_options();

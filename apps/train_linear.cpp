@@ -53,9 +53,7 @@ void train_linear(const TrainOptions& asked) {
   TrainOptions o = asked;
   const TrainingOptions& t = o.training;
   const bool resuming = !o.resume.empty();
-  if (t.epochs < 1 || t.batch < 1) fail("[train] --epochs and --batch must be at least 1");
   const double rate = t.rates.at(0);
-  if (!(rate > 0) || !std::isfinite(rate)) fail("[--lr] the learning rate must be positive, got {}", rate);
   const ElboGradient gradient = parse_elbo_gradient(o.gradient);
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);

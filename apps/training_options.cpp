@@ -1,9 +1,10 @@
 #include "apps/training_options.h"
 
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 
+#include "apps/number_option.h"
+#include "datasets/batch_loader.h"
 #include "nn/optimizer.h"
 
 namespace elbo {
@@ -14,12 +15,21 @@ void add_network_options(CLI::App& app, TrainingOptions& o) {
   };
   text("--network", o.network,
        "conv: higgins (images of 64, 32 or 28 pixels) or asperti (28 pixels, batch normalisation)");
-  app.add_option("--channels", o.channels, "conv: channels of the first layer, which the others follow from")
+  add_number(app, "--channels", o.channels, "conv: channels of the first layer, which the others follow from",
+             kCount)
       ->capture_default_str();
-  text("--hidden", o.hidden, "Widths of the encoder's hidden layers, which the decoder mirrors, or none");
-  app.add_option("--encoder-hidden", o.encoder_hidden, "Widths of the encoder's, where they differ");
-  app.add_option("--decoder-hidden", o.decoder_hidden,
-                 "Widths of the decoder's, from z on, where they differ");
+  const auto widths = [&](const char* name, std::string& value, const char* help) {
+    const auto keep = [&value](const std::vector<std::string>& list) {
+      value = fmt::format("{}", fmt::join(list, ","));
+    };
+    app.add_option_function<std::vector<std::string>>(name, keep, help)
+        ->delimiter(',')
+        ->type_name("WIDTH")
+        ->default_str(value);
+  };
+  widths("--hidden", o.hidden, "Widths of the encoder's hidden layers, which the decoder mirrors, or none");
+  widths("--encoder-hidden", o.encoder_hidden, "Widths of the encoder's, where they differ");
+  widths("--decoder-hidden", o.decoder_hidden, "Widths of the decoder's, from z on, where they differ");
   text("--activation", o.activation, "none, relu, leaky_relu, elu, softplus, sigmoid or tanh");
   app.add_option("--encoder-activation", o.encoder_activation, "The encoder's, where it differs");
   text("--likelihood", o.likelihood,
@@ -27,43 +37,43 @@ void add_network_options(CLI::App& app, TrainingOptions& o) {
 }
 
 void add_optimisation_options(CLI::App& app, TrainingOptions& o) {
-  const auto number = [&](const char* name, auto& value, const char* help) {
-    return app.add_option(name, value, help)->capture_default_str();
+  const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
+    add_number(app, name, value, help, bounds)->capture_default_str();
   };
-  number("--latent", o.latent, "Latent dimension k");
-  number("--epochs", o.epochs, "Passes over the data");
-  number("--batch", o.batch, "Points in a minibatch");
-  number("--samples", o.samples, "Draws of z for each point");
-  number("--sigma2", o.sigma2, "Observation noise to start from, or to keep; a list makes an ensemble")
-      ->delimiter(',');
-  number("--lr", o.rates, "Adam's learning rate, the highest of its schedule; a list makes an ensemble")
-      ->delimiter(',');
-  number("--schedule", o.schedule, "Learning rate over time: constant, step or cosine");
-  number("--init", o.initializer, "normal:S, xavier_uniform, kaiming_normal, ...");
-  number("--clip", o.clip, "Bound on the gradient's norm; 0 means none")->check(CLI::NonNegativeNumber);
-  number("--penalty", o.penalty, "What of the KL is optimised: kl, free-bits or capacity");
-  number("--annealing-epochs", o.annealing_epochs, "linear: epochs until the weight is whole");
-  number("--free-nats", o.free_nats, "free-bits: nats that each unit has for nothing");
-  number("--capacity", o.capacity, "capacity: nats of KL at the end");
-  number("--capacity-epochs", o.capacity_epochs, "capacity: epochs until then");
-  number("--members", o.trials, "Models of each setting, with random numbers of their own");
-  app.add_option("--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written")
-      ->delimiter(',');
-  number("--checkpoint-seconds", o.checkpoint_seconds, "Time between checkpoints");
+  const auto text = [&](const char* name, std::string& value, const char* help) {
+    app.add_option(name, value, help)->capture_default_str();
+  };
+  number("--latent", o.latent, kCount, "Latent dimension k");
+  number("--epochs", o.epochs, kCount, "Passes over the data");
+  number("--batch", o.batch, kCount, "Points in a minibatch");
+  number("--samples", o.samples, kCount, "Draws of z for each point");
+  number("--sigma2", o.sigma2, kPositive,
+         "Observation noise to start from, or to keep; a list makes an ensemble");
+  number("--lr", o.rates, kPositive,
+         "Adam's learning rate, the highest of its schedule; a list makes an ensemble");
+  text("--schedule", o.schedule, "Learning rate over time: constant, step or cosine");
+  text("--init", o.initializer, "normal:S, xavier_uniform, kaiming_normal, ...");
+  number("--clip", o.clip, kNotNegative, "Bound on the gradient's norm; 0 means none");
+  text("--penalty", o.penalty, "What of the KL is optimised: kl, free-bits or capacity");
+  number("--annealing-epochs", o.annealing_epochs, kNotNegative, "linear: epochs until the weight is whole");
+  number("--free-nats", o.free_nats, kNotNegative, "free-bits: nats that each unit has for nothing");
+  number("--capacity", o.capacity, kNotNegative, "capacity: nats of KL at the end");
+  number("--capacity-epochs", o.capacity_epochs, kNotNegative, "capacity: epochs until then");
+  number("--members", o.trials, kCount, "Models of each setting, with random numbers of their own");
+  add_number(app, "--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written", kCount);
+  number("--checkpoint-seconds", o.checkpoint_seconds, kNotNegative, "Time between checkpoints");
 }
 
 void add_member_options(CLI::App& app, TrainingOptions& o) {
-  const auto number = [&](const char* name, auto& value, const char* help) {
-    return app.add_option(name, value, help)->capture_default_str();
-  };
   app.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2, "Learn sigma^2 (default), or keep it fixed");
-  number("--beta", o.betas, "Weight of the penalty; a list makes an ensemble")->delimiter(',');
-  number("--annealing", o.annealings,
-         "The weight over time: none, linear or cyclical; a list makes an ensemble")
-      ->delimiter(',');
-  number("--cycles", o.cycles, "cyclical: how often");
-  app.add_option("--only-member", o.only_member, "Of the ensemble, train this member alone")
-      ->check(CLI::NonNegativeNumber);
+  add_number(app, "--beta", o.betas, "Weight of the penalty; a list makes an ensemble", kNotNegative)
+      ->capture_default_str();
+  app.add_option("--annealing", o.annealings,
+                 "The weight over time: none, linear or cyclical; a list makes an ensemble")
+      ->delimiter(',')
+      ->capture_default_str();
+  add_number(app, "--cycles", o.cycles, "cyclical: how often", kCount)->capture_default_str();
+  add_number(app, "--only-member", o.only_member, "Of the ensemble, train this member alone", kIndex);
 }
 
 void set_model_defaults(TrainingOptions& o, const CLI::App& app) {
@@ -106,6 +116,15 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
   check(network_of(o, members, data.dataset));
   objective_of(o, members);
   parse_schedule(o.schedule);
+  for (int64_t epoch : o.evaluate_at)
+    if (epoch > o.epochs) fail("[--evaluate-at] there is no epoch {}; training has {}", epoch, o.epochs);
+  const int64_t steps =
+      o.epochs * batches_per_epoch(data.dataset, data.preprocessing, {.batch = o.batch, .seed = 0});
+  // A cycle of one step has the weight it begins with, which is 0.
+  for (const Member& member : members)
+    if (member.weight.annealing == KlWeight::Annealing::cyclical && member.weight.cycles > steps / 2)
+      fail("[--cycles] {} cycles need at least {} steps, training has {}", member.weight.cycles,
+           2 * member.weight.cycles, steps);
   if (const std::string warning = range_warning(data); !warning.empty())
     fmt::print(stderr, "elbo: {}\n", warning);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
@@ -132,12 +151,6 @@ std::vector<int64_t> parse_widths(const std::string& text) {
 }
 
 std::vector<Member> members_of(const TrainingOptions& o) {
-  if (o.epochs < 1 || o.batch < 1 || o.samples < 1 || o.trials < 1 || o.cycles < 1)
-    fail("[train] --epochs, --batch, --samples, --members and --cycles must be at least 1");
-  for (double rate : o.rates)
-    if (!(rate > 0) || !std::isfinite(rate)) fail("[--lr] the learning rate must be positive, got {}", rate);
-  for (double beta : o.betas)
-    if (!(beta >= 0) || !std::isfinite(beta)) fail("[--beta] the weight cannot be negative, got {}", beta);
   std::vector<Member> members;
   for (int64_t trial = 0; trial < o.trials; ++trial)
     for (double rate : o.rates)

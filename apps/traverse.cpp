@@ -1,6 +1,7 @@
 // elbo traverse: what the units with the largest KL do to one image, as a PNG grid, and a table of these
 // units.
 #include "apps/command.h"
+#include "apps/number_option.h"
 #include "apps/pictures.h"
 #include "apps/support/json.h"
 #include "apps/support/table.h"
@@ -57,9 +58,9 @@ void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_picture_options(app, *o);
   add_factor_option(app, *o);
-  app.add_option("--point", o->point, "Which point of the data to start from")->capture_default_str();
-  app.add_option("--units", o->units, "Units, those with the largest KL first")
-      ->check(CLI::PositiveNumber)
+  add_number(app, "--point", o->point, "Which point of the data to start from", kIndex)
+      ->capture_default_str();
+  add_number(app, "--units", o->units, "Units, those with the largest KL first", kCount)
       ->capture_default_str();
   app.callback([o] { traverse(*o); });
 }
