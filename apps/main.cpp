@@ -10,6 +10,7 @@
 
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
+#include "apps/toml_config.h"
 #include "tensor/error.h"
 
 namespace elbo {
@@ -69,6 +70,7 @@ int run(int argc, char** argv) {
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.set_config("--config", "",
                  "Read options from a TOML file with a section for the command, e.g. [train]");
+  app.config_formatter(std::make_shared<TomlConfig>(app));
   for (const Command& command : commands()) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
     sub->allow_config_extras(CLI::config_extras_mode::error);

@@ -20,8 +20,8 @@ else()
 endif()
 
 if(ELBO_VENDOR_DIR)
-  set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp doctest/doctest.h stb/stb_image.h stb/stb_image_write.h zlib.h
-    cblas.h lapacke.h)
+  set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp toml++/toml.h doctest/doctest.h stb/stb_image.h
+    stb/stb_image_write.h zlib.h cblas.h lapacke.h)
   list(TRANSFORM headers PREPEND include/ OUTPUT_VARIABLE files)
   list(APPEND files lib/libz.so.1 lib/libelbo_lapack.so)
   foreach(file IN LISTS files)
@@ -44,6 +44,7 @@ if(ELBO_VENDOR_DIR)
   target_compile_options(fmt::fmt INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-diag-suppress=20208>)
   vendored(nlohmann_json::nlohmann_json)
   vendored(CLI11::CLI11)
+  vendored(elbo_toml)
   vendored(doctest::doctest)
   vendored(ZLIB::ZLIB libz.so.1)
   vendored(elbo_lapack libelbo_lapack.so)
@@ -54,6 +55,11 @@ else()
   find_package(nlohmann_json REQUIRED)
   find_package(CLI11 REQUIRED)
   find_package(doctest REQUIRED)
+
+  # toml++ by its header: its own CMake package is not in every release.
+  find_path(TOML_INCLUDE_DIR NAMES toml++/toml.h REQUIRED)
+  add_library(elbo_toml INTERFACE IMPORTED)
+  target_include_directories(elbo_toml INTERFACE ${TOML_INCLUDE_DIR})
 
   # stb is headers only, with nothing to link. SYSTEM: its warnings are not ours.
   find_path(STB_INCLUDE_DIR NAMES stb/stb_image.h REQUIRED)

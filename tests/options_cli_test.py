@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""The options of the elbo program: numbers, TOML files, what --quick leaves to the user.
+
+usage: options_cli_test.py ELBO_BINARY. Prints one line for each check and closes with 'N passed, N failed'.
+"""
+
+import json
+import os
+import re
+import struct
+
+from program import check, elbo, finish, rejects, work_in_a_folder_of_its_own, write
+
+work_in_a_folder_of_its_own("elbo-options-")
+commands = re.findall(r"^  ([a-z-]+)  ", elbo("--help").stdout.split("Subcommands:")[1], re.M)
+
+# ---- numbers: every option that takes one, of every command
+numeric = [(command, name, kind) for command in commands
+           for name, kind in re.findall(r"^  (--[a-z0-9-]+) (INT|FLOAT)\b", elbo(command, "--help").stdout, re.M)]
+check("there are many options that are numbers", len(commands) >= 16 and len(numeric) > 100 and
+      {("bench", "--seconds", "FLOAT"), ("train", "--seed", "INT"), ("interpolate", "--plane", "INT")} <= set(numeric), numeric)
+for value in ("nan", "-5", "inf", "1e400", "", "0x10"):
+    wrong = []
+    for command, name, kind in numeric:
+        run = elbo(command, f"{name}={value}")
+        if run.returncode != 2 or run.stdout or run.stderr.count("\n") != 1 or name not in run.stderr or value not in run.stderr:
+            wrong.append((command, name, run.stderr))
+    check(f"none of them takes '{value}'", not wrong, wrong)
+wrong = [(command, name) for command, name, kind in numeric if kind == "INT" and elbo(command, name, "7.5").returncode != 2]
+check("none that is whole takes '7.5'", not wrong, wrong)
+
+tiny = ["train", "--model", "mlp", "--data", "ppca", "--limit", 60, "--batch", 30, "--hidden", "4", "--latent", 2, "--threads", 1]
+for name, value in (("--seed", 2**64), ("--limit", 2**63), ("--epochs", 10**12), ("--alpha", 0.5), ("--threads", 1025),
+                    ("--lr", "0.1,nan"), ("--sigma2", "1,0"), ("--beta", "1,-1"), ("--hidden", "4,-1"), ("--clip", "1e39"),
+                    ("--sigma2", "1e-50"), ("--only-member", -1), ("--batch", 0), ("--samples", 0), ("--cycles", 0)):
+    rejects(f"{name} {value}", *tiny, f"{name}={value}", "--out", "never", mentions=[name])
+run = elbo(*tiny, "--seed", 2**64 - 1, "--epochs", "010", "--clip", "+.5", "--out", "edges", "--json")
+config = json.loads(run.stdout)["config"] if run.returncode == 0 else {}
+check("the largest seed is a seed, and digits are decimal whatever they begin with",
+      config.get("seed") == 2**64 - 1 and config.get("epochs") == 10 and config.get("clip") == 0.5, run.stderr or config)
+for epochs in ("0", "-1", "99", "2,99"):
+    rejects(f"evaluating after epoch {epochs} of 3", *tiny, "--epochs", 3, f"--evaluate-at={epochs}", "--out", "never",
+            mentions=["--evaluate-at", epochs.rpartition(",")[2]])
+cyclical = [*tiny, "--annealing", "none,cyclical", "--epochs", 3]  # 6 steps
+rejects("more cycles of annealing than could leave weight 0", *cyclical, "--cycles", 4, "--out", "never", mentions=["--cycles", "8 steps", "6"])
+check("and writes nothing", not os.path.exists("never"))
+run = elbo(*cyclical, "--cycles", 3, "--out", "cycles")
+rows = [line.split(",") for line in open("cycles/metrics.csv").read().splitlines()] if run.returncode == 0 else [["kl_weight"]]
+weights = {row[rows[0].index("kl_weight")] for row in rows[1:] if row[1] == "1"}
+check("three cycles of two steps end each with the whole weight", weights == {"1"}, run.stderr or weights)
+run = elbo("collapse", "--data", "digits", "--limit", 100, "--annealed", "--epochs", 10, "--dry-run")
+check("an annealing longer than the training is no fault", run.returncode == 0, run.stderr)
+
+# ---- TOML
+
+
+def config_of(text, *more):
+    """The options that a run with this file has, and what it said."""
+    config_of.runs += 1
+    path = write(f"{config_of.runs}.toml", text if isinstance(text, bytes) else text.encode())
+    run = elbo("train", "--config", path, "--threads", 1, "--json", *more)
+    return (json.loads(run.stdout)["config"] if run.returncode == 0 else {}), run.stderr
+
+
+config_of.runs = 0
+config, said = config_of("""\ufeff# made by an editor that marks its files\r
+[ train ]      # with blanks, and a comment\r
+model = "mlp"  # as --model\r
+data = 'ppca'
+limit = 1_00
+latent = 0x3
+hidden = [16, 8]
+lr = [
+  1e-3,  # the first
+  3e-3,
+]
+beta = 4       # whole, where a real number is wanted
+annealing = ["none", "linear"]
+learn-sigma2 = false
+evaluate-at = [1]
+"epochs" = 1
+out = "runs/try#2"
+""")
+check("a file with a byte order mark, comments, lists over lines, 1_00 and # in a string", config.get("hidden") == "16,8" and
+      config.get("lr") == [1e-3, 3e-3] and config.get("limit") == 100 and config.get("latent") == 3 and config.get("beta") == [4] and
+      config.get("annealing") == ["none", "linear"] and config.get("learn_sigma2") is False and config.get("evaluate_at") == [1] and
+      config.get("epochs") == 1 and os.path.exists("runs/try#2/model.safetensors") is False and
+      os.path.exists("runs/try#2/members/03.safetensors"), said or config)
+base = '[train]\nmodel = "mlp"\ndata = "ppca"\nlimit = 60\nepochs = 1\nhidden = "4"\n'
+config, said = config_of(base + "latent = 3\nsamples = 2\nfix-sigma2 = true\n", "--latent", 2, "--out", "t1")
+check("the command line comes first", config.get("latent") == 2 and config.get("samples") == 2 and config.get("learn_sigma2") is False, said)
+config, said = config_of(base + 'latent = 2\n[collapse]\nlatent = 9\n[evaluate]\nimportance-samples = 3\n', "--out", "t2")
+check("each command has a section of its own", config.get("latent") == 2, said)
+run = elbo("evaluate", "t2", "--config", "3.toml", "--json")
+check("the same file serves another command", run.returncode == 0 and json.loads(run.stdout)["metrics"]["importance_samples"] == 3, run.stderr)
+config, said = config_of("train.model = 'mlp'\ntrain.latent = 2\n", "--data", "ppca", "--limit", 60, "--epochs", 1, "--out", "t3")
+check("dotted keys are keys of the section", config.get("latent") == 2, said)
+config, said = config_of("", *tiny[1:-2], "--epochs", 1, "--out", "t4")
+check("an empty file says nothing", config.get("latent") == 2, said)
+
+for what, text, words in (
+        ("a second section", base + "[train]\nlatent = 3\n", [".toml, line 7", "train"]),
+        ("a second key", base + "lr = 1e-3\nlr = 1e-2\n", ["line 8", "lr"]),
+        ("what is no TOML", "[train\nlatent = = 3\n", ["line 1"]),
+        ("a value without quotes", "[train]\nmodel = mlp\n", ["line 2"]),
+        ("an unknown key", base + "latnt = 3\n", ["line 7", "latnt", "elbo train --help"]),
+        ("an unknown key of another command", base + "[collapse]\nlatnt = 3\n", ["line 8", "latnt", "collapse"]),
+        ("an unknown section", base + "[trian]\nlatent = 3\n", ["line 7", "trian"]),
+        ("a file without the command's section", "[collapse]\nlatent = 3\n", ["[train]", "[collapse]"]),
+        ("an option outside a section", "latent = 3\n" + base, ["line 1", "latent", "[train]"]),
+        ("a list of sections", "[[train]]\nlatent = 3\n", ["line 1", "[[train]]"]),
+        ("a section within a section", base + "[train.deep]\nlatent = 3\n", ["line 7", "deep"]),
+        ("a table for a value", base + "latent = {k = 3}\n", ["line 7", "latent", "an integer", "a table"]),
+        ("a string for a number", base + 'latent = "3"\n', ["line 7", "latent", "an integer", "a string"]),
+        ("a float for an integer", base + "latent = 3.0\n", ["line 7", "latent", "a float"]),
+        ("a boolean for a number", base + "clip = true\n", ["line 7", "clip", "a boolean"]),
+        ("a number for a string", base + "activation = 3\n", ["line 7", "activation", "a string"]),
+        ("a number for a flag", base + "learn-sigma2 = 1\n", ["line 7", "learn-sigma2", "true or false"]),
+        ("a string for a flag", base + 'json = "yes"\n', ["line 7", "json", "true or false"]),
+        ("a date", base + "seed = 2024-01-01\n", ["line 7", "seed", "a date"]),
+        ("a list for one value", base + "latent = [3]\n", ["line 7", "latent", "a list"]),
+        ("a list within a list", base + "lr = [[1e-3]]\n", ["line 7", "lr", "a list"]),
+        ("a list of several kinds", base + 'lr = [1e-3, "x"]\n', ["line 7", "lr", "a string"]),
+        ("an empty list", base + "lr = []\n", ["line 7", "lr", "empty"]),
+        ("an option and its opposite", base + "learn-sigma2 = true\nfix-sigma2 = true\n", ["learn-sigma2", "fix-sigma2"]),
+        ("nan", base + "clip = nan\n", ["clip", "nan"]), ("a number out of range", base + "epochs = -1\n", ["epochs", "-1"]),
+        ("help", base + "help = true\n", ["help"]), ("another file", base + 'config = "b.toml"\n', ["line 7", "config"]),
+        ("bytes that are no UTF-8", base.encode() + b'out = "\xff"\n', ["line 7"]),
+        ("a folder", None, ["folder"])):
+    if text is None:
+        os.mkdir(path := "folder")
+    else:
+        path = write("bad.toml", text if isinstance(text, bytes) else text.encode())
+    rejects(f"in a TOML file {what}", "train", "--config", path, "--out", "never", mentions=words)
+check("and writes nothing", not os.path.exists("never"))
+
+# ---- --quick changes what was not said
+landscape = ["ppca-landscape", "--data", "ppca", "--limit", 200, "--first", 4, "--second", 5, "--quick", "--json"]
+grids = [json.loads(elbo(*landscape, *more, "--out", f"q{i}").stdout)["config"]["grid"] for i, more in enumerate(
+    ([], ["--grid", 5], ["--config", write("grid.toml", b"[ppca-landscape]\ngrid = 7\n")]))]
+check("ppca-landscape --quick keeps the grid that was given", grids == [21, 5, 7], grids)
+run = elbo("ppca-elbo", "--data", "ppca", "--quick", "--latent", "1,2,3", "--steps", 6000, "--dry-run")
+check("ppca-elbo --quick keeps the steps and latent dimensions that were given", "3 linear VAEs for 6000" in run.stdout, run.stdout + run.stderr)
+run = elbo("ppca-elbo", "--data", "ppca", "--quick", "--dry-run")
+check("and takes its own otherwise", "5 linear VAEs for 4000" in run.stdout, run.stdout + run.stderr)
+run = elbo("stochastic-elbo", "--data", "digits", "--limit", 100, "--subset", 0, "--quick", "--latent", 60, "--steps", 3500, "--lr", 0.01, "--dry-run")
+check("stochastic-elbo --quick keeps the steps and learning rates that were given", "1 learning rates" in run.stdout and "3500" in run.stdout, run.stdout)
+run = elbo("stochastic-elbo", "--data", "digits", "--limit", 100, "--subset", 0, "--quick", "--latent", 60, "--steps", 1, "--lr", 0.01,
+           "--out", "quick", "--json")
+check("and the latent dimension", json.loads(run.stdout)["config"]["latent"] == 60 if run.returncode == 0 else False, run.stderr)
+run = elbo("encoders", "--data", "digits", "--quick", "--subset", 6000, "--dry-run")
+check("encoders --quick keeps a subset that was given", "of 6000 points" in run.stdout, run.stdout + run.stderr)
+
+# ---- the paper's numbers stand beside its own setting only
+check("stochastic-elbo does not hold the paper's numbers beside other data", "950.7" not in open("quick/report.html").read())
+os.mkdir("mnist")
+images = os.urandom(1000 * 784)
+write("mnist/train-images-idx3-ubyte", struct.pack(">4i", 2051, 1000, 28, 28) + images)
+write("mnist/train-labels-idx1-ubyte", struct.pack(">2i", 2049, 1000) + bytes(1000))
+for what, more, expected in (("its data and k", [], True), ("another k", ["--latent", 20], False), ("fewer points", ["--limit", 500], False)):
+    run = elbo("stochastic-elbo", "--data", "mnist:mnist", "--steps", 1, "--lr", 0.001, *more, "--out", what.replace(" ", "-"))
+    check(f"with {what} it {'does' if expected else 'does not'}", run.returncode == 0 and ("950.7" in run.stdout) == expected, run.stderr)
+
+finish()
