@@ -167,6 +167,8 @@ CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data) {
     }
     const auto trials = static_cast<double>(row.members.size());
     row.elbo_deviation = trials > 1 ? std::sqrt(squares / (trials - 1)) : 0;
+    row.elbo_standard_error =
+        mean_over(row, run, [](const DeepVaeMetrics& m) { return m.elbo_standard_error; });
     row.sigma2_final = sigma2 / trials;
     row.elbo_tuned = mean_over(row, run, [](const DeepVaeMetrics& m) { return m.elbo_tuned; });
     row.sigma2_tuned = mean_over(row, run, [](const DeepVaeMetrics& m) { return m.sigma2_tuned; });
@@ -202,6 +204,7 @@ void set_metrics(Result& result, const CollapseFindings& findings) {
                     {"trials", row.members.size()},
                     {"elbo", row.elbo},
                     {"elbo_deviation", row.elbo_deviation},
+                    {"elbo_standard_error", row.elbo_standard_error},
                     {"elbo_paper_units", row.elbo + findings.paper_constant},
                     {"elbo_tuned", row.elbo_tuned},
                     {"sigma2_final", row.sigma2_final},

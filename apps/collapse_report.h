@@ -13,6 +13,7 @@ struct CollapseRow {
   double rate = 0;                      ///< the best, by the mean final training ELBO as in the paper
   std::vector<size_t> members;          ///< of the run, at that rate; stopped ones left out
   double elbo = 0, elbo_deviation = 0;  ///< mean and standard deviation over trials, nats per data point
+  double elbo_standard_error = 0;       ///< over data points, of one trial; their mean
   double elbo_tuned = 0, sigma2_final = 0, sigma2_tuned = 0, collapse_percent = 0, kl = 0,
          row_identity_gap = 0;
   double drift =

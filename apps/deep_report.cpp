@@ -14,8 +14,10 @@ double number_from(const Json& json) { return json.is_null() ? std::nan("") : js
 /// Calls f(name, value) for every metric: writing and reading are two such f.
 template <class Metrics, class F>
 void each_metric(Metrics& m, F f) {
+  f("z_samples", m.samples);
   f("elbo", m.elbo);
-  f("log_likelihood", m.log_likelihood);
+  f("elbo_standard_error", m.elbo_standard_error);
+  f("expected_log_likelihood", m.expected_log_likelihood);
   f("kl", m.kl);
   f("kl_per_dim", m.kl_per_dim);
   f("sigma2", m.sigma2);
@@ -44,6 +46,8 @@ Json to_json(const DeepVaeMetrics& metrics) {
 DeepVaeMetrics deep_metrics_from(const Json& json) {
   DeepVaeMetrics metrics;
   each_metric(metrics, [&](const char* name, auto& value) {
+    if (!json.contains(name))
+      fail("[metrics] '{}' is missing: another version of elbo wrote these; resume with that one", name);
     if constexpr (std::is_same_v<decltype(value), double&>)
       value = number_from(json.at(name));
     else
@@ -55,8 +59,10 @@ DeepVaeMetrics deep_metrics_from(const Json& json) {
 void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant) {
   const auto nats = [&](const char* name, double value) { result.set(name, number(value), kNatsPerPoint); };
   nats("elbo", m.elbo);
+  nats("elbo_standard_error", m.elbo_standard_error);
+  result.set("z_samples", m.samples, "drawn for each point; what the ELBO's estimate rests on");
   nats("elbo_paper_units", m.elbo + paper_constant);
-  nats("log_likelihood_term", m.log_likelihood);
+  nats("expected_log_likelihood", m.expected_log_likelihood);
   nats("kl", m.kl);
   result.set("kl_per_dim", m.kl_per_dim, kNatsPerPoint);
   result.set("sigma2", number(m.sigma2));
@@ -71,14 +77,24 @@ void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant)
   result.set("variance_law", m.variance_law, "Var_x(E_q z) + E_x Var_q z of each unit");
 }
 
+std::string with_error(double value, double standard_error) {
+  return std::isfinite(standard_error) ? fmt::format("{:.3f} ± {:.3f}", value, standard_error)
+                                       : fmt::format("{:.3f}", value);
+}
+
+std::string precision_note(int64_t samples) {
+  return fmt::format("E_q rests on {} of z for each point; ± is the standard error over the points.",
+                     samples == 1 ? "one draw" : fmt::format("{} draws", samples));
+}
+
 Table metrics_table(const DeepVaeMetrics& m, double paper_constant) {
   Table table({"quantity", Table::number("value")});
   const auto row = [&](const char* what, const char* format, double value) {
     if (std::isfinite(value)) table.row({what, fmt::format(fmt::runtime(format), value)});
   };
-  row("ELBO (nats per data point)", "{:.3f}", m.elbo);
+  table.row({"ELBO (nats per data point)", with_error(m.elbo, m.elbo_standard_error)});
   if (paper_constant != 0) row("ELBO in the papers' units", "{:.3f}", m.elbo + paper_constant);
-  row("E ln p(x|z) (nats per data point)", "{:.3f}", m.log_likelihood);
+  row("E_q ln p(x|z) (nats per data point)", "{:.3f}", m.expected_log_likelihood);
   row("KL (nats per data point)", "{:.3f}", m.kl);
   row("σ²", "{:.5g}", m.sigma2);
   row("tuned σ²", "{:.5g}", m.sigma2_tuned);

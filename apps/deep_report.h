@@ -16,6 +16,11 @@ DeepVaeMetrics deep_metrics_from(const Json& json);
 /// Sets the metrics of one model, with `paper_constant` added for the papers' units.
 void set_metrics(Result& result, const DeepVaeMetrics& metrics, double paper_constant);
 
+/// "-14.203 ± 0.052"; the value alone where there is no error.
+std::string with_error(double value, double standard_error);
+/// How many z the numbers rest on, and what ± means, for below a table.
+std::string precision_note(int64_t samples);
+
 /// One quantity a row.
 Table metrics_table(const DeepVaeMetrics& metrics, double paper_constant);
 

@@ -17,8 +17,9 @@
 namespace elbo {
 namespace {
 
-const std::vector<std::string> kColumns{"epoch",  "member",    "elbo",          "log_likelihood", "kl",
-                                        "sigma2", "kl_weight", "learning_rate", "seconds"};
+const std::vector<std::string> kColumns{"epoch",  "member", "elbo",      "expected_log_likelihood",
+                                        "kl",     "sigma2", "kl_weight", "learning_rate",
+                                        "seconds"};
 
 /// What the batches of the current epoch add up to, of each member, and the time so far. Part of the
 /// checkpoint: a run that is broken off within an epoch and resumed reports that epoch as if nothing had
@@ -30,7 +31,7 @@ struct EpochSums {
 };
 
 Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped, double seconds) {
-  return {{"log_likelihood", sums.log_likelihood},
+  return {{"expected_log_likelihood", sums.log_likelihood},
           {"kl", sums.kl},
           {"points", sums.points},
           {"seconds", seconds},
@@ -38,7 +39,7 @@ Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped, d
 }
 
 void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& stopped) {
-  json.at("log_likelihood").get_to(sums.log_likelihood);
+  json.at("expected_log_likelihood").get_to(sums.log_likelihood);
   json.at("kl").get_to(sums.kl);
   json.at("points").get_to(sums.points);
   for (const Json& s : json.at("stopped"))

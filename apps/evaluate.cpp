@@ -5,6 +5,7 @@
 #include "apps/command.h"
 #include "apps/deep_report.h"
 #include "apps/linear_report.h"
+#include "apps/number_option.h"
 #include "apps/saved_model.h"
 #include "tensor/copy.h"
 #include "vae/deep_vae_file.h"
@@ -82,8 +83,9 @@ void evaluate_factors(const Options& o, const DeepModelWithData& opened, Result&
   result.set("mig_points", some.count());
 }
 
-/// The metrics that training reports, and two that cost more: on the first points only.
-void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
+/// The metrics that training reports, and two that cost more: on the first points only. Returns the note that
+/// goes below the table.
+std::string evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
   const Points x = points_of(opened.data);
   const DeepVaeMetrics metrics = evaluate_deep_vae(*opened.vae, x, {.seed = o.run.seed, .progress = {}})[0];
   const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
@@ -93,19 +95,24 @@ void evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& re
   evaluate_factors(o, opened, result, table);
   const Points some = points_of(opened.data, o.importance_points);
   const int64_t points = some.count();
-  if (points == 0 || o.importance_samples == 0) return;
-  const double single = importance_weighted_bound(*opened.vae, some, 1, o.run.seed)[0];
-  const double bound = importance_weighted_bound(*opened.vae, some, o.importance_samples, o.run.seed)[0];
+  const std::string note = precision_note(metrics.samples) + "\n";
+  if (points == 0 || o.importance_samples == 0) return note;
+  const MeanOfPoints single = importance_weighted_bound(*opened.vae, some, 1, o.run.seed)[0];
+  const MeanOfPoints bound =
+      importance_weighted_bound(*opened.vae, some, o.importance_samples, o.run.seed)[0];
   const double information = mutual_information(*opened.vae, some, o.run.seed)[0];
-  result.set("importance_weighted_bound", bound, kNatsPerPoint);
+  result.set("importance_weighted_bound", bound.mean, kNatsPerPoint);
+  result.set("importance_weighted_bound_standard_error", bound.standard_error, kNatsPerPoint);
   result.set("importance_samples", o.importance_samples);
   result.set("importance_points", points);
   result.set("mutual_information", information, "nats; at most the logarithm of importance_points");
-  table.row({fmt::format("ELBO of the first {} points", points), fmt::format("{:.3f}", single)});
+  table.row(
+      {fmt::format("ELBO of the first {} points", points), with_error(single.mean, single.standard_error)});
   table.row({fmt::format("their bound with {} importance samples", o.importance_samples),
-             fmt::format("{:.3f}", bound)});
+             with_error(bound.mean, bound.standard_error)});
   table.row({fmt::format("I(x; z) among them (at most {:.2f})", std::log(static_cast<double>(points))),
              fmt::format("{:.3f}", information)});
+  return note;
 }
 
 void evaluate(Options o) {
@@ -123,27 +130,27 @@ void evaluate(Options o) {
   config["model"] = o.model;
   Result result("evaluate", config, provenance_of(o.run, opened.data));
   Table table({""});
+  std::string note;
   if (is_deep)
-    evaluate_deep(o, opened, result, table);
+    note = evaluate_deep(o, opened, result, table);
   else
     evaluate_linear(opened.saved, result, opened.data, table);
   if (o.run.json)
     fmt::print("{}", json_text(result.to_json()));
   else
-    fmt::print("{} on {} ({} points, {})\n\n{}", opened.saved.file.path, opened.data.dataset.name,
-               opened.data.dataset.points(), name(opened.data.preprocessing.kind), table.text());
+    fmt::print("{} on {} ({} points, {})\n\n{}{}", opened.saved.file.path, opened.data.dataset.name,
+               opened.data.dataset.points(), name(opened.data.preprocessing.kind), table.text(), note);
 }
 
 void add_options(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_saved_model_options(app, *o);
   add_factor_option(app, *o);
-  app.add_option("--importance-samples", o->importance_samples,
-                 "Deep VAE: samples of the importance-weighted bound; 0: none")
-      ->check(CLI::NonNegativeNumber)
+  add_number(app, "--importance-samples", o->importance_samples,
+             "Deep VAE: samples of the importance-weighted bound; 0: none", kCountOrNone)
       ->capture_default_str();
-  app.add_option("--importance-points", o->importance_points, "and how many points it and I(x; z) take")
-      ->check(CLI::NonNegativeNumber)
+  add_number(app, "--importance-points", o->importance_points, "and how many points it and I(x; z) take",
+             kCountOrNone)
       ->capture_default_str();
   app.callback([o] { evaluate(*o); });
 }

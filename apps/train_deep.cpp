@@ -12,22 +12,23 @@ namespace elbo {
 namespace {
 
 Table ensemble_table(const DeepRun& run, double paper_constant) {
-  Table table({"member", "setting", Table::number("ELBO"), Table::number("ELBO, papers' units"),
-               Table::number("KL"), Table::number("final σ²"), Table::number("tuned σ²"),
-               Table::number("tuned ELBO"), Table::number("collapsed"), Table::number("active")});
+  Table table({"member", "setting", Table::number("ELBO"), Table::number("±"),
+               Table::number("ELBO, papers' units"), Table::number("KL"), Table::number("final σ²"),
+               Table::number("tuned σ²"), Table::number("tuned ELBO"), Table::number("collapsed"),
+               Table::number("active")});
   for (size_t m = 0; m < run.members.size(); ++m) {
     const DeepVaeMetrics& x = run.metrics[m];
     if (const StoppedMember* stop = run.stop_of(static_cast<int64_t>(m))) {
       table.row({std::to_string(run.members[m].index), describe(run.members[m]),
                  fmt::format("stopped in epoch {}, step {}: {}", stop->epoch, stop->step, stop->tensor), "",
-                 "", "", "", "", "", ""});
+                 "", "", "", "", "", "", ""});
       continue;
     }
     table.row({std::to_string(run.members[m].index), describe(run.members[m]), fmt::format("{:.2f}", x.elbo),
-               fmt::format("{:.2f}", x.elbo + paper_constant), fmt::format("{:.2f}", x.kl),
-               fmt::format("{:.4g}", x.sigma2), fmt::format("{:.4g}", x.sigma2_tuned),
-               fmt::format("{:.2f}", x.elbo_tuned), fmt::format("{:.1f} %", x.table_collapse_percent()),
-               std::to_string(x.active_units)});
+               fmt::format("{:.2f}", x.elbo_standard_error), fmt::format("{:.2f}", x.elbo + paper_constant),
+               fmt::format("{:.2f}", x.kl), fmt::format("{:.4g}", x.sigma2),
+               fmt::format("{:.4g}", x.sigma2_tuned), fmt::format("{:.2f}", x.elbo_tuned),
+               fmt::format("{:.1f} %", x.table_collapse_percent()), std::to_string(x.active_units)});
   }
   return table;
 }
@@ -89,9 +90,11 @@ void train_deep(const TrainOptions& asked) {
           to_paper != 0 ? fmt::format(" ({:.2f} in the papers' units)", metrics.elbo + to_paper) : "",
           metrics.table_collapse_percent(), o.training.latent));
   report.section("Result");
+  const std::string note = precision_note(metrics.samples);
   report.table(
       table,
-      "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training data.");
+      "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training data. " +
+          note);
   report.section("Training");
   report.figure(draw(elbo_figure(run), directory.figures()),
                 "The true ELBO, averaged over each epoch's batches while the weights change.");
@@ -105,7 +108,7 @@ void train_deep(const TrainOptions& asked) {
     add_pictures(report, *member_alone(*run.vae, static_cast<int64_t>(best)), data, directory.figures(),
                  {.pairs = 30, .samples = 50, .seed = o.run.seed});
   }
-  conclude(directory, result, report, to_json(o), o.run, table.text());
+  conclude(directory, result, report, to_json(o), o.run, table.text() + note);
 }
 
 }  // namespace elbo

@@ -65,9 +65,38 @@ struct RunningSum {
   double at(int64_t member, int64_t i = 0) const { return total.at(member * total.size(1) + i); }
 };
 
+/// Mean and spread over the points of a value of each member: Welford's recurrence, which does not cancel.
+class Spread {
+ public:
+  explicit Spread(int64_t members) : of_(static_cast<size_t>(members)) {}
+  /// values (M, n), in any shape of as many elements.
+  void add(const Tensor& values) {
+    const std::vector<double> all = values.to(DType::f64).to(Device::cpu).to_vector();
+    const size_t points = all.size() / of_.size();
+    for (size_t i = 0; i < all.size(); ++i) {
+      Moments& m = of_[i / points];
+      const double off = all[i] - m.mean;
+      m.count += 1;
+      m.mean += off / m.count;
+      m.squares += off * (all[i] - m.mean);
+    }
+  }
+  MeanOfPoints at(int64_t member) const {
+    const Moments& m = of_[static_cast<size_t>(member)];
+    return {m.mean, m.count > 1 ? std::sqrt(m.squares / (m.count - 1) / m.count) : std::nan("")};
+  }
+
+ private:
+  struct Moments {
+    double count = 0, mean = 0, squares = 0;
+  };
+  std::vector<Moments> of_;
+};
+
 /// What one pass over the data gathers, of every member.
 struct Gathered {
   RunningSum unit_kl, means, squared_means, variances, log_likelihood, error, error_of_mean;
+  Spread elbo;
   std::vector<RunningSum> below;  // points with KL under each epsilon
   Gathered(int64_t m, int64_t k)
       : unit_kl(m, k),
@@ -76,7 +105,8 @@ struct Gathered {
         variances(m, k),
         log_likelihood(m, 1),
         error(m, 1),
-        error_of_mean(m, 1) {
+        error_of_mean(m, 1),
+        elbo(m) {
     for (size_t e = 0; e < collapse_epsilons().size(); ++e) below.emplace_back(m, k);
   }
 };
@@ -115,17 +145,23 @@ void gather(Gathered& sums, const DeepVae& vae, const Tensor& x, const RandomKey
   sums.variances.add(over_points(Exponential{}, log_variance));
 
   const Observation p = vae.decode(reparameterize_kl(q.mean, q.log_variance, key, m, samples).z);
-  const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, -1});
-  sums.log_likelihood.add(map_reduce<Sum>({m, 1}, Identity{}, log_likelihood));
+  const int64_t n = x.size(0);
+  const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, samples, n});
+  sums.log_likelihood.add(map_reduce<Sum>({m, 1, 1}, Identity{}, log_likelihood));
+  const Variable of_points = map_reduce<Sum>({m, 1, n}, Identity{}, log_likelihood).reshape({m, n});
+  const Variable kl = map_reduce<Sum>({m, n, 1}, Identity{}, unit_kl).reshape({m, n});
+  sums.elbo.add((of_points / static_cast<double>(samples) - kl).value());
   sums.error.add(squared_error(vae, x, p.mean.value()));
   sums.error_of_mean.add(squared_error(vae, x, vae.decode(q.mean).mean.value()));
 }
 
 DeepVaeMetrics metrics_of(const DeepVae& vae, const Gathered& sums, int64_t member, double points,
-                          double samples) {
+                          int64_t samples) {
   const int64_t k = vae.options().latent;
   const auto dimensions = static_cast<double>(vae.options().dimensions);
+  const double draws = points * static_cast<double>(samples);
   DeepVaeMetrics metrics;
+  metrics.samples = samples;
   for (int64_t i = 0; i < k; ++i) {
     metrics.kl_per_dim.push_back(sums.unit_kl.at(member, i) / points);
     const double mean = sums.means.at(member, i) / points;
@@ -140,10 +176,11 @@ DeepVaeMetrics metrics_of(const DeepVae& vae, const Gathered& sums, int64_t memb
       if (below.at(member, i) >= (1 - kCollapseDelta) * points) ++collapsed;
     metrics.collapse_percent.push_back(100.0 * static_cast<double>(collapsed) / static_cast<double>(k));
   }
-  metrics.log_likelihood = sums.log_likelihood.at(member) / (points * samples);
-  metrics.elbo = metrics.log_likelihood - metrics.kl;
+  metrics.expected_log_likelihood = sums.log_likelihood.at(member) / draws;
+  metrics.elbo = metrics.expected_log_likelihood - metrics.kl;
+  metrics.elbo_standard_error = sums.elbo.at(member).standard_error;
   metrics.mse = sums.error_of_mean.at(member) / (points * dimensions);
-  metrics.sigma2_tuned = sums.error.at(member) / (points * samples * dimensions);
+  metrics.sigma2_tuned = sums.error.at(member) / (draws * dimensions);
   metrics.sigma2 = vae.sigma2(member);
   metrics.elbo_tuned = metrics.row_identity_gap = std::nan("");
   if (!vae.has_scalar_sigma2()) return metrics;
@@ -187,17 +224,16 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& 
   }
   std::vector<DeepVaeMetrics> metrics;
   for (int64_t m = 0; m < vae.models(); ++m)
-    metrics.push_back(
-        metrics_of(vae, sums, m, static_cast<double>(points), static_cast<double>(options.samples)));
+    metrics.push_back(metrics_of(vae, sums, m, static_cast<double>(points), options.samples));
   return metrics;
 }
 
-std::vector<double> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
-                                              uint64_t seed) {
+std::vector<MeanOfPoints> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
+                                                    uint64_t seed) {
   if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
   const int64_t m = vae.models(), k = vae.options().latent, points = x.count();
   const int64_t rows = std::max<int64_t>(1, kRows / samples);
-  RunningSum sum(m, 1);
+  Spread bounds(m);
   for (int64_t begin = 0; begin < points; begin += rows) {
     const Tensor part = rows_for(vae, x, begin, std::min(begin + rows, points));
     const int64_t n = part.size(0);
@@ -210,13 +246,14 @@ std::vector<double> importance_weighted_bound(const DeepVae& vae, const Points& 
     const Tensor ratio = map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{},
                                          z.value().reshape({m, samples, n, k}), mean, log_variance);
     const Variable log_weight = Variable(log_likelihood) + Variable(ratio);
-    const Variable bound = logsumexp(log_weight, {1});  // (M, n, 1)
-    sum.add(map_reduce<Sum>({m, 1, 1}, Identity{}, bound.value()));
+    bounds.add(logsumexp(log_weight, {1}).value());  // (M, n, 1)
   }
-  std::vector<double> bounds;
-  for (int64_t member = 0; member < m; ++member)
-    bounds.push_back(sum.at(member) / static_cast<double>(points) - std::log(static_cast<double>(samples)));
-  return bounds;
+  std::vector<MeanOfPoints> all;
+  for (int64_t member = 0; member < m; ++member) {
+    all.push_back(bounds.at(member));
+    all.back().mean -= std::log(static_cast<double>(samples));
+  }
+  return all;
 }
 
 Codes encode_all(const DeepVae& vae, const Points& x) {

@@ -3,7 +3,8 @@
 // Expectations over q are taken with samples of z drawn by a key, everything else in closed form; sums over
 // points are gathered in double. One pass over the data serves all members. (Lucas et al. 2019, section 6;
 // recipes of Burda et al. 2016 for active units and the importance-weighted bound; Asperti 2019 for the
-// variance law.)
+// variance law.) Standard errors are over the points: how far the mean over so many of them is from that over
+// all that there could be, with the noise of the drawn z in it.
 #pragma once
 
 #include <functional>
@@ -19,9 +20,11 @@ inline constexpr double kTableEpsilon = 0.01;
 inline constexpr double kCollapseDelta = 0.01;
 
 struct DeepVaeMetrics {
-  double elbo = 0;            ///< nats per data point, of the model as it is
-  double log_likelihood = 0;  ///< E_q ln p(x|z), nats per data point
-  double kl = 0;              ///< nats per data point
+  int64_t samples = 1;                 ///< z drawn for each point, which E_q rests on
+  double elbo = 0;                     ///< nats per data point, of the model as it is
+  double elbo_standard_error = 0;      ///< over the points; NaN for one point
+  double expected_log_likelihood = 0;  ///< E_q ln p(x|z), nats per data point
+  double kl = 0;                       ///< nats per data point
   std::vector<double> kl_per_dim;
   double sigma2 = 0;  ///< NaN unless the likelihood has one sigma^2
   double mse = 0;     ///< |x - decoder(E_q z)|^2 / D, per dimension
@@ -49,10 +52,16 @@ struct MetricsOptions {
 std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& x,
                                               const MetricsOptions& options = {});
 
+/// A mean over points, and its standard error: NaN for one point.
+struct MeanOfPoints {
+  double mean = 0, standard_error = 0;
+  friend bool operator==(const MeanOfPoints&, const MeanOfPoints&) = default;
+};
+
 /// The importance-weighted bound with K samples, E ln (1/K) sum_k p(x, z_k) / q(z_k|x) over the points of x
 /// (N, D), of every member, in nats per data point. Rises with K towards ln p(x) (Burda et al. 2016, Eq. 8).
-std::vector<double> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
-                                              uint64_t seed);
+std::vector<MeanOfPoints> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
+                                                    uint64_t seed);
 
 /// I(x; z) under q, E ln q(z|x) - E ln (1/B) sum_b q(z|x_b) over the B points of x, of every member, in nats.
 /// At most ln B and at most the KL (Hoffman & Johnson 2016). Takes time for B^2 pairs, and memory for some of

@@ -18,7 +18,7 @@
 
 namespace elbo {
 
-/// The unit of elbo, kl and log_likelihood: summed over dimensions, averaged over data points.
+/// The unit of elbo, kl and likelihoods: summed over dimensions, averaged over data points.
 inline constexpr const char* kNatsPerPoint = "nats per data point";
 
 struct Provenance {

@@ -85,9 +85,16 @@ MetricsOptions sampled(uint64_t seed, int64_t samples) {
 }
 
 std::vector<double> numbers(const DeepVaeMetrics& m) {
-  std::vector<double> all{m.elbo,   m.log_likelihood, m.kl,
-                          m.mse,    m.sigma2_tuned,   static_cast<double>(m.active_units),
-                          m.sigma2, m.elbo_tuned,     m.row_identity_gap};
+  std::vector<double> all{m.elbo,
+                          m.expected_log_likelihood,
+                          m.kl,
+                          m.mse,
+                          m.sigma2_tuned,
+                          static_cast<double>(m.active_units),
+                          m.sigma2,
+                          m.elbo_tuned,
+                          m.row_identity_gap,
+                          m.elbo_standard_error};
   for (const std::vector<double>* list : {&m.kl_per_dim, &m.collapse_percent, &m.variance_law})
     all.insert(all.end(), list->begin(), list->end());
   for (double& value : all)
@@ -120,6 +127,7 @@ TEST_SUITE("vae") {
             const DeepVaeMetrics& metrics = all[static_cast<size_t>(m)];
             Numbers kl(k), variance(k);
             std::vector<Numbers> unit_kl(k), mean(k);
+            Estimate elbo;
             double log_likelihood = 0, error = 0;
             for (int64_t i = 0; i < n; ++i) {
               const Numbers point = row(x, i);
@@ -133,6 +141,9 @@ TEST_SUITE("vae") {
               }
               error += plain.squared_error(point, q.mean) / n;
               log_likelihood += plain.log_likelihood(point, q.mean) / n;
+              double own = plain.log_likelihood(point, q.mean);
+              for (size_t u = 0; u < k; ++u) own -= unit_kl[u].back();
+              elbo.add(own);
             }
             const double total = std::accumulate(kl.begin(), kl.end(), 0.0);
             CHECK(close(metrics.kl, total, 1e-12));
@@ -163,7 +174,9 @@ TEST_SUITE("vae") {
               CHECK(close(metrics.collapse_percent[e], 100.0 * static_cast<double>(collapsed) / k, 1e-13));
             }
             CHECK(metrics.table_collapse_percent() == metrics.collapse_percent[8]);
-            CHECK(close(metrics.elbo, metrics.log_likelihood - metrics.kl, 1e-13));
+            CHECK(close(metrics.elbo, metrics.expected_log_likelihood - metrics.kl, 1e-13));
+            CHECK(metrics.samples == 2);
+            CHECK(metrics.elbo_standard_error > 0);
             if (likelihood == Likelihood::gaussian) {
               CHECK(close(metrics.sigma2, 0.6, 1e-14));
               CHECK(std::abs(metrics.row_identity_gap) < 1e-11);
@@ -175,7 +188,8 @@ TEST_SUITE("vae") {
                 CHECK(std::isnan(none));
             }
             if (!is_narrow) continue;
-            CHECK(close(metrics.log_likelihood, log_likelihood, 1e-10));
+            CHECK(close(metrics.expected_log_likelihood, log_likelihood, 1e-10));
+            CHECK(close(metrics.elbo_standard_error, elbo.standard_error(), 1e-9));
             CHECK(close(metrics.sigma2_tuned, error / d, 1e-10));
           }
         }
@@ -193,7 +207,7 @@ TEST_SUITE("vae") {
       CHECK(own.active_units == exact.active_units);
       for (size_t u = 0; u < 3; ++u) CHECK(close(own.kl_per_dim[u], exact.kl_per_dim[u], 1e-12));
       CHECK(std::abs(own.row_identity_gap) < 1e-11);
-      log_likelihood.add(own.log_likelihood);
+      log_likelihood.add(own.expected_log_likelihood);
       tuned.add(own.sigma2_tuned);
     }
     CHECK(log_likelihood.standard_error() < 0.05);
@@ -240,11 +254,11 @@ TEST_SUITE("vae") {
                      few_each = importance_weighted_bound(vae, x, 8, seed),
                      many_each = importance_weighted_bound(vae, x, 700, seed);
           for (size_t m = 0; m < metrics.size(); ++m) {
-            likely[m].add(metrics[m].log_likelihood);
+            likely[m].add(metrics[m].expected_log_likelihood);
             error[m].add(metrics[m].sigma2_tuned);
-            one[m].add(one_each.at(m));
-            few[m].add(few_each.at(m));
-            many[m].add(many_each.at(m));
+            one[m].add(one_each.at(m).mean);
+            few[m].add(few_each.at(m).mean);
+            many[m].add(many_each.at(m).mean);
           }
         }
         for (size_t m = 0; m < static_cast<size_t>(vae.models()); ++m) {
@@ -294,7 +308,7 @@ TEST_SUITE("vae") {
     for (int64_t samples : {1, 3, 10, 100, 1000, 8000}) {
       Estimate bound;
       for (uint64_t seed = 0; seed < (samples < 1000 ? 100u : 8u); ++seed)
-        bound.add(importance_weighted_bound(*vae, s.centred, samples, seed).at(0));
+        bound.add(importance_weighted_bound(*vae, s.centred, samples, seed).at(0).mean);
       MESSAGE("K = " << samples << ": " << bound.mean() << " +- " << bound.standard_error());
       if (samples == 1) CHECK(std::abs(bound.mean() - exact.elbo) < 4.5 * bound.standard_error());
       if (samples <= 10) CHECK(bound.mean() > before);
@@ -313,9 +327,17 @@ TEST_SUITE("vae") {
     s.set_best_encoder();
     s.set_best_log_variance();
     const auto at_best = as_deep(s);
-    for (int64_t samples : {1, 7, 600})
-      CHECK(close(importance_weighted_bound(*at_best, s.centred, samples, 1).at(0),
-                  ppca_max_log_likelihood(eigen.values, 2), 1e-10));
+    Estimate likelihood;
+    for (int64_t i = 0; i < s.centred.size(0); ++i) {
+      const MeanOfPoints own = importance_weighted_bound(*at_best, s.centred.slice(i, i + 1), 1, 1).at(0);
+      CHECK(std::isnan(own.standard_error));
+      likelihood.add(own.mean);
+    }
+    for (int64_t samples : {1, 7, 600}) {
+      const MeanOfPoints bound = importance_weighted_bound(*at_best, s.centred, samples, 1).at(0);
+      CHECK(close(bound.mean, ppca_max_log_likelihood(eigen.values, 2), 1e-10));
+      CHECK(close(bound.standard_error, likelihood.standard_error(), 1e-9));
+    }
     CHECK(error_of([&] { importance_weighted_bound(*vae, s.centred, 0, 1); }) ==
           "[importance] at least one sample is needed, got 0");
   }
@@ -492,11 +514,11 @@ TEST_SUITE("vae") {
       const DeepVaeMetrics once = evaluate_deep_vae(*vae, x.slice(0, 512))[0],
                            both = evaluate_deep_vae(*vae, twice)[0];
       CHECK(close(both.kl, once.kl, 1e-13));
-      CHECK(std::abs(both.log_likelihood - once.log_likelihood) > 1e-6);
-      CHECK(std::abs(evaluate_deep_vae(*vae, x, sampled(1, 1))[0].log_likelihood - whole.log_likelihood) >
-            1e-6);
-      CHECK(std::abs(importance_weighted_bound(*vae, twice, 1, 0)[0] -
-                     importance_weighted_bound(*vae, twice.slice(0, 512), 1, 0)[0]) > 1e-6);
+      CHECK(std::abs(both.expected_log_likelihood - once.expected_log_likelihood) > 1e-6);
+      CHECK(std::abs(evaluate_deep_vae(*vae, x, sampled(1, 1))[0].expected_log_likelihood -
+                     whole.expected_log_likelihood) > 1e-6);
+      CHECK(std::abs(importance_weighted_bound(*vae, twice, 1, 0)[0].mean -
+                     importance_weighted_bound(*vae, twice.slice(0, 512), 1, 0)[0].mean) > 1e-6);
     }
     // The caller may stop it between passes.
     const auto vae = example(Likelihood::gaussian);
@@ -556,8 +578,8 @@ TEST_SUITE("vae") {
         const auto vae = example(likelihood, 3, dtype);
         const Tensor x = data_for(likelihood, 600, 4, 3).to(dtype);
         const auto together = evaluate_deep_vae(*vae, x, sampled(5, 3));
-        const Numbers bounds = importance_weighted_bound(*vae, x.slice(0, 200), 5, 6),
-                      information = mutual_information(*vae, x.slice(0, 100), 6);
+        const auto bounds = importance_weighted_bound(*vae, x.slice(0, 200), 5, 6);
+        const Numbers information = mutual_information(*vae, x.slice(0, 100), 6);
         CHECK(numbers(together[0]) != numbers(together[1]));
         for (int64_t m = 0; m < 3; ++m) {
           CAPTURE(m);
