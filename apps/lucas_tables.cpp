@@ -125,14 +125,15 @@ std::span<const PaperTable> lucas_tables() { return kTables; }
 const PaperTable* lucas_table_for(const Dataset& data, const Preprocessing& preprocessing) {
   using Kind = Preprocessing::Kind;
   const bool celeba = is_celeba(data);
-  if (!celeba && !is_mnist(data)) return nullptr;
+  if ((!celeba && !is_mnist(data)) || preprocessing.scale.defined()) return nullptr;
   if (preprocessing.kind == Kind::dequantize) return &kTables[celeba ? 3 : 2];
   if (preprocessing.kind != Kind::logit || preprocessing.alpha != default_alpha(data)) return nullptr;
   return &kTables[celeba ? 1 : 0];
 }
 
 bool is_lucas_subset(const Dataset& data, const Preprocessing& preprocessing) {
-  return is_mnist(data) && preprocessing.kind == Preprocessing::Kind::scale && data.points() == 1000;
+  return is_mnist(data) && preprocessing.kind == Preprocessing::Kind::scale &&
+         !preprocessing.scale.defined() && data.points() == 1000;
 }
 
 PaperFigures lucas_figures_for(const Dataset& data) {

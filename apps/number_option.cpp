@@ -30,7 +30,9 @@ std::optional<long double> number_in(std::string_view text, bool whole) {
 
 /// "of at least 1", "above 0", "from 2 to 100".
 std::string words(const Bounds& b) {
-  const auto number = [](long double value) { return fmt::format("{:.20g}", value); };
+  const auto number = [](long double value) {
+    return value == std::floor(value) ? fmt::format("{:.0f}", value) : fmt::format("{:g}", value);
+  };
   const std::string least = b.least == kPositive.least ? "above 0" : "of at least " + number(b.least);
   if (b.most == kPositive.most || b.most == kIndex.most) return least;
   return fmt::format("from {} to {}", number(b.least), number(b.most));
@@ -49,7 +51,14 @@ std::string fault_of_number(std::string_view text, bool whole, const Bounds& bou
 
 CLI::Option* check_numbers(CLI::Option* option, bool whole, const Bounds& bounds) {
   option->type_name(whole ? "INT" : "FLOAT");
-  return option->check([=](const std::string& text) { return fault_of_number(text, whole, bounds); });
+  // CLI11 would read 010 as 8, so a whole number goes on as its value is written.
+  return option->transform(CLI::Validator(
+      [=](std::string& text) {
+        const std::string fault = fault_of_number(text, whole, bounds);
+        if (fault.empty() && whole) text = fmt::format("{:.0f}", *number_in(text, whole));
+        return fault;
+      },
+      ""));
 }
 
 }  // namespace elbo

@@ -12,7 +12,7 @@ import struct
 from program import check, elbo, finish, rejects, work_in_a_folder_of_its_own, write
 
 work_in_a_folder_of_its_own("elbo-options-")
-commands = re.findall(r"^  ([a-z-]+)  ", elbo("--help").stdout.split("Subcommands:")[1], re.M)
+commands = re.findall(r"^([a-z][a-z-]*) ", elbo("list").stdout, re.M)[1:]
 
 # ---- numbers: every option that takes one, of every command
 numeric = [(command, name, kind) for command in commands
@@ -123,7 +123,7 @@ for what, text, words in (
         ("a list of several kinds", base + 'lr = [1e-3, "x"]\n', ["line 7", "lr", "a string"]),
         ("an empty list", base + "lr = []\n", ["line 7", "lr", "empty"]),
         ("an option and its opposite", base + "learn-sigma2 = true\nfix-sigma2 = true\n", ["learn-sigma2", "fix-sigma2"]),
-        ("nan", base + "clip = nan\n", ["clip", "nan"]), ("a number out of range", base + "epochs = -1\n", ["epochs", "-1"]),
+        ("nan", base + "clip = nan\n", ["clip", "nan"]), ("a number out of range", base + "batch = -1\n", ["--batch", "-1"]),
         ("help", base + "help = true\n", ["help"]), ("another file", base + 'config = "b.toml"\n', ["line 7", "config"]),
         ("bytes that are no UTF-8", base.encode() + b'out = "\xff"\n', ["line 7"]),
         ("a folder", None, ["folder"])):
@@ -135,7 +135,7 @@ for what, text, words in (
 check("and writes nothing", not os.path.exists("never"))
 
 # ---- --quick changes what was not said
-landscape = ["ppca-landscape", "--data", "ppca", "--limit", 200, "--first", 4, "--second", 5, "--quick", "--json"]
+landscape = ["ppca-landscape", "--data", "ppca", "--limit", 200, "--subset", 0, "--first", 4, "--second", 5, "--quick", "--json"]
 grids = [json.loads(elbo(*landscape, *more, "--out", f"q{i}").stdout)["config"]["grid"] for i, more in enumerate(
     ([], ["--grid", 5], ["--config", write("grid.toml", b"[ppca-landscape]\ngrid = 7\n")]))]
 check("ppca-landscape --quick keeps the grid that was given", grids == [21, 5, 7], grids)
@@ -157,7 +157,7 @@ os.mkdir("mnist")
 images = os.urandom(1000 * 784)
 write("mnist/train-images-idx3-ubyte", struct.pack(">4i", 2051, 1000, 28, 28) + images)
 write("mnist/train-labels-idx1-ubyte", struct.pack(">2i", 2049, 1000) + bytes(1000))
-for what, more, expected in (("its data and k", [], True), ("another k", ["--latent", 20], False), ("fewer points", ["--limit", 500], False)):
+for what, more, expected in (("its data and k", [], True), ("another k", ["--latent", 20], False), ("fewer points", ["--limit", 500, "--subset", 0], False)):
     run = elbo("stochastic-elbo", "--data", "mnist:mnist", "--steps", 1, "--lr", 0.001, *more, "--out", what.replace(" ", "-"))
     check(f"with {what} it {'does' if expected else 'does not'}", run.returncode == 0 and ("950.7" in run.stdout) == expected, run.stderr)
 
