@@ -2,6 +2,7 @@
 #include "apps/train.h"
 
 #include "apps/command.h"
+#include "apps/number_option.h"
 #include "apps/support/run_directory.h"
 
 namespace elbo {
@@ -114,11 +115,10 @@ void add_options(CLI::App& app) {
                                                  all.end());
   app.add_option("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
       ->capture_default_str();
-  app.add_option(
-         "--polish", o->polish,
-         "linear: after the epochs, sweeps of closed-form steps on the moments of all data, which turn the "
-         "decoder's columns into the principal directions; 100 suffice as a rule")
-      ->check(CLI::NonNegativeNumber)
+  add_number(app, "--polish", o->polish,
+             "linear: after the epochs, sweeps of closed-form steps on the moments of all data, which turn "
+             "the decoder's columns into the principal directions; 100 suffice as a rule",
+             kCountOrNone)
       ->capture_default_str();
   app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
   app.footer(
