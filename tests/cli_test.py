@@ -167,11 +167,14 @@ stages = [row.rsplit(",", 1)[0] for row in open("stages/polish.csv")]
 check("sweeps in two stages are those in one, bit for bit", resumed.returncode == 0 and
       open("stages/model.safetensors", "rb").read() == open("polished/model.safetensors", "rb").read() and
       stages == [row.rsplit(",", 1)[0] for row in open("polished/polish.csv")], resumed.stderr)
+alone = open("plain/report.html").read()
 resumed = elbo("train", "--resume", "plain", "--polish", 40)
 check("a run that ended can be polished later", resumed.returncode == 0 and
       open("plain/model.safetensors", "rb").read() == open("polished/model.safetensors", "rb").read(), resumed.stderr)
 page = open("polished/report.html").read()
-check("the report shows the turning columns", "Columns and principal directions" in page and "polished in 40 sweeps" in page)
+check("the report shows the turning columns", "Columns and principal directions" in page and "polished in 40 sweeps" in page and
+      os.path.exists("polished/figures/gap.csv"))
+check("and says so where Adam has not arrived", "--polish 100" in alone and "--polish 100" not in page)
 write("few.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (4, 6), }", floats(*[(7 * i * i) % 11 for i in range(24)])))
 few = ["train", "--data", "npy:few.npy", "--batch", 2, "--epochs", 2, "--polish", 20, "--latent"]
 rejects("polishing with as many latent dimensions as the data span", *few, 3, "--out", "few", mentions=["--polish", "span only 3"])
