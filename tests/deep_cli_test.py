@@ -52,6 +52,11 @@ check("writes its files", all(os.path.exists(f"run/{name}") for name in (
     "evaluations/epoch-2.json", "figures/elbo.svg", "figures/samples.png", "figures/reconstructions.png")))
 check("the ELBO is the likelihood less the KL", abs(metrics["elbo"] - metrics["expected_log_likelihood"] + metrics["kl"]) < 1e-6 and
       metrics["kl"] >= 0 and min(metrics["kl_per_dim"]) >= 0)
+check("it says how many z it rests on and how far it may be off", metrics["z_samples"] == 1 and metrics["elbo_standard_error"] > 0 and
+      "±" in read("run/report.html").decode() and "one draw of z" in read("run/report.html").decode(), metrics)
+check("E_q ln p(x|z) has one name, which is not that of ln p(x)", "log_likelihood" not in metrics and
+      open("run/metrics.csv").readline().split(",")[2:5] == ["elbo", "expected_log_likelihood", "kl"] and
+      "expected_log_likelihood" in json.load(open("run/evaluations/epoch-2.json"))[0])
 check("the row identity holds", abs(metrics["row_identity_gap"]) < 0.05, metrics["row_identity_gap"])
 constant = metrics["elbo_paper_units"] - metrics["elbo"]
 check("pixels are in logit space unless told otherwise", result["config"]["preprocess"] == "logit" and constant > -4347)
@@ -59,7 +64,8 @@ again = json.loads(elbo("evaluate", "run", "--json").stdout)["metrics"]
 check("evaluate finds the same numbers", abs(again["elbo"] - metrics["elbo"]) < 1e-6 * abs(metrics["elbo"]) and
       again["collapse_curve"] == metrics["collapse_curve"])
 check("and an importance-weighted bound above the ELBO", again["importance_weighted_bound"] > again["elbo"] and
-      0 <= again["mutual_information"] <= math.log(300) + 1e-9)
+      0 <= again["mutual_information"] <= math.log(300) + 1e-9 and again["importance_weighted_bound_standard_error"] > 0)
+check("the table has both errors", elbo("evaluate", "run").stdout.count("±") >= 3)
 names = {"encoder.0.weight", "encoder.0.bias", "encoder.1.weight", "encoder.mean.weight", "encoder.log_variance.bias",
          "decoder.0.weight", "decoder.2.weight", "decoder.2.bias", "log_sigma2"}
 check("the model file has PyTorch's names", names <= tensors("run/model.safetensors").keys())
