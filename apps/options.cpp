@@ -171,7 +171,7 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
   data.standardize = config.value("standardize", false);  // runs of earlier versions do not say
   config.at("seed").get_to(run.seed);
   run.precision = config.value("precision", run.precision);
-  // The last bits of some matrix products depend on the number of threads.
+  // The last bits of convolutions depend on the number of threads (oneDNN).
   if (run.threads == 0) config.at("threads").get_to(run.threads);
 }
 

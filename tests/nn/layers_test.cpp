@@ -119,8 +119,8 @@ TEST_SUITE("nn") {
     for (int64_t i = 0; i < 2; ++i) CHECK(store.at("layer.bias").value.at(i) == doctest::Approx(0.25));
   }
 
-  TEST_CASE("a member of an ensemble trains as it would alone, bit for bit on one thread") {
-    const ThreadCount one_thread(1);
+  TEST_CASE("a member of an ensemble trains as it would alone, on another number of threads, bit for bit") {
+    const ThreadCount two(2);
     const Tensor x = normal({17, 3}, DType::f32, {.seed = 5, .stream = kTestInput});
     const Tensor y = normal({17, 2}, DType::f32, {.seed = 6, .stream = kTestInput});
     const double rates[] = {0.1, 0.01, 0.003};
@@ -131,6 +131,7 @@ TEST_SUITE("nn") {
         start[m].push_back(parameter.value.slice(static_cast<int64_t>(m)).clone());
     Adam adam(together.store);
     for (int step = 0; step < 30; ++step) together.step(adam, x, y, rates);
+    const ThreadCount one(1);
     for (size_t m = 0; m < 3; ++m) {
       Network alone(0);
       for (size_t p = 0; p < start[m].size(); ++p) alone.store.all()[p].value.copy_from(start[m][p]);

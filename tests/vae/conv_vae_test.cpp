@@ -136,10 +136,11 @@ TEST_SUITE("vae") {
     }
   }
 
-  TEST_CASE("conv VAE: members together are what they are alone, bit for bit on one thread") {
-    const ThreadCount one(1);
+  TEST_CASE("conv VAE: members together are what they are alone on as many threads, bit for bit") {
     for (const DType dtype : {DType::f64, DType::f32})
       for (DeepVaeOptions o : both_designs()) {
+        // In f32 oneDNN divides the work as there are threads.
+        const ThreadCount of_each(dtype == DType::f64 ? 1 : 2);
         o.dtype = dtype;
         o.sigma2 = {0.5, 1, 2};
         o.members = 3;
@@ -242,9 +243,14 @@ TEST_SUITE("vae") {
     const std::vector<double> before = averages();
     const std::vector<double> mean = vae.encode(x).mean.value().to_vector();
     CHECK(averages() == before);
-    // A point's code is its own: without the others it is the same.
-    CHECK(vae.encode(x.slice(0, 1)).mean.value().to_vector() ==
-          std::vector<double>(mean.begin(), mean.begin() + vae.options().latent));
+    // A point's code is its own: without the others it is the same, but for the order in which BLAS adds up,
+    // which may change with the number of rows. Some 10 layers add up at most 36 products of order 1; a mean
+    // over other points would change the first digits.
+    const std::vector<double> alone = vae.encode(x.slice(0, 1)).mean.value().to_vector();
+    REQUIRE(alone.size() == static_cast<size_t>(vae.options().latent));
+    for (size_t i = 0; i < alone.size(); ++i)
+      CHECK(alone[i] ==
+            doctest::Approx(mean[i]).epsilon(10 * 36 * std::numeric_limits<double>::epsilon()).scale(1));
     vae.encode(x, Mode::train);
     CHECK(averages() != before);
   }
