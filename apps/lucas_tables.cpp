@@ -4,6 +4,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "datasets/images.h"
+
 namespace elbo {
 namespace {
 
@@ -110,7 +112,7 @@ bool is_celeba(const Dataset& data) {
   constexpr std::string_view kind = "images:";
   if (!data.name.starts_with(kind) || data.height != 64 || data.width != 64 || data.channels != 3)
     return false;
-  std::filesystem::path path = data.name.substr(kind.size(), data.name.find(',') - kind.size());
+  std::filesystem::path path = split_image_argument(data.name.substr(kind.size())).directory;
   if (path.filename().empty()) path = path.parent_path();
   std::string folder = path.filename().string();
   std::transform(folder.begin(), folder.end(), folder.begin(),

@@ -31,10 +31,15 @@ std::string model_file(const std::string& directory, int64_t member) {
 /// The factors that `file` holds of so many points.
 Factors read_factors(const std::string& file, int64_t points) {
   const Tensor stored = read_npy(file);
-  const bool whole = stored.dtype() == DType::i64 || stored.dtype() == DType::u8;
-  if (!whole || stored.rank() != 2 || stored.size(0) != points || stored.size(1) == 0)
-    fail("[--factors] {} holds {} of shape {}; integers of shape ({}, F) are needed, a row for each point",
-         quote(file), name(stored.dtype()), stored.shape().str(), points);
+  if (is_floating(stored.dtype()))
+    fail(
+        "[--factors] {} holds {} numbers; the number of each factor's level is needed: where these are "
+        "whole, "
+        "save array.astype('int64')",
+        quote(file), name(stored.dtype()));
+  if (stored.rank() != 2 || stored.size(0) != points || stored.size(1) == 0)
+    fail("[--factors] {} holds integers of shape {}; shape ({}, F) is needed, a row for each point",
+         quote(file), stored.shape().str(), points);
   Factors factors{
       .names = {}, .levels = {}, .indices = stored.to(DType::i64), .values = stored.to(DType::f64)};
   const auto all = factors.indices.span<int64_t>();

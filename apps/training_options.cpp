@@ -173,7 +173,9 @@ std::vector<Member> members_of(const TrainingOptions& o) {
 }
 
 DeepVaeOptions network_of(const TrainingOptions& o, const std::vector<Member>& members, const Dataset& data) {
-  if (o.model == "conv" && data.height == 0) fail("[--model] conv is for images, and {} are none", data.name);
+  if (o.model == "conv" && data.height == 0)
+    fail("[--model] conv is for images, and {} holds none: {}", quote(data.name),
+         data.no_images.empty() ? "images are (N, H, W) or (N, H, W, C) with C = 1 or 3" : data.no_images);
   const std::string encoder = o.encoder_hidden.empty() ? o.hidden : o.encoder_hidden;
   std::vector<int64_t> mirrored = parse_widths(o.hidden);
   std::reverse(mirrored.begin(), mirrored.end());

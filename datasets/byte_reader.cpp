@@ -10,11 +10,15 @@ namespace {
 constexpr uint64_t kMostExpansion = 1032;  // of deflate; zlib's technical notes derive it
 constexpr int kGzipWindow = 16 + MAX_WBITS;
 
+bool is_gzip(std::byte first, std::byte second) {
+  return first == std::byte{0x1f} && second == std::byte{0x8b};
+}
+
 }  // namespace
 
 ByteReader::ByteReader(const std::string& path) : file_(path) {
   std::array<std::byte, 2> magic{};
-  gzip_ = file_.read_some(0, magic) == 2 && magic[0] == std::byte{0x1f} && magic[1] == std::byte{0x8b};
+  gzip_ = file_.read_some(0, magic) == 2 && is_gzip(magic[0], magic[1]);
   if (gzip_ && inflateInit2(&stream_, kGzipWindow) != Z_OK)
     fail("[read] zlib cannot be started: out of memory");
 }
@@ -44,12 +48,24 @@ size_t ByteReader::read_some(std::span<std::byte> into) {
     stream_.avail_out = room;
     const int status = inflate(&stream_, Z_NO_FLUSH);
     done += room - stream_.avail_out;
-    gzip_ended_ = status == Z_STREAM_END;
+    gzip_ended_ = status == Z_STREAM_END && !next_member();
     if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
       fail("[read] {} is damaged gzip data: {}; get the file again", quote(path()),
            stream_.msg ? stream_.msg : "unknown error");
   }
   return done;
+}
+
+bool ByteReader::next_member() {
+  if (stream_.avail_in < 2) {  // its first bytes may be on both sides of the end of what was read
+    position_ -= stream_.avail_in;
+    stream_.next_in = reinterpret_cast<Bytef*>(packed_.data());
+    stream_.avail_in = static_cast<uInt>(file_.read_some(position_, packed_));
+    position_ += stream_.avail_in;
+  }
+  if (stream_.avail_in < 2 || !is_gzip(std::byte{stream_.next_in[0]}, std::byte{stream_.next_in[1]}))
+    return false;
+  return inflateReset(&stream_) == Z_OK;
 }
 
 size_t ByteReader::read_up_to(std::span<std::byte> into) {

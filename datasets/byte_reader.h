@@ -1,4 +1,5 @@
-// ByteReader: the contents of a file from front to back, gunzipped on the way when the file is gzip.
+// ByteReader: the contents of a file from front to back, gunzipped on the way when the file is gzip, in one
+// member or, as `cat a.gz b.gz` and bgzip make it, in several.
 //
 // Array files (IDX, npy) say in a few bytes how much is to follow. `check_holds` compares that with the size
 // of the file before anyone allocates, so a corrupt header can never ask for more memory than its file could
@@ -31,11 +32,12 @@ class ByteReader {
   /// Throws Error when the file could not hold `shape` elements of `element_bytes` each from here on. For
   /// gzip the size is not known beforehand, but deflate packs at most 1032 bytes into one.
   void check_holds(const Shape& shape, int64_t element_bytes) const;
-  /// Throws Error unless everything has been read, and for gzip unless its checksum is right.
+  /// Throws Error unless everything has been read, and for gzip unless every member's checksum is right.
   void expect_end();
 
  private:
   size_t read_some(std::span<std::byte> into);
+  bool next_member();  // whether gzip data follow those that ended
 
   InputFile file_;
   uint64_t position_ = 0;  // in the file

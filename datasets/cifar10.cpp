@@ -15,14 +15,17 @@ constexpr int64_t kRecord = 1 + kImage;   // a label, then the red, the green an
 constexpr int64_t kBatchRecords = 10000;  // of an original file
 constexpr int kClasses = 10;
 
+std::vector<std::string> batch_names(Split split) {
+  if (split == Split::test) return {"test_batch"};
+  std::vector<std::string> names;
+  for (int i = 1; i <= 5; ++i) names.push_back(fmt::format("data_batch_{}", i));
+  return names;
+}
+
+/// Those files of a split that are there.
 std::vector<std::string> batches(const std::string& directory, Split split) {
-  std::vector<std::string> names{"test_batch"};
-  if (split == Split::train) {
-    names.clear();
-    for (int i = 1; i <= 5; ++i) names.push_back(fmt::format("data_batch_{}", i));
-  }
   std::vector<std::string> found;
-  for (const std::string& name : names)
+  for (const std::string& name : batch_names(split))
     for (const char* ending : {".bin.gz", ".bin"}) {
       const auto path = std::filesystem::path(directory) / (name + ending);
       std::error_code ignored;
@@ -78,9 +81,15 @@ Dataset load_cifar10(const std::string& directory, const LoadOptions& options) {
         "(plain or .gz) in data/cifar10",
         options.split == Split::train ? "training" : "test", found.looked);
   std::vector<uint8_t> records;
-  for (const std::string& path : batches(*found.folder, options.split)) read_records(path, records);
+  const std::vector<std::string> files = batches(*found.folder, options.split);
+  for (const std::string& path : files) read_records(path, records);
 
   const int64_t points = static_cast<int64_t>(records.size()) / kRecord;
+  const auto wanted = static_cast<int64_t>(batch_names(options.split).size());
+  if (points < wanted * kBatchRecords && options.note)
+    options.note(fmt::format("[cifar10] {} of {} {} files were found in {}, with {} of {} images",
+                             files.size(), wanted, options.split == Split::train ? "training" : "test",
+                             quote(*found.folder), points, wanted * kBatchRecords));
   Dataset data;
   data.height = data.width = kSide;
   data.channels = kChannels;

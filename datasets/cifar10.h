@@ -14,9 +14,9 @@ namespace elbo {
 std::optional<std::string> find_cifar10();
 
 /// Images u8 (N, 3072), the colours of a pixel side by side, and labels 0..9. The training split is as many
-/// of the five batches as are there, in their order. `directory` may be empty: then it is searched for.
-/// Throws Error when nothing is found, a file is not whole records of a label and an image, or a label is
-/// above 9.
+/// of the five batches as are there, in their order; where images are missing, `note` is told. `directory`
+/// may be empty: then it is searched for. Throws Error when nothing is found, a file is not whole records of
+/// a label and an image, or a label is above 9.
 Dataset load_cifar10(const std::string& directory, const LoadOptions& options);
 
 }  // namespace elbo

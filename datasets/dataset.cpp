@@ -31,11 +31,18 @@ Dataset load_npy(const std::string& file, const LoadOptions& options) {
          shape.str());
   if (data.x.dtype() == DType::i64) data.x = data.x.to(DType::f64);
   data.x = data.x.reshape({shape[0], shape.elements() / shape[0]});
-  const bool image = shape.rank() == 3 || (shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3));
-  if (image) {
+  const auto colours = [](int64_t channels) { return channels == 1 || channels == 3; };
+  if (shape.rank() == 3 || (shape.rank() == 4 && colours(shape[3]))) {
     data.height = shape[1];
     data.width = shape[2];
     data.channels = shape.rank() == 4 ? shape[3] : 1;
+  } else if (shape.rank() == 4) {
+    data.no_images =
+        fmt::format("its shape is {}, images are (N, H, W) or (N, H, W, C) with C = 1 or 3{}", shape.str(),
+                    colours(shape[1]) ? "; if these are (N, C, H, W), save array.transpose(0, 2, 3, 1)" : "");
+    if (options.note)
+      options.note(fmt::format("[data] {} is read as points of {} numbers, not as images: {}", quote(file),
+                               data.dimensions(), data.no_images));
   }
   return data;
 }

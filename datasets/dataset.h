@@ -33,6 +33,7 @@ struct Dataset {
   Tensor x;                                     ///< (N, D): u8 pixels 0..255, or f32 / f64 values
   Tensor labels;                                ///< (N) u8 classes; undefined where there are none
   int64_t height = 0, width = 0, channels = 0;  ///< a row is an image (H, W, C); 0 where it is none
+  std::string no_images = {};                   ///< why x holds none, though its array has four axes
   std::string fingerprint;                      ///< of x, see `fingerprint`
   std::map<std::string, Tensor> truth;          ///< a generator's own parameters by name
   Factors factors = {};                         ///< of each point, where they are known

@@ -26,7 +26,7 @@ static_assert(std::endian::native == std::endian::little, "the header is written
 
 constexpr int64_t kPixelsBegin = 4096;
 constexpr char kMagic[8] = {'e', 'l', 'b', 'o', 'i', 'm', 'g', '\n'};
-constexpr uint64_t kVersion = 1;  // of this file, and of how pixels are made from files
+constexpr uint64_t kVersion = 2;  // of this file, and of how pixels are made from files
 
 struct Header {
   char magic[8];
@@ -35,7 +35,7 @@ struct Header {
   int64_t height, width, channels;
   int64_t points[2];
   uint64_t fingerprints[2];
-  int64_t skipped, log_bytes;
+  int64_t skipped, log_bytes, unread;
   uint64_t check;  // hash of all before
 
   uint64_t hash() const {
@@ -45,12 +45,18 @@ struct Header {
 
 int64_t image_bytes(const ImageCacheKey& key) { return key.height * key.width * key.channels; }
 
+/// Where the log begins; after it are the numbers of the files that were not read.
+int64_t log_begin(const Header& header) {
+  return kPixelsBegin +
+         (header.points[0] + header.points[1]) * header.height * header.width * header.channels;
+}
+
 bool fits(const Header& header, const ImageCacheKey& key, uint64_t file_size) {
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.version != kVersion ||
       header.check != header.hash())
     return false;
-  const int64_t bytes =
-      kPixelsBegin + (header.points[0] + header.points[1]) * image_bytes(key) + header.log_bytes;
+  const auto numbers = header.unread * static_cast<int64_t>(sizeof(int64_t));
+  const int64_t bytes = log_begin(header) + header.log_bytes + numbers;
   return header.options == key.options && header.listing == key.listing && header.height == key.height &&
          header.width == key.width && header.channels == key.channels &&
          file_size == static_cast<uint64_t>(bytes);
@@ -103,9 +109,11 @@ std::optional<ImageCache> open_image_cache(const std::string& path, const ImageC
   cache.points = {header.points[0], header.points[1]};
   cache.fingerprints = {header.fingerprints[0], header.fingerprints[1]};
   cache.skipped = header.skipped;
-  const std::string_view log(reinterpret_cast<const char*>(file.bytes()) + file.elements() - header.log_bytes,
-                             static_cast<size_t>(header.log_bytes));
+  const char* const text = static_cast<const char*>(file.bytes()) + log_begin(header);
+  const std::string_view log(text, static_cast<size_t>(header.log_bytes));
   cache.first_skipped = log.substr(0, log.find('\n'));
+  cache.unread.resize(static_cast<size_t>(header.unread));
+  std::memcpy(cache.unread.data(), text + log.size(), cache.unread.size() * sizeof(int64_t));
   return cache;
 }
 
@@ -157,8 +165,10 @@ void ImageCacheWriter::add(std::string_view pixels, bool training) {
   ++points_[training ? 0 : 1];
 }
 
-void ImageCacheWriter::skip(const std::string& name, const std::string& reason) {
+void ImageCacheWriter::skip(const std::string& name, const std::string& reason,
+                            std::optional<int64_t> number) {
   ++skipped_;
+  if (number) unread_.push_back(*number);
   log_ += fmt::format("{} {}\n", quote(name), reason);
 }
 
@@ -179,7 +189,6 @@ uint64_t ImageCacheWriter::fingerprint_of(int64_t first, int64_t points) const {
 }
 
 void ImageCacheWriter::finish() {
-  write(log_, kPixelsBegin + (points_[0] + points_[1]) * image_bytes(key_));
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = kVersion;
@@ -195,7 +204,11 @@ void ImageCacheWriter::finish() {
   }
   header.skipped = skipped_;
   header.log_bytes = static_cast<int64_t>(log_.size());
+  header.unread = static_cast<int64_t>(unread_.size());
   header.check = header.hash();
+  write(log_, log_begin(header));
+  write({reinterpret_cast<const char*>(unread_.data()), unread_.size() * sizeof(int64_t)},
+        log_begin(header) + header.log_bytes);
   write({reinterpret_cast<const char*>(&header), sizeof header}, 0);
   // A file without skipped images and without pixels would end within the header's page.
   if (points_[0] + points_[1] == 0 && log_.empty() && ::ftruncate(descriptor_, kPixelsBegin) != 0)

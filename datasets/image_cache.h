@@ -1,10 +1,10 @@
 // image_cache: decoded images in one file, from which they are mapped into memory.
 //
 // A header with everything there is to know of them, u8 pixels (N, height, width, channels) from byte 4096
-// on, and as text the files that were skipped. It is written under another name and renamed when complete, so
-// a cache exists whole or not at all; what killed processes left is removed by the next writer, known by the
-// lock that only a living one holds. Two that write the same cache both do, and the last one's stays. Knows
-// nothing of decoding.
+// on, as text the files that were skipped, and the numbers of those whose trouble may pass. It is written
+// under another name and renamed when complete, so a cache exists whole or not at all; what killed processes
+// left is removed by the next writer, known by the lock that only a living one holds. Two that write the same
+// cache both do, and the last one's stays. Knows nothing of decoding.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -29,7 +30,8 @@ struct ImageCache {
   std::array<int64_t, 2> points{};         ///< of training and test
   std::array<uint64_t, 2> fingerprints{};  ///< of their pixels, see `fingerprint` in dataset.h
   int64_t skipped = 0;
-  std::string first_skipped;  ///< its name and the reason
+  std::string first_skipped;    ///< its name and the reason
+  std::vector<int64_t> unread;  ///< which of the files may be usable another time, see ImageCacheWriter::skip
 };
 
 /// Where caches live: $ELBO_CACHE, or $XDG_CACHE_HOME/elbo, or ~/.cache/elbo.
@@ -49,8 +51,9 @@ class ImageCacheWriter {
   /// Adds an image; all of the training split before those of the test split. Throws Error when the disk is
   /// full.
   void add(std::string_view pixels, bool training);
-  /// Notes that a file was skipped, and why.
-  void skip(const std::string& name, const std::string& reason);
+  /// Notes that a file was skipped, and why; and under its `number` in the listing where the trouble may pass
+  /// without a change to the file.
+  void skip(const std::string& name, const std::string& reason, std::optional<int64_t> number = {});
   /// Completes the file and gives it its name. With files skipped, `path`.log lists them.
   void finish();
 
@@ -65,6 +68,7 @@ class ImageCacheWriter {
   std::array<int64_t, 2> points_{};
   int64_t skipped_ = 0;
   std::string log_;
+  std::vector<int64_t> unread_;
 };
 
 }  // namespace elbo

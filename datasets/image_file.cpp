@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <optional>
 
 #include "tensor/error.h"
@@ -14,8 +15,10 @@ namespace {
 
 // What a decoder's buffer may grow to. A few hundred bytes of PNG can unpack to gigabytes.
 thread_local size_t allowance = 0;
+thread_local bool wanted_too_much = false;
 
 void* reallocate_at_most(void* block, size_t bytes) {
+  wanted_too_much = wanted_too_much || bytes > allowance;
   return bytes <= allowance ? std::realloc(block, bytes) : nullptr;
 }
 
@@ -146,6 +149,7 @@ Pixels decode_image(std::string_view file, int channels) {
   // 16 bytes for a pixel are twice four channels of 16 bits; the rest is for tables and the rounding up of
   // sizes.
   allowance = 16 * static_cast<size_t>(size.height * size.width) + 2 * file.size() + (size_t{4} << 20);
+  wanted_too_much = false;
   int width = 0, height = 0, stored = 0;
   Pixels pixels;
   pixels.values = {stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(file.data()),
@@ -153,8 +157,10 @@ Pixels decode_image(std::string_view file, int channels) {
                    &stbi_image_free};
   if (!pixels.values) {
     const char* const reason = stbi_failure_reason();
-    if (std::strcmp(reason, "outofmem") == 0)
+    if (std::strcmp(reason, "outofmem") == 0) {
+      if (!wanted_too_much) throw std::bad_alloc();
       fail("holds more than its {} x {} pixels need", size.width, size.height);
+    }
     fail("cannot be decoded: {}", *reason ? reason : "its data are damaged");
   }
   pixels.height = height;
@@ -163,12 +169,12 @@ Pixels decode_image(std::string_view file, int channels) {
   return pixels;
 }
 
-Pixels read_image(const std::string& path, int channels) {
+std::string read_image_file(const std::string& path) {
   const InputFile file(path);
   // One byte more than are decoded, so that decode_image says what is wrong with a larger file.
   std::string bytes(std::min<uint64_t>(file.size(), kMostBytes + 1), '\0');
   file.read(0, std::as_writable_bytes(std::span(bytes)));
-  return decode_image(bytes, channels);
+  return bytes;
 }
 
 }  // namespace elbo

@@ -20,12 +20,14 @@ struct Pixels {
 
 inline constexpr int64_t kMostImagePixels = int64_t{64} << 20;  ///< larger pictures are refused
 
+/// A file's bytes, as far as decode_image looks at them. Throws Error when it cannot be read, which may be
+/// different another time.
+std::string read_image_file(const std::string& path);
+
 /// The picture in a file's bytes, told by content and not by name, in 3 channels (RGB) or 1 (Rec. 601 luma).
 /// Of 16 bits the upper 8 are taken; transparency is dropped, and so is the orientation that a camera noted.
 /// Throws Error with the reason as a phrase about the file ("is a CMYK JPEG") when it cannot or should not be
-/// decoded.
+/// decoded, and std::bad_alloc when memory is short.
 Pixels decode_image(std::string_view file, int channels);
-/// The same for a file on disk.
-Pixels read_image(const std::string& path, int channels);
 
 }  // namespace elbo

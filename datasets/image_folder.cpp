@@ -4,19 +4,21 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
-#include <unordered_map>
+#include <set>
+#include <system_error>
+#include <tuple>
+#include <unordered_set>
+#include <utility>
 
 #include "datasets/hash.h"
+#include "datasets/image_partition.h"
+#include "tensor/error.h"
 #include "tensor/file.h"
 
 namespace elbo {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kPartitionFile = "list_eval_partition.txt";
-constexpr char kTrain = '0', kValid = '1', kTest = '2';
 
 bool is_image_name(const fs::path& path) {
   std::string ending = path.extension().string();
@@ -25,51 +27,159 @@ bool is_image_name(const fs::path& path) {
   return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
 }
 
-/// From `root` on, in the order of their bytes.
-std::vector<std::string> image_names(const fs::path& root) {
-  std::vector<std::string> names;
-  std::error_code error;
-  fs::recursive_directory_iterator entry(root, error);
-  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code unknown;  // a link that leads nowhere is no directory, and is reported when it is opened
-    if (is_image_name(entry->path()) && !entry->is_directory(unknown))
-      names.push_back(entry->path().string().substr(root.string().size() + 1));
-  }
-  if (error) fail("[images] the folder {} cannot be read: {}", quote(root.string()), error.message());
-  std::sort(names.begin(), names.end());
-  return names;
+/// Hidden, or what systems put beside pictures: copies of them, and files that only look like them.
+bool is_passed_over(const std::string& name) {
+  return name.starts_with('.') || name == "__MACOSX" || name == "@eaDir";
+}
+
+using Identity = std::pair<dev_t, ino_t>;
+
+Identity identity_of(const std::string& path) {
+  struct stat about {};
+  ::stat(path.c_str(), &about);
+  return {about.st_dev, about.st_ino};
+}
+
+/// Whether `path` is `folder` or below it; both absolute and without links.
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
 }
 
 std::string last_part(const std::string& name) { return name.substr(name.rfind('/') + 1); }
 
-/// The split of each name that the partition file's text lists.
-std::unordered_map<std::string, char> parse_partition(const std::string& path, const std::string& text) {
-  std::unordered_map<std::string, char> splits;
-  int64_t number = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    at = end + 1;
-    ++number;
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (line.empty()) continue;
-    const size_t space = line.rfind(' ');
-    const std::string split = space == std::string::npos ? "" : line.substr(space + 1);
-    if (split.size() != 1 || split[0] < kTrain || split[0] > kTest)
-      fail(
-          "[images] line {} of {} is {}; a file name and 0 (training), 1 (validation) or 2 (test) are needed",
-          number, quote(path), quote(line));
-    splits[line.substr(0, line.find_last_not_of(' ', space) + 1)] = split[0];
+/// Things of one kind: how many there are, and the first in the order of their bytes.
+struct Counted {
+  int64_t count = 0;
+  std::string first;
+
+  void add(const std::string& text) {
+    if (count++ == 0 || text < first) first = text;
   }
-  return splits;
+  std::string str() const { return count == 1 ? first : fmt::format("{} (and {} more)", first, count - 1); }
+};
+
+/// Walks a folder and what is below it, each folder once.
+class Walk {
+ public:
+  explicit Walk(const fs::path& root) : root_(root) {
+    ahead_.insert({false, "", root});
+    while (!ahead_.empty()) {
+      const Place place = ahead_.extract(ahead_.begin()).value();
+      if (seen_.insert(identity_of(place.real.string())).second)
+        enter(place);
+      else
+        repeated_.add(quote(place.name));
+    }
+    take_linked_files();
+    std::sort(images.begin(), images.end());
+  }
+
+  std::vector<std::string> images;      // from the root on, in the order of their bytes
+  std::vector<std::string> partitions;  // files named like one, from the root on
+
+  std::vector<std::string> notes() const {
+    std::vector<std::string> lines;
+    if (repeated_.count > 0)
+      lines.push_back(fmt::format("[images] what several paths lead to is taken once; not followed: {}",
+                                  repeated_.str()));
+    if (broken_.count > 0) lines.push_back("[images] a link cannot be followed: " + broken_.str());
+    return lines;
+  }
+
+ private:
+  struct Place {
+    bool linked;       // the way to it goes through a link
+    std::string name;  // from the root on
+    fs::path real;     // absolute, without links
+    bool operator<(const Place& other) const {
+      return std::tie(linked, name) < std::tie(other.linked, other.name);
+    }
+  };
+
+  void enter(const Place& place) {
+    std::error_code error;
+    fs::directory_iterator entry(place.real, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) look_at(*entry, place);
+    if (error) fail("[images] the folder {} cannot be read: {}", quote(place.real.string()), error.message());
+  }
+
+  void look_at(const fs::directory_entry& entry, const Place& place) {
+    const std::string own_name = entry.path().filename().string();
+    if (is_passed_over(own_name)) return;
+    const std::string name = place.name.empty() ? own_name : place.name + "/" + own_name;
+    std::error_code unknown, error;
+    const bool link = entry.is_symlink(unknown);
+    if (is_image_name(entry.path()) && !entry.is_directory(unknown)) {
+      // A link that leads nowhere too: it is reported when it is opened.
+      (link ? linked_files_ : images).push_back(name);
+      return;
+    }
+    const fs::path real = link ? fs::canonical(entry.path(), error) : entry.path();
+    if (error)
+      broken_.add(quote(name) + ", " + error.message());
+    else if (link && lies_in(place.real, real) && entry.is_directory(unknown))
+      repeated_.add(quote(name));
+    else if (entry.is_directory(unknown))
+      ahead_.insert({place.linked || link, name, real});
+    else if (is_partition_name(own_name))
+      partitions.push_back(name);
+  }
+
+  void take_linked_files() {
+    if (linked_files_.empty()) return;
+    std::set<Identity> taken;
+    for (const std::string& name : images) taken.insert(identity_of(root_.string() + "/" + name));
+    std::sort(linked_files_.begin(), linked_files_.end());
+    for (const std::string& name : linked_files_) {
+      const Identity identity = identity_of(root_.string() + "/" + name);
+      if (identity == Identity() || taken.insert(identity).second)
+        images.push_back(name);
+      else
+        repeated_.add(quote(name));
+    }
+  }
+
+  fs::path root_;
+  std::set<Place> ahead_;  // those without links first
+  std::set<Identity> seen_;
+  std::vector<std::string> linked_files_;
+  Counted repeated_, broken_;
+};
+
+/// Keeps the images of the training and the test split, in this order.
+void divide(const ImagePartition& partition, ImageFolder& folder) {
+  auto& images = folder.images;
+  Counted unnamed;
+  std::unordered_set<std::string> named;
+  const auto split_of = [&](const std::string& name) {
+    const auto found = partition.splits.find(last_part(name));
+    return found == partition.splits.end() ? ImageSplit::validation : found->second;
+  };
+  for (const std::string& name : images)
+    if (partition.splits.contains(last_part(name)))
+      named.insert(last_part(name));
+    else
+      unnamed.add(quote(name));
+  std::erase_if(images, [&](const std::string& name) { return split_of(name) == ImageSplit::validation; });
+  const auto test = std::stable_partition(images.begin(), images.end(), [&](const std::string& name) {
+    return split_of(name) == ImageSplit::train;
+  });
+  folder.training = test - images.begin();
+  folder.partition = partition.path;
+  if (unnamed.count > 0)
+    folder.notes.push_back(
+        fmt::format("[images] {} does not name, and leaves out: {}", quote(partition.path), unnamed.str()));
+  if (named.size() < partition.splits.size())
+    folder.notes.push_back(fmt::format("[images] {} of the {} images that {} names were found", named.size(),
+                                       partition.splits.size(), quote(partition.path)));
 }
 
-std::optional<std::string> find_partition(const fs::path& root) {
-  for (const fs::path& place : {root, root.parent_path()}) {
-    std::error_code ignored;
-    if (fs::is_regular_file(place / kPartitionFile, ignored)) return (place / kPartitionFile).string();
-  }
-  return std::nullopt;
+/// What tells a file from another that takes its name.
+std::string describe_file(const std::string& path) {
+  struct stat about {};
+  ::stat(path.c_str(), &about);  // of a link that leads nowhere, zeros
+  return fmt::format("{} {} {}.{} {}.{}", about.st_size, about.st_ino, about.st_mtim.tv_sec,
+                     about.st_mtim.tv_nsec, about.st_ctim.tv_sec, about.st_ctim.tv_nsec);
 }
 
 }  // namespace
@@ -79,37 +189,21 @@ ImageFolder list_images(const std::string& directory) {
   const fs::path root = fs::canonical(directory, error);
   if (error || !fs::is_directory(root, error))
     fail("[images] there is no folder {}; give images:DIR, with options after a comma", quote(directory));
-  ImageFolder folder;
-  folder.root = root.string();
-  folder.images = image_names(root);
+  Walk walk(root);
+  ImageFolder folder{.root = root.string(), .images = std::move(walk.images), .notes = walk.notes()};
+  folder.training = static_cast<int64_t>(folder.images.size());
 
   Hash hash;
-  if (const auto partition = find_partition(root)) {
-    const std::string text = read_file(*partition);
-    const auto splits = parse_partition(*partition, text);
-    const auto split_of = [&](const std::string& name) {
-      const auto found = splits.find(last_part(name));
-      return found == splits.end() ? kValid : found->second;
-    };
-    auto& images = folder.images;
-    images.erase(std::remove_if(images.begin(), images.end(),
-                                [&](const std::string& name) { return split_of(name) == kValid; }),
-                 images.end());
-    const auto test = std::stable_partition(
-        images.begin(), images.end(), [&](const std::string& name) { return split_of(name) == kTrain; });
-    folder.training = test - images.begin();
-    folder.partitioned = true;
-    hash.add(text);
-  } else {
-    folder.training = static_cast<int64_t>(folder.images.size());
+  if (const auto partition = find_partition(directory)) {
+    divide(*partition, folder);
+    hash.add(partition->text);
+  } else if (!walk.partitions.empty()) {
+    folder.notes.push_back(fmt::format(
+        "[images] {} in {} was not heeded: name the folder that it lies in, or that of its images",
+        quote(walk.partitions[0]), quote(folder.root)));
   }
-  for (const std::string& name : folder.images) {
-    struct stat about {};
-    ::stat((folder.root + "/" + name).c_str(), &about);  // of a link that leads nowhere, zeros
-    hash.add(fmt::format("{} {} {}.{}\n", name.size(), about.st_size, about.st_mtim.tv_sec,
-                         about.st_mtim.tv_nsec));
-    hash.add(name);
-  }
+  for (const std::string& name : folder.images)
+    hash.add(fmt::format("{} {}\n{}", name.size(), describe_file(folder.root + "/" + name), name));
   folder.fingerprint = hash.value();
   return folder;
 }

@@ -1,31 +1,37 @@
 // image_folder: which image files a folder holds, in a fixed order, and which split each belongs to.
 //
-// CelebA's list_eval_partition.txt is honoured where it lies in the folder or in the one above. Opens no
-// image.
+// CelebA's partition of its files is honoured (image_partition.h). Opens no image.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "datasets/dataset.h"
-
 namespace elbo {
 
 struct ImageFolder {
   std::string root;  ///< without links and dots
   std::vector<std::string>
-      images;                ///< from root on; training images first, each split in the order of its bytes
-  int64_t training = 0;      ///< how many of them are for training; the others are the test split
-  bool partitioned = false;  ///< whether there is a partition file
-  uint64_t fingerprint = 0;  ///< of names, sizes, times of change, and the partition
+      images;                  ///< from root on; training images first, each split in the order of its bytes
+  int64_t training = 0;        ///< how many of them are for training; the others are the test split
+  std::string partition = {};  ///< the partition file; empty where there is none
+  uint64_t fingerprint = 0;    ///< of names, the partition, and what tells a file from its successor
+  std::vector<std::string> notes;  ///< what was left out, and what is missing: a line each
 };
 
-/// The files named .png, .jpg or .jpeg (in any case) in `directory` and all folders below it. Where there is
-/// a partition file, with lines "000001.jpg 0", it names the files by their last part: 0 is training, 2 test,
-/// and 1, CelebA's validation images for the choice between models, is neither, like a file that it does not
-/// name. Throws Error when there is no such directory, one cannot be read, or a line of the partition makes
-/// no sense.
+/// The files named .png, .jpg or .jpeg (in any case) in `directory` and all folders below it, except hidden
+/// ones, whose names begin with a dot, and what systems put beside pictures: the folders __MACOSX and @eaDir.
+///
+/// Links are followed. A folder or file that several paths lead to counts once, by the path without links
+/// where there is one, or else by the first in the order of bytes; a link to a folder that it lies in is a
+/// loop and leads nowhere new. (Names that share a file without links, hard links, are files of their own.)
+///
+/// Where there is a partition, it names the files by their last part; validation images are in neither split,
+/// and nor is a file that it does not name. The fingerprint takes each file's size, inode and times of change
+/// of contents and of inode (ctime, in ns), so that a file that was replaced is noticed even where its
+/// successor has the same size and time.
+///
+/// Throws Error when there is no such directory, one cannot be read, or the partition makes no sense.
 ImageFolder list_images(const std::string& directory);
 
 }  // namespace elbo

@@ -1,11 +1,13 @@
 #include "datasets/images.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <new>
+#include <optional>
 #include <regex>
-#include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "datasets/hash.h"
@@ -56,21 +58,36 @@ void set_size(ImageOptions& options, const std::string& value) {
 /// What became of a file.
 struct Slot {
   std::vector<uint8_t> pixels;
-  std::string problem;  // why it is skipped, or empty
+  std::string problem;            // why it is skipped, or empty
+  bool problem_may_pass = false;  // without a change to the file
 };
 
 void decode(const ImageOptions& options, const std::string& path, Slot& slot) {
   slot.problem.clear();
+  slot.problem_may_pass = true;  // until the file has been read
   slot.pixels.resize(static_cast<size_t>(options.height * options.width * options.channels));
   try {
-    const Pixels image = read_image(path, options.channels);
+    const std::string file = read_image_file(path);
+    slot.problem_may_pass = false;
+    const Pixels image = decode_image(file, options.channels);
     area_resize(image.values.get(), image.width, image.channels,
                 crop_window(options, image.height, image.width), options.height, options.width, slot.pixels);
   } catch (const Error& error) {
     slot.problem = error.what();
   } catch (const std::bad_alloc&) {
     slot.problem = "needs more memory than there is";
+    slot.problem_may_pass = true;
   }
+}
+
+/// Whether any of the files that could not be used for a passing reason can be now.
+bool any_can_be_read(const ImageFolder& folder, const ImageOptions& options,
+                     const std::vector<int64_t>& unread) {
+  Slot slot;
+  return std::any_of(unread.begin(), unread.end(), [&](int64_t i) {
+    decode(options, folder.root + "/" + folder.images.at(static_cast<size_t>(i)), slot);
+    return !slot.problem_may_pass;
+  });
 }
 
 /// Decodes files from `begin` on into the slots, until these are full or a moment has passed, so that
@@ -116,7 +133,7 @@ void build(const ImageFolder& folder, const ImageOptions& options, const LoadOpt
       else if (options.strict)
         refuse(quote(name) + " " + slot.problem);
       else
-        cache.skip(name, slot.problem);
+        cache.skip(name, slot.problem, slot.problem_may_pass ? std::optional(i) : std::nullopt);
     }
     begin = end;
     if (load.progress && !load.progress(begin, total))
@@ -140,11 +157,30 @@ std::string ImageOptions::str() const {
   return fmt::format("crop={},size={}x{},channels={}", crop, width, height, channels);
 }
 
+ImageArgument split_image_argument(const std::string& argument) {
+  size_t end = argument.size();  // of the folder
+  for (std::error_code ignored; !std::filesystem::is_directory(argument.substr(0, end), ignored);) {
+    const size_t comma = end > 0 ? argument.rfind(',', end - 1) : std::string::npos;
+    if (comma == std::string::npos) {
+      end = std::min(argument.find(','), argument.size());
+      break;
+    }
+    end = comma;
+  }
+  ImageArgument parts{argument.substr(0, end), {}};
+  while (end < argument.size()) {
+    const size_t begin = end + 1;
+    end = std::min(argument.find(',', begin), argument.size());
+    parts.options.push_back(argument.substr(begin, end - begin));
+  }
+  return parts;
+}
+
 ImageOptions parse_image_options(const std::string& argument) {
   ImageOptions options;
-  std::istringstream parts(argument);
-  std::getline(parts, options.directory, ',');
-  for (std::string part; std::getline(parts, part, ',');) {
+  const ImageArgument parts = split_image_argument(argument);
+  options.directory = parts.directory;
+  for (const std::string& part : parts.options) {
     if (part.starts_with("crop="))
       set_crop(options, part.substr(5));
     else if (part.starts_with("size="))
@@ -155,9 +191,9 @@ ImageOptions parse_image_options(const std::string& argument) {
       options.strict = true;
     else
       fail(
-          "[images] unknown option {}; there are crop=N, crop=WIDTHxHEIGHT, crop=WIDTHxHEIGHT+X+Y, size=N, "
-          "size=WIDTHxHEIGHT, rgb, grey and strict",
-          quote(part));
+          "[images] unknown option {}, and no folder of that name after {}; options are crop=N, "
+          "crop=WIDTHxHEIGHT, crop=WIDTHxHEIGHT+X+Y, size=N, size=WIDTHxHEIGHT, rgb, grey and strict",
+          quote(part), quote(parts.directory + ","));
   }
   return options;
 }
@@ -180,16 +216,16 @@ Dataset load_images(const std::string& argument, const LoadOptions& load) {
   const ImageOptions options = parse_image_options(argument);
   const ImageFolder folder = list_images(options.directory);
   const bool test = load.split == Split::test;
-  if (test && !folder.partitioned)
+  if (test && folder.partition.empty())
     fail(
-        "[images] {} has no test split, which list_eval_partition.txt would define; name a folder of test "
-        "images "
-        "itself",
+        "[images] {} has no test split, which a list_eval_partition.txt or .csv would define; name a folder "
+        "of "
+        "test images itself",
         quote(folder.root));
   if (folder.images.empty())
-    fail("[images] no PNG or JPEG file was found in {}{}", quote(folder.root),
-         folder.partitioned ? " that list_eval_partition.txt has for training or test"
-                            : " and the folders below it");
+    fail("[images] no PNG or JPEG file was found in {} and the folders below it{}{}", quote(folder.root),
+         folder.partition.empty() ? "" : " that is for training or test in ",
+         folder.partition.empty() ? "" : quote(folder.partition));
 
   const ImageCacheKey key{.options = Hash().add(folder.root + "\n" + options.str()).value(),
                           .listing = folder.fingerprint,
@@ -198,7 +234,7 @@ Dataset load_images(const std::string& argument, const LoadOptions& load) {
                           .channels = options.channels};
   const std::string path = cache_path(folder, options, key);
   auto cache = open_image_cache(path, key);
-  if (!cache) {
+  if (!cache || any_can_be_read(folder, options, cache->unread)) {
     {
       ImageCacheWriter writer(path, key);
       build(folder, options, load, writer);
@@ -211,9 +247,16 @@ Dataset load_images(const std::string& argument, const LoadOptions& load) {
   if (points == 0)
     fail("[images] {} has no {} image that could be used{}", quote(folder.root), test ? "test" : "training",
          cache->skipped > 0 ? "; " + cache->first_skipped : "");
-  if (cache->skipped > 0 && load.note)
-    load.note(fmt::format("[images] {} of {} files were skipped; {} says why", cache->skipped,
-                          folder.images.size(), quote(path + ".log")));
+  if (load.note) {
+    for (const std::string& line : folder.notes) load.note(line);
+    if (cache->skipped > 0)
+      load.note(fmt::format(
+          "[images] {} of {} files were skipped; {} says why{}", cache->skipped, folder.images.size(),
+          quote(path + ".log"),
+          cache->unread.empty()
+              ? ""
+              : fmt::format("; {} of them could not be read and will be tried again", cache->unread.size())));
+  }
 
   Dataset data;
   data.height = options.height;

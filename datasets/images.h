@@ -5,16 +5,21 @@
 //   images:DIR,crop=148,size=64            CelebA's usual cut: the centred square of 148 pixels
 //   images:DIR,crop=128x128+25+45,grey     a window of that width and height, 25 columns and 45 rows in
 //
-// DIR ends at the first comma. Options: `crop=N`, `crop=WIDTHxHEIGHT` (centred) or `crop=WIDTHxHEIGHT+X+Y`;
-// `size=N` or `size=WIDTHxHEIGHT`, to which the cut is resized by area; `rgb` (the default) or `grey`;
-// `strict`, which refuses a folder with a file that cannot be used, where otherwise it is skipped and listed
-// in a log. Without `crop` the largest centred window of the new size's proportions is taken.
+// DIR may hold commas itself: it is the longest folder that is there and ends at a comma or the end; what
+// follows are options, so that a folder `faces,grey` is meant before `faces` in grey, which `faces/,grey`
+// names in any case. Options: `crop=N`, `crop=WIDTHxHEIGHT` (centred) or `crop=WIDTHxHEIGHT+X+Y`; `size=N` or
+// `size=WIDTHxHEIGHT`, to which the cut is resized by area; `rgb` (the default) or `grey`; `strict`, which
+// refuses a folder with a file that cannot be used, where otherwise it is skipped and listed in a log.
+// Without `crop` the largest centred window of the new size's proportions is taken.
 //
 // What was decoded is kept in a cache (image_cache.h), one for each folder and each choice of cut, size and
-// colours, and made again when a file has come, gone or changed.
+// colours, and made again when a file has come, gone or changed (image_folder.h),
+// or can be read that could not: what the system refused, unlike what a file holds, may be different next
+// time.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "datasets/area_resize.h"
 #include "datasets/dataset.h"
@@ -34,6 +39,13 @@ struct ImageOptions {
   std::string str() const;
 };
 
+/// "DIR,crop=148,grey" taken apart, by the folders that there are; up to the first comma where none is.
+struct ImageArgument {
+  std::string directory;
+  std::vector<std::string> options;
+};
+ImageArgument split_image_argument(const std::string& argument);
+
 /// Reads "DIR,crop=148,size=64,grey". Throws Error on anything else.
 ImageOptions parse_image_options(const std::string& argument);
 
@@ -42,7 +54,7 @@ Window crop_window(const ImageOptions& options, int64_t image_height, int64_t im
 
 /// Images u8 (N, height * width * channels), mapped from the cache. `limit` takes the first of them, after
 /// all have been decoded. Throws Error when the folder has no usable image for this split, a test split is
-/// asked for without a partition file (image_folder.h), `strict` finds a file to skip, the cache cannot be
+/// asked for without a partition (image_partition.h), `strict` finds a file to skip, the cache cannot be
 /// written, or `progress` gives up.
 Dataset load_images(const std::string& argument, const LoadOptions& options);
 

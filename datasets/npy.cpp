@@ -1,9 +1,12 @@
 #include "datasets/npy.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cctype>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "datasets/byte_reader.h"
 
@@ -109,19 +112,72 @@ class HeaderParser {
   size_t at_ = 0;
 };
 
-DType element_type(const std::string& descr, const std::string& path) {
-  const char order = descr[0];
+/// What an element type's numbers become, and how they are stored.
+struct ElementType {
+  DType dtype;
+  int64_t bytes;          // of a stored element
+  bool is_signed = true;  // of an integer
+};
+
+/// How to save the same numbers so that they can be read.
+const char* advice(const std::string& type) {
+  if (type == "f8" || type == "f16") return "save array.astype('<f8')";
+  if (type.starts_with('f')) return "save array.astype('<f4')";
+  if (type.starts_with('i') || type.starts_with('u')) return "save array.astype('<i8')";
+  return "only real numbers are read";
+}
+
+ElementType element_type(const std::string& descr, const std::string& path) {
   const std::string type = descr.substr(1);
-  if (order == '<' || order == '=' || order == '|') {
-    if (type == "f4") return DType::f32;
-    if (type == "f8") return DType::f64;
-    if (type == "i8") return DType::i64;
-    if (type == "u1") return DType::u8;
+  const bool one_byte = type == "i1" || type == "u1" || type == "b1";
+  if (descr[0] == '<' || descr[0] == '=' || descr[0] == '|' || one_byte) {
+    if (type == "f4") return {DType::f32, 4};
+    if (type == "f8") return {DType::f64, 8};
+    if (type == "u1") return {DType::u8, 1};
+    if (type == "b1") return {DType::i64, 1, false};
+    for (const int64_t bytes : {1, 2, 4, 8})
+      if (const char sign = type.empty() ? '\0' : type[0];
+          (sign == 'i' || sign == 'u') && type.substr(1) == std::to_string(bytes))
+        return {DType::i64, bytes, sign == 'i'};
   }
   fail(
-      "[npy] {} holds elements of type {}; f4, f8, i8 and u1, little-endian, are read: save "
-      "array.astype('<f4')",
-      quote(path), quote(descr));
+      "[npy] {} holds elements of type {}; floats f4 and f8, integers and booleans, little-endian, are read: "
+      "{}",
+      quote(path), quote(descr), advice(type));
+}
+
+/// Reads integers of any width, block by block, into i64.
+template <class Stored>
+void read_widened(ByteReader& file, const Tensor& array) {
+  std::array<Stored, 4096> block;
+  for (auto left = array.span<int64_t>(); !left.empty();) {
+    const auto part = std::span(block).first(std::min(block.size(), left.size()));
+    file.read(std::as_writable_bytes(part));
+    for (size_t i = 0; i < part.size(); ++i) {
+      if (!std::in_range<int64_t>(part[i]))
+        fail("[npy] {} holds {}, too large for a signed integer of 64 bits; save array.astype('<f8')",
+             quote(file.path()), part[i]);
+      left[i] = static_cast<int64_t>(part[i]);
+    }
+    left = left.subspan(part.size());
+  }
+}
+
+void read_elements(ByteReader& file, const ElementType& type, const Tensor& array) {
+  const auto widen = [&](auto with_sign, auto without) {
+    type.is_signed ? read_widened<decltype(with_sign)>(file, array)
+                   : read_widened<decltype(without)>(file, array);
+  };
+  if (type.bytes == size_of(array.dtype()) && type.is_signed)
+    file.read(std::span(static_cast<std::byte*>(array.bytes()), static_cast<size_t>(array.byte_count())));
+  else if (type.bytes == 1)
+    widen(int8_t{}, uint8_t{});
+  else if (type.bytes == 2)
+    widen(int16_t{}, uint16_t{});
+  else if (type.bytes == 4)
+    widen(int32_t{}, uint32_t{});
+  else
+    widen(int64_t{}, uint64_t{});
 }
 
 /// The same array in C order; `stored` holds its elements with the first axis running fastest.
@@ -176,10 +232,10 @@ Tensor read_npy(const std::string& path) {
   file.read(std::as_writable_bytes(std::span(text)));
 
   const Header header = HeaderParser(text, path).parse();
-  const DType dtype = element_type(header.descr, path);
-  file.check_holds(*header.shape, size_of(dtype));
-  Tensor array = Tensor::empty(*header.shape, dtype);
-  file.read(std::span(static_cast<std::byte*>(array.bytes()), static_cast<size_t>(array.byte_count())));
+  const ElementType type = element_type(header.descr, path);
+  file.check_holds(*header.shape, type.bytes);
+  Tensor array = Tensor::empty(*header.shape, type.dtype);
+  read_elements(file, type, array);
   file.expect_end();
   return *header.fortran_order && array.rank() > 1 && array.elements() > 0 ? from_fortran_order(array)
                                                                            : array;

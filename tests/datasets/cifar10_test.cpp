@@ -56,6 +56,28 @@ TEST_SUITE("datasets") {
     }
   }
 
+  TEST_CASE("CIFAR-10 batches that are missing are mentioned") {
+    const TemporaryDirectory directory;
+    const std::string spec = "cifar10:" + directory.path().string();
+    std::string notes;
+    LoadOptions options{.note = [&](const std::string& line) { notes += line; }};
+    put(directory / "data_batch_1.bin", records(0, 3));
+    put(directory / "data_batch_4.bin.gz", gzip(records(3, 2)) + gzip(records(5, 1)));
+    put(directory / "test_batch.bin", records(0, 4));
+    CHECK(load_dataset(spec, options).points() == 6);
+    CHECK(notes == "[cifar10] 2 of 5 training files were found in " + quote(directory.path().string()) +
+                       ", with 6 of 50000 images");
+    notes.clear();
+    options.split = Split::test;
+    CHECK(load_dataset(spec, options).points() == 4);
+    CHECK(mentions(notes, "1 of 1 test files were found in "));
+    CHECK(mentions(notes, "with 4 of 10000 images"));
+    notes.clear();
+    put(directory / "test_batch.bin", records(0, 10000));
+    CHECK(load_dataset(spec, options).points() == 10000);
+    CHECK(notes == "");
+  }
+
   TEST_CASE("CIFAR-10 is looked for like MNIST, and in its archive's folder") {
     const TemporaryDirectory directory;
     std::filesystem::create_directories(directory / "work");

@@ -46,6 +46,47 @@ TEST_SUITE("datasets") {
     }
   }
 
+  TEST_CASE("gzip data in several members are read on to the last") {
+    const TemporaryDirectory directory;
+    std::string elements(200000, '\0');
+    uint32_t state = 1;
+    for (char& c : elements) c = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
+    const std::string bytes = idx_bytes({200, 1000}, elements);
+    const auto read = [&](const std::string& packed) {
+      put(directory / "file", packed);
+      return bytes_of(read_idx(directory / "file")) == elements;
+    };
+    CHECK(read(gzip(bytes.substr(0, 7)) + gzip(bytes.substr(7, 90000)) + gzip(bytes.substr(90007))));
+    CHECK(read(gzip("") + gzip(bytes) + gzip("") + gzip("")));
+    // A member may begin anywhere within what is read at a time, which is 65536 bytes; these hardly shrink.
+    const std::string end = gzip(bytes.substr(66000));
+    std::string start;
+    for (size_t first = 65400; first < 65600; ++first) {
+      start = gzip(bytes.substr(0, first)) + gzip(bytes.substr(first, 66000 - first));
+      const size_t border = gzip(bytes.substr(0, first)).size();
+      if (border < 65530 || border > 65540) continue;
+      CAPTURE(border);
+      CHECK(read(start + end));
+    }
+    std::string many;
+    for (size_t at = 0; at < bytes.size(); at += 100) many += gzip(bytes.substr(at, 100));
+    CHECK(read(many));
+
+    const std::string whole = idx_bytes({2, 3}, "abcdef");
+    const std::string one = gzip(whole.substr(0, 14)), two = gzip(whole.substr(14));
+    REQUIRE(refusal(one + two) == "");
+    for (size_t length = 2; length < one.size() + two.size(); ++length)
+      if (length != one.size() + 1) CHECK(mentions(refusal((one + two).substr(0, length)), "truncated"));
+    CHECK(mentions(refusal(one + two + "g"), "bytes after its gzip data"));
+    CHECK(mentions(refusal(one + two + gzip("g")), "more bytes than its header announces"));
+    for (const size_t last : {one.size(), one.size() + two.size()})
+      for (size_t at = last - 8; at < last; ++at) {  // checksum and length of either
+        std::string damaged = one + two;
+        damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+        CHECK(mentions(refusal(damaged), "damaged gzip data"));
+      }
+  }
+
   TEST_CASE("what is no IDX file of bytes is refused") {
     CHECK(mentions(error_of([] { read_idx("/no/such/file"); }), "No such file"));
     CHECK(mentions(refusal(""), "truncated"));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,9 +23,23 @@ namespace fs = std::filesystem;
 struct Loaded {
   Dataset data;
   int steps = 0;
+  std::string notes;
 
   explicit Loaded(const std::string& spec, int64_t limit = 0) {
-    data = load_dataset(spec, {.limit = limit, .progress = [this](int64_t, int64_t) { return ++steps > 0; }});
+    data = load_dataset(spec, {.limit = limit,
+                               .progress = [this](int64_t, int64_t) { return ++steps > 0; },
+                               .note = [this](const std::string& line) { notes += line; }});
+  }
+};
+
+/// While it lives, this process may do only what a user without rights may, where it may become one.
+class WithoutRights {
+ public:
+  WithoutRights() {
+    if (::geteuid() == 0) REQUIRE(::seteuid(65534) == 0);
+  }
+  ~WithoutRights() {
+    if (::getuid() == 0) CHECK(::seteuid(0) == 0);
   }
 };
 
@@ -76,6 +91,91 @@ TEST_SUITE("datasets") {
     CHECK(files.cached().size() == 1);
   }
 
+  TEST_CASE("a replaced file is noticed though it has the name, size and time of the one before") {
+    const ImageFiles files;
+    const std::string name = files.folder() + "/a.png", other = files.folder() + "/../b.png";
+    const std::string before = png(plain_picture(4, 4, 10)), after = png(plain_picture(4, 4, 20));
+    REQUIRE(before.size() == after.size());
+    put(name, before);
+    const auto time = fs::last_write_time(name);
+    const std::string spec = files.spec(",size=1");
+    const auto value = [&] { return static_cast<int>(Loaded(spec).data.x.at(0)); };
+    CHECK(value() == 10);
+    // Another file takes the name.
+    put(other, after);
+    fs::last_write_time(other, time);
+    fs::rename(other, name);
+    CHECK(value() == 20);
+    // The same file is written anew, as soon as the file system's clock has gone on.
+    const auto changed = [&] {
+      struct stat about {};
+      REQUIRE(::stat(name.c_str(), &about) == 0);
+      return std::pair{about.st_ctim.tv_sec, about.st_ctim.tv_nsec};
+    };
+    for (const auto last = changed(); changed() == last;) {
+      put(name, before);
+      fs::last_write_time(name, time);
+    }
+    CHECK(value() == 10);
+    CHECK(Loaded(spec).steps == 0);
+  }
+
+  TEST_CASE("a file that cannot be read is tried again, and one that holds no picture is not") {
+    const ImageFiles files;
+    put_pictures(files, 3);
+    files.put("damaged.png", "text");
+    fs::create_directories(files.caches());
+    fs::permissions(files.caches(), fs::perms::all);
+    fs::permissions(fs::path(files.caches()).parent_path(), fs::perms::all);
+    const std::string spec = files.spec(",size=4"), closed = files.folder() + "/0001.png";
+    fs::permissions(closed, fs::perms::none);
+    const std::string note = "2 of 4 files were skipped";
+    {
+      const WithoutRights without;
+      const Loaded first(spec);
+      CHECK(first.steps > 0);
+      CHECK(first.data.points() == 2);
+      CHECK(mentions(first.notes, note));
+      CHECK(mentions(first.notes, "1 of them could not be read and will be tried again"));
+      CHECK(mentions(read_file(files.cached(".log").at(0)), "'0001.png' [file] cannot open"));
+      // It still cannot: the others need not be decoded again for that.
+      const Loaded second(spec);
+      CHECK(second.steps == 0);
+      CHECK(second.data.points() == 2);
+      CHECK(second.notes == first.notes);
+      CHECK(mentions(error_of([&] { load_dataset(files.spec(",size=4,strict")); }), "'0001.png'"));
+    }
+    // Root may read it as it is; others change its permissions, and so its status.
+    if (::geteuid() != 0) fs::permissions(closed, fs::perms::owner_read);
+    const Loaded third(spec);
+    CHECK(third.steps > 0);
+    CHECK(third.data.points() == 3);
+    CHECK(mentions(third.notes, "1 of 4 files were skipped"));
+    CHECK_FALSE(mentions(third.notes, "tried again"));
+    CHECK(Loaded(spec).steps == 0);
+    CHECK(third.data.fingerprint == fingerprint(third.data.x));
+  }
+
+  TEST_CASE("a cache names the files to be tried again, after its pixels and its log") {
+    const TemporaryDirectory directory;
+    const ImageCacheKey key{.options = 1, .listing = 2, .height = 1, .width = 2, .channels = 1};
+    {
+      ImageCacheWriter writer(directory / "cache", key);
+      writer.add("ab", true);
+      writer.skip("x", "is odd");
+      writer.skip("y", "is closed", 7);
+      writer.skip("z", "is closed too", 9);
+      writer.finish();
+    }
+    const auto cache = open_image_cache(directory / "cache", key);
+    REQUIRE(cache);
+    CHECK(cache->pixels.to_vector() == std::vector<double>{'a', 'b'});
+    CHECK(cache->skipped == 3);
+    CHECK(cache->first_skipped == "'x' is odd");
+    CHECK(cache->unread == std::vector<int64_t>{7, 9});
+    CHECK(read_file(directory / "cache.log") == "'x' is odd\n'y' is closed\n'z' is closed too\n");
+  }
+
   TEST_CASE("every cut, size and colour has a cache of its own, and so has every folder") {
     const ImageFiles files;
     put_pictures(files, 3);
@@ -107,7 +207,7 @@ TEST_SUITE("datasets") {
       const Loaded again(spec);
       return again.steps > 0 && again.data.x.to_vector() == whole.data.x.to_vector();
     };
-    for (int64_t at = 0; at < 112; ++at) {  // all of the header
+    for (int64_t at = 0; at < 120; ++at) {  // all of the header
       flip(cache, at);
       if (!mended()) FAIL("not noticed at byte ", at);
     }

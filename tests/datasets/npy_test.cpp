@@ -71,6 +71,39 @@ TEST_SUITE("datasets") {
     CHECK(scalar.item() == 2.5);
   }
 
+  TEST_CASE("integers of every width and booleans are read to their values") {
+    const auto values = [](const std::string& type, const std::string& elements, int64_t count) {
+      const Tensor array =
+          read(npy(1, fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}", type, count),
+                   elements));
+      CHECK(array.dtype() == DType::i64);
+      return array.to_vector();
+    };
+    using Values = std::vector<double>;
+    CHECK(values("|b1", bytes("\x00\x01\x01"), 3) == Values{0, 1, 1});
+    CHECK(values("|i1", bytes("\x80\xff\x7f"), 3) == Values{-128, -1, 127});
+    CHECK(values("<i2", bytes("\x00\x80\xff\xff\x02\x01"), 3) == Values{-32768, -1, 258});
+    CHECK(values("<u2", bytes("\x00\x80\xff\xff"), 2) == Values{32768, 65535});
+    CHECK(values("<i4", bytes("\x00\x00\x00\x80\xff\xff\xff\xff\x04\x03\x02\x01"), 3) ==
+          Values{-2147483648.0, -1, 16909060});
+    CHECK(values("=u4", bytes("\x00\x00\x00\x80\xff\xff\xff\xff"), 2) == Values{2147483648.0, 4294967295.0});
+    CHECK(values("<u8", bytes("\x00\x00\x00\x00\x00\x01\x00\x00"), 1) == Values{1099511627776.0});
+    const std::string large = "{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }";
+    CHECK(mentions(refusal(npy(1, large, bytes("\x00\x00\x00\x00\x00\x00\x00\x80"))),
+                   "holds 9223372036854775808, too large"));
+    // More than are read at a time, in Fortran order, and cut short.
+    std::string many;
+    for (int i = 0; i < 3 * 4000; ++i) many += {static_cast<char>(i % 256), static_cast<char>(i / 256)};
+    const std::string header = "{'descr': '<i2', 'fortran_order': True, 'shape': (4000, 3), }";
+    const Tensor array = read(npy(1, header, many));
+    bool right = true;
+    for (int i = 0; i < 4000; ++i)
+      for (int j = 0; j < 3; ++j) right = right && array.at(3 * i + j) == i + 4000 * j;
+    CHECK(right);
+    CHECK(mentions(refusal(npy(1, header, many.substr(1))), "cannot hold them"));
+    CHECK(mentions(refusal(npy(1, header, many + "x")), "more bytes than its header announces"));
+  }
+
   TEST_CASE("Fortran order is put into C order, in any number of axes") {
     const Tensor f8 = read(npy(1, kF8Header, kF8Elements));
     CHECK(f8.shape() == Shape{2, 3});
@@ -130,9 +163,21 @@ TEST_SUITE("datasets") {
       return refusal(with_header("{'descr': " + type + ", 'fortran_order': False, 'shape': (2, 3), }"));
     };
     REQUIRE(of_type("'<f4'") == "");
-    CHECK(mentions(of_type("'>f4'"), "elements of type '>f4'; f4, f8, i8 and u1, little-endian"));
-    for (const char* type : {"'<f2'", "'|b1'", "'<c8'", "'|O'", "'<U3'", "'|S1'", "'<i4'", "'f4'", "'<'"})
+    CHECK(mentions(of_type("'>f4'"), "elements of type '>f4'; floats f4 and f8, integers"));
+    for (const char* type :
+         {"'<f2'", "'<c8'", "'|O'", "'<U3'", "'|S1'", "'f4'", "'<'", "'<i3'", "'<i16'", "'<b2'"})
       CHECK(mentions(of_type(type), "elements of type"));
+    // The advice leads to a type that is read.
+    for (const auto& [type, advice] : {std::pair{"'<f2'", "save array.astype('<f4')"},
+                                       {"'>f4'", "save array.astype('<f4')"},
+                                       {"'>f8'", "save array.astype('<f8')"},
+                                       {"'<f16'", "save array.astype('<f8')"},
+                                       {"'>i4'", "save array.astype('<i8')"},
+                                       {"'>u2'", "save array.astype('<i8')"},
+                                       {"'<c8'", "only real numbers are read"},
+                                       {"'|O'", "only real numbers are read"},
+                                       {"'<M8[ns]'", "only real numbers are read"}})
+      CHECK(mentions(of_type(type), advice));
     CHECK(mentions(of_type("[('a', '<f4'), ('b', '<i4')]"), "named fields"));
     CHECK(mentions(of_type("''"), "missing"));
   }
