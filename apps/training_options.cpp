@@ -6,6 +6,7 @@
 #include "apps/number_option.h"
 #include "datasets/batch_loader.h"
 #include "nn/optimizer.h"
+#include "tensor/file.h"
 
 namespace elbo {
 
@@ -125,6 +126,9 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
     if (member.weight.annealing == KlWeight::Annealing::cyclical && member.weight.cycles > steps / 2)
       fail("[--cycles] {} cycles need at least {} steps, training has {}", member.weight.cycles,
            2 * member.weight.cycles, steps);
+  if (!data.dataset.no_images.empty())
+    fmt::print(stderr, "elbo: {} is taken as points of {} numbers, not as images: {}\n",
+               quote(data.dataset.name), data.dataset.dimensions(), data.dataset.no_images);
   if (const std::string warning = range_warning(data); !warning.empty())
     fmt::print(stderr, "elbo: {}\n", warning);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;

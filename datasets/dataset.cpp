@@ -40,9 +40,6 @@ Dataset load_npy(const std::string& file, const LoadOptions& options) {
     data.no_images =
         fmt::format("its shape is {}, images are (N, H, W) or (N, H, W, C) with C = 1 or 3{}", shape.str(),
                     colours(shape[1]) ? "; if these are (N, C, H, W), save array.transpose(0, 2, 3, 1)" : "");
-    if (options.note)
-      options.note(fmt::format("[data] {} is read as points of {} numbers, not as images: {}", quote(file),
-                               data.dimensions(), data.no_images));
   }
   return data;
 }

@@ -133,8 +133,7 @@ ElementType element_type(const std::string& descr, const std::string& path) {
   if (descr[0] == '<' || descr[0] == '=' || descr[0] == '|' || one_byte) {
     if (type == "f4") return {DType::f32, 4};
     if (type == "f8") return {DType::f64, 8};
-    if (type == "u1") return {DType::u8, 1};
-    if (type == "b1") return {DType::i64, 1, false};
+    if (type == "u1" || type == "b1") return {DType::u8, 1};
     for (const int64_t bytes : {1, 2, 4, 8})
       if (const char sign = type.empty() ? '\0' : type[0];
           (sign == 'i' || sign == 'u') && type.substr(1) == std::to_string(bytes))
