@@ -3,13 +3,16 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <system_error>
 
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/log.h"
 #include "apps/toml_config.h"
 #include "tensor/error.h"
 
@@ -62,6 +65,14 @@ std::string out_of_memory_advice(const CLI::App& app) {
   return advice.empty() ? "" : "; try less of " + advice;
 }
 
+/// The exit status of a command that has done its work, once what it printed is written.
+int end_of_output() {
+  std::cout.flush();
+  std::fflush(stdout);
+  if (std::ferror(stdout) || !std::cout) fail("[output] standard output could not be written");
+  return interrupt_status();
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.",
                "elbo"};
@@ -80,37 +91,43 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
+    if (error.get_exit_code() == 0) {
+      app.exit(error);
+      return end_of_output();
+    }
     const auto chosen = app.get_subcommands();
     if (chosen.empty() && argc > 1 && argv[1][0] != '-')
       fail("there is no command '{}'; see elbo list", argv[1]);
     const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
-    fmt::print(stderr, "elbo: {}; see {} --help\n", one_line(error.what()), where);
+    log_line(fmt::format("elbo: {}; see {} --help", one_line(error.what()), where));
     return 2;
   } catch (const OutOfMemory& error) {
     fail("{}{}", error.what(), out_of_memory_advice(app));
   } catch (const std::bad_alloc&) {
     fail("out of memory{}", out_of_memory_advice(app));
   }
-  std::fflush(stdout);
-  if (std::ferror(stdout)) fail("[output] standard output could not be written");
-  return interrupt_status();
+  return end_of_output();
+}
+
+/// The exit status of a command that failed, for which `line` gives the reason.
+int end_with(std::string_view line) {
+  std::signal(SIGPIPE, SIG_IGN);  // the status says it, whether anybody reads the line or not
+  log_line(line);
+  const int stopped = interrupt_status();  // what failed may have been broken off
+  return stopped != 0 ? stopped : 2;
 }
 
 }  // namespace
 }  // namespace elbo
 
 int main(int argc, char** argv) {
+  elbo::keep_standard_streams();
   elbo::limit_spinning(argv);
   try {
     return elbo::run(argc, argv);
-  } catch (const elbo::Error& error) {
-    fmt::print(stderr, "elbo: {}\n", error.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "elbo: out of memory\n");
+    return elbo::end_with("elbo: out of memory");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "elbo: {}\n", error.what());
+    return elbo::end_with(std::string("elbo: ") + error.what());
   }
-  const int stopped = elbo::interrupt_status();  // what failed may have been broken off
-  return stopped != 0 ? stopped : 2;
 }

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "apps/support/log.h"
 #include "apps/support/text.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -90,7 +91,7 @@ void say_once(const std::string& line) {
   static std::string said;
   if (said == line) return;
   said = line;
-  std::fprintf(stderr, "%s\n", line.c_str());
+  log_line(line);
 }
 
 }  // namespace

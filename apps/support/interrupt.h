@@ -1,15 +1,18 @@
-// interrupt: Ctrl-C asks a run to end well instead of killing it.
+// interrupt: a signal asks a run to end well instead of killing it.
 //
-//   InterruptGuard guard;                   // from here on, SIGINT and SIGTERM only set a flag
+//   InterruptGuard guard;                   // from here on, the signals only set a flag
 //   while (epoch < epochs && !interrupted()) ...
 //   save_checkpoint();                      // the run ends with what it has
 //
-// A second signal kills at once. Uses POSIX signals; knows nothing of runs.
+// The signals are SIGINT (Ctrl-C) and SIGTERM, of which a second kills at once; SIGHUP, of a terminal that is
+// closed; SIGPIPE, of an output that nobody reads any more (| head); and SIGUSR1, which clusters send before
+// a job's time is over. Uses POSIX signals; knows nothing of runs.
 #pragma once
 
 namespace elbo {
 
-/// Catches SIGINT and SIGTERM while it lives, then restores what was there. One at a time.
+/// Catches those signals while it lives, but those that were ignored before; then restores what was there.
+/// One at a time.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -21,8 +24,8 @@ class InterruptGuard {
 /// Whether a signal has asked this process to stop since the guard was made.
 bool interrupted();
 
-/// Exit status of a run that was stopped by the signal, as shells have it: 130 for SIGINT, 143 for SIGTERM; 0
-/// when none came.
+/// Exit status of a run that was stopped by a signal, as shells have it: 128 and the number of the first one,
+/// 130 for SIGINT, 143 for SIGTERM; 0 when none came.
 int interrupt_status();
 
 }  // namespace elbo

@@ -17,8 +17,7 @@ int end_of(const std::function<int()>& action) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
-    ::signal(SIGINT, SIG_DFL);
-    ::signal(SIGTERM, SIG_DFL);
+    for (int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1}) ::signal(signal_number, SIG_DFL);
     ::_exit(action());
   }
   int status = 0;
@@ -30,7 +29,8 @@ int end_of(const std::function<int()>& action) {
 
 TEST_SUITE("apps") {
   TEST_CASE("one signal sets the flag, and the run goes on") {
-    for (int signal_number : {SIGINT, SIGTERM}) {
+    for (int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1}) {
+      CAPTURE(signal_number);
       CHECK(end_of([&] {
               const InterruptGuard guard;
               if (interrupted() || interrupt_status() != 0) return 1;
@@ -54,6 +54,33 @@ TEST_SUITE("apps") {
             ::raise(SIGINT);
             return 0;
           }) == -SIGINT);
+  }
+
+  TEST_CASE("signals that no person sends may come again, and before one that a person sends") {
+    for (int signal_number : {SIGHUP, SIGPIPE, SIGUSR1}) {
+      CAPTURE(signal_number);
+      CHECK(end_of([&] {
+              const InterruptGuard guard;
+              ::raise(signal_number);
+              ::usleep(400'000);
+              ::raise(signal_number);
+              ::raise(SIGTERM);  // what a cluster sends next
+              return interrupt_status();
+            }) == 128 + signal_number);
+    }
+  }
+
+  TEST_CASE("writing to a pipe without a reader is a request to stop, and writing of that does no harm") {
+    CHECK(end_of([] {
+            int ends[2] = {};
+            if (::pipe(ends) != 0) return 1;
+            ::dup2(ends[1], STDERR_FILENO);
+            ::close(ends[0]);
+            const InterruptGuard guard;
+            for (int i = 0; i < 3; ++i)
+              if (::write(STDERR_FILENO, "x", 1) >= 0) return 2;
+            return interrupt_status();
+          }) == 128 + SIGPIPE);
   }
 
   TEST_CASE("a new guard starts afresh") {
