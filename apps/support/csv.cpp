@@ -3,17 +3,39 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
+#include "apps/support/log.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
 namespace elbo {
 namespace {
 
-constexpr std::chrono::seconds kBetweenSaves{2};
+constexpr std::chrono::seconds kBetweenWrites{2};
 
 std::string header(const std::vector<std::string>& columns) {
   return csv_line(std::vector<CsvCell>(columns.begin(), columns.end()));
+}
+
+/// Where the row that begins at `begin` ends, if it is whole: it begins with a number, has that many cells
+/// and ends in a line break.
+std::optional<size_t> end_of_row(const std::string& text, size_t begin, size_t columns) {
+  const size_t end = text.find('\n', begin);
+  if (end == std::string::npos) return {};
+  char* behind_number = nullptr;
+  std::strtod(text.c_str() + begin, &behind_number);
+  // What is no number is passed over with the white space before it, line breaks included.
+  if (behind_number == text.c_str() + begin || behind_number > text.c_str() + end) return {};
+  if (*behind_number != ',' && *behind_number != '\n') return {};
+  size_t cells = 1;
+  bool quoted = false;
+  for (size_t i = begin; i < end; ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (text[i] == ',' && !quoted) ++cells;
+    if (text[i] == '\0') return {};
+  }
+  return cells == columns ? std::optional(end + 1) : std::nullopt;
 }
 
 }  // namespace
@@ -40,49 +62,59 @@ std::string csv_line(std::span<const CsvCell> cells) {
 }
 
 CsvFile::CsvFile(std::string path, const std::vector<std::string>& columns)
-    : path_(std::move(path)), text_(header(columns)), columns_(columns.size()) {
-  save();
+    : path_(std::move(path)), columns_(columns.size()) {
+  begin(header(columns));
 }
 
 CsvFile::CsvFile(std::string path, const std::vector<std::string>& columns, double last)
-    : path_(std::move(path)), text_(header(columns)), columns_(columns.size()) {
-  if (std::filesystem::exists(path_)) {
-    const std::string before = read_file(path_);
-    if (!before.starts_with(text_))
-      fail("[csv] {} has other columns than this run writes; resume with the version that began it",
-           quote(path_));
-    for (size_t begin = text_.size(); begin < before.size();) {
-      const size_t end = before.find('\n', begin);
-      if (end == std::string::npos) break;
-      const std::string row = before.substr(begin, end + 1 - begin);
-      if (std::strtod(row.c_str(), nullptr) <= last) text_ += row;
-      begin = end + 1;
-    }
+    : path_(std::move(path)), columns_(columns.size()) {
+  const std::string first = header(columns);
+  const std::string before = std::filesystem::exists(path_) ? read_file(path_) : "";
+  if (first.starts_with(before)) {  // it was killed at its very beginning
+    begin(first);
+    return;
   }
-  save();
+  if (!before.starts_with(first))
+    fail("[csv] {} has other columns than this run writes; resume with the version that began it",
+         quote(path_));
+  size_t kept = first.size();
+  while (const std::optional<size_t> end = end_of_row(before, kept, columns_)) {
+    if (!(std::strtod(before.c_str() + kept, nullptr) <= last)) break;
+    kept = *end;
+  }
+  file_.emplace(path_);
+  if (kept < before.size()) file_->truncate(kept);
 }
 
 CsvFile::~CsvFile() {
   try {
-    save();
+    flush();
   } catch (const Error& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    log_line(error.what());
   }
+}
+
+void CsvFile::begin(const std::string& header) {
+  write_file_atomically(path_, header);
+  file_.emplace(path_);
 }
 
 void CsvFile::row(const std::vector<CsvCell>& cells) {
   if (cells.size() != columns_)
     fail("[csv] a row of {} values does not fit the {} columns of {}", cells.size(), columns_, quote(path_));
-  text_ += csv_line(cells);
-  unsaved_ = true;
-  if (std::chrono::steady_clock::now() - saved_at_ >= kBetweenSaves) save();
+  waiting_ += csv_line(cells);
+  if (std::chrono::steady_clock::now() - written_at_ >= kBetweenWrites) flush();
+}
+
+void CsvFile::flush() {
+  // On an error the rows are given up: a resumed run has them again.
+  if (const std::string rows = std::exchange(waiting_, {}); !rows.empty()) file_->append(rows);
+  written_at_ = std::chrono::steady_clock::now();
 }
 
 void CsvFile::save() {
-  if (!unsaved_) return;
-  write_file_atomically(path_, text_);
-  unsaved_ = false;
-  saved_at_ = std::chrono::steady_clock::now();
+  flush();
+  file_->sync();
 }
 
 }  // namespace elbo

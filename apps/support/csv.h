@@ -1,19 +1,23 @@
 // CsvFile: a table of numbers that grows while a run goes on and can be followed from outside.
 //
-// The rows are kept, and the whole file is rewritten beside and renamed every two seconds at most, so whoever
-// opens it finds complete rows and a killed run loses seconds. Knows nothing of what the columns mean.
+// Rows are added to the end of the file every two seconds at most, always whole ones, so whoever opens it
+// finds complete rows and a killed run loses seconds. A resumed run cuts off what its checkpoint does not
+// know of. Knows nothing of what the columns mean.
 //
 //   CsvFile csv = run.csv("metrics.csv", {"epoch", "elbo", "seconds"});
 //   csv.row({epoch, elbo, seconds});
-//   csv.save();  // at the end: an error here is an Error, in the destructor only a line
+//   csv.save();  // with a checkpoint and at the end: an error is an Error, in the destructor only a line
 #pragma once
 
 #include <chrono>
 #include <concepts>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "apps/support/appended_file.h"
 
 namespace elbo {
 
@@ -37,8 +41,9 @@ class CsvFile {
  public:
   /// Starts the file anew and writes the header. Throws Error when that is not possible.
   CsvFile(std::string path, const std::vector<std::string>& columns);
-  /// Continues the file of an interrupted run: keeps the rows whose first value is at most `last`, and starts
-  /// anew when there is none. Throws Error when the file has other columns.
+  /// Continues the file of an interrupted run: cuts it off at the first row that is not whole or whose first
+  /// value is above `last`, and starts anew when there is no file. Throws Error when the file has other
+  /// columns.
   CsvFile(std::string path, const std::vector<std::string>& columns, double last);
   ~CsvFile();
   CsvFile(const CsvFile&) = delete;
@@ -46,14 +51,17 @@ class CsvFile {
 
   /// Adds a row. Throws Error when it has not one cell for each column, or the disk is full.
   void row(const std::vector<CsvCell>& cells);
-  /// Writes what has not been written yet.
+  /// Writes what has not been written yet, to last through a power cut.
   void save();
 
  private:
-  std::string path_, text_;
+  void begin(const std::string& header);
+  void flush();
+
+  std::string path_, waiting_;  // whole rows that are not in the file yet
   size_t columns_;
-  bool unsaved_ = true;
-  std::chrono::steady_clock::time_point saved_at_;
+  std::optional<AppendedFile> file_;
+  std::chrono::steady_clock::time_point written_at_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace elbo

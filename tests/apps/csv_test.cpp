@@ -70,6 +70,40 @@ TEST_SUITE("apps") {
     CHECK(read_file(directory / "new.csv") == "epoch\n");
   }
 
+  TEST_CASE("a CSV file grows at its end: what is there is not written again") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "metrics.csv";
+    CsvFile csv(path, {"epoch", "elbo"});
+    const InputFile reader(path);  // of the file that had this name now
+    csv.row({1, 0.5});
+    csv.save();
+    csv.row({2, 0.5});
+    csv.save();
+    std::string seen(100, ' ');
+    seen.resize(reader.read_some(0, std::as_writable_bytes(std::span(seen))));
+    CHECK(seen == "epoch,elbo\n1,0.5\n2,0.5\n");
+  }
+
+  TEST_CASE("a resumed CSV file ends where its rows stop being whole") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "metrics.csv";
+    const std::string kept = "epoch,name\n1,a\n2,\"b,c\"\n";
+    for (const std::string& tail :
+         {std::string("3"), std::string("3,"), std::string("3,d"), std::string("3\n"), std::string("\n3,d\n"),
+          std::string("3,d,e\n"), std::string("x,d\n3,d\n"), std::string("3x,d\n"), std::string("nan,d\n"),
+          std::string(4096, '\0'), std::string("3,\0\n", 4), std::string("5,d\n3,d\n")}) {
+      CAPTURE(tail);
+      write_file_atomically(path, kept + tail);
+      { CsvFile csv(path, {"epoch", "name"}, 4); }
+      CHECK(read_file(path) == kept);
+    }
+    for (const std::string& begun : {std::string(), std::string("epo"), std::string("epoch,name")}) {
+      write_file_atomically(path, begun);
+      { CsvFile csv(path, {"epoch", "name"}, 4); }
+      CHECK(read_file(path) == "epoch,name\n");
+    }
+  }
+
   TEST_CASE("a full disk is an Error that says so") {
     CHECK_THROWS_WITH_AS(CsvFile("/dev/full", {"epoch"}), doctest::Contains("No space left"), Error);
   }
