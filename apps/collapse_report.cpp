@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/pictures.h"
+#include "apps/support/best.h"
 
 namespace elbo {
 namespace {
@@ -19,7 +20,8 @@ double drift_of(const MemberHistory& history) {
   const size_t n = history.elbo.size();
   if (n < 2) return INFINITY;
   const size_t back = std::max<size_t>(1, n / 10);
-  return std::abs(history.elbo[n - 1] - history.elbo[n - 1 - back]);
+  const double drift = std::abs(history.elbo[n - 1] - history.elbo[n - 1 - back]);
+  return std::isfinite(drift) ? drift : INFINITY;
 }
 
 bool same_setting(const Member& a, const Member& b) {
@@ -103,7 +105,7 @@ void add_pictures_of_best(Report& report, const CollapseFindings& findings, cons
                           const LoadedData& data, const RunDirectory& directory) {
   const CollapseRow* best = nullptr;
   for (const CollapseRow& row : findings.rows)
-    if (!best || row.elbo > best->elbo) best = &row;
+    if (!best || beats(row.elbo, best->elbo)) best = &row;
   if (!best) return;
   report.section("Pictures");
   report.paragraph(fmt::format("Of the model with the highest ELBO: σ² {}.", name_of(*best)));
@@ -150,7 +152,7 @@ CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data) {
       }
       if (broke) continue;
       const double elbo = mean_over(at, run, [](const DeepVaeMetrics& m) { return m.elbo; });
-      if (row.members.empty() || elbo > row.elbo) {
+      if (row.members.empty() || beats(elbo, row.elbo)) {
         row.elbo = elbo;
         row.rate = at.rate;
         row.members = at.members;

@@ -11,6 +11,12 @@ namespace {
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 double number_from(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
 
+Json numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (double value : values) list.push_back(number(value));
+  return list;
+}
+
 /// Calls f(name, value) for every metric: writing and reading are two such f.
 template <class Metrics, class F>
 void each_metric(Metrics& m, F f) {
@@ -35,8 +41,11 @@ void each_metric(Metrics& m, F f) {
 Json to_json(const DeepVaeMetrics& metrics) {
   Json json;
   each_metric(metrics, [&](const char* name, const auto& value) {
-    if constexpr (std::is_same_v<decltype(value), const double&>)
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, double>)
       json[name] = number(value);
+    else if constexpr (std::is_same_v<Value, std::vector<double>>)
+      json[name] = numbers(value);
     else
       json[name] = value;
   });
@@ -45,12 +54,17 @@ Json to_json(const DeepVaeMetrics& metrics) {
 
 DeepVaeMetrics deep_metrics_from(const Json& json) {
   DeepVaeMetrics metrics;
+  const bool stopped = json.contains("stopped");
   each_metric(metrics, [&](const char* name, auto& value) {
-    if (!json.contains(name))
+    if (!stopped && !json.contains(name))
       fail("[metrics] '{}' is missing: another version of elbo wrote these; resume with that one", name);
-    if constexpr (std::is_same_v<decltype(value), double&>)
-      value = number_from(json.at(name));
-    else
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, double>)
+      value = stopped ? std::nan("") : number_from(json.at(name));
+    else if constexpr (std::is_same_v<Value, std::vector<double>>)
+      for (const Json& element : stopped ? Json::array() : json.at(name))
+        value.push_back(number_from(element));
+    else if (!stopped)
       json.at(name).get_to(value);
   });
   return metrics;
@@ -145,7 +159,7 @@ Figure elbo_figure(const DeepRun& run) {
   double best = -INFINITY, median = 0;
   std::vector<double> last;
   for (const MemberHistory& h : run.history)
-    if (!h.elbo.empty()) last.push_back(h.elbo.back());
+    if (!h.elbo.empty() && std::isfinite(h.elbo.back())) last.push_back(h.elbo.back());
   std::sort(last.begin(), last.end());
   if (!last.empty()) best = last.back(), median = last[last.size() / 2];
   for (size_t m = 0; m < run.history.size(); ++m) {

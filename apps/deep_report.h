@@ -11,6 +11,7 @@ namespace elbo {
 
 /// Metrics under their common names; NaN (no single sigma^2) becomes null.
 Json to_json(const DeepVaeMetrics& metrics);
+/// And back; of a member that was {"stopped": ...} all are NaN.
 DeepVaeMetrics deep_metrics_from(const Json& json);
 
 /// Sets the metrics of one model, with `paper_constant` added for the papers' units.

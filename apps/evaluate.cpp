@@ -8,6 +8,7 @@
 #include "apps/number_option.h"
 #include "apps/saved_model.h"
 #include "tensor/copy.h"
+#include "tensor/file.h"
 #include "vae/deep_vae_file.h"
 #include "vae/disentanglement.h"
 
@@ -40,6 +41,13 @@ LinearVaeWeights read_linear_vae(const SafetensorsFile& file) {
   return w;
 }
 
+/// A model that broke in training is found out here.
+void require_finite(double elbo, const SavedModel& saved) {
+  if (!std::isfinite(elbo))
+    fail("[evaluate] the ELBO of {} is not finite: the model broke in training, or these are not its data",
+         quote(saved.file.path));
+}
+
 void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& data, Table& table) {
   const LinearVaeWeights weights = read_linear_vae(saved.file);
   if (data.dataset.dimensions() != weights.decoder.size(0))
@@ -47,6 +55,7 @@ void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& 
          data.dataset.dimensions());
   const DataMoments moments = data_moments(data.all());
   const LinearVaeFindings findings = find_out(weights, data, moments, principal_components(moments));
+  require_finite(findings.metrics.elbo, saved);
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
   table = comparison(findings);
@@ -88,6 +97,7 @@ void evaluate_factors(const Options& o, const DeepModelWithData& opened, Result&
 std::string evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
   const Points x = points_of(opened.data);
   const DeepVaeMetrics metrics = evaluate_deep_vae(*opened.vae, x, {.seed = o.run.seed, .progress = {}})[0];
+  require_finite(metrics.elbo, opened.saved);
   const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
   set_metrics(result, metrics, to_paper);
   set_data_units(result, opened.data, {{"elbo", metrics.elbo}});

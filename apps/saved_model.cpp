@@ -99,6 +99,8 @@ DeepModelWithData open_deep_model(const SavedModelOptions& o, Device device) {
   if (!is_deep_vae(opened.saved.file))
     fail("[load] {} is not a deep VAE of elbo train", opened.saved.file.path);
   opened.vae = load_deep_vae(opened.saved.file, device);
+  if (const std::string broken = opened.vae->parameters().first_not_finite(); !broken.empty())
+    fail("[load] {} of {} is not finite: the model broke in training", broken, quote(opened.saved.file.path));
   opened.data = load_data(opened.saved.data, opened.saved.seed);
   if (opened.data.dataset.dimensions() != opened.vae->options().dimensions)
     fail("[load] the model is for {} dimensions, {} has {}", opened.vae->options().dimensions,

@@ -7,6 +7,7 @@
 #include "apps/experiment.h"
 #include "apps/lucas_tables.h"
 #include "apps/number_option.h"
+#include "apps/support/best.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
@@ -31,7 +32,7 @@ struct Curve {
 const Curve& best_of(const std::vector<Curve>& curves, ElboGradient gradient) {
   const Curve* best = nullptr;
   for (const Curve& curve : curves)
-    if (curve.gradient == gradient && (!best || curve.last() > best->last())) best = &curve;
+    if (curve.gradient == gradient && (!best || beats(curve.last(), best->last()))) best = &curve;
   return *best;
 }
 

@@ -13,7 +13,13 @@ namespace elbo {
 /// The parameters by name, as the model file holds them.
 std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 
+/// Of each member, or of the one model, the first parameter or moment with a NaN or an infinity; empty when
+/// there is none.
+std::vector<std::string> first_not_finite(const ParameterStore& store, const Adam& adam);
+
 /// Writes parameters, moments, step count and `extra` text; a previous file stays whole until the new one is.
+/// Throws, and leaves the previous file, when there is no member whose numbers are all finite: the last
+/// checkpoint is one to go on from.
 void save_checkpoint(const std::string& path, const ParameterStore& store, const Adam& adam,
                      const std::map<std::string, std::string>& extra);
 

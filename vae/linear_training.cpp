@@ -21,6 +21,9 @@ std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t
       fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate",
            culprit, step, m);
     elbos.push_back(evaluate_linear_vae(weights, data).elbo);
+    if (!std::isfinite(elbos.back()))
+      fail("[train] the exact ELBO is not finite after step {}, member {}; try a smaller learning rate", step,
+           m);
   }
   return elbos;
 }
