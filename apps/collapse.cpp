@@ -6,6 +6,7 @@
 #include "apps/collapse_report.h"
 #include "apps/command.h"
 #include "apps/experiment.h"
+#include "apps/resume.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/text.h"
 
@@ -120,9 +121,11 @@ std::string text_of(const CollapseFindings& findings) {
 void collapse(Options o, const CLI::App& app) {
   const bool resuming = !o.resume.empty();
   if (resuming) {
-    if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
-    o.run.out = o.resume;
-    restore(o, read_run_config(o.resume, "collapse"));
+    const Options asked = o;
+    const Json config = begin_resume(o.run, o.resume, "collapse");
+    restore(o, config);
+    keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
+    check_given(o.data, app, to_json(asked), to_json(o), o.resume);
   } else {
     if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
     set_conv_defaults(o.training, app);
@@ -150,11 +153,12 @@ void collapse(Options o, const CLI::App& app) {
   if (parse_likelihood(o.training.likelihood) != Likelihood::gaussian)
     fail("[--likelihood] this experiment is about sigma^2, which only the gaussian likelihood has");
   check_training(o.training, members, data);
+  if (resuming) check_same_data(data, o.resume);
   if (o.dry_run) return say_plan(o, members, data);
 
   RunDirectory directory("collapse", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
-  if (!resuming) directory.write_config(to_json(o));
+  if (!resuming) directory.write_config(to_json(o), data_record(data));
   Result result("collapse", to_json(o), provenance_of(o.run, data));
   const InterruptGuard guard;
   const DeepRun run = run_deep(o.training, members, data, directory,

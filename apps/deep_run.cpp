@@ -9,7 +9,9 @@
 
 #include "apps/deep_report.h"
 #include "apps/gpu_steps.h"
+#include "apps/support/best.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/log.h"
 #include "apps/support/progress.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
@@ -46,8 +48,8 @@ void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& st
     stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
 }
 
-/// Fills the history from the rows of an interrupted run, up to epoch `last`.
-void read_history(const std::string& metrics, double last, std::vector<MemberHistory>& history) {
+/// Fills the history from the rows of an interrupted run.
+void read_history(const std::string& metrics, std::vector<MemberHistory>& history) {
   std::istringstream rows(read_file(metrics));
   for (std::string row; std::getline(rows, row);) {
     std::vector<double> cell;
@@ -57,8 +59,7 @@ void read_history(const std::string& metrics, double last, std::vector<MemberHis
       if (end == at) break;
       at = *end == ',' ? end + 1 : end;
     }
-    if (cell.size() != kColumns.size() || cell[0] > last || cell[1] >= static_cast<double>(history.size()))
-      continue;
+    if (cell.size() != kColumns.size() || cell[1] >= static_cast<double>(history.size())) continue;
     MemberHistory& of = history[static_cast<size_t>(cell[1])];
     of.epoch.push_back(cell[0]);
     of.elbo.push_back(cell[2]);
@@ -70,7 +71,7 @@ void read_history(const std::string& metrics, double last, std::vector<MemberHis
 std::string progress_text(const DeepRun& run, double points_per_second) {
   const MemberHistory* best = nullptr;
   for (const MemberHistory& h : run.history)
-    if (!h.elbo.empty() && (!best || h.elbo.back() > best->elbo.back())) best = &h;
+    if (!h.elbo.empty() && (!best || beats(h.elbo.back(), best->elbo.back()))) best = &h;
   if (!best) return fmt::format("epoch 1, {:.0f} points/s", points_per_second);
   std::string text = fmt::format("epoch {:.0f}: {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back(),
                                  run.history.size() > 1 ? "best " : "", best->elbo.back(), best->kl.back());
@@ -110,24 +111,22 @@ class Training {
     Adam adam(run_.vae->parameters());
     const std::string checkpoint = directory_.file(how_.folder + "checkpoint/state.safetensors");
     const std::string metrics = directory_.file(how_.folder + "metrics.csv");
-    if (how_.resume && std::filesystem::exists(checkpoint)) {
-      const auto extra = load_checkpoint(checkpoint, run_.vae->parameters(), adam);
-      const Json state = Json::parse(extra.at("epoch"));
-      from_json(state, sums_, run_.stopped);
-      before_ = state.at("seconds");
-      read_history(metrics, static_cast<double>(adam.steps() / per_epoch_), run_.history);
-      read_evaluations(adam.steps() / per_epoch_);
-    }
+    const bool continues = how_.resume && std::filesystem::exists(checkpoint);
+    if (continues) take_up(load_checkpoint(checkpoint, run_.vae->parameters(), adam), checkpoint);
     const int64_t begun = adam.steps();
     if (begun > run_.steps_total)
       fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch_, o_.epochs);
+    if (continues) {
+      csv_.emplace(metrics, kColumns, static_cast<double>(begun / per_epoch_));
+      read_history(metrics, run_.history);
+      read_evaluations(begun / per_epoch_);
+    } else {
+      csv_.emplace(metrics, kColumns);
+    }
+    if (how_.resume && how_.resumed) how_.resumed();
     begin(adam, begun);
     // A run may have been interrupted while it was at this.
     if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
-    if (how_.resume)
-      csv_.emplace(metrics, kColumns, static_cast<double>(begun / per_epoch_));
-    else
-      csv_.emplace(metrics, kColumns);
     Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
     double saved_at = seconds(), points = 0;  // of this process
     const auto save = [&] {
@@ -156,6 +155,7 @@ class Training {
     save();
     progress.finish(progress_text(run_, run_.points_per_second));
     if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
+    if (run_.finished()) stop_broken(adam);
     return std::move(run_);
   }
 
@@ -168,6 +168,17 @@ class Training {
   int64_t points_before(int64_t step) const {
     const int64_t points = data_.dataset.points(), batch = std::min(o_.batch, points);
     return step / per_epoch_ * points + step % per_epoch_ * batch;
+  }
+
+  /// What the checkpoint holds beside the model: the sums of the epoch, who was stopped, the time.
+  void take_up(const std::map<std::string, std::string>& extra, const std::string& checkpoint) {
+    try {
+      const Json state = Json::parse(extra.at("epoch"));
+      from_json(state, sums_, run_.stopped);
+      before_ = state.at("seconds");
+    } catch (const std::exception&) {  // of the map, or of the JSON library
+      fail("[resume] {} is not a checkpoint of this training", quote(checkpoint));
+    }
   }
 
   /// Makes what takes the steps on this device.
@@ -254,16 +265,29 @@ class Training {
 
   void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
     if (run_.stop_of(member)) return;
-    const StoppedMember stopped{member, step / per_epoch_ + 1, step,
-                                first_not_finite(*run_.vae, x, key, member)};
+    stop({member, step / per_epoch_ + 1, step, first_not_finite(*run_.vae, x, key, member)});
+  }
+
+  void stop(const StoppedMember& stopped) {
     const std::string text = fmt::format(
         "member {} stopped in epoch {}, step {}: its objective is not finite; the first tensor that is "
         "not is {}; try a smaller learning rate",
-        member, stopped.epoch, step, stopped.tensor);
+        stopped.member, stopped.epoch, stopped.step, stopped.tensor);
     if (run_.members.size() == 1) fail("[train] {}", text);
     run_.stopped.push_back(stopped);
-    fmt::print(stderr, "\n{}\n", text);
+    log_line("\n" + text);
     if (run_.stopped.size() == run_.members.size()) fail("[train] every member was stopped; see above");
+  }
+
+  /// After the last step nothing else finds out whether it broke a member: that is stopped there.
+  void stop_broken(const Adam& adam) {
+    std::vector<std::string> broken = first_not_finite(run_.vae->parameters(), adam);
+    for (size_t m = 0; m < broken.size(); ++m) {
+      const auto member = static_cast<int64_t>(m);
+      if (broken[m].empty() && !std::isfinite(run_.metrics[m].elbo)) broken[m] = "the ELBO";
+      if (!broken[m].empty() && !run_.stop_of(member))
+        stop({member, o_.epochs, run_.steps_total - 1, broken[m]});
+    }
   }
 
   /// Records the epoch that ends with a step, at which the models had these sigma^2.
@@ -292,7 +316,10 @@ class Training {
     std::vector<DeepVaeMetrics> metrics = evaluate();
     if (metrics.empty()) return;
     Json list = Json::array();
-    for (const DeepVaeMetrics& m : metrics) list.push_back(to_json(m));
+    for (size_t m = 0; m < metrics.size(); ++m) {
+      const StoppedMember* stopped = run_.stop_of(static_cast<int64_t>(m));
+      list.push_back(stopped ? Json{{"stopped", to_json(*stopped)}} : to_json(metrics[m]));
+    }
     directory_.write_json(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch), list);
     run_.evaluations[epoch] = std::move(metrics);
   }
@@ -308,7 +335,14 @@ class Training {
       const std::string path =
           directory_.file(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch));
       if (epoch > last_epoch || !std::filesystem::exists(path)) continue;
-      for (const Json& m : read_json(path)) run_.evaluations[epoch].push_back(deep_metrics_from(m));
+      try {
+        for (const Json& m : read_json(path)) run_.evaluations[epoch].push_back(deep_metrics_from(m));
+      } catch (const Json::exception&) {
+        fail("[resume] {} does not hold the metrics of every member; was it edited by hand?", quote(path));
+      }
+      if (run_.evaluations[epoch].size() != run_.members.size())
+        fail("[resume] {} holds the metrics of {} members, not of {}", quote(path),
+             run_.evaluations[epoch].size(), run_.members.size());
     }
   }
 
@@ -331,10 +365,13 @@ class Training {
 
 }  // namespace
 
+Json to_json(const StoppedMember& s) {
+  return {{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}};
+}
+
 Json to_json(const std::vector<StoppedMember>& stopped) {
   Json list = Json::array();
-  for (const StoppedMember& s : stopped)
-    list.push_back({{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}});
+  for (const StoppedMember& s : stopped) list.push_back(to_json(s));
   return list;
 }
 
@@ -350,17 +387,19 @@ DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& memb
 }
 
 size_t best_of(const DeepRun& run) {
-  size_t best = run.metrics.size();
+  size_t best = 0;
+  double elbo = std::nan("");
   for (size_t m = 0; m < run.metrics.size(); ++m)
-    if (!run.stop_of(static_cast<int64_t>(m)) &&
-        (best == run.metrics.size() || run.metrics[m].elbo > run.metrics[best].elbo))
+    if (!run.stop_of(static_cast<int64_t>(m)) && beats(run.metrics[m].elbo, elbo)) {
       best = m;
+      elbo = run.metrics[m].elbo;
+    }
   return best;
 }
 
 void say_interrupted(const DeepRun& run, const char* command, const std::string& directory) {
-  fmt::print(stderr, "stopped after {} of {} steps; continue with: elbo {} --resume {}\n", run.steps_done,
-             run.steps_total, command, directory);
+  log_line(fmt::format("stopped after {} of {} steps; continue with: elbo {} --resume {}", run.steps_done,
+                       run.steps_total, command, directory));
 }
 
 }  // namespace elbo

@@ -6,6 +6,7 @@
 // run resumed from a checkpoint equals an unbroken one bit for bit.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -20,12 +21,13 @@ struct MemberHistory {
       sigma2;  ///< ELBO and KL as averaged over the epoch's batches, nats per point
 };
 
-/// A member that was stopped because its objective was not finite.
+/// A member that was stopped because its objective was not finite, or after the last step its parameters.
 struct StoppedMember {
   int64_t member = 0, epoch = 0, step = 0;
   std::string tensor;  ///< the first that was not finite
 };
 
+Json to_json(const StoppedMember& stopped);
 Json to_json(const std::vector<StoppedMember>& stopped);
 
 struct DeepRun {
@@ -49,14 +51,16 @@ struct DeepRunOptions {
   uint64_t seed = 0;
   Device device = Device::cpu;
   bool quiet = false, resume = false;
-  std::string name = "train";  ///< before the progress
+  std::function<void()> resumed = {};  ///< called when a resumed run is found fit to go on
+  std::string name = "train";          ///< before the progress
   std::string folder = "";  ///< inside the run directory, e.g. "linear/", where there are several runs in one
 };
 
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
                  const RunDirectory& run, const DeepRunOptions& how);
 
-/// The member with the highest ELBO of those that were not stopped.
+/// The member with the highest ELBO of those that were not stopped. There is one: a run whose members were
+/// all stopped ends in an Error.
 size_t best_of(const DeepRun& run);
 
 /// What an interrupted run prints: how to go on.

@@ -7,6 +7,7 @@
 #include "apps/deep_report.h"
 #include "apps/experiment.h"
 #include "apps/lucas_tables.h"
+#include "apps/resume.h"
 #include "apps/support/interrupt.h"
 #include "vae/ppca.h"
 
@@ -47,12 +48,13 @@ Json to_json(const Options& o) {
 void encoders(Options o, const CLI::App& app) {
   const bool resuming = !o.resume.empty();
   if (resuming) {
-    if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
-    o.run.out = o.resume;
-    const Json config = read_run_config(o.resume, "encoders");
+    const Options asked = o;
+    const Json config = begin_resume(o.run, o.resume, "encoders");
     restore(o.data, o.run, config);
     restore(o.training, config);
     config.at("quick").get_to(o.quick);
+    keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
+    check_given(o.data, app, to_json(asked), to_json(o), o.resume);
   } else {
     if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
     if (app.count("--subset") == 0) quicken(app, o.quick, "--limit", o.data.limit, 5000);
@@ -63,6 +65,7 @@ void encoders(Options o, const CLI::App& app) {
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
   check_training(o.training, members_of(o.training), data);
+  if (resuming) check_same_data(data, o.resume);
   if (o.dry_run) {
     const auto points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
     fmt::print("Trains {} encoders for {} epochs of {} points: about {:.0f} min at 20000 points a second.\n",
@@ -75,7 +78,7 @@ void encoders(Options o, const CLI::App& app) {
 
   RunDirectory directory("encoders", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
-  if (!resuming) directory.write_config(to_json(o));
+  if (!resuming) directory.write_config(to_json(o), data_record(data));
   Result result("encoders", to_json(o), provenance_of(o.run, data));
   const InterruptGuard guard;
   Table table({"encoder", Table::number("lr"), Table::number("ELBO"), Table::number("±"),

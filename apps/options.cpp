@@ -2,10 +2,12 @@
 
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 
 #include "apps/number_option.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/log.h"
 #include "apps/support/progress.h"
 #include "tensor/blas.h"
 #include "tensor/conv.h"
@@ -80,7 +82,7 @@ Dataset load_dataset_with_progress(const DataOptions& o, uint64_t seed) {
     progress->update(done);
     return !interrupted();
   };
-  options.note = [](const std::string& line) { fmt::print(stderr, "elbo: {}\n", line); };
+  options.note = [](const std::string& line) { log_line("elbo: " + line); };
   return load_dataset(o.data, options);
 }
 
@@ -102,14 +104,14 @@ LoadedData load_data(const DataOptions& o, uint64_t seed) {
   check_preprocessing(data.dataset, data.preprocessing);
   data.seed = seed;
   if (binary)
-    fmt::print(stderr, "elbo: the pixels of {} are 0 and 1 only; taken as they are\n", data.dataset.name);
+    log_line(fmt::format("elbo: the pixels of {} are 0 and 1 only; taken as they are", data.dataset.name));
   if (o.standardize) {
     const Spread spread = spread_of(data);
     data.preprocessing = followed_by(data.preprocessing, spread.mean, spread.scale);
-    fmt::print(stderr,
-               "elbo: standardized; {:+.3f} nats turn an ELBO or log-likelihood of these numbers into that "
-               "of the data\n",
-               standardize_log_jacobian(data.preprocessing));
+    log_line(
+        fmt::format("elbo: standardized; {:+.3f} nats turn an ELBO or log-likelihood of these numbers into "
+                    "that of the data",
+                    standardize_log_jacobian(data.preprocessing)));
   }
   return data;
 }
@@ -155,10 +157,28 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   return provenance;
 }
 
+namespace {
+
+/// The specification with its file or folder as an absolute path, where it names one: what it stands for in
+/// this directory, said for any.
+std::string absolute_specification(const std::string& spec) {
+  const size_t colon = spec.find(':');
+  if (colon == std::string::npos || colon + 1 == spec.size()) return spec;
+  return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
+}
+
+}  // namespace
+
 Json to_json(const DataOptions& data, const RunOptions& run) {
-  return {{"data", data.data},   {"preprocess", data.preprocess}, {"alpha", data.alpha},
-          {"limit", data.limit}, {"subset", data.subset},         {"standardize", data.standardize},
-          {"seed", run.seed},    {"device", run.device},          {"precision", run.precision},
+  return {{"data", absolute_specification(data.data)},
+          {"preprocess", data.preprocess},
+          {"alpha", data.alpha},
+          {"limit", data.limit},
+          {"subset", data.subset},
+          {"standardize", data.standardize},
+          {"seed", run.seed},
+          {"device", run.device},
+          {"precision", run.precision},
           {"threads", threads()}};
 }
 

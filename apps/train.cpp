@@ -3,7 +3,7 @@
 
 #include "apps/command.h"
 #include "apps/number_option.h"
-#include "apps/support/run_directory.h"
+#include "apps/resume.h"
 
 namespace elbo {
 namespace {
@@ -74,26 +74,27 @@ void restore(TrainOptions& o, const Json& config) {
 }
 
 void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
-  const std::string& model = o.training.model;
+  const std::string model = o.training.model;
   if (model != "linear" && model != "mlp" && model != "conv")
     fail("[--model] unknown model '{}'; there are linear, mlp, conv", model);
   if (o.resume.empty()) {
     fill_in_defaults(o, app, training);
   } else {
-    if (!o.run.out.empty()) fail("[--resume] continues in its own directory; leave --out away");
-    o.run.out = o.resume;
-    const int64_t asked = o.training.epochs, sweeps = o.polish;
-    restore(o, read_run_config(o.resume, "train"));
-    if (app.count("--epochs") > 0) {
+    const TrainOptions asked = o;
+    const Json config = begin_resume(o.run, o.resume, "train");
+    restore(o, config);
+    keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
+    if (app.count("--epochs") > 0 && asked.training.epochs != o.training.epochs) {
       const auto& annealings = o.training.annealings;
       if (o.training.schedule != "constant" ||
           std::find(annealings.begin(), annealings.end(), "cyclical") != annealings.end())
         fail(
             "[--epochs] a schedule or an annealing of this run depends on its {} epochs, which cannot change",
             o.training.epochs);
-      o.training.epochs = asked;
+      o.training.epochs = asked.training.epochs;
     }
-    if (app.count("--polish") > 0) o.polish = sweeps;
+    if (app.count("--polish") > 0) o.polish = asked.polish;
+    check_given(o.data, app, to_json(asked), to_json(o), o.resume);
   }
   apply(o.run);
   if (o.training.model == "linear") return train_linear(o);

@@ -5,6 +5,7 @@
 #include "apps/deep_report.h"
 #include "apps/experiment.h"
 #include "apps/pictures.h"
+#include "apps/resume.h"
 #include "apps/support/interrupt.h"
 #include "apps/train.h"
 
@@ -55,15 +56,19 @@ void train_deep(const TrainOptions& asked) {
   o.data.preprocess = name(data.preprocessing.kind);
   check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
+  if (resuming) check_same_data(data, o.resume);
   RunDirectory directory("train", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
-  if (!resuming) directory.write_config(to_json(o));
+  const auto write_config = [&] { directory.write_config(to_json(o), data_record(data)); };
+  if (!resuming) write_config();
   Result result("train", to_json(o), provenance_of(o.run, data));
   const InterruptGuard guard;
-  const DeepRun run =
-      run_deep(o.training, members, data, directory,
-               {.seed = o.run.seed, .device = device_of(o.run), .quiet = o.run.json, .resume = resuming});
-  if (resuming) directory.write_config(to_json(o));  // it may have been given more epochs
+  const DeepRun run = run_deep(o.training, members, data, directory,
+                               {.seed = o.run.seed,
+                                .device = device_of(o.run),
+                                .quiet = o.run.json,
+                                .resume = resuming,
+                                .resumed = write_config});  // it may have been given more epochs
   if (!run.finished()) return say_interrupted(run, "train", directory.path());
 
   save_models(run, directory);

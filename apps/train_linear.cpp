@@ -2,12 +2,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 
 #include "apps/experiment.h"
 #include "apps/linear_report.h"
 #include "apps/linear_sweeps.h"
+#include "apps/resume.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/log.h"
 #include "apps/support/progress.h"
 #include "apps/train.h"
 #include "autograd/ops.h"
@@ -76,6 +79,7 @@ void train_linear(const TrainOptions& asked) {
   const ElboGradient gradient = parse_elbo_gradient(o.gradient);
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
+  if (resuming) check_same_data(data, o.resume);
   const DataMoments moments = data_moments(data.all());
   const Eigen eigen = principal_components(moments);
   check_polish(o, eigen);
@@ -102,36 +106,42 @@ void train_linear(const TrainOptions& asked) {
   RunDirectory run("train", o.run.out,
                    resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   const std::string checkpoint = run.file("checkpoint/state.safetensors");
+  const bool continues = resuming && std::filesystem::exists(checkpoint);
   int64_t sweeps_done = 0;
-  if (resuming) {
+  if (continues) {
     const auto extra = load_checkpoint(checkpoint, vae.parameters(), adam);
     if (const auto found = extra.find(kSweeps); found != extra.end()) sweeps_done = std::stoll(found->second);
-  } else {
-    run.write_config(to_json(o));
   }
   const int64_t begun = adam.steps();
+  if (begun > total)
+    fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch, t.epochs);
   if (sweeps_done > 0 && begun < total)
     fail("[--epochs] this run was polished after {} epochs, from where Adam cannot go on", begun / per_epoch);
+  run.write_config(to_json(o), data_record(data));  // a resumed run may have been given more to do
   loader.seek({begun / per_epoch, begun % per_epoch});
   Result result("train", to_json(o), provenance_of(o.run, data));
   const std::vector<std::string> columns{"epoch",  "elbo",          "log_likelihood", "kl",
                                          "sigma2", "learning_rate", "seconds"};
-  CsvFile csv = resuming ? run.csv("metrics.csv", columns, static_cast<double>(begun / per_epoch))
-                         : run.csv("metrics.csv", columns);
+  CsvFile csv = continues ? run.csv("metrics.csv", columns, static_cast<double>(begun / per_epoch))
+                          : run.csv("metrics.csv", columns);
 
   const InterruptGuard guard;
   Progress progress(total, "train", {.quiet = o.run.json, .begun = begun});
   const auto seconds = [start = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  const auto save = [&] {
-    save_checkpoint(checkpoint, vae.parameters(), adam, {{kSweeps, std::to_string(sweeps_done)}});
-  };
   double saved_at = 0;
+  const auto save = [&] {
+    csv.save();
+    save_checkpoint(checkpoint, vae.parameters(), adam, {{kSweeps, std::to_string(sweeps_done)}});
+    saved_at = seconds();
+  };
   History history;
-  if (resuming) {
+  if (continues) {
     const auto known = read_columns(run.file("metrics.csv"), 2, static_cast<double>(begun / per_epoch));
     history = {known[0], known[1]};
+  } else {
+    save();  // from here on the run can always be resumed
   }
   for (int64_t step = begun; step < total && !interrupted(); ++step) {
     const Tensor x = loader.next().x.to(vae.options().device);
@@ -154,11 +164,8 @@ void train_linear(const TrainOptions& asked) {
       history.elbo.push_back(m.elbo);
       csv.row(
           {(step + 1) / per_epoch, m.elbo, m.log_likelihood, m.kl, m.sigma2, schedule.at(step), seconds()});
-      if (seconds() - saved_at > kSecondsBetweenCheckpoints) {
-        save();
-        saved_at = seconds();
-      }
     }
+    if (seconds() - saved_at > kSecondsBetweenCheckpoints) save();
     progress.update(step + 1, [&] {
       return history.elbo.empty()
                  ? std::string()
@@ -166,7 +173,6 @@ void train_linear(const TrainOptions& asked) {
     });
   }
   save();
-  csv.save();
   progress.finish();
   Sweeps sweeps;
   if (adam.steps() == total && o.polish > 0)
@@ -180,14 +186,16 @@ void train_linear(const TrainOptions& asked) {
                               save();
                             }});
   if (adam.steps() < total || sweeps_done < o.polish) {
-    fmt::print(stderr, "stopped after {} of {} steps{}; continue with: elbo train --resume {}\n",
-               adam.steps(), total,
-               o.polish > 0 ? fmt::format(" and {} of {} sweeps", sweeps_done, o.polish) : "", run.path());
+    log_line(fmt::format(
+        "stopped after {} of {} steps{}; continue with: elbo train --resume {}", adam.steps(), total,
+        o.polish > 0 ? fmt::format(" and {} of {} sweeps", sweeps_done, o.polish) : "", run.path()));
     return;
   }
 
   const LinearVaeWeights weights = linear_vae_weights(vae);
   const LinearVaeFindings findings = find_out(weights, data, moments, eigen);
+  if (!std::isfinite(findings.metrics.elbo))
+    fail("[train] the ELBO after the last step is not finite; try a smaller learning rate");
   std::vector<NamedTensor> tensors = model_tensors(vae.parameters());
   tensors.push_back({"mean", vae.mean()});
   write_safetensors(run.file("model.safetensors"), tensors, {{"model", "linear"}});

@@ -1,5 +1,7 @@
 #include "apps/support/run_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "apps/support/log.h"
 #include "apps/support/text.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -17,6 +20,8 @@ namespace elbo {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kLock = "lock";
 
 void remove_empty(const std::vector<std::string>& directories) {
   // rmdir refuses a directory that holds anything, so nobody's files can go.
@@ -74,15 +79,20 @@ RunDirectory::RunDirectory(const std::string& command, const std::string& out, E
   if (existing == Existing::resume) {
     read_run_config(path_, command);
     check_writable(path_);
+    lock();
     remove_leftovers(path_);
     return;
   }
   if (out.empty()) {
     path_ = make_default(command, made_);
+    lock();
     return;
   }
   made_ = make_directories(path_);
-  if (!made_.empty()) return;
+  if (!made_.empty()) {
+    lock();
+    return;
+  }
   const int error = errno;
   std::error_code unreadable;
   if (!fs::is_directory(path_, unreadable)) {
@@ -90,15 +100,59 @@ RunDirectory::RunDirectory(const std::string& command, const std::string& out, E
       fail("[run directory] {} is a file; name a directory with --out", quote(path_));
     fail_to_make(path_, error == EEXIST ? ENOTDIR : error);
   }
-  const bool is_empty = fs::is_empty(path_, unreadable);
-  if (unreadable) fail("[run directory] cannot look into {}: {}", quote(path_), unreadable.message());
-  if (!is_empty)
-    fail("[run directory] {} is not empty and nothing is written over; name a new directory with --out",
-         quote(path_));
+  check_empty();
   check_writable(path_);
+  lock();
+  check_empty();  // another process may have been here before the lock
 }
 
-RunDirectory::~RunDirectory() { remove_empty(made_); }
+RunDirectory::~RunDirectory() {
+  if (lock_ < 0) return remove_empty(made_);
+  std::error_code ignored;
+  const bool unused = !fs::exists(fs::path(path_) / "config.json", ignored);
+  if (unused) ::unlink((fs::path(path_) / kLock).c_str());
+  ::close(lock_);
+  remove_empty(made_);
+}
+
+void RunDirectory::check_empty() const {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path_, error))
+    // A process that was killed before it wrote anything has left its lock.
+    if (entry.path().filename() != kLock)
+      fail("[run directory] {} is not empty and nothing is written over; name a new directory with --out",
+           quote(path_));
+  if (error) fail("[run directory] cannot look into {}: {}", quote(path_), error.message());
+}
+
+void RunDirectory::lock() {
+  const std::string file = (fs::path(path_) / kLock).string();
+  while (true) {
+    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0)
+      fail("[run directory] cannot make {}: {}", quote(file), std::generic_category().message(errno));
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+      const int error = errno;
+      ::close(descriptor);
+      if (error == EINTR) continue;
+      if (error == EWOULDBLOCK)
+        fail("[run directory] another process is at work in {}; wait for it, or end it", quote(path_));
+      return log_line(
+          fmt::format("[run directory] {} lies where files cannot be locked ({}); see to it that no "
+                      "other process works in it",
+                      quote(path_), std::generic_category().message(error)));
+    }
+    // The process that had it may have removed the file meanwhile.
+    struct stat held {
+    }, there{};
+    if (::fstat(descriptor, &held) == 0 && ::stat(file.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
+        held.st_dev == there.st_dev) {
+      lock_ = descriptor;
+      return;
+    }
+    ::close(descriptor);
+  }
+}
 
 std::string RunDirectory::file(const std::string& name) const {
   const fs::path full = fs::path(path_) / name;
@@ -121,7 +175,13 @@ void RunDirectory::write_text(const std::string& name, std::string_view text) co
   write_file_atomically(file(name), text);
 }
 
-Json read_run_config(const std::string& directory, const std::string& command) {
+void RunDirectory::write_config(const Json& config, const Json& data) const {
+  write_json("config.json", Json{{"command", command_}, {"config", config}, {"data", data}});
+}
+
+namespace {
+
+Json read_run(const std::string& directory, const std::string& command) {
   std::error_code ignored;
   if (directory.empty() || !fs::is_directory(directory, ignored))
     fail("[run directory] there is no directory {}; name one that an earlier run wrote", quote(directory));
@@ -140,7 +200,15 @@ Json read_run_config(const std::string& directory, const std::string& command) {
   if (!command.empty() && wrote != command)
     fail("[run directory] {} is a run of {}, not of {}; name another", quote(directory), quote(wrote),
          quote(command));
-  return file["config"];
+  return file;
 }
+
+}  // namespace
+
+Json read_run_config(const std::string& directory, const std::string& command) {
+  return read_run(directory, command)["config"];
+}
+
+Json read_run_data(const std::string& directory) { return read_run(directory, "").value("data", Json()); }
 
 }  // namespace elbo

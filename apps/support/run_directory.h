@@ -7,7 +7,9 @@
 //   run.write_text("report.html", report.html());
 //
 // Every file is written beside and renamed. A run that ends before it wrote anything leaves no directory
-// behind, so create this after the options are checked and before the work begins. Knows nothing of options.
+// behind, so create this after the options are checked and before the work begins. Two processes are never at
+// work in one directory: each holds a lock on its file "lock", which the system releases when it ends,
+// however that is. Knows nothing of options.
 #pragma once
 
 #include <string>
@@ -24,8 +26,9 @@ class RunDirectory {
   enum class Existing { refuse, resume };
 
   /// Creates `out`, or runs/<command>-<UTC time> when `out` is empty, together with missing parents. Throws
-  /// Error, with nothing touched, when it is a file, cannot be made or written to, or is not empty. With
-  /// Existing::resume the directory must be there already and its config.json must be of the same command.
+  /// Error, with nothing touched, when it is a file, cannot be made or written to, is not empty, or another
+  /// process is at work in it. With Existing::resume the directory must be there already and its config.json
+  /// must be of the same command.
   RunDirectory(const std::string& command, const std::string& out, Existing existing = Existing::refuse);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
@@ -37,8 +40,10 @@ class RunDirectory {
   /// The folder figures/, made when needed.
   std::string figures() const;
 
-  /// config.json: {"command": ..., "config": {...}}.
+  /// config.json: {"command": ..., "config": {...}}, and what `data` says of the data where a resumed run
+  /// must find them as they were.
   void write_config(const Json& config) const;
+  void write_config(const Json& config, const Json& data) const;
   void write_json(const std::string& name, const Json& value) const;
   void write_text(const std::string& name, std::string_view text) const;
   /// A table that is filled while the run goes on; when resuming, pass the last step to keep.
@@ -50,12 +55,18 @@ class RunDirectory {
   }
 
  private:
+  void check_empty() const;
+  void lock();
+
   std::string command_, path_;
   std::vector<std::string> made_;  // directories that this run made, innermost last
+  int lock_ = -1;                  // descriptor; -1: not held
 };
 
 /// The "config" of a run directory's config.json. Throws Error when the directory is not one of ours, or of
 /// another command than `command` (any, when that is empty).
 Json read_run_config(const std::string& directory, const std::string& command = "");
+/// What its config.json says of the data; null where it says nothing.
+Json read_run_data(const std::string& directory);
 
 }  // namespace elbo

@@ -128,6 +128,44 @@ TEST_SUITE("apps") {
     }
   }
 
+  TEST_CASE("two are never at work in one directory") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "run";
+    {
+      const RunDirectory run("train", path);
+      // A lock is of an open file, so a second one in this process is as one in another.
+      CHECK_THROWS_WITH_AS(RunDirectory("train", path), doctest::Contains("another process is at work"),
+                           Error);
+      run.write_config(Json{{"seed", 3}});
+      CHECK_THROWS_WITH_AS(RunDirectory("train", path, kResume),
+                           doctest::Contains("another process is at work in"), Error);
+      CHECK(read_run_config(path) == Json{{"seed", 3}});  // looking is free
+    }
+    const RunDirectory again("train", path, kResume);
+    CHECK_THROWS_AS(RunDirectory("train", path, kResume), Error);
+  }
+
+  TEST_CASE("a lock that a killed process left is none, and a directory with nothing else is empty") {
+    const TemporaryDirectory directory;
+    fs::create_directory(directory / "run");
+    write_file_atomically(directory / "run/lock", "");
+    { RunDirectory("train", directory / "run").write_config(Json{{"seed", 3}}); }
+    { const RunDirectory again("train", directory / "run", kResume); }
+    CHECK_THROWS_WITH_AS(RunDirectory("train", directory / "run"), doctest::Contains("is not empty"), Error);
+  }
+
+  TEST_CASE("config.json tells which data a run began with") {
+    const TemporaryDirectory directory;
+    {
+      const RunDirectory run("train", directory / "run");
+      run.write_config(Json{{"seed", 3}});
+      CHECK(read_run_data(directory / "run").is_null());
+      run.write_config(Json{{"seed", 3}}, Json{{"N", 7}});
+    }
+    CHECK(read_run_data(directory / "run") == Json{{"N", 7}});
+    CHECK(read_run_config(directory / "run", "train") == Json{{"seed", 3}});
+  }
+
   TEST_CASE("a full disk is an Error that names the file") {
     const TemporaryDirectory directory;
     const RunDirectory run("train", directory / "run");
