@@ -159,6 +159,7 @@ void train_linear(const TrainOptions& asked) {
     if (t.clip > 0) clip_gradient_norm(vae.parameters(), t.clip);
     adam.step(schedule.at(step));
     if ((step + 1) % per_epoch == 0) {
+      require_in_range(vae, 0, step + 1);
       const LinearVaeMetrics m = evaluate_linear_vae(linear_vae_weights(vae), moments);
       history.epoch.push_back(static_cast<double>((step + 1) / per_epoch));
       history.elbo.push_back(m.elbo);

@@ -13,14 +13,8 @@ namespace {
 std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t step) {
   std::vector<double> elbos;
   for (int64_t m = 0; m < std::max<int64_t>(vae.options().members, 1); ++m) {
-    const LinearVaeWeights weights = linear_vae_weights(vae, m);
-    const double sigma2 = std::exp(weights.log_sigma2);
-    std::string culprit = vae.parameters().first_not_finite(m);
-    if (culprit.empty() && (sigma2 == 0 || std::isinf(sigma2))) culprit = "exp(log_sigma2)";
-    if (!culprit.empty())
-      fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate",
-           culprit, step, m);
-    elbos.push_back(evaluate_linear_vae(weights, data).elbo);
+    require_in_range(vae, m, step);
+    elbos.push_back(evaluate_linear_vae(linear_vae_weights(vae, m), data).elbo);
     if (!std::isfinite(elbos.back()))
       fail("[train] the exact ELBO is not finite after step {}, member {}; try a smaller learning rate", step,
            m);
@@ -61,6 +55,15 @@ void require_finite(const Tensor& objective, ParameterStore& store, const std::s
          std::isnan(objective.at(m)) ? std::fabs(objective.at(m)) : objective.at(m), where, m,
          culprit.empty() ? "all parameters are finite" : "the first tensor that is not finite is " + culprit);
   }
+}
+
+void require_in_range(LinearVae& vae, int64_t member, int64_t step) {
+  const double sigma2 = std::exp(linear_vae_weights(vae, member).log_sigma2);
+  std::string culprit = vae.parameters().first_not_finite(member);
+  if (culprit.empty() && (sigma2 == 0 || std::isinf(sigma2))) culprit = "exp(log_sigma2)";
+  if (!culprit.empty())
+    fail("[train] {} left the range of numbers after step {}, member {}; try a smaller learning rate",
+         culprit, step, member);
 }
 
 ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMoments& data,

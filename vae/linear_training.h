@@ -48,6 +48,9 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
 /// x (N, D) minus mean (D), taken in f64 and then rounded to `dtype`.
 Tensor centred(const Tensor& x, const Tensor& mean, DType dtype);
 
+/// Throws when a parameter of a member is not finite, or its sigma^2 is 0 or infinite, after so many steps.
+void require_in_range(LinearVae& vae, int64_t member, int64_t step);
+
 /// Throws when a value of `objective` is not finite: says where (free text), which member, and which
 /// parameter went bad first.
 void require_finite(const Tensor& objective, ParameterStore& store, const std::string& where);

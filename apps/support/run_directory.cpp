@@ -107,11 +107,12 @@ RunDirectory::RunDirectory(const std::string& command, const std::string& out, E
 }
 
 RunDirectory::~RunDirectory() {
-  if (lock_ < 0) return remove_empty(made_);
-  std::error_code ignored;
-  const bool unused = !fs::exists(fs::path(path_) / "config.json", ignored);
-  if (unused) ::unlink((fs::path(path_) / kLock).c_str());
-  ::close(lock_);
+  if (lock_ >= 0) {
+    std::error_code ignored;
+    const bool unused = !fs::exists(fs::path(path_) / "config.json", ignored);
+    if (unused) ::unlink((fs::path(path_) / kLock).c_str());
+    ::close(lock_);
+  }
   remove_empty(made_);
 }
 
