@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "apps/number_option.h"
+#include "apps/support/log.h"
 #include "datasets/batch_loader.h"
 #include "nn/optimizer.h"
 #include "tensor/file.h"
@@ -127,10 +128,9 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
       fail("[--cycles] {} cycles need at least {} steps, training has {}", member.weight.cycles,
            2 * member.weight.cycles, steps);
   if (!data.dataset.no_images.empty())
-    fmt::print(stderr, "elbo: {} is taken as points of {} numbers, not as images: {}\n",
-               quote(data.dataset.name), data.dataset.dimensions(), data.dataset.no_images);
-  if (const std::string warning = range_warning(data); !warning.empty())
-    fmt::print(stderr, "elbo: {}\n", warning);
+    log_line(fmt::format("elbo: {} is taken as points of {} numbers, not as images: {}",
+                         quote(data.dataset.name), data.dataset.dimensions(), data.dataset.no_images));
+  if (const std::string warning = range_warning(data); !warning.empty()) log_line("elbo: " + warning);
   if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
   const Range range = range_of(data);
   if (range.low < 0 || range.high > 1)
