@@ -179,11 +179,14 @@ Figure elbo_figure(const DeepRun& run) {
   return figure;
 }
 
-void save_models(const DeepRun& run, const RunDirectory& directory, const std::string& folder) {
-  if (run.members.size() == 1) return save_deep_vae(directory.file(folder + "model.safetensors"), *run.vae);
+void save_models(const DeepRun& run, const ModelCard& card, const RunDirectory& directory,
+                 const std::string& folder) {
+  const bool alone = run.members.size() == 1;
   for (size_t m = 0; m < run.members.size(); ++m)
-    save_deep_vae(directory.file(fmt::format("{}members/{:02}.safetensors", folder, run.members[m].index)),
-                  *run.vae, static_cast<int64_t>(m));
+    save_deep_vae(
+        directory.file(folder + (alone ? "model.safetensors"
+                                       : fmt::format("members/{:02}.safetensors", run.members[m].index))),
+        *run.vae, static_cast<int64_t>(m), metadata_of(card));
 }
 
 std::string describe(const Member& member) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "apps/deep_run.h"
+#include "apps/model_card.h"
 #include "apps/support/figure.h"
 #include "apps/support/report.h"
 #include "apps/support/table.h"
@@ -41,7 +42,8 @@ Figure elbo_figure(const DeepRun& run);
 
 /// Writes a member as a model of its own: model.safetensors, or members/NN.safetensors where there are
 /// several.
-void save_models(const DeepRun& run, const RunDirectory& directory, const std::string& folder = "");
+void save_models(const DeepRun& run, const ModelCard& card, const RunDirectory& directory,
+                 const std::string& folder = "");
 
 /// What distinguishes a member from the others: "σ² = 10 fixed, lr 0.001, trial 2".
 std::string describe(const Member& member);

@@ -101,7 +101,7 @@ void encoders(Options o, const CLI::App& app) {
                                   .name = encoder.name,
                                   .folder = encoder.folder});
     if (!run.finished()) return say_interrupted(run, "encoders", directory.path());
-    save_models(run, directory, encoder.folder);
+    save_models(run, card_of(o.data, data), directory, encoder.folder);
     const size_t best = best_of(run);
     const DeepVaeMetrics& m = run.metrics[best];
     table.row({encoder.name, fmt::format("{:g}", run.members[best].rate), fmt::format("{:.2f}", m.elbo),

@@ -11,6 +11,7 @@
 #include "tensor/file.h"
 #include "vae/deep_vae_file.h"
 #include "vae/disentanglement.h"
+#include "vae/linear_vae_file.h"
 
 namespace elbo {
 namespace {
@@ -18,28 +19,6 @@ namespace {
 struct Options : SavedModelOptions {
   int64_t importance_samples = 50, importance_points = 1000;
 };
-
-LinearVaeWeights read_linear_vae(const SafetensorsFile& file) {
-  const std::string& path = file.path;
-  const auto part = [&](const char* name, int rank) {
-    const Tensor tensor = file.at(name).to(DType::f64);
-    if (tensor.rank() != rank)
-      fail("[evaluate] {}: {} has shape {}, a linear VAE needs {} axes", path, name, tensor.shape().str(),
-           rank);
-    return tensor;
-  };
-  const LinearVaeWeights w{part("decoder.weight", 2), part("encoder.weight", 2), part("log_variance", 1),
-                           part("mean", 1), part("log_sigma2", 1).item()};
-  const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
-  if (!(w.encoder.shape() == Shape{k, d}) || !(w.log_variance.shape() == Shape{k}) ||
-      !(w.mean.shape() == Shape{d}))
-    fail(
-        "[evaluate] {}: the shapes of a linear VAE disagree: decoder {}, encoder {}, log_variance {}, mean "
-        "{}",
-        path, w.decoder.shape().str(), w.encoder.shape().str(), w.log_variance.shape().str(),
-        w.mean.shape().str());
-  return w;
-}
 
 /// A model that broke in training is found out here.
 void require_finite(double elbo, const SavedModel& saved) {
@@ -49,7 +28,7 @@ void require_finite(double elbo, const SavedModel& saved) {
 }
 
 void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& data, Table& table) {
-  const LinearVaeWeights weights = read_linear_vae(saved.file);
+  const LinearVaeWeights weights = load_linear_vae(saved.file);
   if (data.dataset.dimensions() != weights.decoder.size(0))
     fail("[evaluate] the model is for {} dimensions, {} has {}", weights.decoder.size(0), data.dataset.name,
          data.dataset.dimensions());

@@ -71,7 +71,7 @@ void train_deep(const TrainOptions& asked) {
                                 .resumed = write_config});  // it may have been given more epochs
   if (!run.finished()) return say_interrupted(run, "train", directory.path());
 
-  save_models(run, directory);
+  save_models(run, card_of(o.data, data), directory);
   const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
   const size_t best = best_of(run);
   const DeepVaeMetrics& metrics = run.metrics[best];

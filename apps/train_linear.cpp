@@ -7,6 +7,7 @@
 #include "apps/experiment.h"
 #include "apps/linear_report.h"
 #include "apps/linear_sweeps.h"
+#include "apps/model_card.h"
 #include "apps/resume.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
@@ -18,6 +19,7 @@
 #include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
 #include "vae/linear_training.h"
+#include "vae/linear_vae_file.h"
 
 namespace elbo {
 namespace {
@@ -197,9 +199,7 @@ void train_linear(const TrainOptions& asked) {
   const LinearVaeFindings findings = find_out(weights, data, moments, eigen);
   if (!std::isfinite(findings.metrics.elbo))
     fail("[train] the ELBO after the last step is not finite; try a smaller learning rate");
-  std::vector<NamedTensor> tensors = model_tensors(vae.parameters());
-  tensors.push_back({"mean", vae.mean()});
-  write_safetensors(run.file("model.safetensors"), tensors, {{"model", "linear"}});
+  save_linear_vae(run.file("model.safetensors"), vae, 0, metadata_of(card_of(o.data, data)));
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
 

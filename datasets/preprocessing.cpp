@@ -115,6 +115,12 @@ double default_alpha(const Dataset& data) { return data.channels == 3 ? 0.05 : 1
 void check_preprocessing(const Dataset& data, const Preprocessing& preprocessing) {
   if (!data.x.defined() || data.x.rank() != 2 || data.x.elements() == 0)
     fail("[preprocess] the data set {} has no points (N, D)", quote(data.name));
+  check_preprocessing_of_kind(data, preprocessing);
+  if (data.x.elements() > kMostDraws)
+    fail("[preprocess] {} has more than 2^34 pixels; use --limit", quote(data.name));
+}
+
+void check_preprocessing_of_kind(const Dataset& data, const Preprocessing& preprocessing) {
   if (!data.has_pixels() && preprocessing.kind != Kind::none)
     fail("[preprocess] {} is for 8-bit pixels, but {} holds {} values; use --preprocess none",
          name(preprocessing.kind), quote(data.name), name(data.x.dtype()));
@@ -133,8 +139,6 @@ void check_preprocessing(const Dataset& data, const Preprocessing& preprocessing
     for (const double scale : preprocessing.scale.span<double>())
       if (!(scale > 0) || !std::isfinite(scale))
         fail("[preprocess] a scale must be positive and finite, got {}", scale);
-  if (data.x.elements() > kMostDraws)
-    fail("[preprocess] {} has more than 2^34 pixels; use --limit", quote(data.name));
 }
 
 Preprocessing followed_by(const Preprocessing& preprocessing, const Tensor& mean, const Tensor& scale) {

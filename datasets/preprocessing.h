@@ -38,6 +38,8 @@ double default_alpha(const Dataset& data);
 /// Throws Error when `preprocessing` cannot be applied: pixels, and not binary ones, are needed for all but
 /// `none`, a sane alpha, and a positive scale.
 void check_preprocessing(const Dataset& data, const Preprocessing& preprocessing);
+/// The same for data whose points are not there, only their kind: x (0, D).
+void check_preprocessing_of_kind(const Dataset& data, const Preprocessing& preprocessing);
 
 /// The same, and then (y - mean) / scale: both (D) f64.
 Preprocessing followed_by(const Preprocessing& preprocessing, const Tensor& mean, const Tensor& scale);

@@ -100,13 +100,15 @@ void describe_convolutional(const SafetensorsFile& file, DeepVaeOptions& options
 
 }  // namespace
 
-void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member) {
+void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member,
+                   const std::map<std::string, std::string>& more) {
   std::vector<NamedTensor> tensors;
   for (const Parameter& parameter : vae.parameters().all()) {
     const Tensor own = vae.options().members > 0 ? parameter.value.slice(member) : parameter.value;
     tensors.push_back({parameter.name, channels_second(own.to(Device::cpu))});
   }
-  std::map<std::string, std::string> description{{"likelihood", name(vae.options().likelihood)}};
+  std::map<std::string, std::string> description = more;
+  description.insert({"likelihood", name(vae.options().likelihood)});
   if (const auto& conv = vae.options().conv) {
     description.insert({{"model", kConvolutional},
                         {"network", name(conv->design)},

@@ -10,8 +10,9 @@
 
 namespace elbo {
 
-/// Writes one member as a model of its own, atomically.
-void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member = 0);
+/// Writes one member as a model of its own, atomically; `more` is added to the metadata.
+void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member = 0,
+                   const std::map<std::string, std::string>& more = {});
 
 /// Whether the file says that it holds a deep VAE.
 bool is_deep_vae(const SafetensorsFile& file);

@@ -39,6 +39,7 @@ class LinearVae {
 
   const LinearVaeOptions& options() const { return options_; }
   ParameterStore& parameters() { return store_; }
+  const ParameterStore& parameters() const { return store_; }
   /// mu (D), f64: rounded to the type of the weights it would move data far from zero by more than their
   /// spread.
   const Tensor& mean() const { return mean_; }
