@@ -169,6 +169,7 @@ void collapse(Options o, const CLI::App& app) {
                                 .name = "collapse"});
   if (!run.finished()) return say_interrupted(run, "collapse", directory.path());
 
+  save_models(run, card_of(o.data, data), directory);
   const CollapseFindings findings = collapse_findings(run, data);
   set_metrics(result, findings);
   Report report = collapse_report(findings, run, data, o.training, directory);

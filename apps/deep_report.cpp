@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/model_folder.h"
 #include "vae/deep_vae_file.h"
 
 namespace elbo {
@@ -179,14 +180,19 @@ Figure elbo_figure(const DeepRun& run) {
   return figure;
 }
 
-void save_models(const DeepRun& run, const ModelCard& card, const RunDirectory& directory,
+void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directory,
                  const std::string& folder) {
   const bool alone = run.members.size() == 1;
-  for (size_t m = 0; m < run.members.size(); ++m)
-    save_deep_vae(
-        directory.file(folder + (alone ? "model.safetensors"
-                                       : fmt::format("members/{:02}.safetensors", run.members[m].index))),
-        *run.vae, static_cast<int64_t>(m), metadata_of(card));
+  std::vector<SavedMember> list;
+  for (size_t m = 0; m < run.members.size(); ++m) {
+    const int64_t index = run.members[m].index;
+    card.member = index;
+    save_deep_vae(directory.file(folder + model_name(alone, index)), *run.vae, static_cast<int64_t>(m),
+                  metadata_of(card));
+    const bool stopped = run.stop_of(static_cast<int64_t>(m)) != nullptr;
+    list.push_back({index, describe(run.members[m]), stopped ? std::nan("") : run.metrics[m].elbo});
+  }
+  if (!alone) write_member_list(directory, folder, list);
 }
 
 std::string describe(const Member& member) {

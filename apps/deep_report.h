@@ -40,9 +40,8 @@ Figure unit_kl_figure(const DeepVaeMetrics& metrics);
 /// ELBO over epochs, a curve for each member that has one.
 Figure elbo_figure(const DeepRun& run);
 
-/// Writes a member as a model of its own: model.safetensors, or members/NN.safetensors where there are
-/// several.
-void save_models(const DeepRun& run, const ModelCard& card, const RunDirectory& directory,
+/// Writes every member as a model of its own (apps/model_folder.h), in a folder of the run.
+void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directory,
                  const std::string& folder = "");
 
 /// What distinguishes a member from the others: "σ² = 10 fixed, lr 0.001, trial 2".

@@ -9,9 +9,7 @@
 #include "apps/saved_model.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
-#include "vae/deep_vae_file.h"
 #include "vae/disentanglement.h"
-#include "vae/linear_vae_file.h"
 
 namespace elbo {
 namespace {
@@ -21,75 +19,76 @@ struct Options : SavedModelOptions {
 };
 
 /// A model that broke in training is found out here.
-void require_finite(double elbo, const SavedModel& saved) {
+void require_finite(double elbo, const SavedModel& model) {
   if (!std::isfinite(elbo))
     fail("[evaluate] the ELBO of {} is not finite: the model broke in training, or these are not its data",
-         quote(saved.file.path));
-}
-
-void evaluate_linear(const SavedModel& saved, Result& result, const LoadedData& data, Table& table) {
-  const LinearVaeWeights weights = load_linear_vae(saved.file);
-  if (data.dataset.dimensions() != weights.decoder.size(0))
-    fail("[evaluate] the model is for {} dimensions, {} has {}", weights.decoder.size(0), data.dataset.name,
-         data.dataset.dimensions());
-  const DataMoments moments = data_moments(data.all());
-  const LinearVaeFindings findings = find_out(weights, data, moments, principal_components(moments));
-  require_finite(findings.metrics.elbo, saved);
-  set_metrics(result, findings);
-  set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
-  table = comparison(findings);
+         quote(model.path));
 }
 
 /// How well units tell the factors that the data were made from, on points at random.
-void evaluate_factors(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
-  const Dataset& data = opened.data.dataset;
+void evaluate_factors(const SavedModel& model, Result& result, Table& table) {
+  const Dataset& data = model.data.dataset;
   const Factors& factors = data.factors;
   if (factors.names.empty()) return;
-  const Tensor chosen = permutation(data.points(), {.seed = o.run.seed, .stream = kEvaluation})
+  const Tensor chosen = permutation(data.points(), {.seed = model.seed, .stream = kEvaluation})
                             .slice(0, std::min(kGapPoints, data.points()));
   const std::span<const int64_t> rows = chosen.span<int64_t>();
   const Points some(chosen.size(0), [&](int64_t begin, int64_t end) {
-    return opened.data.rows(rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+    return model.data.rows(rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
   });
   const Disentanglement found =
-      disentanglement(encode_all(*opened.vae, some).mean, gather_rows(factors.indices, chosen));
+      disentanglement(encode_all(*model.vae, some).mean, gather_rows(factors.indices, chosen));
   const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
+  const auto row = [&](const std::string& what, double value) {
+    std::vector<std::string> cells{what, fmt::format("{:.3f}", value)};
+    cells.resize(table.columns().size());
+    table.row(cells);
+  };
   Json gaps = Json::object();
   for (size_t f = 0; f < factors.names.size(); ++f) {
     const double gap = found.gap_per_factor[f];
     gaps[factors.names[f]] = number(gap);
     if (!std::isfinite(gap)) continue;
     const int64_t best = found.best_unit(static_cast<int64_t>(f));
-    table.row({fmt::format("{}: gap, by unit {}, which tells {:.2f} of {:.2f} nats", factors.names[f], best,
-                           found.information.slice(static_cast<int64_t>(f)).at(best), found.entropy[f]),
-               fmt::format("{:.3f}", gap)});
+    row(fmt::format("{}: gap, by unit {}, which tells {:.2f} of {:.2f} nats", factors.names[f], best,
+                    found.information.slice(static_cast<int64_t>(f)).at(best), found.entropy[f]),
+        gap);
   }
-  if (std::isfinite(found.gap))
-    table.row({"mutual information gap, their mean", fmt::format("{:.3f}", found.gap)});
+  if (std::isfinite(found.gap)) row("mutual information gap, their mean", found.gap);
   result.set("mig", number(found.gap), "mean over factors of (I_1 - I_2) / H, 20 bins of posterior means");
   result.set("mig_per_factor", gaps);
   result.set("mig_points", some.count());
 }
 
+void evaluate_linear(const SavedModel& model, Result& result, Table& table) {
+  const DataMoments moments = data_moments(model.data.all());
+  const LinearVaeFindings findings =
+      find_out(*model.linear, model.data, moments, principal_components(moments));
+  require_finite(findings.metrics.elbo, model);
+  set_metrics(result, findings);
+  set_data_units(result, model.data, {{"elbo", findings.metrics.elbo}});
+  table = comparison(findings);
+  evaluate_factors(model, result, table);
+}
+
 /// The metrics that training reports, and two that cost more: on the first points only. Returns the note that
 /// goes below the table.
-std::string evaluate_deep(const Options& o, const DeepModelWithData& opened, Result& result, Table& table) {
-  const Points x = points_of(opened.data);
-  const DeepVaeMetrics metrics = evaluate_deep_vae(*opened.vae, x, {.seed = o.run.seed, .progress = {}})[0];
-  require_finite(metrics.elbo, opened.saved);
-  const double to_paper = paper_units_constant(opened.data.dataset, opened.data.preprocessing);
+std::string evaluate_deep(const Options& o, const SavedModel& model, Result& result, Table& table) {
+  const Points x = points_of(model.data);
+  const DeepVaeMetrics metrics = evaluate_deep_vae(*model.vae, x, {.seed = model.seed, .progress = {}})[0];
+  require_finite(metrics.elbo, model);
+  const double to_paper = paper_units_constant(model.data.dataset, model.data.preprocessing);
   set_metrics(result, metrics, to_paper);
-  set_data_units(result, opened.data, {{"elbo", metrics.elbo}});
+  set_data_units(result, model.data, {{"elbo", metrics.elbo}});
   table = metrics_table(metrics, to_paper);
-  evaluate_factors(o, opened, result, table);
-  const Points some = points_of(opened.data, o.importance_points);
+  evaluate_factors(model, result, table);
+  const Points some = points_of(model.data, o.importance_points);
   const int64_t points = some.count();
   const std::string note = precision_note(metrics.samples) + "\n";
   if (points == 0 || o.importance_samples == 0) return note;
-  const MeanOfPoints single = importance_weighted_bound(*opened.vae, some, 1, o.run.seed)[0];
-  const MeanOfPoints bound =
-      importance_weighted_bound(*opened.vae, some, o.importance_samples, o.run.seed)[0];
-  const double information = mutual_information(*opened.vae, some, o.run.seed)[0];
+  const MeanOfPoints single = importance_weighted_bound(*model.vae, some, 1, model.seed)[0];
+  const MeanOfPoints bound = importance_weighted_bound(*model.vae, some, o.importance_samples, model.seed)[0];
+  const double information = mutual_information(*model.vae, some, model.seed)[0];
   result.set("importance_weighted_bound", bound.mean, kNatsPerPoint);
   result.set("importance_weighted_bound_standard_error", bound.standard_error, kNatsPerPoint);
   result.set("importance_samples", o.importance_samples);
@@ -104,31 +103,33 @@ std::string evaluate_deep(const Options& o, const DeepModelWithData& opened, Res
   return note;
 }
 
+/// How the model knows the data, for people.
+std::string acquaintance(const SavedModel& model) {
+  if (!model.card) return "";
+  return model.on_its_own_data() ? ", which it was trained on" : ", which it was not trained on";
+}
+
 void evaluate(Options o) {
   apply(o.run);
-  DeepModelWithData opened{.saved = open_saved_model(o), .vae = nullptr, .data = {}};
-  const bool is_deep = is_deep_vae(opened.saved.file);
-  if (is_deep) {
-    opened = open_deep_model(o, device_of(o.run));
-  } else {
-    if (!o.factors.empty()) fail("[--factors] this is a linear VAE; factors are for deep ones");
-    apply_on_cpu(o.run);
-    opened.data = load_data(opened.saved.data, opened.saved.seed);
-  }
-  Json config = to_json(opened.saved.data, o.run);
-  config["model"] = o.model;
-  Result result("evaluate", config, provenance_of(o.run, opened.data));
+  const SavedModel model = open_saved_model(o, DataNeed::points, device_of(o.run));
+  if (model.linear) apply_on_cpu(o.run);
+  o.run.seed = model.seed;
+  Json config = to_json(model.named, o.run);
+  config["model"] = model.path;
+  config["model_card"] = model.card ? to_json(*model.card) : Json(nullptr);
+  Result result("evaluate", config, provenance_of(o.run, model.data));
   Table table({""});
   std::string note;
-  if (is_deep)
-    note = evaluate_deep(o, opened, result, table);
+  if (model.linear)
+    evaluate_linear(model, result, table);
   else
-    evaluate_linear(opened.saved, result, opened.data, table);
+    note = evaluate_deep(o, model, result, table);
   if (o.run.json)
     fmt::print("{}", json_text(result.to_json()));
   else
-    fmt::print("{} on {} ({} points, {})\n\n{}{}", opened.saved.file.path, opened.data.dataset.name,
-               opened.data.dataset.points(), name(opened.data.preprocessing.kind), table.text(), note);
+    fmt::print("{} on {} ({} points, {}){}\n\n{}{}", model.path, model.data.dataset.name,
+               model.data.dataset.points(), name(model.data.preprocessing.kind), acquaintance(model),
+               table.text(), note);
 }
 
 void add_options(CLI::App& app) {

@@ -15,13 +15,13 @@ struct Options : PictureOptions {
 
 void interpolate(Options o) {
   apply_on_cpu(o.run);
-  const DeepModelWithData opened = open_deep_model(o);
-  if (!o.plane.empty()) return write_picture(plane_grid(*opened.vae, opened.data, o.plane, o.side), o);
+  const SavedModel model = open_saved_model(o, DataNeed::points);
+  if (!o.plane.empty()) return write_picture(plane_grid(*model.vae, model.data, o.plane, o.side), o);
   if (o.points.empty() || o.points.size() % 2 != 0)
     fail("[--points] give an even number of points, got {}", o.points.size());
   std::vector<std::pair<int64_t, int64_t>> pairs;
   for (size_t i = 0; i < o.points.size(); i += 2) pairs.emplace_back(o.points[i], o.points[i + 1]);
-  write_picture(interpolation_grid(*opened.vae, opened.data, pairs), o);
+  write_picture(interpolation_grid(*model.vae, model.data, pairs), o);
 }
 
 void add_options(CLI::App& app) {

@@ -10,6 +10,7 @@ namespace {
 constexpr const char* kKey = "card";
 constexpr int64_t kMost = int64_t{1} << 40;
 constexpr int64_t kLargestSide = int64_t{1} << 20;
+constexpr int64_t kMostMembers = int64_t{1} << 30;
 
 int64_t whole(const Json& json, const char* what, int64_t least, int64_t most) {
   const Json& value = json.at(what);
@@ -21,6 +22,7 @@ int64_t whole(const Json& json, const char* what, int64_t least, int64_t most) {
 ModelCard card_from(const Json& json) {
   ModelCard card;
   json.at("version").get_to(card.version);
+  card.member = whole(json, "member", 0, kMostMembers);
   const Json& data = json.at("data");
   data.at("name").get_to(card.data);
   card.limit = whole(data, "limit", 0, kMost);
@@ -46,10 +48,11 @@ ModelCard card_from(const Json& json) {
 
 }  // namespace
 
-ModelCard card_of(const DataOptions& options, const LoadedData& data) {
+ModelCard card_of(const DataOptions& options, const LoadedData& data, int64_t member) {
   const Dataset& d = data.dataset;
   return {.version = ELBO_VERSION,
-          .data = options.data,
+          .member = member,
+          .data = absolute_specification(options.data),
           .limit = options.limit,
           .subset = options.subset,
           .seed = data.seed,
@@ -85,6 +88,7 @@ Preprocessing preprocessing_from(const Json& json) {
 
 Json to_json(const ModelCard& c) {
   return {{"version", c.version},
+          {"member", c.member},
           {"data", Json{{"name", c.data},
                         {"limit", c.limit},
                         {"subset", c.subset},

@@ -15,6 +15,7 @@ namespace elbo {
 
 struct ModelCard {
   std::string version;  ///< of elbo
+  int64_t member = 0;   ///< which of the ensemble it was; its noise follows from that
   std::string data;     ///< as DataOptions name them
   int64_t limit = 0, subset = 0;
   uint64_t seed = 0;  ///< of the data and their noise
@@ -27,7 +28,7 @@ struct ModelCard {
 };
 
 /// The card of a model trained on these data, which `options` named.
-ModelCard card_of(const DataOptions& options, const LoadedData& data);
+ModelCard card_of(const DataOptions& options, const LoadedData& data, int64_t member = 0);
 
 /// As a file's metadata, and back: nothing where a file has none. Throws for a card that makes no sense.
 std::map<std::string, std::string> metadata_of(const ModelCard& card);

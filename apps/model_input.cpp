@@ -18,14 +18,18 @@ Range range_of_pixels(const LoadedData& data) {
   return range_of(ends);
 }
 
+const char* hint_for(const LoadedData& data) {
+  if (data.preprocessing.scale.defined()) return "leave --standardize away";
+  return data.dataset.has_pixels() ? "use --preprocess scale" : "bring them into that range";
+}
+
 void check_bernoulli(const LoadedData& data) {
   // Mostly the preprocessing says it all, and millions of pixels need not be looked at.
   if (data.dataset.has_pixels() && within_unit_interval(range_of_pixels(data))) return;
   const Range range = range_of(data);
   if (!within_unit_interval(range))
     fail("[data] the bernoulli likelihood needs data between 0 and 1; {} reach from {} to {}; {}",
-         quote(data.dataset.name), range.low, range.high,
-         data.dataset.has_pixels() ? "use --preprocess scale" : "bring them into that range");
+         quote(data.dataset.name), range.low, range.high, hint_for(data));
 }
 
 }  // namespace
@@ -41,7 +45,8 @@ void check_fits(const ModelInput& model, const LoadedData& data) {
   if (model.image) {
     const ImageSize image{d.height, d.width, d.channels}, &own = *model.image;
     if (image.pixels() == 0)
-      fail("[data] a convolutional model is for images, and {} are none", quote(d.name));
+      fail("[--model] conv is for images, and {} holds none: {}", quote(d.name),
+           d.no_images.empty() ? "images are (N, H, W) or (N, H, W, C) with C = 1 or 3" : d.no_images);
     if (!(image == own))
       fail("[data] the model is for images of {} x {} with {} channels; {} are {} x {} with {}", own.height,
            own.width, own.channels, quote(d.name), image.height, image.width, image.channels);

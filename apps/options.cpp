@@ -69,10 +69,8 @@ void apply_on_cpu(RunOptions& o) {
   apply(o);
 }
 
-namespace {
-
-/// Most data are there at once; where they are not, the user sees how far it is, and may stop it.
-Dataset load_dataset_with_progress(const DataOptions& o, uint64_t seed) {
+Dataset load_points(const DataOptions& o, uint64_t seed) {
+  // Most data are there at once; where they are not, the user sees how far it is, and may stop it.
   std::optional<Progress> progress;
   std::optional<InterruptGuard> guard;
   LoadOptions options{.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train};
@@ -86,11 +84,9 @@ Dataset load_dataset_with_progress(const DataOptions& o, uint64_t seed) {
   return load_dataset(o.data, options);
 }
 
-}  // namespace
-
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
   LoadedData data;
-  data.dataset = load_dataset_with_progress(o, seed);
+  data.dataset = load_points(o, seed);
   using Kind = Preprocessing::Kind;
   const bool pixels = data.dataset.has_pixels(), binary = data.dataset.binary;
   Kind& kind = data.preprocessing.kind;

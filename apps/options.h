@@ -41,6 +41,8 @@ void apply_on_cpu(RunOptions& options);
 /// Where the models of a command live: `auto` means a GPU if there is one.
 Device device_of(const RunOptions& options);
 
+/// The points that the options name, as they are stored; throws where they cannot be found.
+Dataset load_points(const DataOptions& options, uint64_t seed);
 /// The data that the options name. Throws where they cannot be found or preprocessed as asked.
 LoadedData load_data(const DataOptions& options, uint64_t seed);
 

@@ -9,12 +9,15 @@
 #include "apps/command.h"
 #include "apps/experiment.h"
 #include "apps/lucas_tables.h"
+#include "apps/model_card.h"
+#include "apps/model_folder.h"
 #include "apps/number_option.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
 #include "vae/decoder_alignment.h"
 #include "vae/linear_training.h"
+#include "vae/linear_vae_file.h"
 
 namespace elbo {
 namespace {
@@ -89,6 +92,7 @@ void ppca_elbo(Options o, const CLI::App& app) {
   CsvFile csv =
       run.csv("metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});
   std::vector<Trained> trained;
+  std::vector<SavedMember> saved;
   Progress progress(static_cast<int64_t>(flops / 1e9), "ppca-elbo", {.quiet = o.run.json});
   double done_flops = 0;
   for (int64_t k : o.latent) {
@@ -118,6 +122,11 @@ void ppca_elbo(Options o, const CLI::App& app) {
     trained.push_back({k, best, metrics.elbo, metrics.sigma2, ppca_mle_sigma2(eigen.values, k),
                        decoder_alignment(weights, eigen).worst});
     const Trained& t = trained.back();
+    saved.push_back(
+        {static_cast<int64_t>(o.latent.size() - trained.size()), fmt::format("k = {}", k), t.elbo});
+    save_linear_vae(run.file(model_name(false, saved.back().member)), vae, 0,
+                    metadata_of(card_of(o.data, data, saved.back().member)));
+    write_member_list(run, "", saved);
     csv.row({k, t.maximum, t.elbo, t.gap(), t.sigma2, t.best_sigma2, t.alignment});
   }
   csv.save();

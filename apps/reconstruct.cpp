@@ -12,8 +12,8 @@ struct Options : PictureOptions {
 
 void reconstruct(Options o) {
   apply_on_cpu(o.run);
-  const DeepModelWithData opened = open_deep_model(o);
-  write_picture(reconstruction_grid(*opened.vae, opened.data, o.count), o);
+  const SavedModel model = open_saved_model(o, DataNeed::points);
+  write_picture(reconstruction_grid(*model.vae, model.data, o.count), o);
 }
 
 void add_options(CLI::App& app) {

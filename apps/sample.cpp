@@ -12,8 +12,8 @@ struct Options : PictureOptions {
 
 void sample(Options o) {
   apply_on_cpu(o.run);
-  const DeepModelWithData opened = open_deep_model(o);
-  write_picture(sample_grid(*opened.vae, opened.data, o.count, o.run.seed), o);
+  const SavedModel model = open_saved_model(o, DataNeed::shape);
+  write_picture(sample_grid(*model.vae, model.data, o.count, model.seed), o);
 }
 
 void add_options(CLI::App& app) {

@@ -6,12 +6,15 @@
 #include "apps/command.h"
 #include "apps/experiment.h"
 #include "apps/lucas_tables.h"
+#include "apps/model_card.h"
+#include "apps/model_folder.h"
 #include "apps/number_option.h"
 #include "apps/support/best.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
 #include "vae/linear_training.h"
+#include "vae/linear_vae_file.h"
 
 namespace elbo {
 namespace {
@@ -70,6 +73,7 @@ void stochastic_elbo(Options o, const CLI::App& app) {
   const Tensor x = centred(data.all(), moments.mean, DType::f32);
   const auto members = static_cast<int64_t>(o.rates.size());
   std::vector<Curve> curves;
+  std::vector<SavedMember> saved;
   Progress progress(static_cast<int64_t>(total / 1e9), "stochastic-elbo", {.quiet = o.run.json});
   double done = 0;
   for (ElboGradient gradient : {ElboGradient::analytic, ElboGradient::stochastic}) {
@@ -103,9 +107,14 @@ void stochastic_elbo(Options o, const CLI::App& app) {
         curve.elbo.push_back(trace.elbo[i][m]);
       }
       curves.push_back(curve);
+      saved.push_back({static_cast<int64_t>(saved.size()),
+                       fmt::format("{} gradient, lr {:g}", name(gradient), curve.rate), curve.last()});
+      save_linear_vae(run.file(model_name(false, saved.back().member)), vae, static_cast<int64_t>(m),
+                      metadata_of(card_of(o.data, data, saved.back().member)));
     }
   }
   progress.finish();
+  write_member_list(run, "", saved);
   const bool complete = !interrupted();
 
   CsvFile csv = run.csv("metrics.csv", {"gradient", "lr", "step", "elbo"});

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "apps/model_input.h"
 #include "apps/number_option.h"
 #include "apps/support/log.h"
 #include "datasets/batch_loader.h"
@@ -115,7 +116,9 @@ void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
 }
 
 void check_training(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
-  check(network_of(o, members, data.dataset));
+  const DeepVaeOptions network = network_of(o, members, data.dataset);
+  check_fits(input_of(network), data);
+  check(network);
   objective_of(o, members);
   parse_schedule(o.schedule);
   for (int64_t epoch : o.evaluate_at)
@@ -131,11 +134,6 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
     log_line(fmt::format("elbo: {} is taken as points of {} numbers, not as images: {}",
                          quote(data.dataset.name), data.dataset.dimensions(), data.dataset.no_images));
   if (const std::string warning = range_warning(data); !warning.empty()) log_line("elbo: " + warning);
-  if (parse_likelihood(o.likelihood) != Likelihood::bernoulli) return;
-  const Range range = range_of(data);
-  if (range.low < 0 || range.high > 1)
-    fail("[--likelihood] bernoulli needs data between 0 and 1; these reach from {} to {}; try {}", range.low,
-         range.high, data.preprocessing.scale.defined() ? "without --standardize" : "--preprocess scale");
 }
 
 std::vector<int64_t> parse_widths(const std::string& text) {
@@ -177,9 +175,6 @@ std::vector<Member> members_of(const TrainingOptions& o) {
 }
 
 DeepVaeOptions network_of(const TrainingOptions& o, const std::vector<Member>& members, const Dataset& data) {
-  if (o.model == "conv" && data.height == 0)
-    fail("[--model] conv is for images, and {} holds none: {}", quote(data.name),
-         data.no_images.empty() ? "images are (N, H, W) or (N, H, W, C) with C = 1 or 3" : data.no_images);
   const std::string encoder = o.encoder_hidden.empty() ? o.hidden : o.encoder_hidden;
   std::vector<int64_t> mirrored = parse_widths(o.hidden);
   std::reverse(mirrored.begin(), mirrored.end());

@@ -48,9 +48,9 @@ Json json_of(const std::vector<RankedUnit>& units) {
 
 void traverse(Options o) {
   apply_on_cpu(o.run);
-  const DeepModelWithData opened = open_deep_model(o);
-  const std::vector<RankedUnit> units = rank_units(*opened.vae, opened.data, o.units);
-  write_picture(traversal_grid(*opened.vae, opened.data, o.point, units), o, table_of(units).text(),
+  const SavedModel model = open_saved_model(o, DataNeed::points);
+  const std::vector<RankedUnit> units = rank_units(*model.vae, model.data, o.units);
+  write_picture(traversal_grid(*model.vae, model.data, o.point, units), o, table_of(units).text(),
                 {{"units", json_of(units)}});
 }
 

@@ -230,8 +230,6 @@ for what, options, word in (
 check("and writes nothing", not os.path.exists("never"))
 rejects("a deep option of a linear model", "train", "--data", "digits", "--hidden", "8", mentions=["--hidden"])
 rejects("an ensemble of linear models", "train", "--data", "ppca", "--lr", "0.1,0.2", mentions=["deep"])
-elbo("train", "--data", "ppca", "--limit", 100, "--latent", 2, "--epochs", 1, "--out", "linear")
-rejects("pictures of a linear model", "sample", "linear", mentions=["deep"])
 
 # ---- experiments
 small = ["--data", "digits", "--limit", 200, "--hidden", "16", "--latent", 3, "--epochs", 6, "--lr", "0.001,0.003", "--members", 2]

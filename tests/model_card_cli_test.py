@@ -71,8 +71,13 @@ def metrics(*arguments):
     return json.loads(run.stdout)["metrics"] if run.returncode == 0 else {"elbo": float("nan"), "error": run.stderr}
 
 
-def same(a, b):
-    return abs(a["elbo"] - b["elbo"]) <= 1e-9 * abs(b["elbo"])
+def same(a, b, within=1e-9):
+    return abs(a["elbo"] - b["elbo"]) <= within * abs(b["elbo"])
+
+
+def same_member(a, b):
+    """Batched products may round otherwise than those of a model alone."""
+    return same(a, b, 1e-5)
 
 
 # ---- models of every kind, trained with a seed, a limit and data of their own
@@ -107,7 +112,7 @@ for name, options in trained.items():
 # ---- the card
 card = card_of("logit/model.safetensors")
 provenance = json.load(open("logit/result.json"))["provenance"]
-check("a card says what the model was trained on", card["version"] == provenance["version"] and card["data"] == {
+check("a card says what the model was trained on", card["version"] == provenance["version"] and card["member"] == 0 and card["data"] == {
     "name": card["data"]["name"], "limit": 50, "subset": 0, "seed": 3, "points": 50, "dimensions": 784, "height": 28, "width": 28,
     "channels": 1, "pixels": True, "fingerprint": provenance["data"]["fingerprint"]} and card["data"]["name"].endswith("pixels.npy"), card)
 check("and how the data were preprocessed", card["preprocessing"]["kind"] == "logit" and card["preprocessing"]["alpha"] == 1e-6 and
@@ -152,22 +157,106 @@ facts = {
     "linear": {"--preprocess": "logit"},
     "linear-values": {"--preprocess": "none"},
 }
+
+
+def words(options):
+    return [word for option, value in options.items() for word in (option, value)]
+
+
 for name, needed in facts.items():
     bare = saved_again(f"{name}/model.safetensors", f"{name}-bare.safetensors", lambda metadata: metadata.clear())
     old = saved_again(f"{name}/model.safetensors", f"{name}-old.safetensors", lambda metadata: metadata.pop("card"))
     for command in ("evaluate", *pictures):
-        rejects(f"{command} of {name} without metadata", command, bare, mentions=["card", "--data", *needed])
+        rejects(f"{command} of {name} without metadata, naming what is missing", command, bare, mentions=["card", "--data", *needed])
     rejects(f"{name} without a card", "evaluate", old, mentions=["card", "--data", "--preprocess"])
     check("and does not ask for what the file says", "--likelihood" not in elbo("evaluate", old).stderr)
-    data = [option for i, option in enumerate(trained[name]) if "--data" in trained[name][max(i - 1, 0) : i + 1] or
-            {"--limit", "--alpha"} & set(map(str, trained[name][max(i - 1, 0) : i + 1]))]
-    for missing in needed:
-        rejects(f"{name} without {missing}", "evaluate", bare, *data, "--seed", 3, mentions=[missing],
-                *[word for option, value in needed.items() if option != missing for word in (option, value)]) if False else None
-    supplied = [word for option, value in needed.items() for word in (option, value)]
-    told = metrics(bare, *data, "--seed", 3, *supplied)
+    data = [word for option, word in zip(trained[name], trained[name][1:] + [""]) if option in ("--data", "--limit", "--alpha")
+            for word in (option, word)]
+    for left_out in needed:
+        rest = {option: value for option, value in needed.items() if option != left_out and option != "--activation"}
+        rejects(f"{name} with all but {left_out}", "evaluate", bare, *data, *words(rest), mentions=[left_out])
+    told = metrics(bare, *data, "--seed", 3, *words(needed))
     check(f"{name} with all of them is what it was", same(told, found[name]), f"{told} {found[name]['elbo']}")
     told = metrics(old, *data, "--seed", 3, "--preprocess", needed["--preprocess"])
     check("and so without a card", same(told, found[name]), f"{told} {found[name]['elbo']}")
+run = elbo("sample", "logit-bare.safetensors", *words(facts["logit"]), "--data", "npy:pixels.npy", "--seed", 3, "--out", "bare")
+check("it draws, too", run.returncode == 0 and read("bare/samples.png") == read("logit/figures/samples.png"), run.stderr)
+for what, options, word in (("another likelihood than the file's", ["--likelihood", "bernoulli"], "gaussian"),
+                            ("another activation", ["--activation", "tanh"], "relu"), ("a network of a dense model", ["--network", "higgins"], "dense")):
+    rejects(what, "evaluate", "logit", *options, mentions=[options[0], word])
+rejects("an activation of a convolutional model", "evaluate", "conv", "--activation", "relu", mentions=["--activation", "convolutional"])
+rejects("a likelihood of a linear model", "evaluate", "linear", "--likelihood", "gaussian", mentions=["--likelihood", "linear"])
+rejects("a model that is none", "evaluate", saved_again("logit/checkpoint/state.safetensors", "state.safetensors", lambda metadata: None), mentions=["card"])
+
+# ---- what the user names comes first
+told = json.loads(elbo("evaluate", "linear", "--preprocess", "scale", "--seed", 7, "--json").stdout)
+check("preprocessing and seed are the user's where named", told["config"]["preprocess"] == "scale" and told["config"]["seed"] == 7 and
+      told["provenance"]["data"]["preprocessing"] == "scale" and told["metrics"]["elbo"] != found["linear"]["elbo"])
+told = json.loads(elbo("evaluate", "linear", "--preprocess", "logit", "--json").stdout)
+check("alpha is the model's as long as the kind is", told["config"]["alpha"] == 0.1 and same(told["metrics"], found["linear"]))
+check("and the user's where named", json.loads(elbo("evaluate", "linear", "--alpha", 0.2, "--json").stdout)["config"]["alpha"] == 0.2)
+
+# ---- damaged cards
+for what, change in {
+        "no version": lambda c: c.pop("version"), "no data": lambda c: c.pop("data"), "no preprocessing": lambda c: c.pop("preprocessing"),
+        "data that are a text": lambda c: c.update(data="mnist"), "points as text": lambda c: c["data"].update(points="many"),
+        "half a point": lambda c: c["data"].update(points=1.5), "negative sizes": lambda c: c["data"].update(height=-28, width=-28),
+        "a size beyond all": lambda c: c["data"].update(height=2**63), "a seed below zero": lambda c: c["data"].update(seed=-1),
+        "a size that contradicts the dimensions": lambda c: c["data"].update(height=27),
+        "no channels": lambda c: c["data"].update(channels=0), "pixels that are a number": lambda c: c["data"].update(pixels=1),
+        "an unknown kind": lambda c: c["preprocessing"].update(kind="whiten"), "no alpha": lambda c: c["preprocessing"].pop("alpha"),
+        "an alpha of 0.7": lambda c: c["preprocessing"].update(alpha=0.7), "an alpha of null": lambda c: c["preprocessing"].update(alpha=None),
+        "logit of what were no pixels": lambda c: c["data"].update(pixels=False)}.items():
+    rejects(f"a card with {what}", "sample", with_card("logit/model.safetensors", "damaged.safetensors", change), mentions=["card", "damaged.safetensors"])
+for text in ("", "{", "[]", "null", "3", '"card"', "[" * 5000):
+    damaged = saved_again("logit/model.safetensors", "damaged.safetensors", lambda metadata: metadata.update(card=text))
+    rejects(f"a card that is {text[:9]!r}", "evaluate", damaged, mentions=["card"])
+other = with_card("logit/model.safetensors", "damaged.safetensors", lambda c: c["data"].update(dimensions=6, height=0, width=0, channels=0))
+rejects("a card of other dimensions than the model's", "sample", other, mentions=["784", "6"])
+
+# ---- data that do not fit
+for command in ("evaluate", "reconstruct", "traverse", "interpolate"):
+    rejects(f"{command}: a Bernoulli model on logits", command, "bernoulli", "--preprocess", "logit", mentions=["bernoulli", "between 0 and 1"])
+    rejects(f"{command}: a Bernoulli model on values outside 0..1", command, "bernoulli", "--data", "npy:many.npy", "--preprocess", "none",
+            mentions=["bernoulli", "between 0 and 1"])
+    for model in ("logit", "conv", "linear"):
+        rejects(f"{command}: points of other dimensions for {model}", command, model, "--data", "npy:small.npy", mentions=["small.npy"])
+    rejects(f"{command}: images of another shape", command, "asperti", "--data", "npy:wide.npy", mentions=["28 x 28", "14 x 56"])
+    rejects(f"{command}: points that are no images", command, "asperti", "--data", "npy:flat.npy", mentions=["images"])
+    rejects(f"{command}: values for a model of pixels", command, "logit", "--data", "npy:many.npy", mentions=["--preprocess", "pixels"])
+    rejects(f"{command}: pixels for a model of values", command, "diagonal", "--data", "npy:small.npy", mentions=["--preprocess", "pixels"])
+rejects("train: Bernoulli on values outside 0..1", "train", *dense, "--data", "npy:values.npy", "--likelihood", "bernoulli", "--out", "never",
+        mentions=["bernoulli", "between 0 and 1"])
+check("values that the user says are as they should be are taken", "error" not in metrics("logit", "--data", "npy:many.npy", "--preprocess", "none"))
+write_pixels("ones.npy", 40, 28, 28, 1, most=1)
+check("bytes of 0 and 1 fit a Bernoulli model as they are", "error" not in metrics("bernoulli", "--data", "npy:ones.npy", "--preprocess", "none"))
+
+# ---- experiments keep their models
+on_pixels = ["--data", "npy:pixels.npy", "--latent", 2, "--epochs", 1, "--threads", 1]
+run = elbo("collapse", *on_pixels, "--hidden", 8, "--sigma2", "10,1", "--lr", 0.001, "--members", 1, "--out", "collapse")
+saved = json.load(open("collapse/members/members.json")) if run.returncode == 0 else {}
+check("collapse saves every model and says what each is", [m["setting"][:6] for m in saved.get("members", [])] == ["σ²\u00a0=\u00a0"] * 4, run.stderr)
+best = max(saved["members"], key=lambda m: m["elbo"])
+check("evaluate takes its best", best["member"] == saved["best"] and same_member(metrics("collapse"), best), best)
+check("and any other", all(same_member(metrics("collapse", "--member", m["member"]), m) for m in saved["members"]))
+rejects("a member that is not there", "evaluate", "collapse", "--member", 4, mentions=["--member", "4"])
+for command in pictures:
+    run = elbo(command, "collapse", "--member", 1)
+    check(f"{command} draws from a member", run.returncode == 0, run.stderr)
+run = elbo("encoders", *on_pixels, "--lr", "0.001,0.003", "--out", "encoders")
+rejects("a run whose models lie in folders", "evaluate", "encoders", mentions=["encoders/linear", "encoders/two-hidden"])
+for folder, expected in zip(("linear", "deep-linear", "one-hidden", "two-hidden"), json.load(open("encoders/result.json"))["metrics"]["encoders"]):
+    check(f"encoders/{folder} opens as a run", same_member(metrics(f"encoders/{folder}"), expected))
+check("and draws", elbo("reconstruct", "encoders/linear", "--member", 0).returncode == 0)
+run = elbo("ppca-elbo", "--data", "npy:pixels.npy", "--subset", 0, "--latent", "1,3", "--frozen-at", 2, "--steps", 40, "--out", "ppca")
+rows = json.load(open("ppca/result.json"))["metrics"]["rows"] if run.returncode == 0 else []
+check("ppca-elbo saves its models", len(rows) == 2 and all(same(metrics("ppca", "--member", i), row) for i, row in enumerate(rows)), run.stderr)
+run = elbo("stochastic-elbo", "--data", "npy:pixels.npy", "--subset", 0, "--latent", 2, "--steps", 40, "--lr", "0.001,0.003", "--out", "stochastic")
+rows = json.load(open("stochastic/result.json"))["metrics"]["rows"] if run.returncode == 0 else []
+check("stochastic-elbo saves its models", len(rows) == 4 and all(same(metrics("stochastic", "--member", i), row) for i, row in enumerate(rows)),
+      run.stderr)
+shutil.copytree("collapse", "empty", ignore=lambda folder, names: ["members"] if folder == "collapse" else [])
+rejects("a run without models", "evaluate", "empty", mentions=["no trained model"])
+rejects("a member of a file", "evaluate", "logit/model.safetensors", "--member", 2, mentions=["--member"])
 
 finish()

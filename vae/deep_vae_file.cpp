@@ -1,13 +1,11 @@
 #include "vae/deep_vae_file.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
 namespace elbo {
 namespace {
-
-constexpr const char* kDense = "mlp";
-constexpr const char* kConvolutional = "conv";
 
 const std::string& described(const SafetensorsFile& file, const char* what) {
   const auto found = file.metadata.find(what);
@@ -110,33 +108,36 @@ void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member,
   std::map<std::string, std::string> description = more;
   description.insert({"likelihood", name(vae.options().likelihood)});
   if (const auto& conv = vae.options().conv) {
-    description.insert({{"model", kConvolutional},
+    description.insert({{"model", "conv"},
                         {"network", name(conv->design)},
                         {"width", std::to_string(conv->width)},
                         {"image_height", std::to_string(conv->image.height)},
                         {"image_width", std::to_string(conv->image.width)},
                         {"image_channels", std::to_string(conv->image.channels)}});
   } else {
-    description.insert({{"model", kDense},
+    description.insert({{"model", "mlp"},
                         {"encoder_activation", name(vae.options().encoder_activation)},
                         {"decoder_activation", name(vae.options().decoder_activation)}});
   }
   write_safetensors(path, tensors, description);
 }
 
-bool is_deep_vae(const SafetensorsFile& file) {
-  const auto found = file.metadata.find("model");
-  return found != file.metadata.end() && (found->second == kDense || found->second == kConvolutional);
+bool is_deep_vae(const SafetensorsFile& file) { return file.contains("encoder.mean.weight"); }
+
+bool is_convolutional(const SafetensorsFile& file) {
+  return std::any_of(file.tensors.begin(), file.tensors.end(),
+                     [](const NamedTensor& tensor) { return tensor.value.rank() == 4; });
 }
 
-std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device) {
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device, int64_t first_member) {
   DeepVaeOptions options;
+  options.first_member = first_member;
   options.device = device;
   options.likelihood = parse_likelihood(described(file, "likelihood"));
   const Tensor& mean_head = file.at("encoder.mean.weight");
   options.latent = mean_head.rank() > 0 ? mean_head.size(0) : 0;
   options.dtype = mean_head.dtype();
-  if (described(file, "model") == kConvolutional)
+  if (is_convolutional(file))
     describe_convolutional(file, options);
   else
     describe_dense(file, options);

@@ -14,11 +14,13 @@ namespace elbo {
 void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member = 0,
                    const std::map<std::string, std::string>& more = {});
 
-/// Whether the file says that it holds a deep VAE.
+/// Whether the tensors are those of a deep VAE, and of a convolutional one.
 bool is_deep_vae(const SafetensorsFile& file);
+bool is_convolutional(const SafetensorsFile& file);
 
-/// The model of a file that save_deep_vae wrote, on a device. Throws when names, shapes or the description do
-/// not fit together.
-std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device = Device::cpu);
+/// The model of a file that save_deep_vae wrote, on a device; it draws the noise of `first_member`. Throws
+/// when names, shapes or the description do not fit together.
+std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device device = Device::cpu,
+                                       int64_t first_member = 0);
 
 }  // namespace elbo

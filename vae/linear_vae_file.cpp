@@ -1,5 +1,9 @@
 #include "vae/linear_vae_file.h"
 
+#include <cmath>
+
+#include "tensor/gemm.h"
+
 namespace elbo {
 
 void save_linear_vae(const std::string& path, const LinearVae& vae, int64_t member,
@@ -34,6 +38,29 @@ LinearVaeWeights load_linear_vae(const SafetensorsFile& file) {
         path, w.decoder.shape().str(), w.encoder.shape().str(), w.log_variance.shape().str(),
         w.mean.shape().str());
   return w;
+}
+
+std::unique_ptr<DeepVae> as_deep_vae(const LinearVaeWeights& w) {
+  const int64_t d = w.decoder.size(0), k = w.decoder.size(1);
+  auto vae = std::make_unique<DeepVae>(DeepVaeOptions{.dimensions = d,
+                                                      .latent = k,
+                                                      .encoder_hidden = {},
+                                                      .decoder_hidden = {},
+                                                      .encoder_activation = Activation::none,
+                                                      .decoder_activation = Activation::none,
+                                                      .sigma2 = {std::exp(w.log_sigma2)},
+                                                      .dtype = DType::f64},
+                                       0);
+  ParameterStore& to = vae->parameters();
+  const Tensor code_of_mean = matmul(w.encoder, Op::none, w.mean.reshape({d, 1}), Op::none);
+  to.at("encoder.mean.weight").value.copy_from(w.encoder);
+  to.at("encoder.mean.bias").value.copy_from((-Variable(code_of_mean)).value().reshape({k}));
+  to.at("encoder.log_variance.weight").value.fill(0);
+  to.at("encoder.log_variance.bias").value.copy_from(w.log_variance);
+  to.at("decoder.0.weight").value.copy_from(w.decoder);
+  to.at("decoder.0.bias").value.copy_from(w.mean);
+  to.at("log_sigma2").value.fill(w.log_sigma2);
+  return vae;
 }
 
 }  // namespace elbo

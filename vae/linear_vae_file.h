@@ -2,7 +2,10 @@
 // mean (D).
 #pragma once
 
+#include <memory>
+
 #include "nn/safetensors.h"
+#include "vae/deep_vae.h"
 #include "vae/linear_vae.h"
 
 namespace elbo {
@@ -13,5 +16,8 @@ void save_linear_vae(const std::string& path, const LinearVae& vae, int64_t memb
 
 /// The weights of a file that save_linear_vae wrote. Throws when names and shapes do not fit together.
 LinearVaeWeights load_linear_vae(const SafetensorsFile& file);
+
+/// The same model in f64: its encoder's mean V (x - mu) and log variance ln d, its decoder W z + mu.
+std::unique_ptr<DeepVae> as_deep_vae(const LinearVaeWeights& weights);
 
 }  // namespace elbo
