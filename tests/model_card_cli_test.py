@@ -87,6 +87,7 @@ write_pixels("wide.npy", 40, 14, 56, 1)
 write_pixels("colour.npy", 60, 32, 32, 3)
 write_pixels("flat.npy", 40, 784)
 write_pixels("small.npy", 40, 6)
+write_pixels("ones.npy", 40, 28, 28, 1, most=1)
 write_values("values.npy", 60, 6, -2, 2)
 write_values("many.npy", 40, 784, -2, 2)
 few = ["--threads", 1, "--epochs", 2, "--latent", 2, "--seed", 3, "--batch", 16, "--json"]
@@ -99,6 +100,9 @@ trained = {
     "asperti": ["--model", "conv", "--network", "asperti", "--channels", 4, "--data", "npy:pixels.npy"],
     "linear": ["--data", "npy:pixels.npy", "--preprocess", "logit", "--alpha", 0.1],
     "linear-values": ["--data", "npy:values.npy"],
+    "standardized": [*dense, "--data", "npy:values.npy", "--standardize"],
+    "linear-standardized": ["--data", "npy:pixels.npy", "--standardize"],
+    "binary": [*dense, "--likelihood", "bernoulli", "--data", "npy:ones.npy"],
 }
 found = {}
 for name, options in trained.items():
@@ -114,7 +118,7 @@ card = card_of("logit/model.safetensors")
 provenance = json.load(open("logit/result.json"))["provenance"]
 check("a card says what the model was trained on", card["version"] == provenance["version"] and card["member"] == 0 and card["data"] == {
     "name": card["data"]["name"], "limit": 50, "subset": 0, "seed": 3, "points": 50, "dimensions": 784, "height": 28, "width": 28,
-    "channels": 1, "pixels": True, "fingerprint": provenance["data"]["fingerprint"]} and card["data"]["name"].endswith("pixels.npy"), card)
+    "channels": 1, "pixels": True, "binary": False, "fingerprint": provenance["data"]["fingerprint"]} and card["data"]["name"].endswith("pixels.npy"), card)
 check("and how the data were preprocessed", card["preprocessing"]["kind"] == "logit" and card["preprocessing"]["alpha"] == 1e-6 and
       card_of("conv/model.safetensors")["preprocessing"]["alpha"] == 0.05 and card_of("linear/model.safetensors")["preprocessing"]["alpha"] == 0.1)
 told = json.loads(elbo("evaluate", "logit", "--json").stdout)["config"]
@@ -125,13 +129,19 @@ check("and in words whether the model knows the data", "which it was trained on"
 told = json.loads(elbo("evaluate", "logit", "--data", "npy:other.npy", "--json").stdout)
 check("other data are not cut to the run's limit", told["config"]["limit"] == 0 and told["provenance"]["data"]["N"] == 80, told["config"])
 
+moved = card_of("standardized/model.safetensors")["preprocessing"]
+check("standardising is part of the card, and comes from there for other data", len(moved["mean"]) == len(moved["scale"]) == 6 and
+      json.loads(elbo("evaluate", "standardized", "--limit", 20, "--json").stdout)["config"]["standardize"] is True)
+
 # ---- pictures, without the data where they are not needed
-for name in ("logit", "conv", "linear"):
+for name in ("logit", "conv", "linear", "linear-standardized", "binary"):
     for command in pictures:
         run = elbo(command, name, "--threads", 1, "--out", f"drawn-{name}")
         check(f"{command} draws from {name}", run.returncode == 0, run.stderr)
-check("samples are those of the run's own report", read("drawn-logit/samples.png") == read("logit/figures/samples.png") and
-      read("drawn-conv/samples.png") == read("conv/figures/samples.png"))
+for name in ("logit", "conv"):
+    elbo("sample", name, "--count", 50, "--threads", 1, "--out", f"fifty-{name}")
+check("samples are those of the run's own report", read("fifty-logit/samples.png") == read("logit/figures/samples.png") and
+      read("fifty-conv/samples.png") == read("conv/figures/samples.png"))
 os.rename("pixels.npy", "away.npy")
 for name in ("logit", "logit/model.safetensors", "linear"):
     out = f"without-{name[:5]}"
@@ -179,7 +189,7 @@ for name, needed in facts.items():
     check(f"{name} with all of them is what it was", same(told, found[name]), f"{told} {found[name]['elbo']}")
     told = metrics(old, *data, "--seed", 3, "--preprocess", needed["--preprocess"])
     check("and so without a card", same(told, found[name]), f"{told} {found[name]['elbo']}")
-run = elbo("sample", "logit-bare.safetensors", *words(facts["logit"]), "--data", "npy:pixels.npy", "--seed", 3, "--out", "bare")
+run = elbo("sample", "logit-bare.safetensors", *words(facts["logit"]), "--data", "npy:pixels.npy", "--seed", 3, "--count", 50, "--out", "bare")
 check("it draws, too", run.returncode == 0 and read("bare/samples.png") == read("logit/figures/samples.png"), run.stderr)
 for what, options, word in (("another likelihood than the file's", ["--likelihood", "bernoulli"], "gaussian"),
                             ("another activation", ["--activation", "tanh"], "relu"), ("a network of a dense model", ["--network", "higgins"], "dense")):
@@ -206,7 +216,10 @@ for what, change in {
         "no channels": lambda c: c["data"].update(channels=0), "pixels that are a number": lambda c: c["data"].update(pixels=1),
         "an unknown kind": lambda c: c["preprocessing"].update(kind="whiten"), "no alpha": lambda c: c["preprocessing"].pop("alpha"),
         "an alpha of 0.7": lambda c: c["preprocessing"].update(alpha=0.7), "an alpha of null": lambda c: c["preprocessing"].update(alpha=None),
-        "logit of what were no pixels": lambda c: c["data"].update(pixels=False)}.items():
+        "logit of what were no pixels": lambda c: c["data"].update(pixels=False),
+        "a scale of one dimension": lambda c: c["preprocessing"].update(mean=[0], scale=[1]),
+        "a scale without a mean": lambda c: c["preprocessing"].update(scale=[1] * 784),
+        "a scale of zero": lambda c: c["preprocessing"].update(mean=[0] * 784, scale=[0] * 784)}.items():
     rejects(f"a card with {what}", "sample", with_card("logit/model.safetensors", "damaged.safetensors", change), mentions=["card", "damaged.safetensors"])
 for text in ("", "{", "[]", "null", "3", '"card"', "[" * 5000):
     damaged = saved_again("logit/model.safetensors", "damaged.safetensors", lambda metadata: metadata.update(card=text))
@@ -224,18 +237,18 @@ for command in ("evaluate", "reconstruct", "traverse", "interpolate"):
     rejects(f"{command}: images of another shape", command, "asperti", "--data", "npy:wide.npy", mentions=["28 x 28", "14 x 56"])
     rejects(f"{command}: points that are no images", command, "asperti", "--data", "npy:flat.npy", mentions=["images"])
     rejects(f"{command}: values for a model of pixels", command, "logit", "--data", "npy:many.npy", mentions=["--preprocess", "pixels"])
+    rejects(f"{command}: pixels 0..255 for a model of 0 and 1", command, "binary", "--data", "npy:pixels.npy", mentions=["--preprocess", "0 and 1"])
     rejects(f"{command}: pixels for a model of values", command, "diagonal", "--data", "npy:small.npy", mentions=["--preprocess", "pixels"])
 rejects("train: Bernoulli on values outside 0..1", "train", *dense, "--data", "npy:values.npy", "--likelihood", "bernoulli", "--out", "never",
         mentions=["bernoulli", "between 0 and 1"])
 check("values that the user says are as they should be are taken", "error" not in metrics("logit", "--data", "npy:many.npy", "--preprocess", "none"))
-write_pixels("ones.npy", 40, 28, 28, 1, most=1)
 check("bytes of 0 and 1 fit a Bernoulli model as they are", "error" not in metrics("bernoulli", "--data", "npy:ones.npy", "--preprocess", "none"))
 
 # ---- experiments keep their models
 on_pixels = ["--data", "npy:pixels.npy", "--latent", 2, "--epochs", 1, "--threads", 1]
 run = elbo("collapse", *on_pixels, "--hidden", 8, "--sigma2", "10,1", "--lr", 0.001, "--members", 1, "--out", "collapse")
 saved = json.load(open("collapse/members/members.json")) if run.returncode == 0 else {}
-check("collapse saves every model and says what each is", [m["setting"][:6] for m in saved.get("members", [])] == ["σ²\u00a0=\u00a0"] * 4, run.stderr)
+check("collapse saves every model and says what each is", [m["setting"][:5] for m in saved.get("members", [])] == ["σ²\u00a0=\u00a0"] * 4, run.stderr)
 best = max(saved["members"], key=lambda m: m["elbo"])
 check("evaluate takes its best", best["member"] == saved["best"] and same_member(metrics("collapse"), best), best)
 check("and any other", all(same_member(metrics("collapse", "--member", m["member"]), m) for m in saved["members"]))
