@@ -153,17 +153,11 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   return provenance;
 }
 
-namespace {
-
-/// The specification with its file or folder as an absolute path, where it names one: what it stands for in
-/// this directory, said for any.
 std::string absolute_specification(const std::string& spec) {
   const size_t colon = spec.find(':');
   if (colon == std::string::npos || colon + 1 == spec.size()) return spec;
   return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
 }
-
-}  // namespace
 
 Json to_json(const DataOptions& data, const RunOptions& run) {
   return {{"data", absolute_specification(data.data)},

@@ -41,6 +41,9 @@ void apply_on_cpu(RunOptions& options);
 /// Where the models of a command live: `auto` means a GPU if there is one.
 Device device_of(const RunOptions& options);
 
+/// The specification with its file or folder as an absolute path, where it names one: what it stands for in
+/// this directory, said for any.
+std::string absolute_specification(const std::string& spec);
 /// The points that the options name, as they are stored; throws where they cannot be found.
 Dataset load_points(const DataOptions& options, uint64_t seed);
 /// The data that the options name. Throws where they cannot be found or preprocessed as asked.
