@@ -7,6 +7,7 @@
 #include "datasets/device_batches.h"
 #include "nn/optimizer.h"
 #include "tensor/gemm.h"
+#include "tensor/map_loops.h"
 #include "vae/fused.h"
 #include "vae/reparameterize_kernel.h"
 

@@ -9,6 +9,7 @@
 #include "autograd/tape.h"
 #include "datasets/device_batches.h"
 #include "tensor/gemm.h"
+#include "tensor/map.h"
 #include "vae/captured_training.h"
 #include "vae/captured_training_kernels.h"
 #include "vae/linear_vae.h"

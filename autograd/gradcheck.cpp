@@ -4,6 +4,7 @@
 
 #include "autograd/ops.h"
 #include "autograd/tape.h"
+#include "tensor/map.h"
 #include "tensor/random.h"
 
 namespace elbo {

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "autograd/ops.h"
-#include "autograd/tape.h"
+#include "autograd/contribute.h"
 
 namespace elbo {
 namespace {

@@ -4,6 +4,7 @@
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "tensor/copy.h"
+#include "tensor/map.h"
 
 namespace elbo {
 

@@ -16,7 +16,7 @@
 // Backward::contribute.
 #pragma once
 
-#include "autograd/tape.h"
+#include "autograd/contribute.h"
 
 namespace elbo {
 

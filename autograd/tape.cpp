@@ -1,4 +1,5 @@
 #include "autograd/tape.h"
+#include "tensor/map.h"
 
 #include <cstring>
 

@@ -23,7 +23,7 @@
 
 #include "autograd/variable.h"
 #include "tensor/cuda/device.h"
-#include "tensor/map.h"
+#include "tensor/tensor.h"
 
 namespace elbo {
 
@@ -103,7 +103,7 @@ class Backward {
   void add(int input, const Tensor& gradient);
 
   /// Adds f(in...), evaluated over the inputs' broadcast space and summed down to input i's shape, in one
-  /// pass.
+  /// pass. Defined in autograd/contribute.h, for files that have formulas of their own.
   template <class F, class... In>
   void contribute(int input, F f, const In&... in);
 
@@ -132,28 +132,5 @@ class Backward {
   Tape::Buffers& buffers_;
   size_t entry_;
 };
-
-/// f with one more leading argument, to which its value is added.
-template <class F>
-struct Accumulated {
-  F f;
-  template <class T, class... Rest>
-  ELBO_HD T operator()(T old, Rest... in) const {
-    return old + f(in...);
-  }
-};
-
-template <class F, class... In>
-void Backward::contribute(int input, F f, const In&... in) {
-  if (!wants(input)) return;
-  const Target to = target(input);
-  if (!broadcasts_to(detail::broadcast_all("backward", in...), to.tensor.shape())) {
-    map_reduce_into<Sum>(to.tensor, to.accumulate, f, in...);
-  } else if (to.accumulate) {
-    map_into(to.tensor, Accumulated<F>{f}, to.tensor, in...);
-  } else {
-    map_into(to.tensor, f, in...);
-  }
-}
 
 }  // namespace elbo

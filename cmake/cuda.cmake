@@ -150,7 +150,7 @@ endfunction()
 
 # elbo_compile_as_cuda(SOURCE...): those that make kernels become CUDA, in the calling folder. A source makes kernels
 # when it includes, itself or through headers of elbo, one of these two, or when it defines a kernel of its own.
-set(elbo_kernel_headers "${PROJECT_SOURCE_DIR}/tensor/map.h" "${PROJECT_SOURCE_DIR}/tensor/cuda/kernel.h")
+set(elbo_kernel_headers "${PROJECT_SOURCE_DIR}/tensor/map_loops.h" "${PROJECT_SOURCE_DIR}/tensor/cuda/kernel.h")
 function(elbo_compile_as_cuda)
   if(NOT elbo_gpu STREQUAL "cuda")
     return()

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tensor/file.h"
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 #include "tensor/random.h"
 
 namespace elbo {

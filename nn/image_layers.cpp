@@ -1,6 +1,6 @@
 #include "nn/image_layers.h"
 
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {

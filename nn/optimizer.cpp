@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "nn/adam_kernel.h"
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {

@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {

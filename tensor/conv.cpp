@@ -5,7 +5,7 @@
 #include "tensor/conv_reference.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/gemm.h"
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {

@@ -1,4 +1,4 @@
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace detail {
@@ -218,5 +218,29 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 }
 
 void add_into(const Tensor& target, const Tensor& x) { map_into(target, Sum{}, target, x); }
+
+// The formulas of map.h, made once for everyone.
+template void map_into(const Tensor&, Identity, const Tensor&);
+template void map_into(const Tensor&, SquareOf, const Tensor&);
+template void map_into(const Tensor&, Scaled, const Tensor&);
+template void map_into(const Tensor&, Product, const Tensor&, const Tensor&);
+template void map_into(const Tensor&, Difference, const Tensor&, const Tensor&);
+template Tensor map(Identity, const Tensor&);
+template Tensor map(SquareOf, const Tensor&);
+template Tensor map(Scaled, const Tensor&);
+template Tensor map(Product, const Tensor&, const Tensor&);
+template Tensor map(Difference, const Tensor&, const Tensor&);
+template void map_reduce_into<Sum>(const Tensor&, bool, Identity, const Tensor&);
+template void map_reduce_into<Sum>(const Tensor&, bool, SquareOf, const Tensor&);
+template void map_reduce_into<Sum>(const Tensor&, bool, Scaled, const Tensor&);
+template void map_reduce_into<Sum>(const Tensor&, bool, Product, const Tensor&, const Tensor&);
+template void map_reduce_into<Max>(const Tensor&, bool, Identity, const Tensor&);
+template void map_reduce_into<Max>(const Tensor&, bool, Scaled, const Tensor&);
+template Tensor map_reduce<Sum>(const Shape&, Identity, const Tensor&);
+template Tensor map_reduce<Sum>(const Shape&, SquareOf, const Tensor&);
+template Tensor map_reduce<Sum>(const Shape&, Scaled, const Tensor&);
+template Tensor map_reduce<Sum>(const Shape&, Product, const Tensor&, const Tensor&);
+template Tensor map_reduce<Max>(const Shape&, Identity, const Tensor&);
+template Tensor map_reduce<Max>(const Shape&, Scaled, const Tensor&);
 
 }  // namespace elbo

@@ -2,30 +2,22 @@
 //
 // `map` evaluates a formula at every index of a broadcast space; `map_reduce` evaluates it and folds the
 // values into a smaller shape, summing (or taking the maximum) over every axis that the smaller shape lacks.
-// A formula is a small functor marked ELBO_HD, written once; from it come the CPU loop (vectorised, threaded)
-// here and, in a build with CUDA, the kernel (tensor/cuda/map_kernels.h). Broadcasting is index arithmetic:
-// nothing is ever expanded in memory.
+// A formula is a small functor marked ELBO_HD, written once. Broadcasting is index arithmetic: nothing is
+// ever expanded in memory.
 //
 //   struct Square { template <class T> ELBO_HD T operator()(T x) const { return x * x; } };
 //   Tensor y = map(Square{}, x);                        // x (N, D) -> y (N, D)
 //   Tensor norms = map_reduce<Sum>({N, 1}, Square{}, x);  // x (N, D) -> norms (N, 1)
+//
+// This header declares them, with the formulas that are wanted everywhere: those are made once, in map.cpp.
+// A file with formulas of its own includes tensor/map_loops.h, which makes their loops and kernels (without
+// it the linker finds no map for them), and which a build with CUDA compiles as CUDA.
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <limits>
-#include <utility>
 
-#include "tensor/loop.h"
-#include "tensor/parallel.h"
+#include "tensor/math.h"
 #include "tensor/tensor.h"
-
-#if defined(ELBO_HAS_CUDA)
-#  if !defined(__CUDACC__) && !defined(ELBO_CUDA_EMULATED)
-#    error "map.h makes kernels: compile this file as CUDA (cmake/cuda.cmake)"
-#  endif
-#  include "tensor/cuda/map_kernels.h"
-#endif
 
 namespace elbo {
 
@@ -85,200 +77,23 @@ struct Difference {
   }
 };
 
-namespace detail {
-
-inline constexpr int64_t kBlock = 512;  // elements a formula is evaluated on at once, in cache
-inline constexpr int64_t kLanes = 8;    // written at a time where that is quicker than counting
-
-/// Consecutive elements of a space, seen as rows and columns of its last two axes. Short rows are taken many
-/// at a time: a loop over two elements costs more to start than to run.
-struct Tile {
-  int64_t rows = 1;
-  int64_t columns = 1;
-};
-
-/// A joint space cut into tiles. The axes around the tiles, and the blocks that the one axis longer than a
-/// tile is cut into, are either `kept` (the first operand, the output, has them: they number the work items,
-/// which own disjoint outputs) or `folded` (they number the terms of an item; `map` has none). All of it
-/// follows from the shapes alone, so that the thread count changes no result, nor does another member beside
-/// change a member's sums.
-struct Plan {
-  Loop kept, folded;
-  Tile tile;  // of full size
-  int64_t row_stride[kMaxOperands] = {};
-  int64_t column_stride[kMaxOperands] = {};
-  bool rows_are_kept = false, columns_are_kept = false;
-  bool rows_are_cut = false;  // into blocks of tile.rows; else the columns are, of tile.columns
-  int64_t cut_size = 1;       // of that axis
-  int64_t items = 1, terms = 1;
-
-  bool cut_is_kept() const { return rows_are_cut ? rows_are_kept : columns_are_kept; }
-  /// The tile of an item, or of a term when the cut axis is folded: the last of each row of blocks is
-  /// smaller.
-  Tile tile_at(int64_t item_or_term) const;
-};
-Plan plan_tiles(const Loop& joint);
-
-template <class T, class F, class... Pointers>
-void evaluate_block(int64_t n, F f, T* out, Pointers... in) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = f(in[i]...);
-}
-
-/// Writes out an operand's values in a tile where they are not contiguous in memory.
-template <class T>
-const T* expand(const T* at, int64_t row_stride, int64_t column_stride, Tile tile, T* expanded) {
-  const int64_t n = tile.rows * tile.columns;
-  if (column_stride != 0) {  // every row is the same
-    std::copy_n(at, tile.columns, expanded);
-    for (int64_t done = tile.columns; done < n; done *= 2)
-      std::copy_n(expanded, std::min(done, n - done), expanded + done);
-  } else if (tile.rows == 1 || row_stride == 0) {
-    std::fill_n(expanded, n, *at);
-  } else {
-    // Every row is one value; what a row writes too much, the next one overwrites.
-    for (int64_t row = 0; row < tile.rows; ++row)
-      for (int64_t i = 0; i < tile.columns; i += kLanes)
-        std::fill_n(expanded + row * tile.columns + i, kLanes, at[row * row_stride]);
-  }
-  return expanded;
-}
-
-/// An operand's values in a tile as a contiguous run: the memory itself, or `expanded`, kBlock + kLanes long.
-template <class T>
-const T* run_of(const T* at, int64_t row_stride, int64_t column_stride, Tile tile, T* expanded) {
-  const bool is_contiguous = column_stride != 0 && (tile.rows == 1 || row_stride == tile.columns);
-  return is_contiguous ? at : expand(at, row_stride, column_stride, tile, expanded);
-}
-
-/// Evaluates f on a tile into out[0..rows*columns). The operands start at in[k] + offset[k].
-template <class T, size_t N, class F, size_t... I>
-void evaluate_tile(Tile tile, const int64_t* offset, const int64_t* row_stride, const int64_t* column_stride,
-                   F f, const std::array<const T*, N>& in, T* out, std::index_sequence<I...>) {
-  alignas(64) T expanded[N + 1][kBlock + kLanes];
-  evaluate_block(tile.rows * tile.columns, f, out,
-                 run_of(in[I] + offset[I], row_stride[I], column_stride[I], tile, expanded[I])...);
-}
-
-template <class T, class... In>
-std::array<const T*, sizeof...(In)> pointers(const In&... in) {
-  return {in.template data<T>()...};
-}
-
-/// Throws unless all operands are where the output is. True when that is the GPU.
-template <class... In>
-bool is_on_gpu(const Tensor& out, const In&... in) {
-  for (Device device : {in.device()...})
-    if (device != out.device())
-      fail("[map] operands are on {} and on {}; move one with to(Device)", name(out.device()), name(device));
-  return out.device() == Device::cuda;
-}
-
-template <class In>
-Shape broadcast_all(const char*, const In& only) {
-  return only.shape();
-}
-template <class First, class Second, class... Rest>
-Shape broadcast_all(const char* where, const First& first, const Second& second, const Rest&... rest) {
-  Shape shape = broadcast(first.shape(), second.shape(), where);
-  ((shape = broadcast(shape, rest.shape(), where)), ...);
-  return shape;
-}
-
-/// A reference to something that writes a formula's values on a tile whose operands, the output first, are
-/// `offset` elements in: `reduce` is compiled once, not once a formula.
-template <class T>
-struct TileFormula {
-  template <class F>
-  explicit TileFormula(const F& f)
-      : state(&f), call([](const void* s, Tile tile, const int64_t* offset, T* values) {
-          (*static_cast<const F*>(s))(tile, offset, values);
-        }) {}
-  void operator()(Tile tile, const int64_t* offset, T* values) const { call(state, tile, offset, values); }
-
-  const void* state;
-  void (*call)(const void* state, Tile tile, const int64_t* offset, T* values);
-};
-
-/// Carries a plan out. Combine is Sum or Max, T float or double.
-template <class Combine, class T>
-void reduce(const Plan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
-
-}  // namespace detail
-
 /// out[i] = f(in[i]...) for every index of out; each `in` broadcasts to out's shape. `out` may be one of
 /// `in`.
 template <class F, class... In>
-void map_into(const Tensor& out, F f, const In&... in) {
-  const detail::Loop joint = detail::plan_loop(out.shape(), {&out.shape(), &in.shape()...});
-  visit_floating(out.dtype(), "map", [&](auto zero) {
-    using T = decltype(zero);
-    const auto inputs = detail::pointers<T>(in...);
-    T* const output = out.template data<T>();
-    if (out.elements() == 0) return;
-#if defined(ELBO_HAS_CUDA)
-    if (detail::is_on_gpu(out, in...)) {
-      cuda::map_into(joint, output, cuda::Inputs<T, sizeof...(In)>{{in.template data<T>()...}}, f);
-      return;
-    }
-#endif
-    const detail::Plan plan = detail::plan_tiles(joint);
-    parallel_for(
-        plan.items, kParallelGrain / (plan.tile.rows * plan.tile.columns), [&](int64_t begin, int64_t end) {
-          for (int64_t item = begin; item < end; ++item) {
-            int64_t offset[detail::kMaxOperands] = {};
-            detail::seek(plan.kept, item, 1 + sizeof...(In), offset);
-            detail::evaluate_tile(plan.tile_at(item), offset + 1, plan.row_stride + 1, plan.column_stride + 1,
-                                  f, inputs, output + offset[0], std::index_sequence_for<In...>{});
-          }
-        });
-  });
-}
+void map_into(const Tensor& out, F f, const In&... in);
 
 /// The new tensor f(in...), of the shape that all `in` broadcast to.
 template <class F, class First, class... Rest>
-Tensor map(F f, const First& first, const Rest&... rest) {
-  Tensor out = Tensor::empty(detail::broadcast_all("map", first, rest...), first.dtype(), first.device());
-  map_into(out, f, first, rest...);
-  return out;
-}
+Tensor map(F f, const First& first, const Rest&... rest);
 
 /// Folds f(in...) over the axes where out has size 1 (or no axis) and the inputs' broadcast space has more.
 /// With `accumulate` the values are folded onto what out holds, else out is overwritten.
 template <class Combine, class F, class... In>
-void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
-  const Shape space = detail::broadcast_all("map_reduce", out, in...);
-  const detail::Loop joint = detail::plan_loop(space, {&out.shape(), &in.shape()...});
-  visit_floating(out.dtype(), "map_reduce", [&](auto zero) {
-    using T = decltype(zero);
-    const auto inputs = detail::pointers<T>(in...);
-    if (space.elements() == 0) {
-      if (!accumulate) out.fill(Combine::template identity<T>());
-      return;
-    }
-#if defined(ELBO_HAS_CUDA)
-    if (detail::is_on_gpu(out, in...)) {
-      cuda::reduce<Combine>(joint, out.template data<T>(), accumulate,
-                            cuda::Inputs<T, sizeof...(In)>{{in.template data<T>()...}}, f);
-      return;
-    }
-#endif
-    const detail::Plan plan = detail::plan_tiles(joint);
-    const auto formula = [&](detail::Tile tile, const int64_t* offset, T* values) {
-      detail::evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, inputs, values,
-                            std::index_sequence_for<In...>{});
-    };
-    detail::reduce<Combine, T>(plan, out, accumulate, detail::TileFormula<T>(formula));
-  });
-}
+void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in);
 
 /// The new tensor of shape `shape` that map_reduce_into would write.
 template <class Combine, class F, class First, class... Rest>
-Tensor map_reduce(const Shape& shape, F f, const First& first, const Rest&... rest) {
-  Tensor out = Tensor::empty(shape, first.dtype(), first.device());
-  map_reduce_into<Combine>(out, false, f, first, rest...);
-  return out;
-}
+Tensor map_reduce(const Shape& shape, F f, const First& first, const Rest&... rest);
 
 /// Sums x down to `shape`, undoing a broadcast from `shape` to x's shape. Shares x when nothing is to be
 /// summed.

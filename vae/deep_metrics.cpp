@@ -6,7 +6,7 @@
 
 #include "tensor/copy.h"
 #include "tensor/gemm.h"
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/tape.h"
+#include "tensor/map.h"
 
 namespace elbo {
 namespace {

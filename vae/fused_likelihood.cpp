@@ -1,5 +1,5 @@
 // Fused log-likelihoods of data points, with their twins.
-#include "autograd/tape.h"
+#include "autograd/contribute.h"
 #include "vae/fused.h"
 
 namespace elbo {

@@ -5,7 +5,7 @@
 //   ELBO = -1/2 [ sum_i (d_i - 1 - ln d_i) + mean |V x|^2 ] - 1/(2 sigma^2) [ sum_i d_i |w_i|^2 + mean |r|^2
 //   ]
 //          - D/2 ln(2 pi sigma^2).
-#include "autograd/tape.h"
+#include "autograd/contribute.h"
 #include "tensor/gemm.h"
 #include "tensor/linalg.h"
 #include "vae/fused.h"

@@ -4,7 +4,7 @@
 
 #  include "tensor/cuda/map_kernels.h"
 #  include "tensor/cuda/random_kernels.h"
-#  include "tensor/map.h"
+#  include "tensor/map_loops.h"
 
 namespace elbo::cuda {
 namespace {

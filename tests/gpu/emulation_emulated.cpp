@@ -9,6 +9,7 @@
 #include "autograd/tape.h"
 #include "nn/optimizer.h"
 #include "tensor/cuda/kernel.h"
+#include "tensor/map_loops.h"
 #include "tensor/random.h"
 #include "tensor/sanitizers.h"
 #include "tests/error_of.h"

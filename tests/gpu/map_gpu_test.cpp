@@ -2,7 +2,7 @@
 // elements, short and long sums, both directions of folding.
 #include <doctest/doctest.h>
 
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 #include "tensor/random.h"
 #include "tests/gpu/near.h"
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 #include "tests/error_of.h"
 #include "tests/tensor/naive.h"
 #include "tests/thread_count.h"

@@ -1,5 +1,5 @@
 // map: every broadcasting pattern against index arithmetic done one element at a time.
-#include "tensor/map.h"
+#include "tensor/map_loops.h"
 
 #include <doctest/doctest.h>
 

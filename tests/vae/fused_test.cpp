@@ -6,6 +6,7 @@
 #include <set>
 
 #include "autograd/tape.h"
+#include "tensor/map_loops.h"
 #include "tests/check_row.h"
 #include "tests/declared_ops.h"
 #include "tests/error_of.h"

@@ -1,0 +1,33 @@
+// The definition of Backward::contribute (autograd/tape.h), for files that define ops: it makes loops and
+// kernels from their formulas.
+#pragma once
+
+#include "autograd/tape.h"
+#include "tensor/map_loops.h"
+
+namespace elbo {
+
+/// f with one more leading argument, to which its value is added.
+template <class F>
+struct Accumulated {
+  F f;
+  template <class T, class... Rest>
+  ELBO_HD T operator()(T old, Rest... in) const {
+    return old + f(in...);
+  }
+};
+
+template <class F, class... In>
+void Backward::contribute(int input, F f, const In&... in) {
+  if (!wants(input)) return;
+  const Target to = target(input);
+  if (!broadcasts_to(detail::broadcast_all("backward", in...), to.tensor.shape())) {
+    map_reduce_into<Sum>(to.tensor, to.accumulate, f, in...);
+  } else if (to.accumulate) {
+    map_into(to.tensor, Accumulated<F>{f}, to.tensor, in...);
+  } else {
+    map_into(to.tensor, f, in...);
+  }
+}
+
+}  // namespace elbo
