@@ -367,7 +367,7 @@ def compare(case, options, torch, left):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary", nargs="?", default="build/cuda/elbo")
+    parser.add_argument("binary", nargs="?", default="build/release/elbo")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="of measuring, for each way and round")
     parser.add_argument("--budget", type=float, default=1200, help="seconds for everything; the last cases are left out")
