@@ -12,13 +12,6 @@ namespace {
 
 constexpr int64_t kRows = 512;  // of one part
 
-struct SquaredDifference {
-  template <class T>
-  ELBO_HD T operator()(T a, T b) const {
-    return (a - b) * (a - b);
-  }
-};
-
 /// Calls f with all points, a part at a time.
 template <class F>
 void for_each_part(const LoadedData& data, const F& f) {

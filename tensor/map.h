@@ -76,6 +76,12 @@ struct Difference {
     return a - b;
   }
 };
+struct SquaredDifference {
+  template <class T>
+  ELBO_HD T operator()(T a, T b) const {
+    return (a - b) * (a - b);
+  }
+};
 
 /// out[i] = f(in[i]...) for every index of out; each `in` broadcasts to out's shape. `out` may be one of
 /// `in`.

@@ -30,13 +30,6 @@ struct Exponential {
   }
 };
 
-struct SquaredDifference {
-  template <class T>
-  ELBO_HD T operator()(T a, T b) const {
-    return (a - b) * (a - b);
-  }
-};
-
 struct SquaredErrorOfLogit {
   template <class T>
   ELBO_HD T operator()(T x, T logit) const {

@@ -10,13 +10,6 @@
 namespace elbo {
 namespace {
 
-struct WeightedSquare {
-  template <class T>
-  ELBO_HD T operator()(T x, T weight) const {
-    return weight * x * x;
-  }
-};
-
 void check_sigma2(double sigma2, const char* where) {
   if (!(sigma2 > 0) || !std::isfinite(sigma2))
     fail("[{}] sigma^2 must be positive and finite, got {}", where, sigma2);
@@ -152,8 +145,8 @@ Eigen principal_components(const DataMoments& data) {
   const auto points = static_cast<double>(data.count), dimensions = static_cast<double>(d);
   const double excess = 4 * std::max(1.0, dimensions / points);
   const double unresolved = std::max(points, dimensions) * 0x1p-52 * singular.values.at(0);
-  const Tensor of_rounding =
-      map_reduce<Sum>({1, known}, WeightedSquare{}, singular.vectors, data.rounding.reshape({d, 1}));
+  const Tensor of_rounding = map_reduce<Sum>({1, known}, Product{}, map(SquareOf{}, singular.vectors),
+                                             data.rounding.reshape({d, 1}));
   const auto is_rounding = [&](int64_t i) {
     return singular.values.at(i) <= unresolved ||
            (values[i] <= kNegligible * values[0] && values[i] <= excess * of_rounding.at(i));
