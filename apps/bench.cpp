@@ -1,6 +1,7 @@
 // elbo bench: how long a training step takes, in milliseconds, flop rates and shares of this machine's
 // measured peak; on a GPU (bench_gpu.h) kernels beside its memory bandwidth, too. bench/compare_pytorch.py
 // and bench/compare_pytorch_cuda.py run the same cases in PyTorch, interleaved.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>

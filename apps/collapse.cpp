@@ -1,5 +1,6 @@
 // elbo collapse: Lucas et al. 2019, Tables 1-5 and Figs 5-12. Deep VAEs with sigma^2 fixed or learned
 // from ten starts, with annealing or without, all trained together as one ensemble.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 

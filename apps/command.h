@@ -1,9 +1,12 @@
 // Command: what a file of apps/ gives to the program: a name, a line for `elbo list`, and its options.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace elbo {
 

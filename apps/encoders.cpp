@@ -1,6 +1,7 @@
 // elbo encoders: Lucas et al. 2019, Fig 4. A linear decoder with four encoders, from linear to deep, beside
 // the closed form of probabilistic PCA, which no encoder can exceed: the ELBO is at most ln p(x), and the
 // decoder is pPCA's.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "apps/command.h"

@@ -1,4 +1,5 @@
 // elbo evaluate: all metrics of a trained model on a data set.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 

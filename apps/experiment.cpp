@@ -1,5 +1,7 @@
 #include "apps/experiment.h"
 
+#include <CLI/CLI.hpp>
+
 namespace elbo {
 
 void add_experiment_options(CLI::App& app, ExperimentOptions& o, const std::string& quick) {
@@ -8,6 +10,8 @@ void add_experiment_options(CLI::App& app, ExperimentOptions& o, const std::stri
   app.add_flag("--quick", o.quick, quick);
   app.add_flag("--dry-run", o.dry_run, "Say what would be done and what it costs");
 }
+
+bool was_given(const CLI::App& app, const char* option) { return app.count(option) > 0; }
 
 void conclude(const RunDirectory& run, Result& result, Report& report, const Json& config,
               const RunOptions& options, const std::string& text) {

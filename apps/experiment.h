@@ -16,10 +16,13 @@ struct ExperimentOptions {
 /// The options above; `quick` says what --quick leaves out.
 void add_experiment_options(CLI::App& app, ExperimentOptions& options, const std::string& quick);
 
+/// Whether the user named an option, on the command line or in a file.
+bool was_given(const CLI::App& app, const char* option);
+
 /// Where --quick was given, the preset for an option that the user did not name.
 template <class T, class Preset>
 void quicken(const CLI::App& app, bool quick, const char* option, T& value, const Preset& preset) {
-  if (quick && app.count(option) == 0) value = preset;
+  if (quick && !was_given(app, option)) value = preset;
 }
 
 /// Writes result.json and, with configuration and provenance added, report.html; prints the result as JSON or

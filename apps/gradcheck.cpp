@@ -1,4 +1,5 @@
 // elbo gradcheck: every op against central differences, f32 against f64, and fused ops against their twins.
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <set>
 

@@ -1,4 +1,6 @@
 // elbo info: the build, the processor, the libraries and the data found.
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/options.h"
 #include "apps/support/gnuplot.h"

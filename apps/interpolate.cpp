@@ -1,5 +1,7 @@
 // elbo interpolate: straight lines between pairs of points in latent space, or the plane through three of
 // them, as a PNG grid.
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/number_option.h"
 #include "apps/pictures.h"

@@ -1,4 +1,6 @@
 // elbo list: every command, the figure or table it reproduces, and what it costs.
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/support/table.h"
 #include "tensor/error.h"

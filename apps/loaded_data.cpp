@@ -75,7 +75,7 @@ Moments moments_of(const LoadedData& data) {
   };
   const Tensor mean = average(Identity{});
   add_into(mean, average(Difference{}, mean));
-  const Tensor variance = average(SquaredDifference{}, mean);
+  const Tensor variance = average(SquareOfDifference{}, mean);
   Moments moments{mean.to_vector(), variance.to_vector()};
   for (double& value : moments.deviation) value = std::sqrt(value);
   return moments;

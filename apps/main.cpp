@@ -2,6 +2,7 @@
 // status 2.
 
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <cstdio>

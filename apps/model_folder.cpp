@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "tensor/error.h"
 #include "tensor/file.h"
 
 namespace elbo {

@@ -1,5 +1,6 @@
 #include "apps/options.h"
 
+#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>

@@ -1,11 +1,16 @@
 // The options that many commands share, and what they mean: data, preprocessing, device, threads, output.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "apps/loaded_data.h"
 #include "apps/support/result.h"
+
+// CLI11's header takes a compiler longer than most files of elbo: only what declares options includes it.
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace elbo {
 

@@ -1,5 +1,6 @@
 #include "apps/pictures.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <numeric>

@@ -1,9 +1,11 @@
 // elbo ppca: closed-form probabilistic PCA of a data set, for one or several latent dimensions.
-#include "vae/ppca.h"
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/number_option.h"
 #include "apps/options.h"
 #include "apps/support/table.h"
+#include "vae/ppca.h"
 
 namespace elbo {
 namespace {

@@ -1,6 +1,7 @@
 // elbo ppca-elbo: Lucas et al. 2019, Fig 2. Over the latent dimension: the pPCA maximum, the ELBO that a
 // trained linear VAE reaches, and the likelihood of the maximum-likelihood decoder when sigma^2 is frozen at
 // another dimension's value.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>

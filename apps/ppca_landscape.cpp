@@ -1,6 +1,7 @@
 // elbo ppca-landscape: Lucas et al. 2019, Fig 1. Around a stationary point of pPCA with two zero columns, the
 // log-likelihood over perturbations of them, for three values of sigma^2; and what theory says of its
 // stability.
+#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "apps/command.h"

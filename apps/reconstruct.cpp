@@ -1,4 +1,6 @@
 // elbo reconstruct: data and what a trained deep VAE makes of them, as a PNG grid.
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/number_option.h"
 #include "apps/pictures.h"

@@ -1,5 +1,6 @@
 #include "apps/resume.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 

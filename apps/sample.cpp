@@ -1,4 +1,6 @@
 // elbo sample: images that a trained deep VAE makes up, as a PNG grid.
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/number_option.h"
 #include "apps/pictures.h"

@@ -1,5 +1,6 @@
 #include "apps/saved_model.h"
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <set>
 

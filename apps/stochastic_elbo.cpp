@@ -1,5 +1,6 @@
 // elbo stochastic-elbo: Lucas et al. 2019, Fig 3. The same linear VAE trained by the gradient of the analytic
 // ELBO and by that of its one-sample estimate, over a grid of learning rates.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 

@@ -1,6 +1,8 @@
 // elbo train: trains VAEs on minibatches and writes a run directory. The main job.
 #include "apps/train.h"
 
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/number_option.h"
 #include "apps/resume.h"

@@ -1,5 +1,6 @@
 #include "apps/training_options.h"
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 

@@ -1,5 +1,7 @@
 // elbo traverse: what the units with the largest KL do to one image, as a PNG grid, and a table of these
 // units.
+#include <CLI/CLI.hpp>
+
 #include "apps/command.h"
 #include "apps/number_option.h"
 #include "apps/pictures.h"

@@ -148,7 +148,7 @@ BatchStatistics batch_statistics(const Tensor& x, bool has_members) {
   const Shape kept{members, 1, channels};
   BatchStatistics of;
   of.mean = map(average, map_reduce<Sum>(kept, Identity{}, rows));
-  of.variance = map(average, map_reduce<Sum>(kept, SquaredDifference{}, rows, of.mean));
+  of.variance = map(average, map_reduce<Sum>(kept, SquareOfDifference{}, rows, of.mean));
   of.count = rows.size(1);
   return of;
 }

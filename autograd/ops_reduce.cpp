@@ -2,8 +2,8 @@
 // does the rest, and reshaped at the end.
 #include <limits>
 
-#include "autograd/ops.h"
 #include "autograd/contribute.h"
+#include "autograd/ops.h"
 
 namespace elbo {
 namespace {

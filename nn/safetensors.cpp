@@ -328,13 +328,13 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
 
   std::string header = "{";
   const auto begin_entry = [&](const std::string& name) {
-    header += (header.size() > 1 ? "," : "") + json_string(name) + ":";
+    header += fmt::format("{}{}:", header.size() > 1 ? "," : "", json_string(name));
   };
   if (!metadata.empty()) {
     begin_entry(std::string(kMetadata));
     const char* separator = "{";
     for (const auto& [key, text] : metadata) {
-      header += separator + json_string(key) + ":" + json_string(text);
+      header += fmt::format("{}{}:{}", separator, json_string(key), json_string(text));
       separator = ",";
     }
     header += "}";

@@ -235,14 +235,14 @@ template void map_reduce_into<Sum>(const Tensor&, bool, SquareOf, const Tensor&)
 template void map_reduce_into<Sum>(const Tensor&, bool, Scaled, const Tensor&);
 template void map_reduce_into<Sum>(const Tensor&, bool, Product, const Tensor&, const Tensor&);
 template void map_reduce_into<Sum>(const Tensor&, bool, Difference, const Tensor&, const Tensor&);
-template void map_reduce_into<Sum>(const Tensor&, bool, SquaredDifference, const Tensor&, const Tensor&);
+template void map_reduce_into<Sum>(const Tensor&, bool, SquareOfDifference, const Tensor&, const Tensor&);
 template void map_reduce_into<Max>(const Tensor&, bool, Identity, const Tensor&);
 template void map_reduce_into<Max>(const Tensor&, bool, Scaled, const Tensor&);
 template Tensor map_reduce<Sum>(const Shape&, Identity, const Tensor&);
 template Tensor map_reduce<Sum>(const Shape&, SquareOf, const Tensor&);
 template Tensor map_reduce<Sum>(const Shape&, Scaled, const Tensor&);
 template Tensor map_reduce<Sum>(const Shape&, Product, const Tensor&, const Tensor&);
-template Tensor map_reduce<Sum>(const Shape&, SquaredDifference, const Tensor&, const Tensor&);
+template Tensor map_reduce<Sum>(const Shape&, SquareOfDifference, const Tensor&, const Tensor&);
 template Tensor map_reduce<Max>(const Shape&, Identity, const Tensor&);
 template Tensor map_reduce<Max>(const Shape&, Scaled, const Tensor&);
 

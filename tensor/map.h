@@ -76,7 +76,7 @@ struct Difference {
     return a - b;
   }
 };
-struct SquaredDifference {
+struct SquareOfDifference {
   template <class T>
   ELBO_HD T operator()(T a, T b) const {
     return (a - b) * (a - b);

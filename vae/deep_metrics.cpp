@@ -119,7 +119,7 @@ Tensor squared_error(const DeepVae& vae, const Tensor& x, const Tensor& output) 
   const Tensor predictions = output.reshape({m, -1, x.size(0), x.size(1)});
   if (vae.options().likelihood == Likelihood::bernoulli)
     return map_reduce<Sum>({m, 1, 1, 1}, SquaredErrorOfLogit{}, x, predictions);
-  return map_reduce<Sum>({m, 1, 1, 1}, SquaredDifference{}, x, predictions);
+  return map_reduce<Sum>({m, 1, 1, 1}, SquareOfDifference{}, x, predictions);
 }
 
 void gather(Gathered& sums, const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {

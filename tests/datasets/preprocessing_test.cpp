@@ -8,6 +8,7 @@
 #include "autograd/ops.h"
 #include "datasets/generators.h"
 #include "tensor/map.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tests/datasets/helpers.h"
 

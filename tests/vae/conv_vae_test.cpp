@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "tensor/map.h"
 #include "tests/error_of.h"
 #include "tests/temporary_directory.h"
 #include "tests/thread_count.h"
