@@ -65,7 +65,7 @@ check("its plan is the paper's: k = 500, ten sigma^2 fixed and learned, four rat
 # ---- bad input
 for what, options, word in (("an unknown network", ["--network", "resnet"], "higgins, asperti"),
                             ("a network for images of another size", ["--network", "asperti"], "28 x 28"),
-                            ("hidden layers", ["--hidden", "8"], "--hidden"), ("no channels", ["--channels", "0"], "0 channels")):
+                            ("hidden layers", ["--hidden", "8"], "--hidden"), ("no channels", ["--channels", "0"], "--channels")):
     rejects(what, "train", "--model", "conv", "--data", "sprites", "--limit", 20, *options, "--out", "never", mentions=[word])
 rejects("data that are no images", "train", "--model", "conv", "--data", "ppca", "--out", "never", mentions=["ppca"])
 rejects("a network's name for a dense model", "train", "--model", "mlp", "--data", "digits", "--network", "higgins", mentions=["--network"])

@@ -124,7 +124,7 @@ TEST_SUITE("docs") {
   }
 
   TEST_CASE("every C++ block of the documentation is compiled here") {
-    const std::string own = read_file(std::string(ELBO_SOURCE_DIR) + "/tests/docs/docs_test.cpp");
+    const std::string own = read_file(ELBO_SOURCE_DIR "/tests/docs/docs_test.cpp");
     const std::set<std::string> compiled =
         matches(own, std::regex(R"re(\n# *include "docs_code/([^"]+)")re"));
     size_t blocks = 0;
