@@ -210,18 +210,24 @@ bool allows_packs(const detail::Loop& loop, const Inputs<T, N>& in, unsigned con
   return true;
 }
 
+/// Packs are for f32, which models are trained in; f64, which checks them, does without, and halves the
+/// kernels to compile.
+template <class T>
+inline constexpr int kMapWidth = sizeof(T) == sizeof(float) ? kPackSize<T> : 1;
+
 /// out[i] = f(in[i]...) over the joint loop of out and the inputs.
 template <class T, class F, int N>
 void map_into(const detail::Loop& joint, T* out, const Inputs<T, N>& in, F f) {
   const int64_t elements = detail::elements(joint);
   const unsigned contiguous = contiguous_inputs(joint, N, joint.rank - 1);
-  constexpr int kWidth = kPackSize<T>;
-  if (is_packable(out) && allows_packs(joint, in, contiguous, kWidth))
-    launch("map", map_kernel<kWidth, T, F, N>, blocks_for(elements / kWidth), kThreads, joint,
-           elements / kWidth, contiguous, out, in, f);
-  else
-    launch("map", map_kernel<1, T, F, N>, blocks_for(elements), kThreads, joint, elements, contiguous, out,
-           in, f);
+  constexpr int kWidth = kMapWidth<T>;
+  if constexpr (kWidth > 1) {
+    if (is_packable(out) && allows_packs(joint, in, contiguous, kWidth))
+      return launch("map", map_kernel<kWidth, T, F, N>, blocks_for(elements / kWidth), kThreads, joint,
+                    elements / kWidth, contiguous, out, in, f);
+  }
+  launch("map", map_kernel<1, T, F, N>, blocks_for(elements), kThreads, joint, elements, contiguous, out, in,
+         f);
 }
 
 /// Folds f(in...) over the axes of the joint loop that out does not have.
@@ -249,11 +255,11 @@ void reduce(const detail::Loop& joint, T* out, bool accumulate, const Inputs<T, 
     launch("map_reduce", fold_columns_kernel<Combine, T, F, N>, blocks_for(tiles * fold.chunks, 1), kThreads,
            fold, out, partial_data(), in, f);
   } else {
-    constexpr int kWidth = kPackSize<T>;
+    constexpr int kWidth = kMapWidth<T>;
     // Nothing to fold: the empty loop has no innermost axis, and each output is its one term.
     const int last = fold.folded.rank - 1;
     fold.contiguous = last >= 0 ? contiguous_inputs(fold.folded, N, last) : 0;
-    bool packs = last >= 0 && allows_packs(fold.folded, in, fold.contiguous, kWidth);
+    bool packs = kWidth > 1 && last >= 0 && allows_packs(fold.folded, in, fold.contiguous, kWidth);
     for (int k = 0; packs && k < N; ++k)
       for (int axis = 0; axis < fold.kept.rank; ++axis)
         packs = packs && (!(fold.contiguous >> k & 1) || fold.kept.stride[1 + k][axis] % kWidth == 0);
