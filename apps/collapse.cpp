@@ -157,11 +157,11 @@ void collapse(Options o, const CLI::App& app) {
   if (resuming) check_same_data(data, o.resume);
   if (o.dry_run) return say_plan(o, members, data);
 
+  const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("collapse", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   if (!resuming) directory.write_config(to_json(o), data_record(data));
   Result result("collapse", to_json(o), provenance_of(o.run, data));
-  const InterruptGuard guard;
   const DeepRun run = run_deep(o.training, members, data, directory,
                                {.seed = o.run.seed,
                                 .device = device_of(o.run),

@@ -77,11 +77,11 @@ void encoders(Options o, const CLI::App& app) {
   const Eigen eigen = principal_components(data_moments(data.all()));
   const double maximum = ppca_max_log_likelihood(eigen.values, o.training.latent);
 
+  const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("encoders", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   if (!resuming) directory.write_config(to_json(o), data_record(data));
   Result result("encoders", to_json(o), provenance_of(o.run, data));
-  const InterruptGuard guard;
   Table table({"encoder", Table::number("lr"), Table::number("ELBO"), Table::number("±"),
                Table::number("papers' units"), Table::number("below pPCA"), Table::number("σ²"),
                Table::number("KL"), Table::number("active")});

@@ -69,6 +69,7 @@ void ppca_elbo(Options o, const CLI::App& app) {
   const double frozen = ppca_mle_sigma2(eigen.values, o.frozen_at);
   ppca_mle_sigma2(eigen.values, largest);  // an early word when the data do not span so many dimensions
 
+  const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory run("ppca-elbo", o.run.out);
   Json config = to_json(o.data, o.run);
   config.update({{"latent", o.latent}, {"frozen_at", o.frozen_at}, {"steps", o.steps}, {"lr", o.rate}});
@@ -88,7 +89,6 @@ void ppca_elbo(Options o, const CLI::App& app) {
   }
 
   // (b): trained.
-  const InterruptGuard guard;
   const Tensor x = centred(data.all(), moments.mean, DType::f32);
   CsvFile csv =
       run.csv("metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});

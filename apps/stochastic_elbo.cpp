@@ -63,6 +63,7 @@ void stochastic_elbo(Options o, const CLI::App& app) {
   const Eigen eigen = principal_components(moments);
   const double maximum = ppca_max_log_likelihood(eigen.values, o.latent);
 
+  const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory run("stochastic-elbo", o.run.out);
   Json config = to_json(o.data, o.run);
   config.update({{"latent", o.latent}, {"steps", o.steps}, {"lr", o.rates}});
@@ -70,7 +71,6 @@ void stochastic_elbo(Options o, const CLI::App& app) {
   Result result("stochastic-elbo", config, provenance_of(o.run, data));
 
   // All learning rates of a gradient are the members of one ensemble.
-  const InterruptGuard guard;
   const Tensor x = centred(data.all(), moments.mean, DType::f32);
   const auto members = static_cast<int64_t>(o.rates.size());
   std::vector<Curve> curves;

@@ -57,12 +57,12 @@ void train_deep(const TrainOptions& asked) {
   check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
   if (resuming) check_same_data(data, o.resume);
+  const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("train", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   const auto write_config = [&] { directory.write_config(to_json(o), data_record(data)); };
   if (!resuming) write_config();
   Result result("train", to_json(o), provenance_of(o.run, data));
-  const InterruptGuard guard;
   const DeepRun run = run_deep(o.training, members, data, directory,
                                {.seed = o.run.seed,
                                 .device = device_of(o.run),

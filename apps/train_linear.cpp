@@ -105,6 +105,7 @@ void train_linear(const TrainOptions& asked) {
                           .total_steps = total,
                           .step_every = std::max<int64_t>(total / 3, 1)};
 
+  const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory run("train", o.run.out,
                    resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   const std::string checkpoint = run.file("checkpoint/state.safetensors");
@@ -127,7 +128,6 @@ void train_linear(const TrainOptions& asked) {
   CsvFile csv = continues ? run.csv("metrics.csv", columns, static_cast<double>(begun / per_epoch))
                           : run.csv("metrics.csv", columns);
 
-  const InterruptGuard guard;
   Progress progress(total, "train", {.quiet = o.run.json, .begun = begun});
   const auto seconds = [start = std::chrono::steady_clock::now()] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
