@@ -89,14 +89,17 @@ TEST_SUITE("datasets") {
 
   TEST_CASE("a missing MNIST says where it was looked for and how to get it") {
     const TemporaryDirectory directory;
-    const Surroundings surroundings(directory.path(), directory / "own");
+    // Two folders down: what lies beside the system's folder for such files is nobody's ../shared.
+    const std::string work = directory / "work";
+    std::filesystem::create_directories(work);
+    const Surroundings surroundings(work, directory / "own");
     const std::string error = refusal("mnist");
     CHECK(mentions(error, directory / "own/mnist"));
     CHECK(mentions(error, "'data/mnist', 'data', '../shared/data/mnist', '../shared/data'"));
     CHECK(mentions(error, "train-images-idx3-ubyte"));
     CHECK(mentions(error, "t10k-labels-idx1-ubyte"));
     CHECK(mentions(error, "--data digits"));
-    write_mnist(directory / "elsewhere", "train", 2);
+    write_mnist(work + "/elsewhere", "train", 2);
     CHECK(mentions(refusal("mnist:elsewhere", {.split = Split::test}),
                    "no MNIST test images found in 'elsewhere/mnist', 'elsewhere'"));
   }
