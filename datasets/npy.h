@@ -10,10 +10,11 @@
 
 namespace elbo {
 
-/// The array in a .npy file, in its own shape (up to 8 axes): little-endian, in C or Fortran order. f4 becomes
-/// f32, f8 f64, u1 and booleans (0 and 1) u8, and integers of other widths i64. Throws Error on any other
-/// element type or byte order, an integer that i64 does not hold, a damaged header, and a file that is shorter
-/// or longer than its header says; nothing large is allocated before the header is known to fit the file.
+/// The array in a .npy file, in its own shape (up to 8 axes): little-endian, in C or Fortran order. f4
+/// becomes f32, f8 f64, u1 and booleans (0 and 1) u8, and integers of other widths i64. Throws Error on any
+/// other element type or byte order, an integer that i64 does not hold, a damaged header, and a file that is
+/// shorter or longer than its header says; nothing large is allocated before the header is known to fit the
+/// file.
 Tensor read_npy(const std::string& path);
 
 /// Writes `array` as format 1.0, atomically: a failed write leaves what was there.
