@@ -8,33 +8,10 @@
 
 #include "tensor/error.h"
 #include "tensor/file.h"
+#include "tests/file_size_limit.h"
 #include "tests/temporary_directory.h"
 
 namespace elbo {
-namespace {
-
-/// While it lives, no file of this process may grow beyond `bytes`: how a disk fills up, for a test.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit now = before_;
-    now.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
-
-}  // namespace
 
 TEST_SUITE("apps") {
   TEST_CASE("a file that grows keeps what it had, and adds all of a piece or nothing") {
