@@ -1,17 +1,16 @@
 // elbo bench: how long a training step takes, in milliseconds, flop rates and shares of this machine's
 // measured peak; on a GPU (bench_gpu.h) kernels beside its memory bandwidth, too. bench/compare_pytorch.py
 // and bench/compare_pytorch_cuda.py run the same cases in PyTorch, interleaved.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <functional>
 
+#include "apps/arguments.h"
 #include "apps/bench_gpu.h"
 #include "apps/command.h"
 #include "apps/fma_peak.h"
-#include "apps/number_option.h"
 #include "apps/support/table.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
@@ -204,13 +203,13 @@ void bench(const BenchOptions& o) {
   fmt::print("\n{}", table.text());
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<BenchOptions>();
-  add_run_options(app, o->run, false);
-  app.add_option("--case", o->only, "Run this case only");
-  add_number(app, "--seconds", o->seconds, "Time for each case", kPositive)->capture_default_str();
-  app.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak, or the copy bandwidth of a GPU");
-  app.callback([o] { bench(*o); });
+  add_run_options(arguments, o->run, false);
+  arguments.add_text("--case", o->only, "Run this case only");
+  arguments.add_number("--seconds", o->seconds, "Time for each case", kPositive).show_default();
+  arguments.add_flag("--no-peak", o->no_peak, "Do not measure the FMA peak, or the copy bandwidth of a GPU");
+  arguments.run([o] { bench(*o); });
 }
 
 }  // namespace

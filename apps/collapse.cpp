@@ -1,6 +1,5 @@
 // elbo collapse: Lucas et al. 2019, Tables 1-5 and Figs 5-12. Deep VAEs with sigma^2 fixed or learned
 // from ten starts, with annealing or without, all trained together as one ensemble.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 
@@ -30,11 +29,11 @@ struct Options {
 };
 
 /// Lucas et al. 2019, section 6.2, for CelebA: k = 500, all else as for MNIST.
-void set_conv_defaults(TrainingOptions& training, const CLI::App& app) {
+void set_conv_defaults(TrainingOptions& training, const Arguments& arguments) {
   TrainingOptions of_model = training;
-  set_model_defaults(of_model, app);
+  set_model_defaults(of_model, arguments);
   if (training.model != "conv") return;
-  if (app.count("--latent") == 0) of_model.latent = 500;
+  if (!arguments.given("--latent")) of_model.latent = 500;
   of_model.batch = training.batch;
   of_model.rates = training.rates;
   training = of_model;
@@ -119,22 +118,22 @@ std::string text_of(const CollapseFindings& findings) {
   return collapse_table(findings).text() + (note.empty() ? "" : "\n" + note + "\n");
 }
 
-void collapse(Options o, const CLI::App& app) {
+void collapse(Options o, const Arguments& arguments) {
   const bool resuming = !o.resume.empty();
   if (resuming) {
     const Options asked = o;
     const Json config = begin_resume(o.run, o.resume, "collapse");
     restore(o, config);
-    keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
-    check_given(o.data, app, to_json(asked), to_json(o), o.resume);
+    keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+    check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   } else {
-    if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
-    set_conv_defaults(o.training, app);
+    if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
+    set_conv_defaults(o.training, arguments);
     const QuickPreset quick(o.training.model == "conv");
     const auto preset = [&](const char* option, auto& value, const auto& instead) {
-      quicken(app, o.quick, option, value, instead);
+      quicken(arguments, o.quick, option, value, instead);
     };
-    if (app.count("--subset") == 0) preset("--limit", o.data.limit, quick.limit);
+    if (!arguments.given("--subset")) preset("--limit", o.data.limit, quick.limit);
     preset("--hidden", o.training.hidden, quick.training.hidden);
     preset("--channels", o.training.channels, quick.training.channels);
     preset("--latent", o.training.latent, quick.training.latent);
@@ -177,22 +176,23 @@ void collapse(Options o, const CLI::App& app) {
   conclude(directory, result, report, to_json(o), o.run, text_of(findings));
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  app.add_option("--model", o->training.model, "mlp, or conv for images")
-      ->check(CLI::IsMember({"mlp", "conv"}))
-      ->capture_default_str();
-  add_data_options(app, o->data);
-  add_run_options(app, o->run, true);
-  add_optimisation_options(app, o->training);
-  add_network_options(app, o->training);
-  app.add_flag("--annealed", o->annealed, "Also train every setting with the KL annealed (Figs 7 and 8)");
-  app.add_flag(
+  arguments.add_text("--model", o->training.model, "mlp, or conv for images")
+      .one_of({"mlp", "conv"})
+      .show_default();
+  add_data_options(arguments, o->data);
+  add_run_options(arguments, o->run, true);
+  add_optimisation_options(arguments, o->training);
+  add_network_options(arguments, o->training);
+  arguments.add_flag("--annealed", o->annealed,
+                     "Also train every setting with the KL annealed (Figs 7 and 8)");
+  arguments.add_flag(
       "--quick", o->quick,
       "5000 images, hidden layers of 256 and 128, 100 units, 400 epochs, one learning rate and trial");
-  app.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
-  app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
-  app.callback([o, &app] { collapse(*o, app); });
+  arguments.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
+  arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
+  arguments.run([o, &arguments] { collapse(*o, arguments); });
 }
 
 }  // namespace

@@ -4,18 +4,16 @@
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-}
+#include "apps/arguments.h"
 
 namespace elbo {
 
 struct Command {
   const char* name;
   const char* summary;
-  const char* reproduces;              ///< the figure or table of a paper, or ""
-  const char* cost;                    ///< on two cores, e.g. "12 min (--quick: 1 min)"
-  void (*add_options)(CLI::App& app);  ///< declares the options and sets the callback that runs the command
+  const char* reproduces;                     ///< the figure or table of a paper, or ""
+  const char* cost;                           ///< on two cores, e.g. "12 min (--quick: 1 min)"
+  void (*add_options)(Arguments& arguments);  ///< declares them, and what runs the command
 };
 
 /// Every command, in the order in which they are listed.

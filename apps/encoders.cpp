@@ -1,7 +1,6 @@
 // elbo encoders: Lucas et al. 2019, Fig 4. A linear decoder with four encoders, from linear to deep, beside
 // the closed form of probabilistic PCA, which no encoder can exceed: the ELBO is at most ln p(x), and the
 // decoder is pPCA's.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "apps/command.h"
@@ -46,7 +45,7 @@ Json to_json(const Options& o) {
   return config;
 }
 
-void encoders(Options o, const CLI::App& app) {
+void encoders(Options o, const Arguments& arguments) {
   const bool resuming = !o.resume.empty();
   if (resuming) {
     const Options asked = o;
@@ -54,13 +53,13 @@ void encoders(Options o, const CLI::App& app) {
     restore(o.data, o.run, config);
     restore(o.training, config);
     config.at("quick").get_to(o.quick);
-    keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
-    check_given(o.data, app, to_json(asked), to_json(o), o.resume);
+    keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+    check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   } else {
-    if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
-    if (app.count("--subset") == 0) quicken(app, o.quick, "--limit", o.data.limit, 5000);
-    quicken(app, o.quick, "--latent", o.training.latent, 50);
-    quicken(app, o.quick, "--epochs", o.training.epochs, 60);
+    if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
+    if (!arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 5000);
+    quicken(arguments, o.quick, "--latent", o.training.latent, 50);
+    quicken(arguments, o.quick, "--epochs", o.training.epochs, 60);
   }
   apply(o.run);
   const LoadedData data = load_data(o.data, o.run.seed);
@@ -150,13 +149,13 @@ void encoders(Options o, const CLI::App& app) {
   conclude(directory, result, report, to_json(o), o.run, table.text());
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_experiment_options(app, *o, "5000 images, 50 units, 60 epochs");
-  add_optimisation_options(app, o->training);
-  add_member_options(app, o->training);
-  app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
-  app.callback([o, &app] { encoders(*o, app); });
+  add_experiment_options(arguments, *o, "5000 images, 50 units, 60 epochs");
+  add_optimisation_options(arguments, o->training);
+  add_member_options(arguments, o->training);
+  arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
+  arguments.run([o, &arguments] { encoders(*o, arguments); });
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 // elbo evaluate: all metrics of a trained model on a data set.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/deep_report.h"
 #include "apps/linear_report.h"
-#include "apps/number_option.h"
 #include "apps/saved_model.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
@@ -133,17 +132,19 @@ void evaluate(Options o) {
                table.text(), note);
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_saved_model_options(app, *o);
-  add_factor_option(app, *o);
-  add_number(app, "--importance-samples", o->importance_samples,
-             "Deep VAE: samples of the importance-weighted bound; 0: none", kCountOrNone)
-      ->capture_default_str();
-  add_number(app, "--importance-points", o->importance_points, "and how many points it and I(x; z) take",
-             kCountOrNone)
-      ->capture_default_str();
-  app.callback([o] { evaluate(*o); });
+  add_saved_model_options(arguments, *o);
+  add_factor_option(arguments, *o);
+  arguments
+      .add_number("--importance-samples", o->importance_samples,
+                  "Deep VAE: samples of the importance-weighted bound; 0: none", kCountOrNone)
+      .show_default();
+  arguments
+      .add_number("--importance-points", o->importance_points, "and how many points it and I(x; z) take",
+                  kCountOrNone)
+      .show_default();
+  arguments.run([o] { evaluate(*o); });
 }
 
 }  // namespace

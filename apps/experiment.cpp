@@ -1,17 +1,13 @@
 #include "apps/experiment.h"
 
-#include <CLI/CLI.hpp>
-
 namespace elbo {
 
-void add_experiment_options(CLI::App& app, ExperimentOptions& o, const std::string& quick) {
-  add_data_options(app, o.data);
-  add_run_options(app, o.run, true);
-  app.add_flag("--quick", o.quick, quick);
-  app.add_flag("--dry-run", o.dry_run, "Say what would be done and what it costs");
+void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const std::string& quick) {
+  add_data_options(arguments, o.data);
+  add_run_options(arguments, o.run, true);
+  arguments.add_flag("--quick", o.quick, quick);
+  arguments.add_flag("--dry-run", o.dry_run, "Say what would be done and what it costs");
 }
-
-bool was_given(const CLI::App& app, const char* option) { return app.count(option) > 0; }
 
 void conclude(const RunDirectory& run, Result& result, Report& report, const Json& config,
               const RunOptions& options, const std::string& text) {

@@ -14,15 +14,12 @@ struct ExperimentOptions {
 };
 
 /// The options above; `quick` says what --quick leaves out.
-void add_experiment_options(CLI::App& app, ExperimentOptions& options, const std::string& quick);
-
-/// Whether the user named an option, on the command line or in a file.
-bool was_given(const CLI::App& app, const char* option);
+void add_experiment_options(Arguments& arguments, ExperimentOptions& options, const std::string& quick);
 
 /// Where --quick was given, the preset for an option that the user did not name.
 template <class T, class Preset>
-void quicken(const CLI::App& app, bool quick, const char* option, T& value, const Preset& preset) {
-  if (quick && !was_given(app, option)) value = preset;
+void quicken(const Arguments& arguments, bool quick, const char* option, T& value, const Preset& preset) {
+  if (quick && !arguments.given(option)) value = preset;
 }
 
 /// Writes result.json and, with configuration and provenance added, report.html; prints the result as JSON or

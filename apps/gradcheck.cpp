@@ -1,5 +1,4 @@
 // elbo gradcheck: every op against central differences, f32 against f64, and fused ops against their twins.
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -83,13 +82,13 @@ void gradcheck(const Options& options) {
   if (failed > 0) fail("[gradcheck] {} of {} rows failed", failed, checked);
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto options = std::make_shared<Options>();
-  app.add_option("--op", options->op, "Check the rows of this op only");
-  app.add_option("--device", options->run.device, "Compare a GPU with the CPU, too: auto, cpu or cuda")
-      ->capture_default_str();
-  app.add_flag("--json", options->run.json, "Print as JSON");
-  app.callback([options] { gradcheck(*options); });
+  arguments.add_text("--op", options->op, "Check the rows of this op only");
+  arguments.add_text("--device", options->run.device, "Compare a GPU with the CPU, too: auto, cpu or cuda")
+      .show_default();
+  arguments.add_flag("--json", options->run.json, "Print as JSON");
+  arguments.run([options] { gradcheck(*options); });
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 // elbo info: the build, the processor, the libraries and the data found.
-#include <CLI/CLI.hpp>
 
 #include "apps/command.h"
 #include "apps/options.h"
@@ -70,10 +69,10 @@ void info(const Options& options) {
       cifar10 ? *cifar10 : "not found; put its files in data/cifar10 or set ELBO_DATA");
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto options = std::make_shared<Options>();
-  app.add_flag("--json", options->json, "Print as JSON");
-  app.callback([options] { info(*options); });
+  arguments.add_flag("--json", options->json, "Print as JSON");
+  arguments.run([options] { info(*options); });
 }
 
 }  // namespace

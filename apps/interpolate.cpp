@@ -1,9 +1,8 @@
 // elbo interpolate: straight lines between pairs of points in latent space, or the plane through three of
 // them, as a PNG grid.
-#include <CLI/CLI.hpp>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
-#include "apps/number_option.h"
 #include "apps/pictures.h"
 
 namespace elbo {
@@ -26,20 +25,23 @@ void interpolate(Options o) {
   write_picture(interpolation_grid(*model.vae, model.data, pairs), o);
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_picture_options(app, *o);
-  CLI::Option* points = add_number(app, "--points", o->points, "Points of the data, taken in pairs", kIndex)
-                            ->capture_default_str();
-  CLI::Option* plane =
-      add_number(app, "--plane", o->plane,
-                 "Instead the plane through three points, at top left, top right and bottom left", kIndex)
-          ->expected(3)
-          ->excludes(points);
-  add_number(app, "--side", o->side, "Images along a side of the plane", {2, 100})
-      ->needs(plane)
-      ->capture_default_str();
-  app.callback([o] { interpolate(*o); });
+  add_picture_options(arguments, *o);
+  const Argument points =
+      arguments.add_number("--points", o->points, "Points of the data, taken in pairs", kIndex)
+          .show_default();
+  const Argument plane =
+      arguments
+          .add_number("--plane", o->plane,
+                      "Instead the plane through three points, at top left, top right and bottom left",
+                      kIndex)
+          .values(3)
+          .excludes(points);
+  arguments.add_number("--side", o->side, "Images along a side of the plane", {2, 100})
+      .needs(plane)
+      .show_default();
+  arguments.run([o] { interpolate(*o); });
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 // elbo list: every command, the figure or table it reproduces, and what it costs.
-#include <CLI/CLI.hpp>
 
 #include "apps/command.h"
 #include "apps/support/table.h"
@@ -15,7 +14,7 @@ void list() {
   fmt::print("{}\nEvery command explains its options with --help.\n", table.text());
 }
 
-void add_options(CLI::App& app) { app.callback(list); }
+void add_options(Arguments& arguments) { arguments.run(list); }
 
 }  // namespace
 

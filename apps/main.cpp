@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <iostream>
 #include <system_error>
@@ -83,11 +84,12 @@ int run(int argc, char** argv) {
   app.set_config("--config", "",
                  "Read options from a TOML file with a section for the command, e.g. [train]");
   app.config_formatter(std::make_shared<TomlConfig>(app));
+  std::deque<Arguments> arguments;  // which callbacks keep
   for (const Command& command : commands()) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
     sub->allow_config_extras(CLI::config_extras_mode::error);
     sub->fallthrough();  // lets --config follow the command
-    command.add_options(*sub);
+    command.add_options(arguments.emplace_back(*sub));
   }
   try {
     app.parse(argc, argv);

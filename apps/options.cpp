@@ -1,12 +1,11 @@
 #include "apps/options.h"
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 
-#include "apps/number_option.h"
+#include "apps/arguments.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
@@ -20,31 +19,33 @@
 
 namespace elbo {
 
-void add_data_options(CLI::App& app, DataOptions& o) {
+void add_data_options(Arguments& arguments, DataOptions& o) {
   std::string kinds;
   for (const DatasetKind& kind : dataset_kinds())
     kinds += (kinds.empty() ? "" : ", ") + kind.name + kind.argument;
-  app.add_option("--data", o.data, "Data set: " + kinds)->capture_default_str();
-  o.preprocess_option =
-      app.add_option("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
-          ->capture_default_str();
-  add_number(app, "--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value",
-             {0, 0.499L})
-      ->capture_default_str();
-  app.add_flag("--standardize", o.standardize,
-               "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
-  add_number(app, "--limit", o.limit, "Use the first N points only; 0 means all", kIndex);
-  add_number(app, "--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all", kIndex);
+  arguments.add_text("--data", o.data, "Data set: " + kinds).show_default();
+  o.preprocess_argument =
+      arguments.add_text("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
+          .show_default();
+  arguments
+      .add_number("--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value",
+                  {0, 0.499L})
+      .show_default();
+  arguments.add_flag("--standardize", o.standardize,
+                     "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
+  arguments.add_number("--limit", o.limit, "Use the first N points only; 0 means all", kIndex);
+  arguments.add_number("--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all",
+                       kIndex);
 }
 
-void add_run_options(CLI::App& app, RunOptions& o, bool writes_run) {
-  add_number(app, "--seed", o.seed, "Seed of everything random", kSeed)->capture_default_str();
-  app.add_option("--device", o.device, "auto (a GPU if there is one), cpu or cuda")->capture_default_str();
-  app.add_option("--precision", o.precision, "Of matrix products on a GPU: f32, tf32 or bf16")
-      ->capture_default_str();
-  add_number(app, "--threads", o.threads, "Threads; 0 means all cores", {0, 1024});
-  app.add_flag("--json", o.json, "Print the result alone, as JSON, on standard output");
-  if (writes_run) app.add_option("--out", o.out, "Run directory to create; runs/COMMAND-TIME by default");
+void add_run_options(Arguments& arguments, RunOptions& o, bool writes_run) {
+  arguments.add_number("--seed", o.seed, "Seed of everything random", kSeed).show_default();
+  arguments.add_text("--device", o.device, "auto (a GPU if there is one), cpu or cuda").show_default();
+  arguments.add_text("--precision", o.precision, "Of matrix products on a GPU: f32, tf32 or bf16")
+      .show_default();
+  arguments.add_number("--threads", o.threads, "Threads; 0 means all cores", {0, 1024});
+  arguments.add_flag("--json", o.json, "Print the result alone, as JSON, on standard output");
+  if (writes_run) arguments.add_text("--out", o.out, "Run directory to create; runs/COMMAND-TIME by default");
 }
 
 Device device_of(const RunOptions& o) {
@@ -93,7 +94,7 @@ LoadedData load_data(const DataOptions& o, uint64_t seed) {
   Kind& kind = data.preprocessing.kind;
   kind = parse_preprocessing(o.preprocess);
   // Data that are not pixels have nothing to scale: a default steps aside, an explicit wish is an error.
-  const bool named = o.preprocess_option && o.preprocess_option->count() > 0;
+  const bool named = o.preprocess_argument && o.preprocess_argument->given();
   const bool steps_aside = o.preprocess_is_default || (kind == Kind::scale && !named);
   if (!pixels && steps_aside) kind = Kind::none;
   if (binary && (steps_aside || kind == Kind::scale)) kind = Kind::none;  // they reach from 0 to 1 already

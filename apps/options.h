@@ -1,16 +1,12 @@
 // The options that many commands share, and what they mean: data, preprocessing, device, threads, output.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "apps/arguments.h"
 #include "apps/loaded_data.h"
 #include "apps/support/result.h"
-
-// CLI11's header takes a compiler longer than most files of elbo: only what declares options includes it.
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
 
 namespace elbo {
 
@@ -19,8 +15,8 @@ struct DataOptions {
   std::string preprocess = "scale";
   bool preprocess_is_default =
       false;  ///< set by a command whose default is another, when the user named none
-  const CLI::Option* preprocess_option = nullptr;  ///< says whether the user named one
-  double alpha = 0;                                ///< 0: the papers' value for this kind of image
+  std::optional<Argument> preprocess_argument{};  ///< says whether the user named one
+  double alpha = 0;                               ///< 0: the papers' value for this kind of image
   int64_t limit = 0, subset = 0;
   bool standardize = false;
 };
@@ -33,9 +29,9 @@ struct RunOptions {
   bool json = false;
 };
 
-void add_data_options(CLI::App& app, DataOptions& options);
+void add_data_options(Arguments& arguments, DataOptions& options);
 /// --seed, --device, --threads, --json; and --out for a command that writes a run directory.
-void add_run_options(CLI::App& app, RunOptions& options, bool writes_run);
+void add_run_options(Arguments& arguments, RunOptions& options, bool writes_run);
 
 /// Checks the device, and sets the number of threads, the precision of products on a GPU and that its
 /// convolutions are the same every time.

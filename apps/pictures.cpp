@@ -1,6 +1,5 @@
 #include "apps/pictures.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
@@ -174,9 +173,9 @@ void add_pictures(Report& report, const DeepVae& vae, const LoadedData& data, co
                "Samples: the decoder's mean at z drawn from the prior.");
 }
 
-void add_picture_options(CLI::App& app, PictureOptions& o) {
-  add_saved_model_options(app, o);
-  app.add_option("--out", o.folder, "Folder for the picture; by default the run's figures/, or here");
+void add_picture_options(Arguments& arguments, PictureOptions& o) {
+  add_saved_model_options(arguments, o);
+  arguments.add_text("--out", o.folder, "Folder for the picture; by default the run's figures/, or here");
 }
 
 void write_picture(const ImageGrid& grid, const PictureOptions& o, const std::string& text,

@@ -57,7 +57,7 @@ void add_pictures(Report& report, const DeepVae& vae, const LoadedData& data, co
 struct PictureOptions : SavedModelOptions {
   std::string folder;  ///< empty: figures/ of the run, or here for a model file
 };
-void add_picture_options(CLI::App& app, PictureOptions& options);
+void add_picture_options(Arguments& arguments, PictureOptions& options);
 /// Draws it and prints where it is, and after that `text`, or as JSON `more`.
 void write_picture(const ImageGrid& grid, const PictureOptions& options, const std::string& text = "",
                    const Json& more = Json::object());

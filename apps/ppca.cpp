@@ -1,11 +1,10 @@
 // elbo ppca: closed-form probabilistic PCA of a data set, for one or several latent dimensions.
-#include <CLI/CLI.hpp>
 
+#include "vae/ppca.h"
+#include "apps/arguments.h"
 #include "apps/command.h"
-#include "apps/number_option.h"
 #include "apps/options.h"
 #include "apps/support/table.h"
-#include "vae/ppca.h"
 
 namespace elbo {
 namespace {
@@ -65,14 +64,14 @@ void ppca(Options o) {
              table.text());
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto options = std::make_shared<Options>();
-  add_data_options(app, options->data);
-  add_run_options(app, options->run, false);
-  add_number(app, "--latent", options->latent, "Latent dimensions K[,K...]", kCount)->capture_default_str();
-  add_number(app, "--sigma2", options->sigma2,
-             "Hold sigma^2 at this value instead of its maximum-likelihood one", kPositive);
-  app.callback([options] { ppca(*options); });
+  add_data_options(arguments, options->data);
+  add_run_options(arguments, options->run, false);
+  arguments.add_number("--latent", options->latent, "Latent dimensions K[,K...]", kCount).show_default();
+  arguments.add_number("--sigma2", options->sigma2,
+                       "Hold sigma^2 at this value instead of its maximum-likelihood one", kPositive);
+  arguments.run([options] { ppca(*options); });
 }
 
 }  // namespace

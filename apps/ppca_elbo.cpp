@@ -1,18 +1,17 @@
 // elbo ppca-elbo: Lucas et al. 2019, Fig 2. Over the latent dimension: the pPCA maximum, the ELBO that a
 // trained linear VAE reaches, and the likelihood of the maximum-likelihood decoder when sigma^2 is frozen at
 // another dimension's value.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <functional>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/experiment.h"
 #include "apps/lucas_tables.h"
 #include "apps/model_card.h"
 #include "apps/model_folder.h"
-#include "apps/number_option.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
@@ -45,10 +44,10 @@ double step_flops(int64_t dimensions, int64_t latent) {
   return 4 * d * d * k + 8 * d * k * k;
 }
 
-void ppca_elbo(Options o, const CLI::App& app) {
+void ppca_elbo(Options o, const Arguments& arguments) {
   apply(o.run);
-  quicken(app, o.quick, "--latent", o.latent, std::vector<int64_t>{1, 5, 20, 50, 100});
-  quicken(app, o.quick, "--steps", o.steps, 4000);
+  quicken(arguments, o.quick, "--latent", o.latent, std::vector<int64_t>{1, 5, 20, 50, 100});
+  quicken(arguments, o.quick, "--steps", o.steps, 4000);
   // The dearest first: the time left is then an honest estimate, and bad news comes early.
   std::sort(o.latent.begin(), o.latent.end(), std::greater<>());
   const LoadedData data = load_data(o.data, o.run.seed);
@@ -208,19 +207,20 @@ void ppca_elbo(Options o, const CLI::App& app) {
                        o.frozen_at, peak));
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_experiment_options(app, *o, "Five latent dimensions up to 100, fewer steps");
-  add_number(app, "--latent", o->latent, "Latent dimensions to train, K[,K...]", kCount)
-      ->capture_default_str();
-  add_number(app, "--frozen-at", o->frozen_at, "Latent dimension whose sigma^2 the third curve keeps", kCount)
-      ->capture_default_str();
-  add_number(app, "--steps", o->steps,
-             "Full-batch Adam steps for each model up to k = 200, in proportion to k beyond", kCount)
-      ->capture_default_str();
-  add_number(app, "--lr", o->rate, "Highest learning rate; it falls along a cosine", kPositive)
-      ->capture_default_str();
-  app.callback([o, &app] { ppca_elbo(*o, app); });
+  add_experiment_options(arguments, *o, "Five latent dimensions up to 100, fewer steps");
+  arguments.add_number("--latent", o->latent, "Latent dimensions to train, K[,K...]", kCount).show_default();
+  arguments
+      .add_number("--frozen-at", o->frozen_at, "Latent dimension whose sigma^2 the third curve keeps", kCount)
+      .show_default();
+  arguments
+      .add_number("--steps", o->steps,
+                  "Full-batch Adam steps for each model up to k = 200, in proportion to k beyond", kCount)
+      .show_default();
+  arguments.add_number("--lr", o->rate, "Highest learning rate; it falls along a cosine", kPositive)
+      .show_default();
+  arguments.run([o, &arguments] { ppca_elbo(*o, arguments); });
 }
 
 }  // namespace

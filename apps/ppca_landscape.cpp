@@ -1,12 +1,11 @@
 // elbo ppca-landscape: Lucas et al. 2019, Fig 1. Around a stationary point of pPCA with two zero columns, the
 // log-likelihood over perturbations of them, for three values of sigma^2; and what theory says of its
 // stability.
-#include <CLI/CLI.hpp>
 #include <cmath>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/experiment.h"
-#include "apps/number_option.h"
 #include "apps/support/heat_map.h"
 #include "apps/support/progress.h"
 #include "vae/ppca.h"
@@ -27,9 +26,9 @@ struct Panel {
   double best = 0, best_first = 0, best_second = 0;
 };
 
-void landscape(Options o, const CLI::App& app) {
+void landscape(Options o, const Arguments& arguments) {
   apply_on_cpu(o.run);
-  quicken(app, o.quick, "--grid", o.grid, 21);
+  quicken(arguments, o.quick, "--grid", o.grid, 21);
   const int64_t grid_size = o.grid;
   if (o.second <= o.first) fail("[--second] must be above --first, got {} and {}", o.second, o.first);
   if (grid_size % 2 == 0) fail("[--grid] needs an odd number of points, got {}", grid_size);
@@ -154,15 +153,16 @@ void landscape(Options o, const CLI::App& app) {
   conclude(run, result, report, config, o.run, table.text());
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_experiment_options(app, *o, "A coarser grid");
-  add_number(app, "--first", o->first, "Component that the first zero column is moved along", {4, 1e9L})
-      ->capture_default_str();
-  add_number(app, "--second", o->second, "Component that the second zero column is moved along", {5, 1e9L})
-      ->capture_default_str();
-  add_number(app, "--grid", o->grid, "Points along each axis, odd", {3, 10001})->capture_default_str();
-  app.callback([o, &app] { landscape(*o, app); });
+  add_experiment_options(arguments, *o, "A coarser grid");
+  arguments.add_number("--first", o->first, "Component that the first zero column is moved along", {4, 1e9L})
+      .show_default();
+  arguments
+      .add_number("--second", o->second, "Component that the second zero column is moved along", {5, 1e9L})
+      .show_default();
+  arguments.add_number("--grid", o->grid, "Points along each axis, odd", {3, 10001}).show_default();
+  arguments.run([o, &arguments] { landscape(*o, arguments); });
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 // elbo reconstruct: data and what a trained deep VAE makes of them, as a PNG grid.
-#include <CLI/CLI.hpp>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
-#include "apps/number_option.h"
 #include "apps/pictures.h"
 
 namespace elbo {
@@ -18,11 +17,11 @@ void reconstruct(Options o) {
   write_picture(reconstruction_grid(*model.vae, model.data, o.count), o);
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_picture_options(app, *o);
-  add_number(app, "--count", o->count, "Pairs, from the first point on", kCount)->capture_default_str();
-  app.callback([o] { reconstruct(*o); });
+  add_picture_options(arguments, *o);
+  arguments.add_number("--count", o->count, "Pairs, from the first point on", kCount).show_default();
+  arguments.run([o] { reconstruct(*o); });
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "apps/resume.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 
@@ -31,18 +30,19 @@ Json begin_resume(RunOptions& run, const std::string& directory, const std::stri
 }
 
 void keep_changeable(RunOptions& run, TrainingOptions& training, const RunOptions& asked_run,
-                     const TrainingOptions& asked_training, const CLI::App& app, const Json& config) {
-  run.device = app.count("--device") > 0 ? asked_run.device : config.value("device", run.device);
-  if (app.count("--checkpoint-seconds") > 0) training.checkpoint_seconds = asked_training.checkpoint_seconds;
+                     const TrainingOptions& asked_training, const Arguments& arguments, const Json& config) {
+  run.device = arguments.given("--device") ? asked_run.device : config.value("device", run.device);
+  if (arguments.given("--checkpoint-seconds"))
+    training.checkpoint_seconds = asked_training.checkpoint_seconds;
 }
 
-void check_given(DataOptions& data, const CLI::App& app, const Json& asked, const Json& run,
+void check_given(DataOptions& data, const Arguments& arguments, const Json& asked, const Json& run,
                  const std::string& directory) {
   std::vector<std::string> differ;
   std::string text;
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_name(), key = key_of(name);
-    if (option->count() == 0 ||
+  for (const Argument& argument : arguments.all()) {
+    const std::string name = argument.name(), key = key_of(name);
+    if (!argument.given() ||
         std::find(std::begin(kChangeable), std::end(kChangeable), name) != std::end(kChangeable))
       continue;
     if (asked.contains(key) && run.contains(key) && asked[key] == run[key]) continue;

@@ -4,8 +4,8 @@
 //   const Options asked = o;
 //   const Json config = begin_resume(o.run, o.resume, "train");
 //   restore(o, config);                                            // the options are the run's
-//   keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
-//   check_given(o.data, app, to_json(asked), to_json(o), o.resume);
+//   keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+//   check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
 //   ...
 //   check_same_data(data, o.resume);                               // once they are loaded
 #pragma once
@@ -21,12 +21,12 @@ Json begin_resume(RunOptions& run, const std::string& directory, const std::stri
 /// Takes from the options as given what a resumed run may have anew: --device, which is the run's where it
 /// was not given, and --checkpoint-seconds. (--threads and --json need no help.)
 void keep_changeable(RunOptions& run, TrainingOptions& training, const RunOptions& asked_run,
-                     const TrainingOptions& asked_training, const CLI::App& app, const Json& config);
+                     const TrainingOptions& asked_training, const Arguments& arguments, const Json& config);
 
 /// Throws Error that names every other option that was given, on the command line or in a file, with another
 /// value than the run's; `asked` and `run` are the options as given and as restored. --data alone may name
 /// another place, where check_same_data must find the same data.
-void check_given(DataOptions& data, const CLI::App& app, const Json& asked, const Json& run,
+void check_given(DataOptions& data, const Arguments& arguments, const Json& asked, const Json& run,
                  const std::string& directory);
 
 /// What config.json says of the data, so that they can be known again: fingerprint, N and D.

@@ -1,8 +1,7 @@
 // elbo sample: images that a trained deep VAE makes up, as a PNG grid.
-#include <CLI/CLI.hpp>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
-#include "apps/number_option.h"
 #include "apps/pictures.h"
 
 namespace elbo {
@@ -18,11 +17,11 @@ void sample(Options o) {
   write_picture(sample_grid(*model.vae, model.data, o.count, model.seed), o);
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_picture_options(app, *o);
-  add_number(app, "--count", o->count, "Images", kCount)->capture_default_str();
-  app.callback([o] { sample(*o); });
+  add_picture_options(arguments, *o);
+  arguments.add_number("--count", o->count, "Images", kCount).show_default();
+  arguments.run([o] { sample(*o); });
 }
 
 }  // namespace

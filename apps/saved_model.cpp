@@ -1,12 +1,11 @@
 #include "apps/saved_model.h"
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <set>
 
+#include "apps/arguments.h"
 #include "apps/model_folder.h"
 #include "apps/model_input.h"
-#include "apps/number_option.h"
 #include "apps/support/log.h"
 #include "datasets/npy.h"
 #include "tensor/file.h"
@@ -43,9 +42,8 @@ Factors read_factors(const std::string& file, int64_t points) {
 
 /// Whether the user named it, e.g. "--data".
 bool given(const SavedModelOptions& o, const char* option) {
-  for (const CLI::Option* each : o.data_given)
-    if (each->get_name() == option) return each->count() > 0;
-  return false;
+  return std::any_of(o.given.begin(), o.given.end(),
+                     [&](const Argument& each) { return each.name() == option && each.given(); });
 }
 
 /// One thing that the metadata say of a network, and the option that says it where they do not.
@@ -154,32 +152,33 @@ void complete_image(SafetensorsFile& file, const LoadedData& data) {
 
 }  // namespace
 
-void add_saved_model_options(CLI::App& app, SavedModelOptions& o) {
-  app.add_option("model", o.model,
-                 "A run directory of train, collapse, ppca-elbo or stochastic-elbo, a folder of one of "
-                 "encoders, or a .safetensors file")
-      ->required();
-  add_number(app, "--member", o.member,
-             "Of a run with several models, listed in its members/members.json; the best unless named",
-             kIndex);
-  add_data_options(app, o.data);
-  add_run_options(app, o.run, false);
+void add_saved_model_options(Arguments& arguments, SavedModelOptions& o) {
+  arguments
+      .add_text("model", o.model,
+                "A run directory of train, collapse, ppca-elbo or stochastic-elbo, a folder of one of "
+                "encoders, or a .safetensors file")
+      .required();
+  arguments.add_number(
+      "--member", o.member,
+      "Of a run with several models, listed in its members/members.json; the best unless named", kIndex);
+  add_data_options(arguments, o.data);
+  add_run_options(arguments, o.run, false);
   for (const char* option : {"--data", "--preprocess", "--alpha", "--seed"})
-    app.get_option(option)->default_str("the model's");
+    arguments.at(option).show_default("the model's");
   const char* const lost = "Of a model file that does not say (saved again by other software)";
   const auto of_network = [&](const char* option, std::string& value, const char* what) {
-    app.add_option(option, value, what)->group(lost);
+    arguments.add_text(option, value, what).group(lost);
   };
   of_network("--likelihood", o.likelihood, "gaussian, diagonal or bernoulli");
   of_network("--activation", o.activation, "mlp: of the hidden layers");
   of_network("--encoder-activation", o.encoder_activation, "mlp: where the encoder's is another");
   of_network("--network", o.network, "conv: higgins or asperti");
-  add_number(app, "--channels", o.channels, "conv: of the first layer", kCount)->group(lost);
-  o.data_given = app.get_options();
+  arguments.add_number("--channels", o.channels, "conv: of the first layer", kCount).group(lost);
+  o.given = arguments.all();
 }
 
-void add_factor_option(CLI::App& app, SavedModelOptions& o) {
-  app.add_option(
+void add_factor_option(Arguments& arguments, SavedModelOptions& o) {
+  arguments.add_text(
       "--factors", o.factors,
       "What the data were made from: integers (N, F) in a NumPy file; sets that know it need none");
 }

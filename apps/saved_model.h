@@ -20,13 +20,13 @@ struct SavedModelOptions {
   /// What a file that has lost its metadata does not say of the network; empty, or 0: it does.
   std::string likelihood, activation, encoder_activation, network;
   int64_t channels = 0;
-  std::vector<CLI::Option*> data_given;  ///< to tell a chosen value from a default
+  std::vector<Argument> given;  ///< to tell a chosen value from a default
 };
 
 /// The model, --member, the options of data and run, and what a file without a model card needs.
-void add_saved_model_options(CLI::App& app, SavedModelOptions& options);
+void add_saved_model_options(Arguments& arguments, SavedModelOptions& options);
 /// --factors, for commands that say what units tell of them.
-void add_factor_option(CLI::App& app, SavedModelOptions& options);
+void add_factor_option(Arguments& arguments, SavedModelOptions& options);
 
 struct SavedModel {
   std::string path;                        ///< of the file

@@ -1,15 +1,14 @@
 // elbo stochastic-elbo: Lucas et al. 2019, Fig 3. The same linear VAE trained by the gradient of the analytic
 // ELBO and by that of its one-sample estimate, over a grid of learning rates.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/experiment.h"
 #include "apps/lucas_tables.h"
 #include "apps/model_card.h"
 #include "apps/model_folder.h"
-#include "apps/number_option.h"
 #include "apps/support/best.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
@@ -40,11 +39,11 @@ const Curve& best_of(const std::vector<Curve>& curves, ElboGradient gradient) {
   return *best;
 }
 
-void stochastic_elbo(Options o, const CLI::App& app) {
+void stochastic_elbo(Options o, const Arguments& arguments) {
   apply(o.run);
-  quicken(app, o.quick, "--latent", o.latent, 50);
-  quicken(app, o.quick, "--steps", o.steps, 3000);
-  quicken(app, o.quick, "--lr", o.rates, std::vector<double>{1e-3, 3e-3});
+  quicken(arguments, o.quick, "--latent", o.latent, 50);
+  quicken(arguments, o.quick, "--steps", o.steps, 3000);
+  quicken(arguments, o.quick, "--lr", o.rates, std::vector<double>{1e-3, 3e-3});
   const LoadedData data = load_data(o.data, o.run.seed);
   const auto n = static_cast<double>(data.dataset.points()),
              d = static_cast<double>(data.dataset.dimensions());
@@ -193,13 +192,13 @@ void stochastic_elbo(Options o, const CLI::App& app) {
   conclude(run, result, report, config, o.run, table.text() + "\n" + summary.text());
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_experiment_options(app, *o, "k = 50, two learning rates, fewer steps");
-  add_number(app, "--latent", o->latent, "Latent dimension", kCount)->capture_default_str();
-  add_number(app, "--steps", o->steps, "Full-batch Adam steps", kCount)->capture_default_str();
-  add_number(app, "--lr", o->rates, "Learning rates, R[,R...]", kPositive)->capture_default_str();
-  app.callback([o, &app] { stochastic_elbo(*o, app); });
+  add_experiment_options(arguments, *o, "k = 50, two learning rates, fewer steps");
+  arguments.add_number("--latent", o->latent, "Latent dimension", kCount).show_default();
+  arguments.add_number("--steps", o->steps, "Full-batch Adam steps", kCount).show_default();
+  arguments.add_number("--lr", o->rates, "Learning rates, R[,R...]", kPositive).show_default();
+  arguments.run([o, &arguments] { stochastic_elbo(*o, arguments); });
 }
 
 }  // namespace

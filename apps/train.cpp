@@ -1,10 +1,8 @@
 // elbo train: trains VAEs on minibatches and writes a run directory. The main job.
 #include "apps/train.h"
 
-#include <CLI/CLI.hpp>
-
+#include "apps/arguments.h"
 #include "apps/command.h"
-#include "apps/number_option.h"
 #include "apps/resume.h"
 
 namespace elbo {
@@ -27,18 +25,18 @@ struct LinearDefaults {
   }
 };
 
-void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
+void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::vector<Argument>& training) {
   if (o.training.model != "linear") {
-    if (app.count("--gradient") > 0)
+    if (arguments.given("--gradient"))
       fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
-    if (app.count("--polish") > 0) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
-    set_model_defaults(o.training, app);
-    if (app.count("--preprocess") == 0) set_default_preprocess(o.data, o.training);
+    if (arguments.given("--polish")) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
+    set_model_defaults(o.training, arguments);
+    if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
     return;
   }
   const LinearDefaults linear;
   const auto take_unless_given = [&](const char* option, auto TrainingOptions::*field) {
-    if (app.count(option) == 0) o.training.*field = linear.options.*field;
+    if (!arguments.given(option)) o.training.*field = linear.options.*field;
   };
   take_unless_given("--latent", &TrainingOptions::latent);
   take_unless_given("--epochs", &TrainingOptions::epochs);
@@ -46,9 +44,9 @@ void fill_in_defaults(TrainOptions& o, const CLI::App& app, const std::vector<co
   take_unless_given("--lr", &TrainingOptions::rates);
   take_unless_given("--schedule", &TrainingOptions::schedule);
   take_unless_given("--init", &TrainingOptions::initializer);
-  for (const CLI::Option* option : training) {
-    const std::string name = option->get_name();
-    if (option->count() > 0 && std::find(std::begin(kLinear), std::end(kLinear), name) == std::end(kLinear))
+  for (const Argument& argument : training) {
+    const std::string name = argument.name();
+    if (argument.given() && std::find(std::begin(kLinear), std::end(kLinear), name) == std::end(kLinear))
       fail("[{}] is for deep VAEs; a linear one does not have it", name);
   }
   if (o.training.sigma2.size() != 1 || o.training.rates.size() != 1)
@@ -75,18 +73,18 @@ void restore(TrainOptions& o, const Json& config) {
   restore(o.training, config);
 }
 
-void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Option*>& training) {
+void train(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
   const std::string model = o.training.model;
   if (model != "linear" && model != "mlp" && model != "conv")
     fail("[--model] unknown model '{}'; there are linear, mlp, conv", model);
   if (o.resume.empty()) {
-    fill_in_defaults(o, app, training);
+    fill_in_defaults(o, arguments, training);
   } else {
     const TrainOptions asked = o;
     const Json config = begin_resume(o.run, o.resume, "train");
     restore(o, config);
-    keep_changeable(o.run, o.training, asked.run, asked.training, app, config);
-    if (app.count("--epochs") > 0 && asked.training.epochs != o.training.epochs) {
+    keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+    if (arguments.given("--epochs") && asked.training.epochs != o.training.epochs) {
       const auto& annealings = o.training.annealings;
       if (o.training.schedule != "constant" ||
           std::find(annealings.begin(), annealings.end(), "cyclical") != annealings.end())
@@ -95,42 +93,43 @@ void train(TrainOptions o, const CLI::App& app, const std::vector<const CLI::Opt
             o.training.epochs);
       o.training.epochs = asked.training.epochs;
     }
-    if (app.count("--polish") > 0) o.polish = asked.polish;
-    check_given(o.data, app, to_json(asked), to_json(o), o.resume);
+    if (arguments.given("--polish")) o.polish = asked.polish;
+    check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   }
   apply(o.run);
   if (o.training.model == "linear") return train_linear(o);
   train_deep(o);
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<TrainOptions>();
-  app.add_option("--model", o->training.model, "linear, mlp for hidden layers, or conv for images")
-      ->capture_default_str();
-  add_data_options(app, o->data);
-  add_run_options(app, o->run, true);
-  const size_t before = app.get_options().size();
-  add_optimisation_options(app, o->training);
-  add_member_options(app, o->training);
-  add_network_options(app, o->training);
-  const auto all = std::as_const(app).get_options();
-  const std::vector<const CLI::Option*> training(all.begin() + static_cast<std::ptrdiff_t>(before),
-                                                 all.end());
-  app.add_option("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
-      ->capture_default_str();
-  add_number(app, "--polish", o->polish,
-             "linear: after the epochs, sweeps of closed-form steps on the moments of all data, which turn "
-             "the decoder's columns into the principal directions; 100 suffice as a rule",
-             kCountOrNone)
-      ->capture_default_str();
-  app.add_option("--resume", o->resume, "Continue the interrupted run in this directory");
-  app.footer(
+  arguments.add_text("--model", o->training.model, "linear, mlp for hidden layers, or conv for images")
+      .show_default();
+  add_data_options(arguments, o->data);
+  add_run_options(arguments, o->run, true);
+  const size_t before = arguments.all().size();
+  add_optimisation_options(arguments, o->training);
+  add_member_options(arguments, o->training);
+  add_network_options(arguments, o->training);
+  const auto all = arguments.all();
+  const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+  arguments.add_text("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
+      .show_default();
+  arguments
+      .add_number(
+          "--polish", o->polish,
+          "linear: after the epochs, sweeps of closed-form steps on the moments of all data, which turn "
+          "the decoder's columns into the principal directions; 100 suffice as a rule",
+          kCountOrNone)
+      .show_default();
+  arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
+  arguments.footer(
       "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "
       "1000,\n"
       "--lr 0.003, --schedule cosine and --init normal:0.001; a convolutional one --latent 32, --batch 64,\n"
       "--lr 0.0001 and --init kaiming_normal. Pixels are scaled for the linear VAE and for the Bernoulli\n"
       "likelihood, and in logit space otherwise, unless --preprocess is given.");
-  app.callback([o, &app, training] { train(*o, app, training); });
+  arguments.run([o, &arguments, training] { train(*o, arguments, training); });
 }
 
 }  // namespace

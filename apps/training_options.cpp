@@ -1,11 +1,10 @@
 #include "apps/training_options.h"
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 
+#include "apps/arguments.h"
 #include "apps/model_input.h"
-#include "apps/number_option.h"
 #include "apps/support/log.h"
 #include "datasets/batch_loader.h"
 #include "nn/optimizer.h"
@@ -13,39 +12,34 @@
 
 namespace elbo {
 
-void add_network_options(CLI::App& app, TrainingOptions& o) {
+void add_network_options(Arguments& arguments, TrainingOptions& o) {
   const auto text = [&](const char* name, std::string& value, const char* help) {
-    app.add_option(name, value, help)->capture_default_str();
+    arguments.add_text(name, value, help).show_default();
   };
   text("--network", o.network,
        "conv: higgins (images of 64, 32 or 28 pixels) or asperti (28 pixels, batch normalisation)");
-  add_number(app, "--channels", o.channels, "conv: channels of the first layer, which the others follow from",
-             kCount)
-      ->capture_default_str();
+  arguments
+      .add_number("--channels", o.channels, "conv: channels of the first layer, which the others follow from",
+                  kCount)
+      .show_default();
   const auto widths = [&](const char* name, std::string& value, const char* help) {
-    const auto keep = [&value](const std::vector<std::string>& list) {
-      value = fmt::format("{}", fmt::join(list, ","));
-    };
-    app.add_option_function<std::vector<std::string>>(name, keep, help)
-        ->delimiter(',')
-        ->type_name("WIDTH")
-        ->default_str(value);
+    arguments.add_widths(name, value, help).show_default(value);
   };
   widths("--hidden", o.hidden, "Widths of the encoder's hidden layers, which the decoder mirrors, or none");
   widths("--encoder-hidden", o.encoder_hidden, "Widths of the encoder's, where they differ");
   widths("--decoder-hidden", o.decoder_hidden, "Widths of the decoder's, from z on, where they differ");
   text("--activation", o.activation, "none, relu, leaky_relu, elu, softplus, sigmoid or tanh");
-  app.add_option("--encoder-activation", o.encoder_activation, "The encoder's, where it differs");
+  arguments.add_text("--encoder-activation", o.encoder_activation, "The encoder's, where it differs");
   text("--likelihood", o.likelihood,
        "gaussian (one sigma^2), diagonal (sigma^2 from a second head) or bernoulli");
 }
 
-void add_optimisation_options(CLI::App& app, TrainingOptions& o) {
+void add_optimisation_options(Arguments& arguments, TrainingOptions& o) {
   const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
-    add_number(app, name, value, help, bounds)->capture_default_str();
+    arguments.add_number(name, value, help, bounds).show_default();
   };
   const auto text = [&](const char* name, std::string& value, const char* help) {
-    app.add_option(name, value, help)->capture_default_str();
+    arguments.add_text(name, value, help).show_default();
   };
   number("--latent", o.latent, kCount, "Latent dimension k");
   number("--epochs", o.epochs, kCount, "Passes over the data");
@@ -64,33 +58,34 @@ void add_optimisation_options(CLI::App& app, TrainingOptions& o) {
   number("--capacity", o.capacity, kNotNegative, "capacity: nats of KL at the end");
   number("--capacity-epochs", o.capacity_epochs, kNotNegative, "capacity: epochs until then");
   number("--members", o.trials, kCount, "Models of each setting, with random numbers of their own");
-  add_number(app, "--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written", kCount);
+  arguments.add_number("--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written", kCount);
   number("--checkpoint-seconds", o.checkpoint_seconds, kNotNegative, "Time between checkpoints");
 }
 
-void add_member_options(CLI::App& app, TrainingOptions& o) {
-  app.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2, "Learn sigma^2 (default), or keep it fixed");
-  add_number(app, "--beta", o.betas, "Weight of the penalty; a list makes an ensemble", kNotNegative)
-      ->capture_default_str();
-  app.add_option("--annealing", o.annealings,
+void add_member_options(Arguments& arguments, TrainingOptions& o) {
+  arguments.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2,
+                     "Learn sigma^2 (default), or keep it fixed");
+  arguments.add_number("--beta", o.betas, "Weight of the penalty; a list makes an ensemble", kNotNegative)
+      .show_default();
+  arguments
+      .add_texts("--annealing", o.annealings,
                  "The weight over time: none, linear or cyclical; a list makes an ensemble")
-      ->delimiter(',')
-      ->capture_default_str();
-  add_number(app, "--cycles", o.cycles, "cyclical: how often", kCount)->capture_default_str();
-  add_number(app, "--only-member", o.only_member, "Of the ensemble, train this member alone", kIndex);
+      .show_default();
+  arguments.add_number("--cycles", o.cycles, "cyclical: how often", kCount).show_default();
+  arguments.add_number("--only-member", o.only_member, "Of the ensemble, train this member alone", kIndex);
 }
 
-void set_model_defaults(TrainingOptions& o, const CLI::App& app) {
+void set_model_defaults(TrainingOptions& o, const Arguments& arguments) {
   const bool conv = o.model == "conv";
   for (const char* option :
        {"--hidden", "--encoder-hidden", "--decoder-hidden", "--activation", "--encoder-activation"})
-    if (conv && app.count(option) > 0)
+    if (conv && arguments.given(option))
       fail("[{}] is for --model mlp; --network says what layers there are", option);
   for (const char* option : {"--network", "--channels"})
-    if (!conv && app.count(option) > 0) fail("[{}] is for --model conv", option);
+    if (!conv && arguments.given(option)) fail("[{}] is for --model conv", option);
   if (!conv) return;
   const auto unless_given = [&](const char* option, auto& value, auto preset) {
-    if (app.count(option) == 0) value = preset;
+    if (!arguments.given(option)) value = preset;
   };
   unless_given("--latent", o.latent, 32);
   unless_given("--batch", o.batch, 64);

@@ -47,13 +47,13 @@ struct Member {
 };
 
 /// Options of the network, the objective and the optimisation that every deep model has.
-void add_network_options(CLI::App& app, TrainingOptions& options);
+void add_network_options(Arguments& arguments, TrainingOptions& options);
 /// Takes the defaults of convolutional models for what was not given, where the model is one; refuses options
 /// that the model does not have.
-void set_model_defaults(TrainingOptions& options, const CLI::App& app);
-void add_optimisation_options(CLI::App& app, TrainingOptions& options);
+void set_model_defaults(TrainingOptions& options, const Arguments& arguments);
+void add_optimisation_options(Arguments& arguments, TrainingOptions& options);
 /// What else makes a member, for commands that do not choose it themselves.
-void add_member_options(CLI::App& app, TrainingOptions& options);
+void add_member_options(Arguments& arguments, TrainingOptions& options);
 
 /// Calls f(name, value) for each of them; reading and writing config.json are two such f.
 template <class Options, class F>

@@ -1,9 +1,8 @@
 // elbo traverse: what the units with the largest KL do to one image, as a PNG grid, and a table of these
 // units.
-#include <CLI/CLI.hpp>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
-#include "apps/number_option.h"
 #include "apps/pictures.h"
 #include "apps/support/json.h"
 #include "apps/support/table.h"
@@ -56,15 +55,13 @@ void traverse(Options o) {
                 {{"units", json_of(units)}});
 }
 
-void add_options(CLI::App& app) {
+void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_picture_options(app, *o);
-  add_factor_option(app, *o);
-  add_number(app, "--point", o->point, "Which point of the data to start from", kIndex)
-      ->capture_default_str();
-  add_number(app, "--units", o->units, "Units, those with the largest KL first", kCount)
-      ->capture_default_str();
-  app.callback([o] { traverse(*o); });
+  add_picture_options(arguments, *o);
+  add_factor_option(arguments, *o);
+  arguments.add_number("--point", o->point, "Which point of the data to start from", kIndex).show_default();
+  arguments.add_number("--units", o->units, "Units, those with the largest KL first", kCount).show_default();
+  arguments.run([o] { traverse(*o); });
 }
 
 }  // namespace

@@ -9,13 +9,15 @@
 #include <set>
 #include <string>
 
+#include "tests/source_file.h"
+
 namespace elbo {
 
 /// Names of the functions that a header, named from the repository's root, declares as returning Variables:
 /// Variable, std::vector<Variable> or PosteriorTerms. Twins (`*_twin`) are definitions to compare with, not
 /// ops.
 inline std::set<std::string> declared_ops(const std::string& header) {
-  std::ifstream file(std::string(ELBO_SOURCE_DIR) + "/" + header);
+  std::ifstream file(source_file(header));
   REQUIRE(file.good());
   const std::regex declaration(R"(^(?:Variable|std::vector<Variable>|PosteriorTerms) (\w+)\()");
   std::set<std::string> names;

@@ -129,14 +129,20 @@ void look_away([[maybe_unused]] bool on) {
 #endif
 }
 
-// Fibers.
+// Fibers. One runs thread after thread of a block until a thread waits at a barrier, which then keeps it;
+// others take the rest. TSan would see the threads of one fiber as ordered: for it every thread has its own.
+
+#ifdef ELBO_TSAN
+constexpr bool kFiberForEachThread = true;
+#else
+constexpr bool kFiberForEachThread = false;
+#endif
 
 struct Fiber {
   static constexpr size_t kStack = size_t{256} << 10;
   ucontext_t context{};
   std::unique_ptr<std::byte[]> stack{new std::byte[kStack]};
   Place place;
-  bool done = true;
   unsigned barriers = 0;  // passed or waited at
   bool looks_away = false;
 #ifdef ELBO_TSAN
@@ -149,7 +155,10 @@ struct Scheduler {
   ucontext_t main{};
   Fiber* running = nullptr;
   const std::function<void()>* body = nullptr;
-  unsigned live = 0, waiting = 0, opened = 0;  // threads not done; at the barrier; barriers opened so far
+  dim3 block;                   // the running one's place in its grid
+  std::vector<unsigned> order;  // in which the block's threads begin
+  size_t begun = 0;
+  unsigned live = 0, waiting = 0;  // threads not done; at the barrier
   std::exception_ptr error;
   // TSan knows these by their addresses. Barriers take turns: a thread that is late to leave one must not
   // learn of what others did before the next.
@@ -197,14 +206,14 @@ void switch_back(bool for_good) {
 #endif
 }
 
-void fiber_main() {
-#ifdef ELBO_ASAN
-  __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack, &scheduler.stack_size);
-#endif
+void run_thread(Fiber& fiber, unsigned thread) {
 #ifdef ELBO_TSAN
   __tsan_acquire(&scheduler.start);
 #endif
-  Fiber& fiber = *scheduler.running;
+  const dim3 block = block_dimensions;
+  fiber.place = {{thread % block.x, thread / block.x % block.y, thread / (block.x * block.y)},
+                 scheduler.block};
+  fiber.barriers = 0;
   if (fiber.looks_away) look_away(false);  // since its last block
   try {
     (*scheduler.body)();
@@ -214,11 +223,19 @@ void fiber_main() {
     scheduler.error = std::current_exception();
   }
   fiber.looks_away = true;
+  --scheduler.live;
 #ifdef ELBO_TSAN
   __tsan_release(&scheduler.end);
 #endif
-  fiber.done = true;
-  --scheduler.live;
+}
+
+void fiber_main() {
+#ifdef ELBO_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack, &scheduler.stack_size);
+#endif
+  Fiber& fiber = *scheduler.running;
+  do run_thread(fiber, scheduler.order[scheduler.begun++]);
+  while (!kFiberForEachThread && !scheduler.error && scheduler.begun < scheduler.order.size());
   switch_back(true);
 }
 
@@ -240,35 +257,33 @@ std::vector<unsigned> turns(unsigned count) {
   return order;
 }
 
+/// Lets the fiber go on until its thread waits or no thread is left to begin.
+void resume(Fiber& fiber) {
+  switch_to(fiber);
+  if (scheduler.error) std::rethrow_exception(std::exchange(scheduler.error, nullptr));
+}
+
 void run_block(const char* name, dim3 block_index) {
-  const dim3 block = block_dimensions;
-  const unsigned threads = block.x * block.y * block.z;
-  while (scheduler.fibers.size() < threads) scheduler.fibers.push_back(std::make_unique<Fiber>());
+  const unsigned threads = block_dimensions.x * block_dimensions.y * block_dimensions.z;
+  scheduler.block = block_index;
+  scheduler.order = turns(threads);
+  scheduler.begun = 0;
   scheduler.live = threads;
-  scheduler.waiting = scheduler.opened = 0;
-  for (unsigned i = 0; i < threads; ++i) {
-    Fiber& fiber = *scheduler.fibers[i];
-    fiber.place = {{i % block.x, i / block.x % block.y, i / (block.x * block.y)}, block_index};
-    fiber.done = false;
-    fiber.barriers = 0;
-    prepare(fiber);
-  }
+  scheduler.waiting = 0;
 #ifdef ELBO_TSAN
   __tsan_release(&scheduler.start);
 #endif
+  for (size_t i = 0; scheduler.begun < threads; ++i) {
+    if (i == scheduler.fibers.size()) scheduler.fibers.push_back(std::make_unique<Fiber>());
+    prepare(*scheduler.fibers[i]);
+    resume(*scheduler.fibers[i]);
+  }
   while (scheduler.live > 0) {
-    for (unsigned i : turns(threads)) {
-      Fiber& fiber = *scheduler.fibers[i];
-      if (fiber.done || fiber.barriers > scheduler.opened) continue;
-      switch_to(fiber);
-      if (scheduler.error) std::rethrow_exception(std::exchange(scheduler.error, nullptr));
-    }
-    if (scheduler.live == 0) break;
     if (scheduler.waiting != threads)
       fail("[{}] {} of {} threads wait at a barrier that the others never reach", name, scheduler.waiting,
            threads);
     scheduler.waiting = 0;
-    ++scheduler.opened;
+    for (unsigned i : turns(threads)) resume(*scheduler.fibers[i]);
   }
 #ifdef ELBO_TSAN
   __tsan_acquire(&scheduler.end);  // block by block, as they share the memory of __shared__ variables here
@@ -321,14 +336,13 @@ void run_one() {
   const Queue::Task task = std::move(queues[turn].tasks.front());
   queues[turn].tasks.pop_front();
   ++queues[turn].done;
-  if (!task.work) return;
-  const DeviceMemory::Opened opened(device_memory());
-  task.work();
+  if (task.work) task.work();
 }
 
 /// Runs tasks until `finished` says so.
 template <class Finished>
-void run_until(const Finished& finished) {
+void run_until(Finished finished) {
+  const DeviceMemory::Opened opened(device_memory());
   while (!finished()) run_one();
 }
 
@@ -493,7 +507,8 @@ void Event::record() { *static_cast<EventState*>(handle_) = {queues[kMain].enque
 bool Event::done() const {
   const auto passed = [&] { return queues[kMain].done >= static_cast<EventState*>(handle_)->count; };
   if (passed()) return true;
-  run_one();  // or who asks again and again would wait for ever
+  run_until(
+      [asked = false]() mutable { return std::exchange(asked, true); });  // or who asks again waits for ever
   return passed();
 }
 void Event::wait() const {

@@ -15,6 +15,7 @@
 #include "datasets/mnist.h"
 #include "tensor/file.h"
 #include "tests/error_of.h"
+#include "tests/source_file.h"
 #include "tests/temporary_directory.h"
 
 namespace elbo {
@@ -79,7 +80,7 @@ inline std::optional<std::string> real_cifar10() {
   auto found = find_cifar10();
   for (const char* place : {"data/cifar10", "../shared/data/cifar10"}) {
     if (found) break;
-    const std::string directory = std::string(ELBO_SOURCE_DIR) + "/" + place;
+    const std::string directory = source_file(place);
     if (std::filesystem::exists(directory + "/test_batch.bin.gz")) found = directory;
   }
   if (!found) MESSAGE("skipped: real CIFAR-10 not found");
@@ -91,7 +92,7 @@ inline std::optional<std::string> real_mnist() {
   auto found = find_mnist();
   for (const char* place : {"data/mnist", "../shared/data/mnist"}) {
     if (found) break;
-    const std::string directory = std::string(ELBO_SOURCE_DIR) + "/" + place;
+    const std::string directory = source_file(place);
     if (std::filesystem::exists(directory + "/train-images-idx3-ubyte.gz")) found = directory;
   }
   if (!found) MESSAGE("skipped: real MNIST not found");

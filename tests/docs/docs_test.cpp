@@ -12,6 +12,7 @@
 #include "autograd/ops.h"
 #include "datasets/generators.h"
 #include "tensor/file.h"
+#include "tests/source_file.h"
 
 // ---- training-step.md
 
@@ -72,7 +73,7 @@ std::vector<OpRow> documented_rows() {
 }
 
 std::vector<std::filesystem::path> pages() {
-  const std::filesystem::path root = ELBO_SOURCE_DIR;
+  const std::filesystem::path root = source_file("");
   std::vector<std::filesystem::path> all{root / "README.md"};
   for (const auto& entry : std::filesystem::directory_iterator(root / "docs"))
     if (entry.path().extension() == ".md") all.push_back(entry.path());
@@ -124,7 +125,7 @@ TEST_SUITE("docs") {
   }
 
   TEST_CASE("every C++ block of the documentation is compiled here") {
-    const std::string own = read_file(ELBO_SOURCE_DIR "/tests/docs/docs_test.cpp");
+    const std::string own = read_file(source_file("tests/docs/docs_test.cpp"));
     const std::set<std::string> compiled =
         matches(own, std::regex(R"re(\n# *include "docs_code/([^"]+)")re"));
     size_t blocks = 0;
@@ -149,7 +150,7 @@ TEST_SUITE("docs") {
       for (const std::string& name : matches(read_file(page.string()), file)) {
         CAPTURE(page);
         CAPTURE(name);
-        CHECK(std::filesystem::exists(std::filesystem::path(ELBO_SOURCE_DIR) / name));
+        CHECK(std::filesystem::exists(source_file(name)));
         ++named;
       }
     CHECK(named > 20);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "autograd/tape.h"
+#include "tests/source_file.h"
 #include "vae/deep_vae_file.h"
 
 namespace elbo {
@@ -40,7 +41,7 @@ TEST_SUITE("vae") {
   TEST_CASE("convolutional VAEs give PyTorch's results, gradients and running averages, by name") {
     for (const char* network : {"higgins-64", "higgins-32", "higgins-28", "asperti-28"}) {
       CAPTURE(network);
-      const std::string path = std::string(ELBO_SOURCE_DIR) + "/tests/goldens/" + network;
+      const std::string path = source_file("tests/goldens/") + network;
       const SafetensorsFile expected = read_safetensors(path + "-expected.safetensors");
       const auto vae = load_deep_vae(read_safetensors(path + ".safetensors"));
       const Tensor x = expected.at("x");
