@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/arguments.h"
+#include "apps/support/arguments.h"
 
 namespace elbo {
 
@@ -16,8 +16,13 @@ struct Command {
   void (*add_options)(Arguments& arguments);  ///< declares them, and what runs the command
 };
 
+/// The commands of a room of apps/, or of one kind.
+struct CommandGroup {
+  const char* title;
+  std::vector<Command> commands;
+};
 /// Every command, in the order in which they are listed.
-const std::vector<Command>& commands();
+const std::vector<CommandGroup>& command_groups();
 
 // One for each file.
 extern const Command list_command, info_command, train_command, evaluate_command, ppca_command,

@@ -15,20 +15,21 @@
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
-#include "apps/toml_config.h"
+#include "apps/support/result.h"
+#include "apps/support/toml_config.h"
 #include "tensor/error.h"
 
 namespace elbo {
 
-const std::vector<Command>& commands() {
-  static const std::vector<Command> all{list_command,      info_command,
-                                        train_command,     evaluate_command,
-                                        sample_command,    reconstruct_command,
-                                        traverse_command,  interpolate_command,
-                                        ppca_command,      gradcheck_command,
-                                        bench_command,     ppca_landscape_command,
-                                        ppca_elbo_command, stochastic_elbo_command,
-                                        collapse_command,  encoders_command};
+const std::vector<CommandGroup>& command_groups() {
+  static const std::vector<CommandGroup> all{
+      {"Models and data",
+       {train_command, evaluate_command, sample_command, reconstruct_command, traverse_command,
+        interpolate_command, ppca_command}},
+      {"elbo itself", {list_command, info_command, gradcheck_command, bench_command}},
+      {"Lucas et al. 2019, Don't blame the ELBO!",
+       {ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command, encoders_command,
+        collapse_command}}};
   return all;
 }
 
@@ -79,18 +80,19 @@ int run(int argc, char** argv) {
   CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.",
                "elbo"};
   app.require_subcommand(1);
-  app.set_version_flag("--version", ELBO_VERSION);
+  app.set_version_flag("--version", version());
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.set_config("--config", "",
                  "Read options from a TOML file with a section for the command, e.g. [train]");
   app.config_formatter(std::make_shared<TomlConfig>(app));
   std::deque<Arguments> arguments;  // which callbacks keep
-  for (const Command& command : commands()) {
-    CLI::App* sub = app.add_subcommand(command.name, command.summary);
-    sub->allow_config_extras(CLI::config_extras_mode::error);
-    sub->fallthrough();  // lets --config follow the command
-    command.add_options(arguments.emplace_back(*sub));
-  }
+  for (const CommandGroup& group : command_groups())
+    for (const Command& command : group.commands) {
+      CLI::App* sub = app.add_subcommand(command.name, command.summary)->group(group.title);
+      sub->allow_config_extras(CLI::config_extras_mode::error);
+      sub->fallthrough();  // lets --config follow the command
+      command.add_options(arguments.emplace_back(*sub));
+    }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -12,7 +12,7 @@ import struct
 from program import check, elbo, finish, rejects, work_in_a_folder_of_its_own, write
 
 work_in_a_folder_of_its_own("elbo-options-")
-commands = re.findall(r"^([a-z][a-z-]*) ", elbo("list").stdout, re.M)[1:]
+commands = [name for name in re.findall(r"^([a-z][a-z-]*)  ", elbo("list").stdout, re.M) if name != "command"]
 
 # ---- numbers: every option that takes one, of every command
 numeric = [(command, name, kind) for command in commands
@@ -21,7 +21,8 @@ check("there are many options that are numbers", len(commands) >= 16 and len(num
       {("bench", "--seconds", "FLOAT"), ("train", "--seed", "INT"), ("interpolate", "--plane", "INT")} <= set(numeric), numeric)
 for value in ("nan", "-5", "inf", "1e400", "", "0x10"):
     wrong = []
-    for command, name, kind in numeric:
+    # Every option knows the check, and the check every value; tests/apps/arguments_test.cpp has more of them.
+    for command, name, kind in numeric if value == "nan" else [row for row in numeric if row[0] == "train"]:
         run = elbo(command, f"{name}={value}")
         if run.returncode != 2 or run.stdout or run.stderr.count("\n") != 1 or name not in run.stderr or value not in run.stderr:
             wrong.append((command, name, run.stderr))

@@ -26,6 +26,8 @@ void for_each_leaf(const Json& value, const std::string& name, bool into_arrays,
 
 }  // namespace
 
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
 std::string json_text(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

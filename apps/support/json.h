@@ -14,6 +14,9 @@ namespace elbo {
 
 using Json = nlohmann::ordered_json;
 
+/// The number, or null for one that JSON cannot hold.
+Json finite_or_null(double value);
+
 /// Indented text ending in a line break. Bytes that are not UTF-8 are replaced, not-finite numbers are null.
 std::string json_text(const Json& value);
 

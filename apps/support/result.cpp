@@ -72,9 +72,11 @@ std::string processor_name(std::istream& cpuinfo) {
   return other.empty() ? "unknown" : other;
 }
 
+const char* version() { return ELBO_VERSION; }
+
 Provenance describe_provenance(int threads, const std::string& blas) {
   Provenance p;
-  p.version = ELBO_VERSION;
+  p.version = version();
   p.compiler = compiler();
   while (p.compiler.ends_with(' ')) p.compiler.pop_back();
   p.build = build();

@@ -21,6 +21,9 @@ namespace elbo {
 /// The unit of elbo, kl and likelihoods: summed over dimensions, averaged over data points.
 inline constexpr const char* kNatsPerPoint = "nats per data point";
 
+/// Of elbo, e.g. "0.1.0".
+const char* version();
+
 struct Provenance {
   std::string version;   ///< of elbo
   std::string compiler;  ///< name and version

@@ -1,6 +1,6 @@
 // The paper's tables as typed in: numbers that belong together must fit, which a slip of a digit would not;
 // and which data they stand beside.
-#include "apps/lucas_tables.h"
+#include "apps/lucas/tables.h"
 
 #include <doctest/doctest.h>
 

@@ -1,0 +1,155 @@
+// elbo evaluate: all metrics of a trained model on a data set.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/command.h"
+#include "apps/reports/deep_report.h"
+#include "apps/reports/linear_report.h"
+#include "apps/support/arguments.h"
+#include "apps/training/saved_model.h"
+#include "tensor/copy.h"
+#include "tensor/file.h"
+#include "vae/disentanglement.h"
+
+namespace elbo {
+namespace {
+
+struct Options : SavedModelOptions {
+  int64_t importance_samples = 50, importance_points = 1000;
+};
+
+/// A model that broke in training is found out here.
+void require_finite(double elbo, const SavedModel& model) {
+  if (!std::isfinite(elbo))
+    fail("[evaluate] the ELBO of {} is not finite: the model broke in training, or these are not its data",
+         quote(model.path));
+}
+
+/// How well units tell the factors that the data were made from, on points at random.
+void evaluate_factors(const SavedModel& model, Result& result, Table& table) {
+  const Dataset& data = model.data.dataset;
+  const Factors& factors = data.factors;
+  if (factors.names.empty()) return;
+  const Tensor chosen = permutation(data.points(), {.seed = model.seed, .stream = kEvaluation})
+                            .slice(0, std::min(kGapPoints, data.points()));
+  const std::span<const int64_t> rows = chosen.span<int64_t>();
+  const Points some(chosen.size(0), [&](int64_t begin, int64_t end) {
+    return model.data.rows(rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+  });
+  const Disentanglement found =
+      disentanglement(encode_all(*model.vae, some).mean, gather_rows(factors.indices, chosen));
+  const auto row = [&](const std::string& what, double value) {
+    std::vector<std::string> cells{what, fmt::format("{:.3f}", value)};
+    cells.resize(table.columns().size());
+    table.row(cells);
+  };
+  Json gaps = Json::object();
+  for (size_t f = 0; f < factors.names.size(); ++f) {
+    const double gap = found.gap_per_factor[f];
+    gaps[factors.names[f]] = finite_or_null(gap);
+    if (!std::isfinite(gap)) continue;
+    const int64_t best = found.best_unit(static_cast<int64_t>(f));
+    row(fmt::format("{}: gap, by unit {}, which tells {:.2f} of {:.2f} nats", factors.names[f], best,
+                    found.information.slice(static_cast<int64_t>(f)).at(best), found.entropy[f]),
+        gap);
+  }
+  if (std::isfinite(found.gap)) row("mutual information gap, their mean", found.gap);
+  result.set("mig", finite_or_null(found.gap),
+             "mean over factors of (I_1 - I_2) / H, 20 bins of posterior means");
+  result.set("mig_per_factor", gaps);
+  result.set("mig_points", some.count());
+}
+
+void evaluate_linear(const SavedModel& model, Result& result, Table& table) {
+  const DataMoments moments = data_moments(model.data.all());
+  const LinearVaeFindings findings =
+      find_out(*model.linear, model.data, moments, principal_components(moments));
+  require_finite(findings.metrics.elbo, model);
+  set_metrics(result, findings);
+  set_data_units(result, model.data, {{"elbo", findings.metrics.elbo}});
+  table = comparison(findings);
+  evaluate_factors(model, result, table);
+}
+
+/// The metrics that training reports, and two that cost more: on the first points only. Returns the note that
+/// goes below the table.
+std::string evaluate_deep(const Options& o, const SavedModel& model, Result& result, Table& table) {
+  const Points x = points_of(model.data);
+  const DeepVaeMetrics metrics = evaluate_deep_vae(*model.vae, x, {.seed = model.seed, .progress = {}})[0];
+  require_finite(metrics.elbo, model);
+  const double to_paper = paper_units_constant(model.data.dataset, model.data.preprocessing);
+  set_metrics(result, metrics, to_paper);
+  set_data_units(result, model.data, {{"elbo", metrics.elbo}});
+  table = metrics_table(metrics, to_paper);
+  evaluate_factors(model, result, table);
+  const Points some = points_of(model.data, o.importance_points);
+  const int64_t points = some.count();
+  const std::string note = precision_note(metrics.samples) + "\n";
+  if (points == 0 || o.importance_samples == 0) return note;
+  const MeanOfPoints single = importance_weighted_bound(*model.vae, some, 1, model.seed)[0];
+  const MeanOfPoints bound = importance_weighted_bound(*model.vae, some, o.importance_samples, model.seed)[0];
+  const double information = mutual_information(*model.vae, some, model.seed)[0];
+  result.set("importance_weighted_bound", bound.mean, kNatsPerPoint);
+  result.set("importance_weighted_bound_standard_error", bound.standard_error, kNatsPerPoint);
+  result.set("importance_samples", o.importance_samples);
+  result.set("importance_points", points);
+  result.set("mutual_information", information, "nats; at most the logarithm of importance_points");
+  table.row(
+      {fmt::format("ELBO of the first {} points", points), with_error(single.mean, single.standard_error)});
+  table.row({fmt::format("their bound with {} importance samples", o.importance_samples),
+             with_error(bound.mean, bound.standard_error)});
+  table.row({fmt::format("I(x; z) among them (at most {:.2f})", std::log(static_cast<double>(points))),
+             fmt::format("{:.3f}", information)});
+  return note;
+}
+
+/// How the model knows the data, for people.
+std::string acquaintance(const SavedModel& model) {
+  if (!model.card) return "";
+  return model.on_its_own_data() ? ", which it was trained on" : ", which it was not trained on";
+}
+
+void evaluate(Options o) {
+  apply(o.run);
+  const SavedModel model = open_saved_model(o, DataNeed::points, device_of(o.run));
+  if (model.linear) apply_on_cpu(o.run);
+  o.run.seed = model.seed;
+  Json config = to_json(model.named, o.run);
+  config["model"] = model.path;
+  config["model_card"] = model.card ? to_json(*model.card) : Json(nullptr);
+  Result result("evaluate", config, provenance_of(o.run, model.data));
+  Table table({""});
+  std::string note;
+  if (model.linear)
+    evaluate_linear(model, result, table);
+  else
+    note = evaluate_deep(o, model, result, table);
+  if (o.run.json)
+    fmt::print("{}", json_text(result.to_json()));
+  else
+    fmt::print("{} on {} ({} points, {}){}\n\n{}{}", model.path, model.data.dataset.name,
+               model.data.dataset.points(), name(model.data.preprocessing.kind), acquaintance(model),
+               table.text(), note);
+}
+
+void add_options(Arguments& arguments) {
+  auto o = std::make_shared<Options>();
+  add_saved_model_options(arguments, *o);
+  add_factor_option(arguments, *o);
+  arguments
+      .add_number("--importance-samples", o->importance_samples,
+                  "Deep VAE: samples of the importance-weighted bound; 0: none", kCountOrNone)
+      .show_default();
+  arguments
+      .add_number("--importance-points", o->importance_points, "and how many points it and I(x; z) take",
+                  kCountOrNone)
+      .show_default();
+  arguments.run([o] { evaluate(*o); });
+}
+
+}  // namespace
+
+const Command evaluate_command{"evaluate", "All metrics of a trained model on a data set", "", "5 s on MNIST",
+                               add_options};
+
+}  // namespace elbo

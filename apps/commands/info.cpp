@@ -1,0 +1,83 @@
+// elbo info: the build, the processor, the libraries and the data found.
+
+#include "apps/command.h"
+#include "apps/support/gnuplot.h"
+#include "apps/training/options.h"
+#include "datasets/cifar10.h"
+#include "datasets/mnist.h"
+#include "tensor/blas.h"
+#include "tensor/cuda/conv.h"
+#include "tensor/cuda/device.h"
+#include "tensor/cuda/gemm.h"
+#include "tensor/parallel.h"
+
+namespace elbo {
+namespace {
+
+struct Options {
+  bool json = false;
+};
+
+/// The GPU, or why there is none.
+Json gpu_json() {
+  if (!cuda::available()) return {{"available", false}, {"why_not", cuda::why_not()}};
+  Json gpu = describe_gpu();
+  gpu["available"] = true;
+  return gpu;
+}
+
+std::string gpu_text() {
+  if (!cuda::available()) return fmt::format("cpu only: {}", cuda::why_not());
+  const cuda::Description gpu = cuda::describe();
+  constexpr double kGiB = 1 << 30;
+  return fmt::format(
+      "cpu, cuda\n  GPU        {}, compute capability {}, {} multiprocessors, {:.1f} of {:.1f} GiB free\n"
+      "  CUDA       driver {}, runtime {}, {}, {}",
+      gpu.name, gpu.capability, gpu.multiprocessors, static_cast<double>(gpu.free) / kGiB,
+      static_cast<double>(gpu.memory) / kGiB, gpu.driver, gpu.runtime, cuda::blas_name(), cuda::cudnn_name());
+}
+
+void info(const Options& options) {
+  const Provenance build = describe_provenance(threads(), blas().name);
+  const std::optional<std::string> mnist = find_mnist(), cifar10 = find_cifar10();
+  Json found{{"version", build.version},
+             {"compiler", build.compiler},
+             {"build", build.build},
+             {"cpu", build.cpu},
+             {"devices", cuda::available() ? Json::array({"cpu", "cuda"}) : Json::array({"cpu"})},
+             {"gpu", gpu_json()},
+             {"threads", build.threads},
+             {"blas", build.blas},
+             {"blas_warning", blas().warning.empty() ? Json(nullptr) : Json(blas().warning)},
+             {"convolutions", cpu_convolutions_name()},
+             {"gnuplot", gnuplot_version()},
+             {"mnist", mnist ? Json(*mnist) : Json(nullptr)},
+             {"cifar10", cifar10 ? Json(*cifar10) : Json(nullptr)}};
+  if (options.json) {
+    fmt::print("{}", json_text(found));
+    return;
+  }
+  fmt::print(
+      "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
+      "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n  MNIST      {}\n  CIFAR-10   {}\n"
+      "  generators digits, sprites, faces, ppca\n",
+      build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(),
+      build.blas + (blas().warning.empty() ? "" : "\n             warning: " + blas().warning),
+      cpu_convolutions_name(),
+      gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
+      mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA",
+      cifar10 ? *cifar10 : "not found; put its files in data/cifar10 or set ELBO_DATA");
+}
+
+void add_options(Arguments& arguments) {
+  auto options = std::make_shared<Options>();
+  arguments.add_flag("--json", options->json, "Print as JSON");
+  arguments.run([options] { info(*options); });
+}
+
+}  // namespace
+
+const Command info_command{"info", "Show the build, the devices, the libraries and the data found", "", "",
+                           add_options};
+
+}  // namespace elbo

@@ -1,0 +1,140 @@
+// elbo train: trains VAEs on minibatches and writes a run directory. The main job.
+#include "apps/commands/train.h"
+
+#include "apps/command.h"
+#include "apps/support/arguments.h"
+#include "apps/training/resume.h"
+
+namespace elbo {
+namespace {
+
+/// What a linear VAE has of the options; the others would be ignored, so naming them is an error.
+constexpr const char* kLinear[] = {"--latent", "--sigma2", "--learn-sigma2", "--epochs", "--batch",
+                                   "--lr",     "--clip",   "--schedule",     "--init"};
+
+/// The defaults that a linear VAE has instead of a deep one's.
+struct LinearDefaults {
+  TrainingOptions options;
+  LinearDefaults() {
+    options.latent = 50;
+    options.epochs = 30;
+    options.batch = 1000;
+    options.rates = {3e-3};
+    options.schedule = "cosine";
+    options.initializer = "normal:0.001";
+  }
+};
+
+void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::vector<Argument>& training) {
+  if (o.training.model != "linear") {
+    if (arguments.given("--gradient"))
+      fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
+    if (arguments.given("--polish")) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
+    set_model_defaults(o.training, arguments);
+    if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
+    return;
+  }
+  const LinearDefaults linear;
+  const auto take_unless_given = [&](const char* option, auto TrainingOptions::*field) {
+    if (!arguments.given(option)) o.training.*field = linear.options.*field;
+  };
+  take_unless_given("--latent", &TrainingOptions::latent);
+  take_unless_given("--epochs", &TrainingOptions::epochs);
+  take_unless_given("--batch", &TrainingOptions::batch);
+  take_unless_given("--lr", &TrainingOptions::rates);
+  take_unless_given("--schedule", &TrainingOptions::schedule);
+  take_unless_given("--init", &TrainingOptions::initializer);
+  for (const Argument& argument : training) {
+    const std::string name = argument.name();
+    if (argument.given() && std::find(std::begin(kLinear), std::end(kLinear), name) == std::end(kLinear))
+      fail("[{}] is for deep VAEs; a linear one does not have it", name);
+  }
+  if (o.training.sigma2.size() != 1 || o.training.rates.size() != 1)
+    fail("[train] a list of --sigma2 or --lr makes an ensemble, which is for deep VAEs");
+}
+
+}  // namespace
+
+Json to_json(const TrainOptions& o) {
+  Json config = to_json(o.data, o.run);
+  config["gradient"] = o.gradient;
+  config["polish"] = o.polish;
+  config.update(to_json(o.training));
+  return config;
+}
+
+namespace {
+
+/// The options a run was started with; only how far it goes may change when it is resumed.
+void restore(TrainOptions& o, const Json& config) {
+  restore(o.data, o.run, config);
+  config.at("gradient").get_to(o.gradient);
+  o.polish = config.value("polish", int64_t{0});  // runs of an earlier version have none
+  restore(o.training, config);
+}
+
+void train(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
+  const std::string model = o.training.model;
+  if (model != "linear" && model != "mlp" && model != "conv")
+    fail("[--model] unknown model '{}'; there are linear, mlp, conv", model);
+  if (o.resume.empty()) {
+    fill_in_defaults(o, arguments, training);
+  } else {
+    const TrainOptions asked = o;
+    const Json config = begin_resume(o.run, o.resume, "train");
+    restore(o, config);
+    keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+    if (arguments.given("--epochs") && asked.training.epochs != o.training.epochs) {
+      const auto& annealings = o.training.annealings;
+      if (o.training.schedule != "constant" ||
+          std::find(annealings.begin(), annealings.end(), "cyclical") != annealings.end())
+        fail(
+            "[--epochs] a schedule or an annealing of this run depends on its {} epochs, which cannot change",
+            o.training.epochs);
+      o.training.epochs = asked.training.epochs;
+    }
+    if (arguments.given("--polish")) o.polish = asked.polish;
+    check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
+  }
+  apply(o.run);
+  if (o.training.model == "linear") return train_linear(o);
+  train_deep(o);
+}
+
+void add_options(Arguments& arguments) {
+  auto o = std::make_shared<TrainOptions>();
+  arguments.add_text("--model", o->training.model, "linear, mlp for hidden layers, or conv for images")
+      .show_default();
+  add_data_options(arguments, o->data);
+  add_run_options(arguments, o->run, true);
+  const size_t before = arguments.all().size();
+  add_optimisation_options(arguments, o->training);
+  add_member_options(arguments, o->training);
+  add_network_options(arguments, o->training);
+  const auto all = arguments.all();
+  const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+  arguments.add_text("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
+      .show_default();
+  arguments
+      .add_number(
+          "--polish", o->polish,
+          "linear: after the epochs, sweeps of closed-form steps on the moments of all data, which turn "
+          "the decoder's columns into the principal directions; 100 suffice as a rule",
+          kCountOrNone)
+      .show_default();
+  arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
+  arguments.footer(
+      "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "
+      "1000,\n"
+      "--lr 0.003, --schedule cosine and --init normal:0.001; a convolutional one --latent 32, --batch 64,\n"
+      "--lr 0.0001 and --init kaiming_normal. Pixels are scaled for the linear VAE and for the Bernoulli\n"
+      "likelihood, and in logit space otherwise, unless --preprocess is given.");
+  arguments.run([o, &arguments, training] { train(*o, arguments, training); });
+}
+
+}  // namespace
+
+const Command train_command{"train", "Train a VAE, or an ensemble, and write a run directory", "",
+                            "2 min on MNIST", add_options};
+
+}  // namespace elbo

@@ -1,0 +1,121 @@
+// elbo train --model mlp or conv: one deep VAE, or an ensemble of them over lists of settings.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/commands/train.h"
+#include "apps/experiment/experiment.h"
+#include "apps/reports/deep_report.h"
+#include "apps/reports/pictures.h"
+#include "apps/support/interrupt.h"
+#include "apps/training/deep_metrics_json.h"
+#include "apps/training/resume.h"
+#include "apps/training/trained_models.h"
+
+namespace elbo {
+namespace {
+
+Table ensemble_table(const DeepRun& run, double paper_constant) {
+  Table table({"member", "setting", Table::number("ELBO"), Table::number("±"),
+               Table::number("ELBO, papers' units"), Table::number("KL"), Table::number("final σ²"),
+               Table::number("tuned σ²"), Table::number("tuned ELBO"), Table::number("collapsed"),
+               Table::number("active")});
+  for (size_t m = 0; m < run.members.size(); ++m) {
+    const DeepVaeMetrics& x = run.metrics[m];
+    if (const StoppedMember* stop = run.stop_of(static_cast<int64_t>(m))) {
+      table.row({std::to_string(run.members[m].index), describe(run.members[m]),
+                 fmt::format("stopped in epoch {}, step {}: {}", stop->epoch, stop->step, stop->tensor), "",
+                 "", "", "", "", "", "", ""});
+      continue;
+    }
+    table.row({std::to_string(run.members[m].index), describe(run.members[m]), fmt::format("{:.2f}", x.elbo),
+               fmt::format("{:.2f}", x.elbo_standard_error), fmt::format("{:.2f}", x.elbo + paper_constant),
+               fmt::format("{:.2f}", x.kl), fmt::format("{:.4g}", x.sigma2),
+               fmt::format("{:.4g}", x.sigma2_tuned), fmt::format("{:.2f}", x.elbo_tuned),
+               fmt::format("{:.1f} %", x.table_collapse_percent()), std::to_string(x.active_units)});
+  }
+  return table;
+}
+
+Json members_json(const DeepRun& run) {
+  Json list = Json::array();
+  for (size_t m = 0; m < run.members.size(); ++m) {
+    Json entry = {{"member", run.members[m].index}, {"setting", describe(run.members[m])}};
+    if (const StoppedMember* stop = run.stop_of(static_cast<int64_t>(m)))
+      entry["stopped"] = {{"epoch", stop->epoch}, {"step", stop->step}, {"tensor", stop->tensor}};
+    else
+      entry["metrics"] = to_json(run.metrics[m]);
+    list.push_back(entry);
+  }
+  return list;
+}
+
+}  // namespace
+
+void train_deep(const TrainOptions& asked) {
+  TrainOptions o = asked;
+  const std::vector<Member> members = members_of(o.training);
+  const LoadedData data = load_data(o.data, o.run.seed);
+  o.data.preprocess = name(data.preprocessing.kind);
+  check_training(o.training, members, data);
+  const bool resuming = !o.resume.empty();
+  if (resuming) check_same_data(data, o.resume);
+  const InterruptGuard guard;  // a run that can be seen can be stopped
+  RunDirectory directory("train", o.run.out,
+                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
+  const auto write_config = [&] { directory.write_config(to_json(o), data_record(data)); };
+  if (!resuming) write_config();
+  Result result("train", to_json(o), provenance_of(o.run, data));
+  const DeepRun run = run_deep(o.training, members, data, directory,
+                               {.seed = o.run.seed,
+                                .device = device_of(o.run),
+                                .quiet = o.run.json,
+                                .resume = resuming,
+                                .resumed = write_config});  // it may have been given more epochs
+  if (!run.finished()) return say_interrupted(run, "train", directory.path());
+
+  save_models(run, card_of(o.data, data), directory);
+  const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
+  const size_t best = best_of(run);
+  const DeepVaeMetrics& metrics = run.metrics[best];
+  set_metrics(result, metrics, to_paper);
+  set_data_units(result, data, {{"elbo", metrics.elbo}});
+  result.set("training_seconds", run.seconds);
+  result.set("points_per_second", run.points_per_second, "points of all members, in this process");
+  if (members.size() > 1) {
+    result.set("member", run.members[best].index, "the one with the highest ELBO, whose metrics these are");
+    result.set("members", members_json(run));
+  }
+  const bool ensemble = members.size() > 1;
+  const Table table = ensemble ? ensemble_table(run, to_paper) : metrics_table(metrics, to_paper);
+  Report report(
+      ensemble ? "An ensemble of deep VAEs" : "A deep VAE",
+      fmt::format(
+          "{} trained for {} epochs on {} points of {}. {} ELBO on them is {:.2f} nats per data point{}; "
+          "{:.1f} % of its {} units have collapsed.",
+          ensemble ? fmt::format("{} models were", members.size()) : "It was", o.training.epochs,
+          data.dataset.points(), data.dataset.name, ensemble ? "The best model's" : "Its", metrics.elbo,
+          to_paper != 0 ? fmt::format(" ({:.2f} in the papers' units)", metrics.elbo + to_paper) : "",
+          metrics.table_collapse_percent(), o.training.latent));
+  report.section("Result");
+  const std::string note = precision_note(metrics.samples);
+  report.table(
+      table,
+      "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training data. " +
+          note);
+  report.section("Training");
+  report.figure(draw(elbo_figure(run), directory.figures()),
+                "The true ELBO, averaged over each epoch's batches while the weights change.");
+  report.section("Units");
+  report.figure(draw(unit_kl_figure(metrics), directory.figures()),
+                "KL of each latent unit from the prior. Units near zero have collapsed.");
+  report.figure(draw(collapse_figure("collapse", "Collapsed units", {{"", &metrics}}), directory.figures()),
+                "Units whose KL is below ε on at least 99% of the points.");
+  if (has_pictures(data.dataset)) {
+    report.section("Pictures");
+    add_pictures(report, *member_alone(*run.vae, static_cast<int64_t>(best)), data, directory.figures(),
+                 {.pairs = 30, .samples = 50, .seed = o.run.seed});
+  }
+  conclude(directory, result, report, to_json(o), o.run, table.text() + note);
+}
+
+}  // namespace elbo

@@ -1,0 +1,154 @@
+#include "apps/support/toml_config.h"
+
+#define TOML_ENABLE_FORMATTERS 0
+#define TOML_HEADER_ONLY 1
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <map>
+
+#include "tensor/error.h"
+
+namespace elbo {
+namespace {
+
+/// Where something stands: "a.toml, line 3".
+std::string place(const std::string& file, const toml::source_region& source) {
+  return fmt::format("[--config] {}, line {}", file, source.begin.line);
+}
+
+const char* name_of(toml::node_type type) {
+  switch (type) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a float";
+    case toml::node_type::boolean:
+      return "a boolean";
+    default:
+      return "a date or a time";
+  }
+}
+
+/// What an option takes, by the type that its help shows.
+struct Kind {
+  const char* name;
+  bool boolean, integer, real, string;
+};
+Kind kind_of(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  if (option.get_expected_min() == 0) return {"true or false", true, false, false, false};
+  if (type.starts_with("INT")) return {"an integer", false, true, false, false};
+  if (type.starts_with("FLOAT")) return {"a number", false, true, true, false};
+  if (type.starts_with("WIDTH")) return {"a width", false, true, false, true};
+  return {"a string", false, false, false, true};
+}
+
+/// A value as the command line would have it, or nothing where it is of another type.
+std::optional<std::string> text_of(const toml::node& value, const Kind& kind) {
+  if (kind.boolean && value.is_boolean()) return *value.value<bool>() ? "true" : "false";
+  if (kind.integer && value.is_integer()) return fmt::format("{}", *value.value<int64_t>());
+  if (kind.real && value.is_floating_point()) return fmt::format("{}", *value.value<double>());
+  if (kind.string && value.is_string()) return *value.value<std::string>();
+  return std::nullopt;
+}
+
+std::vector<std::string> inputs_of(const CLI::Option& option, const std::string& key, const toml::node& value,
+                                   const std::string& file) {
+  const Kind kind = kind_of(option);
+  const bool takes_list = option.get_delimiter() != '\0';
+  std::vector<std::string> inputs;
+  const auto add = [&](const toml::node& one) {
+    const std::optional<std::string> text = text_of(one, kind);
+    if (!text)
+      fail("{}: {} takes {}{}, not {}", place(file, one.source()), key, kind.name,
+           takes_list ? " or a list of them" : "", name_of(one.type()));
+    inputs.push_back(*text);
+  };
+  const toml::array* list = value.as_array();
+  if (!list || !takes_list) {
+    add(value);
+    return inputs;
+  }
+  if (list->empty()) fail("{}: {} is an empty list; leave it away", place(file, value.source()), key);
+  for (const toml::node& one : *list) add(one);
+  return inputs;
+}
+
+const CLI::Option* find_option(const CLI::App& command, const std::string& key) {
+  const CLI::Option* option = command.get_option_no_throw("--" + key);
+  if (!option && !key.starts_with('-')) option = command.get_option_no_throw(key);  // one without dashes
+  return option && option->get_configurable() ? option : nullptr;
+}
+
+std::vector<CLI::ConfigItem> read_section(const CLI::App& command, const toml::table& section,
+                                          const std::string& file) {
+  std::vector<CLI::ConfigItem> items;
+  std::map<const CLI::Option*, std::string> seen;  // --learn-sigma2 and --fix-sigma2 are one
+  for (const auto& [key, value] : section) {
+    const std::string name(key.str()), where = place(file, key.source());
+    const CLI::Option* option = find_option(command, name);
+    if (!option)
+      fail("{}: {} is no option of elbo {}; see elbo {} --help", where, name, command.get_name(),
+           command.get_name());
+    if (const auto [same, is_new] = seen.emplace(option, name); !is_new)
+      fail("{}: {} and {} are the same option; give one", where, same->second, name);
+    items.push_back(
+        {.parents = {command.get_name()}, .name = name, .inputs = inputs_of(*option, name, value, file)});
+  }
+  return items;
+}
+
+std::string on_one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+}  // namespace
+
+std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const {
+  const auto file = app_.get_config_ptr()->as<std::string>();
+  toml::table root;
+  try {
+    root = toml::parse(input, file);
+  } catch (const toml::parse_error& error) {
+    fail("{}: {}", place(file, error.source()), on_one_line(std::string(error.description())));
+  }
+  const std::vector<CLI::App*> chosen = app_.get_subcommands();
+  const std::vector<const CLI::App*> commands =
+      app_.get_subcommands([](const CLI::App* command) { return !command->get_name().empty(); });
+  std::vector<CLI::ConfigItem> taken;
+  std::string sections;
+  bool found = false;
+  for (const auto& [key, value] : root) {
+    const std::string name(key.str()), where = place(file, key.source());
+    if (value.is_array_of_tables()) fail("{}: [[{}]] is a list of sections; write [{}]", where, name, name);
+    if (!value.is_table())
+      fail("{}: {} stands outside a section; put it below the name of a command, such as [train]", where,
+           name);
+    const auto command = std::find_if(commands.begin(), commands.end(),
+                                      [&](const CLI::App* one) { return one->get_name() == name; });
+    if (command == commands.end()) fail("{}: [{}] is no command; see elbo list", where, name);
+    std::vector<CLI::ConfigItem> own = read_section(**command, *value.as_table(), file);
+    sections += fmt::format("{}[{}]", sections.empty() ? "" : ", ", name);
+    if (std::find(chosen.begin(), chosen.end(), *command) == chosen.end()) continue;
+    found = true;
+    std::move(own.begin(), own.end(), std::back_inserter(taken));
+  }
+  if (!found && !sections.empty() && !chosen.empty())
+    fail("[--config] {} has no section [{}]; it has {}", file, chosen[0]->get_name(), sections);
+  return taken;
+}
+
+std::string TomlConfig::to_config(const CLI::App*, bool, bool, std::string) const {
+  fail("[--config] options are read from TOML, not written; a run's are in its config.json");
+}
+
+}  // namespace elbo

@@ -1,0 +1,70 @@
+#include "apps/training/deep_metrics_json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace elbo {
+namespace {
+
+double number_from(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
+
+Json numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (double value : values) list.push_back(finite_or_null(value));
+  return list;
+}
+
+/// Calls f(name, value) for every metric: writing and reading are two such f.
+template <class Metrics, class F>
+void each_metric(Metrics& m, F f) {
+  f("z_samples", m.samples);
+  f("elbo", m.elbo);
+  f("elbo_standard_error", m.elbo_standard_error);
+  f("expected_log_likelihood", m.expected_log_likelihood);
+  f("kl", m.kl);
+  f("kl_per_dim", m.kl_per_dim);
+  f("sigma2", m.sigma2);
+  f("mse", m.mse);
+  f("sigma2_tuned", m.sigma2_tuned);
+  f("elbo_tuned", m.elbo_tuned);
+  f("row_identity_gap", m.row_identity_gap);
+  f("active_units", m.active_units);
+  f("collapse_curve", m.collapse_percent);
+  f("variance_law", m.variance_law);
+}
+
+}  // namespace
+
+Json to_json(const DeepVaeMetrics& metrics) {
+  Json json;
+  each_metric(metrics, [&](const char* name, const auto& value) {
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, double>)
+      json[name] = finite_or_null(value);
+    else if constexpr (std::is_same_v<Value, std::vector<double>>)
+      json[name] = numbers(value);
+    else
+      json[name] = value;
+  });
+  return json;
+}
+
+DeepVaeMetrics deep_metrics_from(const Json& json) {
+  DeepVaeMetrics metrics;
+  const bool stopped = json.contains("stopped");
+  each_metric(metrics, [&](const char* name, auto& value) {
+    if (!stopped && !json.contains(name))
+      fail("[metrics] '{}' is missing: another version of elbo wrote these; resume with that one", name);
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, double>)
+      value = stopped ? std::nan("") : number_from(json.at(name));
+    else if constexpr (std::is_same_v<Value, std::vector<double>>)
+      for (const Json& element : stopped ? Json::array() : json.at(name))
+        value.push_back(number_from(element));
+    else if (!stopped)
+      json.at(name).get_to(value);
+  });
+  return metrics;
+}
+
+}  // namespace elbo

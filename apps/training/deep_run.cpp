@@ -1,0 +1,405 @@
+#include "apps/training/deep_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <sstream>
+
+#include "apps/support/best.h"
+#include "apps/support/interrupt.h"
+#include "apps/support/log.h"
+#include "apps/support/progress.h"
+#include "apps/training/deep_metrics_json.h"
+#include "apps/training/gpu_steps.h"
+#include "nn/checkpoint.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+const std::vector<std::string> kColumns{"epoch",  "member", "elbo",      "expected_log_likelihood",
+                                        "kl",     "sigma2", "kl_weight", "learning_rate",
+                                        "seconds"};
+
+/// What the batches of the current epoch add up to, of each member, and the time so far. Part of the
+/// checkpoint: a run that is broken off within an epoch and resumed reports that epoch as if nothing had
+/// happened.
+struct EpochSums {
+  std::vector<double> log_likelihood, kl;
+  double points = 0;
+  explicit EpochSums(size_t members) : log_likelihood(members), kl(members) {}
+};
+
+Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped, double seconds) {
+  return {{"expected_log_likelihood", sums.log_likelihood},
+          {"kl", sums.kl},
+          {"points", sums.points},
+          {"seconds", seconds},
+          {"stopped", to_json(stopped)}};
+}
+
+void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& stopped) {
+  json.at("expected_log_likelihood").get_to(sums.log_likelihood);
+  json.at("kl").get_to(sums.kl);
+  json.at("points").get_to(sums.points);
+  for (const Json& s : json.at("stopped"))
+    stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
+}
+
+/// Fills the history from the rows of an interrupted run.
+void read_history(const std::string& metrics, std::vector<MemberHistory>& history) {
+  std::istringstream rows(read_file(metrics));
+  for (std::string row; std::getline(rows, row);) {
+    std::vector<double> cell;
+    for (const char* at = row.c_str(); *at;) {
+      char* end = nullptr;
+      cell.push_back(std::strtod(at, &end));
+      if (end == at) break;
+      at = *end == ',' ? end + 1 : end;
+    }
+    if (cell.size() != kColumns.size() || cell[1] >= static_cast<double>(history.size())) continue;
+    MemberHistory& of = history[static_cast<size_t>(cell[1])];
+    of.epoch.push_back(cell[0]);
+    of.elbo.push_back(cell[2]);
+    of.kl.push_back(cell[4]);
+    of.sigma2.push_back(cell[5]);
+  }
+}
+
+std::string progress_text(const DeepRun& run, double points_per_second) {
+  const MemberHistory* best = nullptr;
+  for (const MemberHistory& h : run.history)
+    if (!h.elbo.empty() && (!best || beats(h.elbo.back(), best->elbo.back()))) best = &h;
+  if (!best) return fmt::format("epoch 1, {:.0f} points/s", points_per_second);
+  std::string text = fmt::format("epoch {:.0f}: {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back(),
+                                 run.history.size() > 1 ? "best " : "", best->elbo.back(), best->kl.back());
+  if (run.vae->has_scalar_sigma2()) text += fmt::format(", sigma^2 {:.3g}", best->sigma2.back());
+  if (!run.stopped.empty()) text += fmt::format(", {} stopped", run.stopped.size());
+  return text + fmt::format(", {:.0f} points/s", points_per_second);
+}
+
+class Training {
+ public:
+  Training(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
+           const RunDirectory& run, const DeepRunOptions& how)
+      : o_(options),
+        data_(data),
+        directory_(run),
+        how_(how),
+        objective_(objective_of(options, members)),
+        batches_{.batch = options.batch, .seed = how.seed},
+        sums_(members.size()) {
+    run_.members = members;
+    DeepVaeOptions network = network_of(options, members, data.dataset);
+    network.device = how.device;
+    run_.vae = std::make_unique<DeepVae>(network, how.seed);
+    run_.vae->centre_encoder(mean_of(data).to(network.dtype));
+    run_.history.resize(members.size());
+    per_epoch_ = batches_per_epoch(data.dataset, data.preprocessing, batches_);
+    run_.steps_total = options.epochs * per_epoch_;
+    schedule_ = {
+        .kind = parse_schedule(options.schedule),
+        .base = 1,
+        .warmup_steps = options.schedule == "constant" ? 0 : std::min<int64_t>(32, run_.steps_total / 10),
+        .total_steps = run_.steps_total,
+        .step_every = std::max<int64_t>(run_.steps_total / 3, 1)};
+  }
+
+  DeepRun run() {
+    Adam adam(run_.vae->parameters());
+    const std::string checkpoint = directory_.file(how_.folder + "checkpoint/state.safetensors");
+    const std::string metrics = directory_.file(how_.folder + "metrics.csv");
+    const bool continues = how_.resume && std::filesystem::exists(checkpoint);
+    if (continues) take_up(load_checkpoint(checkpoint, run_.vae->parameters(), adam), checkpoint);
+    const int64_t begun = adam.steps();
+    if (begun > run_.steps_total)
+      fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch_, o_.epochs);
+    if (continues) {
+      csv_.emplace(metrics, kColumns, static_cast<double>(begun / per_epoch_));
+      read_history(metrics, run_.history);
+      read_evaluations(begun / per_epoch_);
+    } else {
+      csv_.emplace(metrics, kColumns);
+    }
+    if (how_.resume && how_.resumed) how_.resumed();
+    begin(adam, begun);
+    // A run may have been interrupted while it was at this.
+    if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
+    Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
+    double saved_at = seconds(), points = 0;  // of this process
+    const auto save = [&] {
+      receive(true);
+      csv_->save();
+      save_checkpoint(checkpoint, run_.vae->parameters(), adam,
+                      {{"epoch", to_json(sums_, run_.stopped, seconds()).dump()}});
+      saved_at = seconds();
+    };
+    if (begun == 0) save();  // from here on the run can always be resumed
+    int64_t step = begun;
+    while (step < run_.steps_total && !interrupted()) {
+      const int64_t from = step;
+      step += gpu_ ? gpu_->take(step) : take_step(adam, step);
+      points += static_cast<double>(points_before(step) - points_before(from)) *
+                static_cast<double>(run_.members.size());
+      receive(false);
+      if (step % per_epoch_ == 0) evaluate_if_asked(step / per_epoch_);
+      if (seconds() - saved_at > o_.checkpoint_seconds) save();
+      progress.update(step, [&] { return progress_text(run_, points / (seconds() - before_)); });
+    }
+    receive(true);
+    run_.steps_done = step;
+    run_.seconds = seconds();
+    run_.points_per_second = run_.seconds > before_ ? points / (run_.seconds - before_) : 0;
+    save();
+    progress.finish(progress_text(run_, run_.points_per_second));
+    if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
+    if (run_.finished()) stop_broken(adam);
+    return std::move(run_);
+  }
+
+ private:
+  /// Of training, with earlier processes'.
+  double seconds() const {
+    return before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_at_).count();
+  }
+  /// Points of all batches before a step.
+  int64_t points_before(int64_t step) const {
+    const int64_t points = data_.dataset.points(), batch = std::min(o_.batch, points);
+    return step / per_epoch_ * points + step % per_epoch_ * batch;
+  }
+
+  /// What the checkpoint holds beside the model: the sums of the epoch, who was stopped, the time.
+  void take_up(const std::map<std::string, std::string>& extra, const std::string& checkpoint) {
+    try {
+      const Json state = Json::parse(extra.at("epoch"));
+      from_json(state, sums_, run_.stopped);
+      before_ = state.at("seconds");
+    } catch (const std::exception&) {  // of the map, or of the JSON library
+      fail("[resume] {} is not a checkpoint of this training", quote(checkpoint));
+    }
+  }
+
+  /// Makes what takes the steps on this device.
+  void begin(Adam& adam, int64_t begun) {
+    begun_at_ = std::chrono::steady_clock::now();
+    if (how_.device == Device::cpu) {
+      loader_.emplace(data_.dataset, data_.preprocessing, batches_);
+      return loader_->seek({begun / per_epoch_, begun % per_epoch_});
+    }
+    GpuSteps::Plan plan{.training = {.objective = objective_,
+                                     .samples = o_.samples,
+                                     .clip = o_.clip,
+                                     .seed = how_.seed,
+                                     .capture = true},
+                        .batches = batches_,
+                        .rates = {},
+                        .schedule = schedule_,
+                        .total = run_.steps_total};
+    for (const Member& member : run_.members) plan.rates.push_back(member.rate);
+    CapturedTraining::Sums sums{
+        sums_.log_likelihood, sums_.kl, {}, std::vector<int64_t>(run_.members.size(), -1)};
+    for (const StoppedMember& stopped : run_.stopped)
+      sums.stopped[static_cast<size_t>(stopped.member)] = stopped.step;
+    gpu_.emplace(*run_.vae, adam, data_.dataset, data_.preprocessing, plan, begun, sums);
+  }
+
+  /// Takes in what the GPU has measured.
+  void receive(bool all) {
+    if (!gpu_) return;
+    for (const GpuSteps::Result& result : gpu_->receive(all)) {
+      for (size_t m = 0; m < run_.members.size(); ++m)
+        if (const int64_t step = result.sums.stopped[m]; step >= 0)
+          stop_on_gpu(static_cast<int64_t>(m), step);
+      sums_.log_likelihood = result.sums.log_likelihood;
+      sums_.kl = result.sums.kl;
+      const bool ends_epoch = result.step % per_epoch_ == 0;
+      sums_.points =
+          static_cast<double>(ends_epoch ? data_.dataset.points() : points_before(result.step % per_epoch_));
+      if (ends_epoch) end_epoch(result.step - 1, result.sums.sigma2);
+    }
+  }
+
+  void stop_on_gpu(int64_t member, int64_t step) {
+    if (run_.stop_of(member)) return;
+    BatchLoader again(data_.dataset, data_.preprocessing, batches_);
+    again.seek({step / per_epoch_, step % per_epoch_});
+    stop(member, step, again.next().x.to(Device::cuda), noise_of(step));
+  }
+
+  RandomKey noise_of(int64_t step) const {
+    return {.seed = how_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+  }
+
+  /// One step on the CPU. Returns how many that was.
+  int64_t take_step(Adam& adam, int64_t step) {
+    const BatchLoader::Batch batch = loader_->next();
+    const TrainingTime time{step, per_epoch_, run_.steps_total};
+    const RandomKey key = noise_of(step);
+    const BatchTerms terms = differentiate(*run_.vae, batch.x, objective_, time, key, o_.samples);
+    for (int64_t m : members_not_finite(terms)) stop(m, step, batch.x, key);
+    const auto n = static_cast<double>(batch.x.size(0));
+    for (size_t m = 0; m < run_.members.size(); ++m) {
+      if (run_.stop_of(static_cast<int64_t>(m))) continue;
+      sums_.log_likelihood[m] += n * terms.log_likelihood.at(static_cast<int64_t>(m));
+      sums_.kl[m] += n * terms.kl.at(static_cast<int64_t>(m));
+    }
+    sums_.points += n;
+    if (o_.clip > 0) clip_gradient_norm(run_.vae->parameters(), o_.clip);
+    adam.step(rates_at(step));
+    if ((step + 1) % per_epoch_ == 0) {
+      std::vector<double> sigma2;
+      for (int64_t m = 0; m < run_.vae->models(); ++m) sigma2.push_back(run_.vae->sigma2(m));
+      end_epoch(step, sigma2);
+    }
+    return 1;
+  }
+
+  std::vector<double> rates_at(int64_t step) const {
+    std::vector<double> rates;
+    for (const Member& member : run_.members) rates.push_back(member.rate * schedule_.at(step));
+    for (const StoppedMember& stopped : run_.stopped) rates[static_cast<size_t>(stopped.member)] = 0;
+    return rates;
+  }
+
+  void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
+    if (run_.stop_of(member)) return;
+    stop({member, step / per_epoch_ + 1, step, first_not_finite(*run_.vae, x, key, member)});
+  }
+
+  void stop(const StoppedMember& stopped) {
+    const std::string text = fmt::format(
+        "member {} stopped in epoch {}, step {}: its objective is not finite; the first tensor that is "
+        "not is {}; try a smaller learning rate",
+        stopped.member, stopped.epoch, stopped.step, stopped.tensor);
+    if (run_.members.size() == 1) fail("[train] {}", text);
+    run_.stopped.push_back(stopped);
+    log_line("\n" + text);
+    if (run_.stopped.size() == run_.members.size()) fail("[train] every member was stopped; see above");
+  }
+
+  /// After the last step nothing else finds out whether it broke a member: that is stopped there.
+  void stop_broken(const Adam& adam) {
+    std::vector<std::string> broken = first_not_finite(run_.vae->parameters(), adam);
+    for (size_t m = 0; m < broken.size(); ++m) {
+      const auto member = static_cast<int64_t>(m);
+      if (broken[m].empty() && !std::isfinite(run_.metrics[m].elbo)) broken[m] = "the ELBO";
+      if (!broken[m].empty() && !run_.stop_of(member))
+        stop({member, o_.epochs, run_.steps_total - 1, broken[m]});
+    }
+  }
+
+  /// Records the epoch that ends with a step, at which the models had these sigma^2.
+  void end_epoch(int64_t step, const std::vector<double>& sigma2s) {
+    const int64_t epoch = (step + 1) / per_epoch_;
+    const TrainingTime time{step, per_epoch_, run_.steps_total};
+    for (size_t m = 0; m < run_.members.size(); ++m) {
+      if (run_.stop_of(static_cast<int64_t>(m))) continue;
+      const double log_likelihood = sums_.log_likelihood[m] / sums_.points, kl = sums_.kl[m] / sums_.points;
+      const double sigma2 = sigma2s[m];
+      MemberHistory& history = run_.history[m];
+      history.epoch.push_back(static_cast<double>(epoch));
+      history.elbo.push_back(log_likelihood - kl);
+      history.kl.push_back(kl);
+      history.sigma2.push_back(sigma2);
+      csv_->row({epoch, m, log_likelihood - kl, log_likelihood, kl, sigma2, run_.members[m].weight.at(time),
+                 run_.members[m].rate * schedule_.at(step), seconds()});
+    }
+    sums_ = EpochSums(run_.members.size());
+  }
+
+  void evaluate_if_asked(int64_t epoch) {
+    const bool asked = std::find(o_.evaluate_at.begin(), o_.evaluate_at.end(), epoch) != o_.evaluate_at.end();
+    if (!asked || run_.evaluations.contains(epoch)) return;
+    receive(true);
+    std::vector<DeepVaeMetrics> metrics = evaluate();
+    if (metrics.empty()) return;
+    Json list = Json::array();
+    for (size_t m = 0; m < metrics.size(); ++m) {
+      const StoppedMember* stopped = run_.stop_of(static_cast<int64_t>(m));
+      list.push_back(stopped ? Json{{"stopped", to_json(*stopped)}} : to_json(metrics[m]));
+    }
+    directory_.write_json(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch), list);
+    run_.evaluations[epoch] = std::move(metrics);
+  }
+
+  std::vector<DeepVaeMetrics> evaluate() {
+    return evaluate_deep_vae(
+        *run_.vae, points_of(data_),
+        {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+  }
+
+  void read_evaluations(int64_t last_epoch) {
+    for (int64_t epoch : o_.evaluate_at) {
+      const std::string path =
+          directory_.file(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch));
+      if (epoch > last_epoch || !std::filesystem::exists(path)) continue;
+      try {
+        for (const Json& m : read_json(path)) run_.evaluations[epoch].push_back(deep_metrics_from(m));
+      } catch (const Json::exception&) {
+        fail("[resume] {} does not hold the metrics of every member; was it edited by hand?", quote(path));
+      }
+      if (run_.evaluations[epoch].size() != run_.members.size())
+        fail("[resume] {} holds the metrics of {} members, not of {}", quote(path),
+             run_.evaluations[epoch].size(), run_.members.size());
+    }
+  }
+
+  const TrainingOptions& o_;
+  const LoadedData& data_;
+  const RunDirectory& directory_;
+  const DeepRunOptions& how_;
+  const Objective objective_;
+  const BatchLoader::Options batches_;
+  std::optional<BatchLoader> loader_;  // on the CPU
+  std::optional<GpuSteps> gpu_;        // on a GPU
+  std::optional<CsvFile> csv_;
+  EpochSums sums_;
+  DeepRun run_;
+  Schedule schedule_;
+  int64_t per_epoch_ = 1;
+  double before_ = 0;  // seconds of training that earlier processes spent
+  std::chrono::steady_clock::time_point begun_at_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Json to_json(const StoppedMember& s) {
+  return {{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}};
+}
+
+Json to_json(const std::vector<StoppedMember>& stopped) {
+  Json list = Json::array();
+  for (const StoppedMember& s : stopped) list.push_back(to_json(s));
+  return list;
+}
+
+const StoppedMember* DeepRun::stop_of(int64_t member) const {
+  for (const StoppedMember& stop : stopped)
+    if (stop.member == member) return &stop;
+  return nullptr;
+}
+
+DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
+                 const RunDirectory& run, const DeepRunOptions& how) {
+  return Training(options, members, data, run, how).run();
+}
+
+size_t best_of(const DeepRun& run) {
+  size_t best = 0;
+  double elbo = std::nan("");
+  for (size_t m = 0; m < run.metrics.size(); ++m)
+    if (!run.stop_of(static_cast<int64_t>(m)) && beats(run.metrics[m].elbo, elbo)) {
+      best = m;
+      elbo = run.metrics[m].elbo;
+    }
+  return best;
+}
+
+void say_interrupted(const DeepRun& run, const char* command, const std::string& directory) {
+  log_line(fmt::format("stopped after {} of {} steps; continue with: elbo {} --resume {}", run.steps_done,
+                       run.steps_total, command, directory));
+}
+
+}  // namespace elbo

@@ -1,0 +1,133 @@
+#include "apps/training/loaded_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tensor/map.h"
+#include "tensor/parallel.h"
+
+namespace elbo {
+namespace {
+
+constexpr int64_t kRows = 512;  // of one part
+
+/// Calls f with all points, a part at a time.
+template <class F>
+void for_each_part(const LoadedData& data, const F& f) {
+  const int64_t points = data.dataset.points();
+  for (int64_t begin = 0; begin < points; begin += kRows)
+    f(data.rows(begin, std::min(begin + kRows, points)));
+}
+
+}  // namespace
+
+DType LoadedData::dtype() const { return dataset.x.dtype() == DType::f64 ? DType::f64 : DType::f32; }
+
+Tensor LoadedData::rows(int64_t begin, int64_t end) const {
+  std::vector<int64_t> points(static_cast<size_t>(std::max<int64_t>(end - begin, 0)));
+  std::iota(points.begin(), points.end(), begin);
+  return rows(points);
+}
+
+Tensor LoadedData::rows(std::span<const int64_t> points) const {
+  const auto count = static_cast<int64_t>(points.size());
+  const Tensor x = Tensor::empty({count, dataset.dimensions()}, dtype());
+  parallel_for(count, kParallelGrain / dataset.dimensions() + 1, [&](int64_t begin, int64_t end) {
+    const auto some = points.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    preprocess_rows(dataset, preprocessing, seed, 0, some, x.slice(begin, end));
+  });
+  return x;
+}
+
+Tensor LoadedData::all() const { return preprocess_all(dataset, preprocessing, seed, 0, dtype()); }
+
+Points points_of(const LoadedData& data, int64_t most) {
+  return {std::min(most, data.dataset.points()),
+          [&data](int64_t begin, int64_t end) { return data.rows(begin, end); }};
+}
+
+Tensor mean_of(const LoadedData& data) {
+  const Tensor total = Tensor::zeros({1, data.dataset.dimensions()}, DType::f64);
+  for_each_part(data, [&](const Tensor& x) {
+    add_into(total, map_reduce<Sum>(total.shape(), Identity{}, x.to(DType::f64)));
+  });
+  return map(Scaled{1.0 / static_cast<double>(data.dataset.points())}, total)
+      .reshape({data.dataset.dimensions()})
+      .to(data.dtype());
+}
+
+namespace {
+
+struct Moments {
+  std::vector<double> mean, deviation;
+};
+
+/// In two passes; the second also takes the mean of what is left, so that equal numbers deviate by nothing.
+Moments moments_of(const LoadedData& data) {
+  const Shape row{1, data.dataset.dimensions()};
+  const auto average = [&](auto formula, const auto&... of_each) {
+    const Tensor total = Tensor::zeros(row, DType::f64);
+    for_each_part(data, [&](const Tensor& x) {
+      map_reduce_into<Sum>(total, true, formula, x.to(DType::f64), of_each...);
+    });
+    return map(Scaled{1.0 / static_cast<double>(data.dataset.points())}, total);
+  };
+  const Tensor mean = average(Identity{});
+  add_into(mean, average(Difference{}, mean));
+  const Tensor variance = average(SquareOfDifference{}, mean);
+  Moments moments{mean.to_vector(), variance.to_vector()};
+  for (double& value : moments.deviation) value = std::sqrt(value);
+  return moments;
+}
+
+/// Rounding moves a number by so much of itself at most.
+double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-53; }
+
+}  // namespace
+
+Spread spread_of(const LoadedData& data) {
+  Moments moments = moments_of(data);
+  const double unit = unit_roundoff(data.dtype());
+  for (size_t j = 0; j < moments.mean.size(); ++j)
+    if (moments.deviation[j] <= 2 * unit * std::abs(moments.mean[j])) moments.deviation[j] = 1;
+  const auto numbers = [&](const std::vector<double>& of_each) {
+    return Tensor::from<double>({data.dataset.dimensions()}, of_each);
+  };
+  return {numbers(moments.mean), numbers(moments.deviation)};
+}
+
+std::string range_warning(const LoadedData& data) {
+  constexpr double kDigits = 1e-3;              // of the deviation, that rounding may be
+  constexpr double kLeast = 1e-4, kMost = 1e4;  // deviations that training copes with
+  if (data.dataset.has_pixels()) return {};
+  const Moments moments = moments_of(data);
+  const auto described = [&](size_t j) {
+    return fmt::format("warning: dimension {} of {} has mean {:.3g} and standard deviation {:.3g}", j,
+                       data.dataset.name, moments.mean[j], moments.deviation[j]);
+  };
+  size_t widest = 0;
+  for (size_t j = 0; j < moments.mean.size(); ++j) {
+    if (moments.deviation[j] > moments.deviation[widest]) widest = j;
+    const double mean = std::abs(moments.mean[j]), deviation = moments.deviation[j];
+    const bool constant = deviation <= 2 * unit_roundoff(DType::f64) * mean;
+    if (constant || unit_roundoff(DType::f32) * mean <= kDigits * deviation) continue;
+    return described(j) + ", of which f32 keeps less than three digits; " +
+           (data.dataset.x.dtype() == DType::f32 ? "save the array in float64 and use --standardize"
+                                                 : "use --standardize");
+  }
+  const double most = moments.deviation[widest];
+  if (most == 0 || (most >= kLeast && most <= kMost)) return {};
+  return described(widest) + ", far from the 1 that weights and sigma^2 start for; use --standardize";
+}
+
+Range range_of(const LoadedData& data) {
+  Range range{INFINITY, -INFINITY};
+  for_each_part(data, [&](const Tensor& x) {
+    range.high = std::max(range.high, map_reduce<Max>({}, Identity{}, x).item());
+    range.low = std::min(range.low, -map_reduce<Max>({}, Scaled{-1.0}, x).item());
+  });
+  return range;
+}
+
+}  // namespace elbo

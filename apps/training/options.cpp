@@ -1,0 +1,190 @@
+#include "apps/training/options.h"
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "apps/support/arguments.h"
+#include "apps/support/interrupt.h"
+#include "apps/support/log.h"
+#include "apps/support/progress.h"
+#include "tensor/blas.h"
+#include "tensor/conv.h"
+#include "tensor/cuda/conv.h"
+#include "tensor/cuda/device.h"
+#include "tensor/cuda/gemm.h"
+#include "tensor/gemm.h"
+#include "tensor/parallel.h"
+
+namespace elbo {
+
+void add_data_options(Arguments& arguments, DataOptions& o) {
+  std::string kinds;
+  for (const DatasetKind& kind : dataset_kinds())
+    kinds += (kinds.empty() ? "" : ", ") + kind.name + kind.argument;
+  arguments.add_text("--data", o.data, "Data set: " + kinds).show_default();
+  o.preprocess_argument =
+      arguments.add_text("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
+          .show_default();
+  arguments
+      .add_number("--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value",
+                  {0, 0.499L})
+      .show_default();
+  arguments.add_flag("--standardize", o.standardize,
+                     "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
+  arguments.add_number("--limit", o.limit, "Use the first N points only; 0 means all", kIndex);
+  arguments.add_number("--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all",
+                       kIndex);
+}
+
+void add_run_options(Arguments& arguments, RunOptions& o, bool writes_run) {
+  arguments.add_number("--seed", o.seed, "Seed of everything random", kSeed).show_default();
+  arguments.add_text("--device", o.device, "auto (a GPU if there is one), cpu or cuda").show_default();
+  arguments.add_text("--precision", o.precision, "Of matrix products on a GPU: f32, tf32 or bf16")
+      .show_default();
+  arguments.add_number("--threads", o.threads, "Threads; 0 means all cores", {0, 1024});
+  arguments.add_flag("--json", o.json, "Print the result alone, as JSON, on standard output");
+  if (writes_run) arguments.add_text("--out", o.out, "Run directory to create; runs/COMMAND-TIME by default");
+}
+
+Device device_of(const RunOptions& o) {
+  if (o.device == "cpu") return Device::cpu;
+  if (o.device == "auto") return cuda::available() ? Device::cuda : Device::cpu;
+  if (o.device != "cuda") fail("[--device] unknown device '{}'; there are auto, cpu, cuda", o.device);
+  if (!cuda::available()) fail("[--device] {}; use --device cpu", cuda::why_not());
+  return Device::cuda;
+}
+
+void apply(const RunOptions& o) {
+  // Or a resumed run would differ in its last bits. For all commands alike, so that what is timed is what
+  // trains.
+  set_deterministic_convolutions(true);
+  device_of(o);
+  set_matmul_precision(parse_matmul_precision(o.precision));
+  if (o.threads > 0) set_threads(o.threads);
+}
+
+void apply_on_cpu(RunOptions& o) {
+  if (o.device == "cuda") fail("[--device] this command runs on the CPU only; leave --device away");
+  if (o.device == "auto") o.device = "cpu";
+  apply(o);
+}
+
+Dataset load_points(const DataOptions& o, uint64_t seed) {
+  // Most data are there at once; where they are not, the user sees how far it is, and may stop it.
+  std::optional<Progress> progress;
+  std::optional<InterruptGuard> guard;
+  LoadOptions options{.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train};
+  options.progress = [&](int64_t done, int64_t total) {
+    if (!progress) progress.emplace(total, "decode");
+    if (!guard) guard.emplace();
+    progress->update(done);
+    return !interrupted();
+  };
+  options.note = [](const std::string& line) { log_line("elbo: " + line); };
+  return load_dataset(o.data, options);
+}
+
+LoadedData load_data(const DataOptions& o, uint64_t seed) {
+  LoadedData data;
+  data.dataset = load_points(o, seed);
+  using Kind = Preprocessing::Kind;
+  const bool pixels = data.dataset.has_pixels(), binary = data.dataset.binary;
+  Kind& kind = data.preprocessing.kind;
+  kind = parse_preprocessing(o.preprocess);
+  // Data that are not pixels have nothing to scale: a default steps aside, an explicit wish is an error.
+  const bool named = o.preprocess_argument && o.preprocess_argument->given();
+  const bool steps_aside = o.preprocess_is_default || (kind == Kind::scale && !named);
+  if (!pixels && steps_aside) kind = Kind::none;
+  if (binary && (steps_aside || kind == Kind::scale)) kind = Kind::none;  // they reach from 0 to 1 already
+  data.preprocessing.alpha = o.alpha != 0 ? o.alpha : default_alpha(data.dataset);
+  check_preprocessing(data.dataset, data.preprocessing);
+  data.seed = seed;
+  if (binary)
+    log_line(fmt::format("elbo: the pixels of {} are 0 and 1 only; taken as they are", data.dataset.name));
+  if (o.standardize) {
+    const Spread spread = spread_of(data);
+    data.preprocessing = followed_by(data.preprocessing, spread.mean, spread.scale);
+    log_line(
+        fmt::format("elbo: standardized; {:+.3f} nats turn an ELBO or log-likelihood of these numbers into "
+                    "that of the data",
+                    standardize_log_jacobian(data.preprocessing)));
+  }
+  return data;
+}
+
+Json describe_gpu() {
+  const cuda::Description gpu = cuda::describe();
+  return {{"name", gpu.name},
+          {"compute_capability", gpu.capability},
+          {"multiprocessors", gpu.multiprocessors},
+          {"memory_bytes", gpu.memory},
+          {"driver_cuda", gpu.driver},
+          {"runtime_cuda", gpu.runtime},
+          {"blas", cuda::blas_name()},
+          {"convolutions", cuda::cudnn_name()},
+          {"emulated", gpu.emulated}};
+}
+
+void set_data_units(Result& result, const LoadedData& data,
+                    std::initializer_list<std::pair<const char*, double>> nats) {
+  if (!data.preprocessing.scale.defined()) return;
+  const double constant = standardize_log_jacobian(data.preprocessing);
+  result.set("standardize_log_jacobian", constant, "nats, - sum of ln scale: what --standardize takes off");
+  for (const auto& [what, value] : nats) {
+    const double before = value + constant;
+    result.set(std::string(what) + "_data_units", std::isfinite(before) ? Json(before) : Json(nullptr),
+               kNatsPerPoint);
+  }
+}
+
+Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
+  Provenance provenance = describe_provenance(threads(), blas().name);
+  provenance.convolutions = cpu_convolutions_name();
+  provenance.seed = run.seed;
+  if (device_of(run) == Device::cuda)
+    provenance.device = fmt::format("{}, CUDA {}, {}, products in {}", cuda::describe().name,
+                                    cuda::describe().runtime, cuda::blas_name(), run.precision);
+  std::string preprocessing = name(data.preprocessing.kind);
+  if (data.preprocessing.kind == Preprocessing::Kind::logit)
+    preprocessing += fmt::format(", alpha {}", data.preprocessing.alpha);
+  if (data.preprocessing.scale.defined()) preprocessing += ", standardized";
+  provenance.data = {data.dataset.name, data.dataset.fingerprint, data.dataset.points(),
+                     data.dataset.dimensions(), preprocessing};
+  return provenance;
+}
+
+std::string absolute_specification(const std::string& spec) {
+  const size_t colon = spec.find(':');
+  if (colon == std::string::npos || colon + 1 == spec.size()) return spec;
+  return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
+}
+
+Json to_json(const DataOptions& data, const RunOptions& run) {
+  return {{"data", absolute_specification(data.data)},
+          {"preprocess", data.preprocess},
+          {"alpha", data.alpha},
+          {"limit", data.limit},
+          {"subset", data.subset},
+          {"standardize", data.standardize},
+          {"seed", run.seed},
+          {"device", run.device},
+          {"precision", run.precision},
+          {"threads", threads()}};
+}
+
+void restore(DataOptions& data, RunOptions& run, const Json& config) {
+  config.at("data").get_to(data.data);
+  config.at("preprocess").get_to(data.preprocess);
+  config.at("alpha").get_to(data.alpha);
+  config.at("limit").get_to(data.limit);
+  config.at("subset").get_to(data.subset);
+  data.standardize = config.value("standardize", false);  // runs of earlier versions do not say
+  config.at("seed").get_to(run.seed);
+  run.precision = config.value("precision", run.precision);
+  // The last bits of convolutions depend on the number of threads (oneDNN).
+  if (run.threads == 0) config.at("threads").get_to(run.threads);
+}
+
+}  // namespace elbo

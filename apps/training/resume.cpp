@@ -1,0 +1,79 @@
+#include "apps/training/resume.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "apps/support/run_directory.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+constexpr const char* kChangeable[] = {"--threads", "--device", "--json",   "--checkpoint-seconds",
+                                       "--dry-run", "--out",    "--resume", "--help"};
+
+/// "--free-nats" as config.json calls it.
+std::string key_of(const std::string& option) {
+  std::string key = option.substr(std::min(option.find_first_not_of('-'), option.size()));
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+}  // namespace
+
+Json begin_resume(RunOptions& run, const std::string& directory, const std::string& command) {
+  std::error_code ignored;
+  if (!run.out.empty() && !std::filesystem::equivalent(run.out, directory, ignored))
+    fail("[--resume] continues in its own directory; leave --out away");
+  run.out = directory;
+  return read_run_config(directory, command);
+}
+
+void keep_changeable(RunOptions& run, TrainingOptions& training, const RunOptions& asked_run,
+                     const TrainingOptions& asked_training, const Arguments& arguments, const Json& config) {
+  run.device = arguments.given("--device") ? asked_run.device : config.value("device", run.device);
+  if (arguments.given("--checkpoint-seconds"))
+    training.checkpoint_seconds = asked_training.checkpoint_seconds;
+}
+
+void check_given(DataOptions& data, const Arguments& arguments, const Json& asked, const Json& run,
+                 const std::string& directory) {
+  std::vector<std::string> differ;
+  std::string text;
+  for (const Argument& argument : arguments.all()) {
+    const std::string name = argument.name(), key = key_of(name);
+    if (!argument.given() ||
+        std::find(std::begin(kChangeable), std::end(kChangeable), name) != std::end(kChangeable))
+      continue;
+    if (asked.contains(key) && run.contains(key) && asked[key] == run[key]) continue;
+    differ.push_back(name);
+    text += (text.empty() ? "" : ", ") + name;
+    if (run.contains(key)) text += fmt::format(" (the run has {})", run[key].dump());
+  }
+  if (differ.empty()) return;
+  if (differ == std::vector<std::string>{"--data"} && !read_run_data(directory).is_null()) {
+    asked.at("data").get_to(data.data);
+    return;
+  }
+  fail("[--resume] a run goes on with the options it began with, and {} differ{}: {}; leave them away",
+       differ.size() == 1 ? "one" : "some", differ.size() == 1 ? "s" : "", text);
+}
+
+Json data_record(const LoadedData& data) {
+  return {{"fingerprint", data.dataset.fingerprint},
+          {"N", data.dataset.points()},
+          {"D", data.dataset.dimensions()}};
+}
+
+void check_same_data(const LoadedData& data, const std::string& directory) {
+  const Json began = read_run_data(directory), now = data_record(data);
+  if (began.is_null() || began == now) return;  // null: of a version that did not say
+  const auto text = [](const Json& record) {
+    return fmt::format("{} points of {} dimensions, fingerprint {}", record.value("N", int64_t{0}),
+                       record.value("D", int64_t{0}), record.value("fingerprint", std::string("unknown")));
+  };
+  fail("[--data] {} are not the data that {} began with: {}, then {}; give it those", data.dataset.name,
+       quote(directory), text(now), text(began));
+}
+
+}  // namespace elbo

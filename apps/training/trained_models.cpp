@@ -1,0 +1,25 @@
+#include "apps/training/trained_models.h"
+
+#include <cmath>
+
+#include "apps/training/model_folder.h"
+#include "vae/deep_vae_file.h"
+
+namespace elbo {
+
+void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directory,
+                 const std::string& folder) {
+  const bool alone = run.members.size() == 1;
+  std::vector<SavedMember> list;
+  for (size_t m = 0; m < run.members.size(); ++m) {
+    const int64_t index = run.members[m].index;
+    card.member = index;
+    save_deep_vae(directory.file(folder + model_name(alone, index)), *run.vae, static_cast<int64_t>(m),
+                  metadata_of(card));
+    const bool stopped = run.stop_of(static_cast<int64_t>(m)) != nullptr;
+    list.push_back({index, describe(run.members[m]), stopped ? std::nan("") : run.metrics[m].elbo});
+  }
+  if (!alone) write_member_list(directory, folder, list);
+}
+
+}  // namespace elbo

@@ -1,0 +1,94 @@
+// The arrows between the folders: each file includes from its own folder and from those below it, as
+// docs/design.md draws them, and from nowhere else.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+
+#include "tensor/file.h"
+#include "tests/source_file.h"
+
+namespace elbo {
+namespace {
+
+using Folders = std::set<std::string>;
+
+/// For each folder, those it may include from besides itself.
+std::map<std::string, Folders> house() {
+  const auto with = [](Folders folders, const Folders& more) {
+    folders.insert(more.begin(), more.end());
+    return folders;
+  };
+  const Folders models{"tensor", "autograd", "nn", "datasets", "vae"};
+  const Folders training = with(models, {"apps/support"});
+  const Folders reports = with(training, {"apps/training"});
+  const Folders room = with(reports, {"apps", "apps/reports", "apps/experiment"});  // "apps": its command.h
+  return {{"tensor", {}},
+          {"autograd", {"tensor"}},
+          {"nn", {"tensor", "autograd"}},
+          {"datasets", {"tensor"}},
+          {"vae", {"tensor", "autograd", "nn"}},
+          {"apps/processor", {}},
+          {"apps/support", {"tensor"}},
+          {"apps/training", training},
+          {"apps/reports", reports},
+          {"apps/experiment", reports},
+          {"apps/commands", room},
+          {"apps/bench", room},
+          {"apps/lucas", room},
+          {"apps", {"apps/support", "tensor"}}};
+}
+
+/// The room that a file lies in: "tensor" for tensor/cuda/device.h, "apps/support" for apps/support/csv.h.
+std::string room_of(const std::string& file, const std::map<std::string, Folders>& house) {
+  std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  while (!folder.empty() && !house.contains(folder.string())) folder = folder.parent_path();
+  return folder.string();
+}
+
+}  // namespace
+
+TEST_SUITE("docs") {
+  TEST_CASE("no folder includes from one that is not below it") {
+    const auto rooms = house();
+    const std::regex include("\n#\\s*include \"([^\"]+)\"");
+    int files = 0, includes = 0;
+    for (const char* top : {"tensor", "autograd", "nn", "datasets", "vae", "apps"})
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(source_file(top))) {
+        const std::string kind = entry.path().extension().string();
+        if (kind != ".h" && kind != ".cpp") continue;
+        const std::string file = std::filesystem::relative(entry.path(), source_file("")).string();
+        CAPTURE(file);
+        const std::string room = room_of(file, rooms), text = "\n" + read_file(entry.path().string());
+        REQUIRE(rooms.contains(room));
+        ++files;
+        for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it) {
+          const std::string other = room_of((*it)[1], rooms);
+          CAPTURE((*it)[1].str());
+          CHECK((other == room || rooms.at(room).contains(other)));
+          ++includes;
+        }
+      }
+    CHECK(files > 200);
+    CHECK(includes > 600);
+  }
+
+  TEST_CASE(
+      "command.h is all that a room sees of the folder apps/, and all that main.cpp sees of the rooms") {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(source_file("apps"))) {
+      const std::string kind = entry.path().extension().string();
+      if (kind != ".h" && kind != ".cpp") continue;
+      const std::string text = "\n" + read_file(entry.path().string());
+      const std::regex include("\n#\\s*include \"apps/([^/\"]+)\"");
+      for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it) {
+        CAPTURE(entry.path().string());
+        CHECK((*it)[1].str() == "command.h");
+      }
+    }
+  }
+}
+
+}  // namespace elbo
