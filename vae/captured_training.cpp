@@ -8,38 +8,41 @@
 namespace elbo {
 namespace {
 
-constexpr int64_t kSums = 4;  // rows of sums_
-
 Tensor on_gpu(const Shape& shape, DType dtype) { return Tensor::zeros(shape, dtype, Device::cuda); }
 
 size_t bytes_of(int64_t doubles) { return static_cast<size_t>(doubles) * sizeof(double); }
 
 }  // namespace
 
-CapturedTraining::CapturedTraining(DeepVae& vae, Adam& adam, const Options& options, const Fill& fill)
-    : vae_(vae),
+CapturedTraining::CapturedTraining(ParameterStore& parameters, Adam& adam, const Loss& loss,
+                                   const Options& options, const Fill& fill)
+    : parameters_(parameters),
       adam_(adam),
+      loss_(loss),
       options_(options),
       fill_(fill),
-      models_(vae.models()),
+      models_(std::max<int64_t>(parameters.members(), 1)),
+      numbers_(static_cast<int64_t>(loss.numbers_at({}).size())),
       table_(on_gpu({kMostSteps, row_length()}, DType::f64)),
       next_(on_gpu({1}, DType::i64)),
       place_(on_gpu({2}, DType::i64)),
       counter_(on_gpu({1}, DType::i64)),
       points_(on_gpu({1}, DType::f64)),
-      penalty_(on_gpu({models_ + 1}, vae.options().dtype)),
+      now_(on_gpu({numbers_}, parameters.dtype())),
       rates_(on_gpu({models_ + 1}, DType::f64)),
-      sums_(on_gpu({kSums, models_}, DType::f64)) {
+      sums_(on_gpu({probes() + 2, models_}, DType::f64)) {
+  if (probes() > cuda::kMostProbes)
+    fail("[train] a loss with {} probes; at most {} on a GPU", probes(), cuda::kMostProbes);
   for (double*& staged : staged_)
     staged = static_cast<double*>(cuda::allocate_pinned(bytes_of(kMostSteps * row_length())));
-  sums_.slice(2).fill(-1);
+  sums_.slice(probes()).fill(-1);
 }
 
 CapturedTraining::~CapturedTraining() {
   for (double* staged : staged_) cuda::free_pinned(staged);
 }
 
-int64_t CapturedTraining::row_length() const { return cuda::kFixedNumbers + (models_ + 1) + (models_ + 1); }
+int64_t CapturedTraining::row_length() const { return cuda::kFixedNumbers + numbers_ + (models_ + 1); }
 
 void CapturedTraining::run(std::span<const Step> steps) {
   if (static_cast<int64_t>(steps.size()) > kMostSteps)
@@ -51,7 +54,7 @@ void CapturedTraining::run(std::span<const Step> steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
     for (int64_t number : {s.first, s.epoch, s.time.step, s.rows}) *to++ = static_cast<double>(number);
-    for (double number : penalty_numbers(options_.objective, s.time, models_)) *to++ = number;
+    for (double number : loss_.numbers_at(s.time)) *to++ = number;
     adam_.step_numbers(adam_.steps() + static_cast<int64_t>(i) + 1, s.rates,
                        {to, static_cast<size_t>(models_ + 1)});
     to += models_ + 1;
@@ -73,8 +76,8 @@ void CapturedTraining::run(std::span<const Step> steps) {
 }
 
 void CapturedTraining::take(int64_t rows) {
-  cuda::advance(table_, next_, place_, counter_, points_, penalty_, rates_);
-  const Tensor x = Tensor::empty({rows, vae_.options().dimensions}, vae_.options().dtype, Device::cuda);
+  cuda::advance(table_, next_, place_, counter_, points_, now_, rates_);
+  const Tensor x = Tensor::empty({rows, options_.dimensions}, parameters_.dtype(), Device::cuda);
   fill_(x, place_);
   const RandomKey noise{.seed = options_.seed,
                         .member = 0,
@@ -82,17 +85,17 @@ void CapturedTraining::take(int64_t rows) {
                         .step = 0,
                         .counter = counter_.data<int64_t>(),
                         .counter_factor = 1};
-  const BatchTerms terms =
-      differentiate_given(vae_, x, options_.objective, penalty_, noise, options_.samples);
-  cuda::bookkeep(terms.log_likelihood, terms.kl, points_, counter_, rates_, sums_);
-  if (options_.clip > 0) clip_gradient_norm(vae_.parameters(), options_.clip);
+  const LossTerms terms = differentiate(loss_, {x, now_, noise});
+  cuda::bookkeep(terms.cost, terms.probes, points_, counter_, rates_, sums_);
+  if (options_.clip > 0) clip_gradient_norm(parameters_, options_.clip);
   adam_.apply(rates_);
 }
 
-CapturedTraining::Pending::Pending(int64_t models, bool has_sigma2, const std::shared_ptr<Spare>& spare)
-    : numbers_(nullptr, GiveBack{spare}), models_(models), has_sigma2_(has_sigma2) {
+CapturedTraining::Pending::Pending(int64_t probes, int64_t models, bool has_watched,
+                                   const std::shared_ptr<Spare>& spare)
+    : numbers_(nullptr, GiveBack{spare}), probes_(probes), models_(models), has_watched_(has_watched) {
   if (spare->buffers.empty()) {
-    numbers_.reset(static_cast<double*>(cuda::allocate_pinned(bytes_of(kSums * models))));
+    numbers_.reset(static_cast<double*>(cuda::allocate_pinned(bytes_of((probes + 2) * models))));
     return;
   }
   numbers_.reset(spare->buffers.back());
@@ -100,10 +103,12 @@ CapturedTraining::Pending::Pending(int64_t models, bool has_sigma2, const std::s
 }
 
 CapturedTraining::Pending CapturedTraining::read() {
-  if (vae_.has_scalar_sigma2())
-    sums_.slice(3).copy_from(vae_.parameters().at("log_sigma2").value.reshape({models_}).to(DType::f64));
-  Pending pending(models_, vae_.has_scalar_sigma2(), spare_);
-  cuda::copy_to_pinned(pending.numbers_.get(), sums_.bytes(), bytes_of(kSums * models_));
+  const bool has_watched = !options_.watched.empty();
+  if (has_watched)
+    sums_.slice(probes() + 1)
+        .copy_from(parameters_.at(options_.watched).value.reshape({models_}).to(DType::f64));
+  Pending pending(probes(), models_, has_watched, spare_);
+  cuda::copy_to_pinned(pending.numbers_.get(), sums_.bytes(), bytes_of(sums_.elements()));
   pending.event_.record();
   return pending;
 }
@@ -111,23 +116,24 @@ CapturedTraining::Pending CapturedTraining::read() {
 CapturedTraining::Sums CapturedTraining::Pending::wait() const {
   event_.wait();
   const auto row = [&](int64_t i) {
-    return std::span(numbers_.get() + i * models_, static_cast<size_t>(models_));
+    const double* const begin = numbers_.get() + i * models_;
+    return std::vector<double>(begin, begin + models_);
   };
   Sums sums;
-  sums.log_likelihood.assign(row(0).begin(), row(0).end());
-  sums.kl.assign(row(1).begin(), row(1).end());
-  for (double step : row(2)) sums.stopped.push_back(static_cast<int64_t>(step));
-  for (double log_sigma2 : row(3)) sums.sigma2.push_back(has_sigma2_ ? std::exp(log_sigma2) : std::nan(""));
+  for (int64_t probe = 0; probe < probes_; ++probe) sums.probes.push_back(row(probe));
+  for (double step : row(probes_)) sums.stopped.push_back(static_cast<int64_t>(step));
+  if (has_watched_) sums.watched = row(probes_ + 1);
   return sums;
 }
 
-void CapturedTraining::begin_sums() { sums_.slice(0, 2).fill(0); }
+void CapturedTraining::begin_sums() { sums_.slice(0, probes()).fill(0); }
 
 void CapturedTraining::begin_sums(const Sums& sums) {
-  std::vector<double> numbers = sums.log_likelihood;
-  numbers.insert(numbers.end(), sums.kl.begin(), sums.kl.end());
+  std::vector<double> numbers;
+  for (const std::vector<double>& probe : sums.probes)
+    numbers.insert(numbers.end(), probe.begin(), probe.end());
   for (int64_t step : sums.stopped) numbers.push_back(static_cast<double>(step));
-  sums_.slice(0, 3).copy_from(Tensor::from<double>({3, models_}, numbers));
+  sums_.slice(0, probes() + 1).copy_from(Tensor::from<double>({probes() + 1, models_}, numbers));
 }
 
 size_t CapturedTraining::nodes() const { return graphs_.empty() ? 0 : graphs_.begin()->second.nodes(); }

@@ -1,28 +1,29 @@
-// CapturedTraining: whole training steps of deep VAEs on a GPU, each one replay of a captured graph.
+// CapturedTraining: whole training steps on a GPU, each one replay of a captured graph.
 //
 // A step gathers and preprocesses its batch, goes forward and backward, adds up what it measured, clips and
-// sweeps, all without the host: what changes from step to step (which batch, the noise's counter, KL weights,
-// learning rates) stands in a table in device memory, one row for each step, which the host fills a chunk
-// ahead. The first step of each batch size runs as plain launches, as every step does without `capture`; the
-// next ones replay it. What is computed is the same either way. A member whose objective is not finite gets
-// the rate 0 from there on, by the GPU itself.
+// sweeps, all without the host: what changes from step to step (which batch, the noise's counter, the loss's
+// numbers, learning rates) stands in a table in device memory, one row for each step, which the host fills a
+// chunk ahead. The first step of each batch size runs as plain launches, as every step does without
+// `capture`; the next ones replay it. What is computed is the same either way. A member whose loss is not
+// finite gets the rate 0 from there on, by the GPU itself.
 #pragma once
 
 #include <functional>
 #include <map>
 
+#include "nn/optimizer.h"
 #include "tensor/cuda/device.h"
-#include "vae/deep_training.h"
+#include "vae/loss.h"
 
 namespace elbo {
 
 class CapturedTraining {
  public:
   struct Options {
-    Objective objective{};
-    int64_t samples = 1;
-    double clip = 0;    ///< largest norm of a member's gradient; 0: no bound
-    uint64_t seed = 0;  ///< of the latent noise
+    int64_t dimensions = 0;  ///< D
+    double clip = 0;         ///< largest norm of a member's gradient; 0: no bound
+    uint64_t seed = 0;       ///< of the latent noise
+    std::string watched{};   ///< a parameter of one number for each model, read with the sums; empty: none
     bool capture = true;
   };
   /// Enqueues the making of a batch: x (B, D) from place (2) i64 in device memory, the batch's first point in
@@ -36,8 +37,10 @@ class CapturedTraining {
     std::vector<double> rates;               ///< of each model
   };
 
-  /// `vae` and `adam` must be on a GPU and outlive this.
-  CapturedTraining(DeepVae& vae, Adam& adam, const Options& options, const Fill& fill);
+  /// The parameters, and `adam` which moves them, must be on a GPU and outlive this, as must what `loss` is
+  /// of.
+  CapturedTraining(ParameterStore& parameters, Adam& adam, const Loss& loss, const Options& options,
+                   const Fill& fill);
   ~CapturedTraining();
   CapturedTraining(const CapturedTraining&) = delete;
   CapturedTraining& operator=(const CapturedTraining&) = delete;
@@ -48,9 +51,9 @@ class CapturedTraining {
 
   /// What the steps since `begin_sums` add up to, of each model.
   struct Sums {
-    std::vector<double> log_likelihood, kl;  ///< over points, nats
-    std::vector<double> sigma2;              ///< now; NaN where there is none
-    std::vector<int64_t> stopped;            ///< the step at which the objective was not finite, or -1
+    std::vector<std::vector<double>> probes;  ///< [probe][model], over points
+    std::vector<double> watched;              ///< now; empty where nothing is
+    std::vector<int64_t> stopped;             ///< the step at which the loss was not finite, or -1
   };
   /// Sums on their way to the host. Those that were asked for first arrive first.
   class Pending {
@@ -73,11 +76,11 @@ class CapturedTraining {
       std::shared_ptr<Spare> to;
       void operator()(double* buffer) const { to->buffers.push_back(buffer); }
     };
-    Pending(int64_t models, bool has_sigma2, const std::shared_ptr<Spare>& spare);
+    Pending(int64_t probes, int64_t models, bool has_watched, const std::shared_ptr<Spare>& spare);
     std::unique_ptr<double[], GiveBack> numbers_;
     cuda::Event event_;
-    int64_t models_;
-    bool has_sigma2_;
+    int64_t probes_, models_;
+    bool has_watched_;
   };
   Pending read();
   /// Starts sums afresh; `sums` are to be added to, as those of an interrupted run. Members stopped stay
@@ -89,17 +92,19 @@ class CapturedTraining {
   size_t nodes() const;
 
  private:
-  void take(int64_t rows);     // enqueues one step
+  void take(int64_t rows);  // enqueues one step
+  int64_t probes() const { return static_cast<int64_t>(loss_.probes.size()); }
   int64_t row_length() const;  // numbers in a row of the table
 
-  DeepVae& vae_;
+  ParameterStore& parameters_;
   Adam& adam_;
+  const Loss loss_;
   const Options options_;
   const Fill fill_;
-  const int64_t models_;
+  const int64_t models_, numbers_;  // of the loss
   // All on the GPU. What the present step reads, as `advance` took it from the table:
-  Tensor table_, next_, place_, counter_, points_, penalty_, rates_;
-  Tensor sums_;  // f64 (4, models): log-likelihood, KL, the step of a stop or -1, ln sigma^2
+  Tensor table_, next_, place_, counter_, points_, now_, rates_;
+  Tensor sums_;  // f64 (probes + 2, models): of each probe; the step of a stop or -1; what is watched
   std::shared_ptr<Pending::Spare> spare_ = std::make_shared<Pending::Spare>();
   double* staged_[2] = {nullptr, nullptr};  // pinned
   cuda::Event copied_[2];

@@ -4,7 +4,7 @@
 //   q(z|x) = N(mean(x), diag exp log_variance(x)),  p(z) = N(0, I),  p(x|z) one of three likelihoods.
 // With members > 0 every parameter has a leading member axis and M models train at once, each with its own
 // sigma^2. All members see the same x. What is optimised is in objective.h, one step of it in
-// deep_training.h, what is known of a trained model in deep_metrics.h.
+// elbo_loss.h, what is known of a trained model in deep_metrics.h.
 //
 //   DeepVae vae({.dimensions = 784, .latent = 200}, seed);           // 784-1024-512-200-512-1024-784
 //   ElboTerms terms = elbo_terms(vae, x, key);                       // each (N), nats

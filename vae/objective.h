@@ -12,14 +12,9 @@
 #include <vector>
 
 #include "vae/deep_vae.h"
+#include "vae/loss.h"
 
 namespace elbo {
-
-/// Where in its training a model is.
-struct TrainingTime {
-  int64_t step = 0, steps_per_epoch = 1, total_steps = 1;
-  double epochs() const { return static_cast<double>(step) / static_cast<double>(steps_per_epoch); }
-};
 
 /// The weight of the KL term over time: beta times a factor that annealing moves from 0 to 1.
 struct KlWeight {

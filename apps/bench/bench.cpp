@@ -18,7 +18,7 @@
 #include "tensor/blas.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
-#include "vae/deep_training.h"
+#include "vae/elbo_loss.h"
 #include "vae/linear_vae.h"
 
 namespace elbo {
@@ -113,10 +113,10 @@ Case deep_vae_step(const char* name, const DeepVaeOptions& options, int64_t batc
   DeepVae vae(options, 1);
   Adam adam(vae.parameters());
   const Tensor x = uniform({batch, options.dimensions}, DType::f32, {.seed = 2, .stream = kTestInput});
-  const Objective objective;
+  const Loss loss = elbo_loss(vae, {}, samples);
   uint64_t step = 0;
   const Timing timing = time_it(seconds, [&] {
-    differentiate(vae, x, objective, {}, {.seed = 3, .stream = kLatentNoise, .step = step++}, samples);
+    differentiate(loss, x, {}, {.seed = 3, .stream = kLatentNoise, .step = step++});
     adam.step(1e-4);
   });
   return {name, training_flops(options, samples) * static_cast<double>(batch * vae.models()), 0, timing};

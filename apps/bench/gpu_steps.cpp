@@ -12,6 +12,7 @@
 #include "tensor/map.h"
 #include "vae/captured_training.h"
 #include "vae/captured_training_kernels.h"
+#include "vae/elbo_loss.h"
 #include "vae/linear_vae.h"
 
 namespace elbo {
@@ -67,7 +68,8 @@ GpuFigures deep_step(const Deep& d, double seconds) {
     batches.emplace(digits_for(batch), kLogit, BatchLoader::Options{.batch = batch});
     vae.centre_encoder(digits().mean);
   }
-  CapturedTraining training(vae, adam, {.samples = d.samples, .seed = 3, .capture = d.capture},
+  CapturedTraining training(vae.parameters(), adam, elbo_loss(vae, {}, d.samples),
+                            {.dimensions = vae.options().dimensions, .seed = 3, .capture = d.capture},
                             [&](const Tensor& x, const Tensor& place) {
                               if (batches)
                                 batches->fill(x, place);
@@ -100,7 +102,7 @@ GpuFigures deep_step(const Deep& d, double seconds) {
   figures.nodes = training.nodes();
   figures.members = d.members;
   figures.is_step = true;
-  figures.elbo = (total(sums.log_likelihood) - total(sums.kl)) / points;
+  figures.elbo = (total(sums.probes[0]) - total(sums.probes[1])) / points;
   return figures;
 }
 

@@ -15,41 +15,50 @@
 #include "apps/training/gpu_steps.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
+#include "vae/elbo_loss.h"
 
 namespace elbo {
 namespace {
 
-const std::vector<std::string> kColumns{"epoch",  "member", "elbo",      "expected_log_likelihood",
-                                        "kl",     "sigma2", "kl_weight", "learning_rate",
-                                        "seconds"};
-
-/// What the batches of the current epoch add up to, of each member, and the time so far. Part of the
-/// checkpoint: a run that is broken off within an epoch and resumed reports that epoch as if nothing had
-/// happened.
-struct EpochSums {
-  std::vector<double> log_likelihood, kl;
-  double points = 0;
-  explicit EpochSums(size_t members) : log_likelihood(members), kl(members) {}
-};
-
-Json to_json(const EpochSums& sums, const std::vector<StoppedMember>& stopped, double seconds) {
-  return {{"expected_log_likelihood", sums.log_likelihood},
-          {"kl", sums.kl},
-          {"points", sums.points},
-          {"seconds", seconds},
-          {"stopped", to_json(stopped)}};
+/// Of metrics.csv, for a loss with these probes.
+std::vector<std::string> columns_for(const std::vector<std::string>& probes) {
+  std::vector<std::string> columns{"epoch", "member", "elbo"};
+  columns.insert(columns.end(), probes.begin(), probes.end());
+  columns.insert(columns.end(), {"sigma2", "kl_weight", "learning_rate", "seconds"});
+  return columns;
 }
 
-void from_json(const Json& json, EpochSums& sums, std::vector<StoppedMember>& stopped) {
-  json.at("expected_log_likelihood").get_to(sums.log_likelihood);
-  json.at("kl").get_to(sums.kl);
+/// What the batches of the current epoch add up to, and the time so far. Part of the checkpoint: a run that
+/// is broken off within an epoch and resumed reports that epoch as if nothing had happened.
+struct EpochSums {
+  std::vector<std::vector<double>> probes;  ///< [probe][member]
+  double points = 0;
+  EpochSums(size_t count, size_t members) : probes(count, std::vector<double>(members)) {}
+};
+
+Json to_json(const EpochSums& sums, const std::vector<std::string>& names,
+             const std::vector<StoppedMember>& stopped, double seconds) {
+  Json json;
+  for (size_t i = 0; i < names.size(); ++i) json[names[i]] = sums.probes[i];
+  json.update({{"points", sums.points}, {"seconds", seconds}, {"stopped", to_json(stopped)}});
+  return json;
+}
+
+void from_json(const Json& json, const std::vector<std::string>& names, EpochSums& sums,
+               std::vector<StoppedMember>& stopped) {
+  for (size_t i = 0; i < names.size(); ++i) json.at(names[i]).get_to(sums.probes[i]);
   json.at("points").get_to(sums.points);
   for (const Json& s : json.at("stopped"))
     stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
 }
 
 /// Fills the history from the rows of an interrupted run.
-void read_history(const std::string& metrics, std::vector<MemberHistory>& history) {
+void read_history(const std::string& metrics, const std::vector<std::string>& columns,
+                  std::vector<MemberHistory>& history) {
+  const auto column = [&](const char* name) {
+    return static_cast<size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin());
+  };
+  const size_t kl = column(kKl), sigma2 = column("sigma2");
   std::istringstream rows(read_file(metrics));
   for (std::string row; std::getline(rows, row);) {
     std::vector<double> cell;
@@ -59,12 +68,12 @@ void read_history(const std::string& metrics, std::vector<MemberHistory>& histor
       if (end == at) break;
       at = *end == ',' ? end + 1 : end;
     }
-    if (cell.size() != kColumns.size() || cell[1] >= static_cast<double>(history.size())) continue;
+    if (cell.size() != columns.size() || cell[1] >= static_cast<double>(history.size())) continue;
     MemberHistory& of = history[static_cast<size_t>(cell[1])];
     of.epoch.push_back(cell[0]);
     of.elbo.push_back(cell[2]);
-    of.kl.push_back(cell[4]);
-    of.sigma2.push_back(cell[5]);
+    of.kl.push_back(cell[kl]);
+    of.sigma2.push_back(cell[sigma2]);
   }
 }
 
@@ -88,14 +97,15 @@ class Training {
         data_(data),
         directory_(run),
         how_(how),
-        objective_(objective_of(options, members)),
-        batches_{.batch = options.batch, .seed = how.seed},
-        sums_(members.size()) {
+        batches_{.batch = options.batch, .seed = how.seed} {
     run_.members = members;
     DeepVaeOptions network = network_of(options, members, data.dataset);
     network.device = how.device;
     run_.vae = std::make_unique<DeepVae>(network, how.seed);
     run_.vae->centre_encoder(mean_of(data).to(network.dtype));
+    loss_ = elbo_loss(*run_.vae, objective_of(options, members), options.samples);
+    columns_ = columns_for(loss_.probes);
+    sums_ = fresh_sums();
     run_.history.resize(members.size());
     per_epoch_ = batches_per_epoch(data.dataset, data.preprocessing, batches_);
     run_.steps_total = options.epochs * per_epoch_;
@@ -117,11 +127,11 @@ class Training {
     if (begun > run_.steps_total)
       fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch_, o_.epochs);
     if (continues) {
-      csv_.emplace(metrics, kColumns, static_cast<double>(begun / per_epoch_));
-      read_history(metrics, run_.history);
+      csv_.emplace(metrics, columns_, static_cast<double>(begun / per_epoch_));
+      read_history(metrics, columns_, run_.history);
       read_evaluations(begun / per_epoch_);
     } else {
-      csv_.emplace(metrics, kColumns);
+      csv_.emplace(metrics, columns_);
     }
     if (how_.resume && how_.resumed) how_.resumed();
     begin(adam, begun);
@@ -133,7 +143,7 @@ class Training {
       receive(true);
       csv_->save();
       save_checkpoint(checkpoint, run_.vae->parameters(), adam,
-                      {{"epoch", to_json(sums_, run_.stopped, seconds()).dump()}});
+                      {{"epoch", to_json(sums_, loss_.probes, run_.stopped, seconds()).dump()}});
       saved_at = seconds();
     };
     if (begun == 0) save();  // from here on the run can always be resumed
@@ -174,7 +184,7 @@ class Training {
   void take_up(const std::map<std::string, std::string>& extra, const std::string& checkpoint) {
     try {
       const Json state = Json::parse(extra.at("epoch"));
-      from_json(state, sums_, run_.stopped);
+      from_json(state, loss_.probes, sums_, run_.stopped);
       before_ = state.at("seconds");
     } catch (const std::exception&) {  // of the map, or of the JSON library
       fail("[resume] {} is not a checkpoint of this training", quote(checkpoint));
@@ -188,21 +198,19 @@ class Training {
       loader_.emplace(data_.dataset, data_.preprocessing, batches_);
       return loader_->seek({begun / per_epoch_, begun % per_epoch_});
     }
-    GpuSteps::Plan plan{.training = {.objective = objective_,
-                                     .samples = o_.samples,
+    GpuSteps::Plan plan{.training = {.dimensions = run_.vae->options().dimensions,
                                      .clip = o_.clip,
                                      .seed = how_.seed,
-                                     .capture = true},
+                                     .watched = run_.vae->has_scalar_sigma2() ? "log_sigma2" : ""},
                         .batches = batches_,
                         .rates = {},
                         .schedule = schedule_,
                         .total = run_.steps_total};
     for (const Member& member : run_.members) plan.rates.push_back(member.rate);
-    CapturedTraining::Sums sums{
-        sums_.log_likelihood, sums_.kl, {}, std::vector<int64_t>(run_.members.size(), -1)};
+    CapturedTraining::Sums sums{sums_.probes, {}, std::vector<int64_t>(run_.members.size(), -1)};
     for (const StoppedMember& stopped : run_.stopped)
       sums.stopped[static_cast<size_t>(stopped.member)] = stopped.step;
-    gpu_.emplace(*run_.vae, adam, data_.dataset, data_.preprocessing, plan, begun, sums);
+    gpu_.emplace(run_.vae->parameters(), adam, loss_, data_.dataset, data_.preprocessing, plan, begun, sums);
   }
 
   /// Takes in what the GPU has measured.
@@ -212,12 +220,14 @@ class Training {
       for (size_t m = 0; m < run_.members.size(); ++m)
         if (const int64_t step = result.sums.stopped[m]; step >= 0)
           stop_on_gpu(static_cast<int64_t>(m), step);
-      sums_.log_likelihood = result.sums.log_likelihood;
-      sums_.kl = result.sums.kl;
+      sums_.probes = result.sums.probes;
       const bool ends_epoch = result.step % per_epoch_ == 0;
       sums_.points =
           static_cast<double>(ends_epoch ? data_.dataset.points() : points_before(result.step % per_epoch_));
-      if (ends_epoch) end_epoch(result.step - 1, result.sums.sigma2);
+      if (!ends_epoch) continue;
+      std::vector<double> sigma2(run_.members.size(), std::nan(""));
+      for (size_t m = 0; m < result.sums.watched.size(); ++m) sigma2[m] = std::exp(result.sums.watched[m]);
+      end_epoch(result.step - 1, sigma2);
     }
   }
 
@@ -237,13 +247,13 @@ class Training {
     const BatchLoader::Batch batch = loader_->next();
     const TrainingTime time{step, per_epoch_, run_.steps_total};
     const RandomKey key = noise_of(step);
-    const BatchTerms terms = differentiate(*run_.vae, batch.x, objective_, time, key, o_.samples);
+    const LossTerms terms = differentiate(loss_, batch.x, time, key);
     for (int64_t m : members_not_finite(terms)) stop(m, step, batch.x, key);
     const auto n = static_cast<double>(batch.x.size(0));
     for (size_t m = 0; m < run_.members.size(); ++m) {
       if (run_.stop_of(static_cast<int64_t>(m))) continue;
-      sums_.log_likelihood[m] += n * terms.log_likelihood.at(static_cast<int64_t>(m));
-      sums_.kl[m] += n * terms.kl.at(static_cast<int64_t>(m));
+      for (size_t i = 0; i < terms.probes.size(); ++i)
+        sums_.probes[i][m] += n * terms.probes[i].at(static_cast<int64_t>(m));
     }
     sums_.points += n;
     if (o_.clip > 0) clip_gradient_norm(run_.vae->parameters(), o_.clip);
@@ -255,6 +265,8 @@ class Training {
     }
     return 1;
   }
+
+  EpochSums fresh_sums() const { return EpochSums(loss_.probes.size(), run_.members.size()); }
 
   std::vector<double> rates_at(int64_t step) const {
     std::vector<double> rates;
@@ -296,17 +308,21 @@ class Training {
     const TrainingTime time{step, per_epoch_, run_.steps_total};
     for (size_t m = 0; m < run_.members.size(); ++m) {
       if (run_.stop_of(static_cast<int64_t>(m))) continue;
-      const double log_likelihood = sums_.log_likelihood[m] / sums_.points, kl = sums_.kl[m] / sums_.points;
-      const double sigma2 = sigma2s[m];
+      std::vector<double> probes;
+      for (const std::vector<double>& sums : sums_.probes) probes.push_back(sums[m] / sums_.points);
+      const double elbo = probes[0] - probes[1], kl = probes[1], sigma2 = sigma2s[m];
       MemberHistory& history = run_.history[m];
       history.epoch.push_back(static_cast<double>(epoch));
-      history.elbo.push_back(log_likelihood - kl);
+      history.elbo.push_back(elbo);
       history.kl.push_back(kl);
       history.sigma2.push_back(sigma2);
-      csv_->row({epoch, m, log_likelihood - kl, log_likelihood, kl, sigma2, run_.members[m].weight.at(time),
-                 run_.members[m].rate * schedule_.at(step), seconds()});
+      std::vector<CsvCell> row{epoch, m, elbo};
+      row.insert(row.end(), probes.begin(), probes.end());
+      row.insert(row.end(), {sigma2, run_.members[m].weight.at(time),
+                             run_.members[m].rate * schedule_.at(step), seconds()});
+      csv_->row(row);
     }
-    sums_ = EpochSums(run_.members.size());
+    sums_ = fresh_sums();
   }
 
   void evaluate_if_asked(int64_t epoch) {
@@ -350,12 +366,13 @@ class Training {
   const LoadedData& data_;
   const RunDirectory& directory_;
   const DeepRunOptions& how_;
-  const Objective objective_;
+  Loss loss_;
+  std::vector<std::string> columns_;
   const BatchLoader::Options batches_;
   std::optional<BatchLoader> loader_;  // on the CPU
   std::optional<GpuSteps> gpu_;        // on a GPU
   std::optional<CsvFile> csv_;
-  EpochSums sums_;
+  EpochSums sums_{0, 0};
   DeepRun run_;
   Schedule schedule_;
   int64_t per_epoch_ = 1;

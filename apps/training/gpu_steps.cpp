@@ -9,11 +9,12 @@ constexpr size_t kMostChunks = 3;  // enqueued at a time, so that progress and C
 
 }  // namespace
 
-GpuSteps::GpuSteps(DeepVae& vae, Adam& adam, const Dataset& data, const Preprocessing& preprocessing,
-                   const Plan& plan, int64_t begun, const CapturedTraining::Sums& sums)
+GpuSteps::GpuSteps(ParameterStore& parameters, Adam& adam, const Loss& loss, const Dataset& data,
+                   const Preprocessing& preprocessing, const Plan& plan, int64_t begun,
+                   const CapturedTraining::Sums& sums)
     : plan_(plan),
       batches_(data, preprocessing, plan.batches),
-      training_(vae, adam, plan.training,
+      training_(parameters, adam, loss, plan.training,
                 [this](const Tensor& x, const Tensor& place) { batches_.fill(x, place); }) {
   training_.begin_sums(sums);
   batches_.begin_epoch(begun / batches_.batches_per_epoch());

@@ -19,8 +19,9 @@ class GpuSteps {
     int64_t total = 0;          ///< steps
   };
   /// From step `begun` on; `sums` are those of its unfinished epoch, and the stops so far.
-  GpuSteps(DeepVae& vae, Adam& adam, const Dataset& data, const Preprocessing& preprocessing,
-           const Plan& plan, int64_t begun, const CapturedTraining::Sums& sums);
+  GpuSteps(ParameterStore& parameters, Adam& adam, const Loss& loss, const Dataset& data,
+           const Preprocessing& preprocessing, const Plan& plan, int64_t begun,
+           const CapturedTraining::Sums& sums);
 
   /// Enqueues steps from `step` on, at most to the end of its epoch, and returns how many. Waits only while
   /// the GPU is far behind.

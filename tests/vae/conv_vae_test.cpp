@@ -5,18 +5,17 @@
 #include <cmath>
 #include <cstring>
 
+#include "nn/optimizer.h"
 #include "tensor/map.h"
 #include "tests/error_of.h"
 #include "tests/temporary_directory.h"
 #include "tests/thread_count.h"
 #include "tests/vae/deep_setting.h"
-#include "vae/deep_training.h"
 #include "vae/deep_vae_file.h"
+#include "vae/elbo_loss.h"
 
 namespace elbo {
 namespace {
-
-const Objective kElbo;
 
 DeepVaeOptions conv_options(ConvDesign design, const ImageSize& image, int64_t width, int64_t latent = 3) {
   return {.dimensions = image.pixels(),
@@ -106,7 +105,8 @@ TEST_SUITE("vae") {
       randomise(vae, 0.3, 5);
       const Tensor x = images_for(vae.options(), 2, 8);
       const RandomKey key{.seed = 4, .stream = kLatentNoise};
-      const auto cost = [&] { return -differentiate(vae, x, kElbo, {}, key).elbo(); };
+      const Loss loss = elbo_loss(vae);
+      const auto cost = [&] { return -elbo_in(differentiate(loss, x, {}, key)); };
       cost();
       std::vector<std::vector<double>> gradients;
       double largest = 0;
@@ -150,7 +150,7 @@ TEST_SUITE("vae") {
         const auto train = [&](DeepVae& vae) {
           Adam adam(vae.parameters());
           for (uint64_t step = 0; step < 3; ++step) {
-            differentiate(vae, x, kElbo, {}, {.seed = 5, .stream = kLatentNoise, .step = step}, 2);
+            differentiate(elbo_loss(vae, {}, 2), x, {}, {.seed = 5, .stream = kLatentNoise, .step = step});
             adam.step(1e-2);
           }
         };
@@ -184,10 +184,10 @@ TEST_SUITE("vae") {
       }
       const Tensor x = images_for(o, 4, 2);
       const RandomKey key{.seed = 5, .stream = kLatentNoise};
-      const BatchTerms a = differentiate(exact, x.to(DType::f64), kElbo, {}, key),
-                       b = differentiate(rounded, x, kElbo, {}, key);
-      CHECK(b.log_likelihood.item() == doctest::Approx(a.log_likelihood.item()).epsilon(1e-5));
-      CHECK(b.kl.item() == doctest::Approx(a.kl.item()).epsilon(1e-4));
+      const LossTerms a = differentiate(elbo_loss(exact), x.to(DType::f64), {}, key),
+                      b = differentiate(elbo_loss(rounded), x, {}, key);
+      CHECK(b.probes[0].item() == doctest::Approx(a.probes[0].item()).epsilon(1e-5));
+      CHECK(b.probes[1].item() == doctest::Approx(a.probes[1].item()).epsilon(1e-4));
       const std::vector<double> as = bits_of(exact.parameters(), true),
                                 bs = bits_of(rounded.parameters(), true);
       REQUIRE(as.size() == bs.size());
@@ -228,11 +228,11 @@ TEST_SUITE("vae") {
     DeepVae stepped(o, 3), plain(o, 3);
     const Tensor x = images_for(o, 8, 2);
     const RandomKey key{.seed = 5, .stream = kLatentNoise};
-    const BatchTerms terms = differentiate(stepped, x, kElbo, {}, key, 64);
+    const LossTerms terms = differentiate(elbo_loss(stepped, {}, 64), x, {}, key);
     const Posterior q = plain.encode(x, Mode::train);
     const Variable z = reparameterize_kl(q.mean, q.log_variance, key, 1, 64).z;
     const Variable log_likelihood = mean(plain.log_likelihood(x, plain.decode(z, Mode::train)));
-    CHECK(terms.log_likelihood.item() == doctest::Approx(log_likelihood.item()).epsilon(1e-12));
+    CHECK(terms.probes[0].item() == doctest::Approx(log_likelihood.item()).epsilon(1e-12));
     for (const char* name : {"encoder.1.running_mean", "decoder.2.running_var"})
       CHECK(stepped.parameters().at(name).value.to_vector() == plain.parameters().at(name).value.to_vector());
   }

@@ -1,4 +1,4 @@
-#include "vae/deep_training.h"
+#include "vae/elbo_loss.h"
 
 #include <algorithm>
 #include <cmath>
@@ -30,20 +30,13 @@ Variable batch_mean(const DeepVae& vae, const Variable& per_point) {
   return per_point.rank() == lead + 2 ? mean(per_point, {-2, -1}) : mean(per_point, {-1});
 }
 
-/// The gradient of the members' costs, () or (M), together: none depends on another's parameters.
-void backward_of_each(Tape& tape, const Variable& costs) {
-  tape.backward(costs, Tensor::full(costs.shape(), 1, costs.dtype(), costs.value().device()));
-}
-
-BatchTerms differentiate_at_once(DeepVae& vae, const Tensor& x, const Objective& objective,
-                                 const Tensor& penalty, const RandomKey& key, int64_t samples) {
-  Tape tape;
-  const Posterior q = vae.encode(x, Mode::train);
-  const PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, key, vae.models(), samples);
-  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(x, vae.decode(drawn.z, Mode::train)));
+/// All samples at once: cost, expected log-likelihood and KL.
+LossValue value_of(const DeepVae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
+  const Posterior q = vae.encode(in.x, Mode::train);
+  const PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, in.key, vae.models(), samples);
+  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(in.x, vae.decode(drawn.z, Mode::train)));
   const Variable kl = mean(drawn.kl, {-1});
-  backward_of_each(tape, weighted_penalty(objective, penalty, q, kl) - log_likelihood);
-  return {log_likelihood.value(), kl.value()};
+  return {weighted_penalty(objective, in.numbers, q, kl) - log_likelihood, {log_likelihood, kl}};
 }
 
 Parameter leaf(const Tensor& value) {
@@ -51,34 +44,39 @@ Parameter leaf(const Tensor& value) {
 }
 
 /// First the likelihood, part by part, down to the posterior's parameters; then the encoder, once.
-BatchTerms differentiate_in_parts(DeepVae& vae, const Tensor& x, const Objective& objective,
-                                  const Tensor& penalty, const RandomKey& key, int64_t samples,
-                                  int64_t parts) {
-  const Posterior q = vae.encode(x);  // no tape: plain values
+LossTerms differentiate_in_parts(const DeepVae& vae, const Objective& objective, int64_t samples,
+                                 int64_t parts, const LossInput& in) {
+  const Posterior q = vae.encode(in.x);  // no tape: plain values
   Parameter q_mean = leaf(q.mean.value()), q_log_variance = leaf(q.log_variance.value());
   Tensor log_likelihood;
   for (int64_t part = 0; part < parts; ++part) {
     Tape tape;
-    RandomKey part_key = key;
-    part_key.step = key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
-    part_key.counter_factor = key.counter_factor * static_cast<uint64_t>(parts);
-    const Variable z = reparameterize_kl(q_mean, q_log_variance, part_key, vae.models(), samples / parts).z;
+    RandomKey key = in.key;
+    key.step = in.key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
+    key.counter_factor = in.key.counter_factor * static_cast<uint64_t>(parts);
+    const Variable z = reparameterize_kl(q_mean, q_log_variance, key, vae.models(), samples / parts).z;
     const Variable share =
-        batch_mean(vae, vae.log_likelihood(x, vae.decode(z, Mode::train))) / static_cast<double>(parts);
+        batch_mean(vae, vae.log_likelihood(in.x, vae.decode(z, Mode::train))) / static_cast<double>(parts);
     backward_of_each(tape, -share);
     if (part == 0)
       log_likelihood = share.value();
     else
       add_into(log_likelihood, share.value());
   }
-  Tape tape;
-  const Posterior again = vae.encode(x, Mode::train);
-  const Variable kl = mean(sum(gaussian_kl(again.mean, again.log_variance), {-1}), {-1});
-  // Linear in the encoder's outputs, with the gradients found above as slopes.
-  const Variable slope =
-      sum(again.mean * q_mean.gradient) + sum(again.log_variance * q_log_variance.gradient);
-  tape.backward(sum(weighted_penalty(objective, penalty, again, kl)) + slope);
-  return {log_likelihood, kl.value()};
+  Tensor penalty, kl;
+  {
+    Tape tape;
+    const Posterior again = vae.encode(in.x, Mode::train);
+    const Variable batch_kl = mean(sum(gaussian_kl(again.mean, again.log_variance), {-1}), {-1});
+    // Linear in the encoder's outputs, with the gradients found above as slopes.
+    const Variable slope =
+        sum(again.mean * q_mean.gradient) + sum(again.log_variance * q_log_variance.gradient);
+    const Variable weighted = weighted_penalty(objective, in.numbers, again, batch_kl);
+    tape.backward(sum(weighted) + slope);
+    penalty = weighted.value();
+    kl = batch_kl.value();
+  }
+  return {(Variable(penalty) - log_likelihood).value(), {log_likelihood, kl}};
 }
 
 bool is_finite(const Variable& x, int64_t member, bool has_members) {
@@ -90,28 +88,27 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 
 }  // namespace
 
-BatchTerms differentiate(DeepVae& vae, const Tensor& x, const Objective& objective, const TrainingTime& time,
-                         const RandomKey& key, int64_t samples) {
-  const Tensor penalty =
-      Tensor::from<double>({vae.models() + 1}, penalty_numbers(objective, time, vae.models()));
-  return differentiate_given(vae, x, objective, penalty.to(vae.options().dtype).to(vae.options().device), key,
-                             samples);
-}
-
-BatchTerms differentiate_given(DeepVae& vae, const Tensor& x, const Objective& objective,
-                               const Tensor& penalty, const RandomKey& key, int64_t samples) {
+Loss elbo_loss(DeepVae& vae, const Objective& objective, int64_t samples) {
   if (samples < 1) fail("[train] the number of latent samples must be at least 1, got {}", samples);
-  const RandomKey own = for_members_of(vae, key);
-  const int64_t parts = parts_of(vae, x.size(0), samples);
-  return parts == 1 ? differentiate_at_once(vae, x, objective, penalty, own, samples)
-                    : differentiate_in_parts(vae, x, objective, penalty, own, samples, parts);
+  Loss loss{.probes = {kExpectedLogLikelihood, kKl}};
+  loss.numbers = [&vae, objective](const TrainingTime& time) {
+    return penalty_numbers(objective, time, vae.models());
+  };
+  loss.value = [&vae, objective, samples](LossInput in) {
+    in.key = for_members_of(vae, in.key);
+    return value_of(vae, objective, samples, in);
+  };
+  loss.differentiate = [&vae, objective, samples, value = loss.value](LossInput in) {
+    const int64_t parts = parts_of(vae, in.x.size(0), samples);
+    if (parts == 1) return differentiate(value, in);
+    in.key = for_members_of(vae, in.key);
+    return differentiate_in_parts(vae, objective, samples, parts, in);
+  };
+  return loss;
 }
 
-std::vector<int64_t> members_not_finite(const BatchTerms& terms) {
-  std::vector<int64_t> bad;
-  for (int64_t m = 0; m < terms.kl.elements(); ++m)
-    if (!std::isfinite(terms.elbo(m))) bad.push_back(m);
-  return bad;
+double elbo_in(const LossTerms& terms, int64_t member) {
+  return terms.probes.at(0).at(member) - terms.probes.at(1).at(member);
 }
 
 std::string first_not_finite(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t member) {

@@ -1,6 +1,6 @@
 // Training deep VAEs: a member of an ensemble against the same model alone, samples in parts against plain
 // automatic differentiation, and members whose numbers break.
-#include "vae/deep_training.h"
+#include "vae/elbo_loss.h"
 
 #include <doctest/doctest.h>
 
@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "autograd/tape.h"
+#include "nn/optimizer.h"
 #include "tests/error_of.h"
 #include "tests/thread_count.h"
 #include "tests/vae/deep_setting.h"
@@ -15,8 +16,6 @@
 using namespace elbo;
 
 namespace {
-
-const Objective kElbo;
 
 bool same(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
@@ -67,10 +66,10 @@ struct Ensemble {
   }
 
   /// As many steps of all members, or of one alone; adds what each step said of its batch to `terms`.
-  std::unique_ptr<DeepVae> train(int64_t steps, std::vector<BatchTerms>& terms) const {
+  std::unique_ptr<DeepVae> train(int64_t steps, std::vector<LossTerms>& terms) const {
     return train(options, rates, objective, steps, terms);
   }
-  std::unique_ptr<DeepVae> train_alone(size_t member, int64_t steps, std::vector<BatchTerms>& terms) const {
+  std::unique_ptr<DeepVae> train_alone(size_t member, int64_t steps, std::vector<LossTerms>& terms) const {
     DeepVaeOptions own = options;
     own.sigma2 = {options.sigma2[member]};
     own.learn_sigma2 = {options.learn_sigma2[member]};
@@ -84,11 +83,12 @@ struct Ensemble {
  private:
   std::unique_ptr<DeepVae> train(const DeepVaeOptions& network, const std::vector<double>& own_rates,
                                  const Objective& own_objective, int64_t steps,
-                                 std::vector<BatchTerms>& terms) const {
+                                 std::vector<LossTerms>& terms) const {
     auto vae = make(network);
     Adam adam(vae->parameters());
+    const Loss loss = elbo_loss(*vae, own_objective, samples);
     for (int64_t step = 0; step < steps; ++step) {
-      terms.push_back(differentiate(*vae, x, own_objective, time(step), key(step), samples));
+      terms.push_back(differentiate(loss, x, time(step), key(step)));
       adam.step(own_rates);
     }
     return vae;
@@ -155,18 +155,18 @@ TEST_SUITE("vae") {
           if (likelihood == Likelihood::diagonal_gaussian)
             ensemble.objective.penalty = Objective::Penalty::capacity;
           const int64_t steps = 6;
-          std::vector<BatchTerms> terms;
+          std::vector<LossTerms> terms;
           const auto all = ensemble.train(steps, terms);
           for (size_t m = 0; m < 3; ++m) {
             CAPTURE(m);
             const ThreadCount one(1);
             const auto member = static_cast<int64_t>(m);
-            std::vector<BatchTerms> own_terms;
+            std::vector<LossTerms> own_terms;
             const auto alone = ensemble.train_alone(m, steps, own_terms);
             compare(*all, member, *alone, [&](const Tensor& a, const Tensor& b) { CHECK(same(a, b)); });
             for (size_t step = 0; step < terms.size(); ++step) {
-              CHECK(terms[step].log_likelihood.at(member) == own_terms[step].log_likelihood.item());
-              CHECK(terms[step].kl.at(member) == own_terms[step].kl.item());
+              CHECK(terms[step].probes[0].at(member) == own_terms[step].probes[0].item());
+              CHECK(terms[step].probes[1].at(member) == own_terms[step].probes[1].item());
             }
           }
           // They do differ from each other.
@@ -178,17 +178,17 @@ TEST_SUITE("vae") {
   TEST_CASE("deep VAE: a member taken out of an ensemble is the model that it was there") {
     for (Likelihood likelihood : kAllLikelihoods) {
       const Ensemble ensemble(likelihood, 10, 6, {7});
-      std::vector<BatchTerms> terms;
+      std::vector<LossTerms> terms;
       const auto all = ensemble.train(5, terms);
-      const BatchTerms next = differentiate(*all, ensemble.x, kElbo, {}, Ensemble::key(9));
+      const LossTerms next = differentiate(elbo_loss(*all), ensemble.x, {}, Ensemble::key(9));
       for (int64_t m = 0; m < 3; ++m) {
         const auto alone = member_alone(*all, m);
         CHECK(alone->options().members == 0);
         CHECK(alone->learns_sigma2() == all->learns_sigma2(m));
         compare(*all, m, *alone, [](const Tensor& a, const Tensor& b) { CHECK(same(a, b)); });
         // Its noise is still the member's.
-        const BatchTerms own = differentiate(*alone, ensemble.x, kElbo, {}, Ensemble::key(9));
-        CHECK(close(own.elbo(), next.elbo(m), 1e-6));
+        const LossTerms own = differentiate(elbo_loss(*alone), ensemble.x, {}, Ensemble::key(9));
+        CHECK(close(elbo_in(own), elbo_in(next, m), 1e-6));
       }
       CHECK(error_of([&] { member_alone(*all, 3); }) ==
             "[deep vae] there is no member 3; the ensemble has 3");
@@ -253,14 +253,14 @@ TEST_SUITE("vae") {
         for (const Parameter& parameter : vae.parameters().all())
           expected.push_back(parameter.gradient.clone());
         vae.parameters().consume_gradients();
-        const BatchTerms terms = differentiate(vae, x, objective, {}, key, cut.samples);
+        const LossTerms terms = differentiate(elbo_loss(vae, objective, cut.samples), x, {}, key);
         double own_log_likelihood = 0, own_kl = 0;
         for (int64_t m = 0; m < vae.models(); ++m) {
-          own_log_likelihood += terms.log_likelihood.at(m);
-          own_kl += terms.kl.at(m);
+          own_log_likelihood += terms.probes[0].at(m);
+          own_kl += terms.probes[1].at(m);
         }
-        CHECK(terms.kl.rank() == (members > 0 ? 1 : 0));
-        CHECK(terms.log_likelihood.shape() == terms.kl.shape());
+        CHECK(terms.probes[1].rank() == (members > 0 ? 1 : 0));
+        CHECK(terms.probes[0].shape() == terms.probes[1].shape());
         CHECK(close(own_log_likelihood, log_likelihood, 1e-12));
         CHECK(close(own_kl, kl, 1e-12));
         for (size_t p = 0; p < expected.size(); ++p) {
@@ -278,7 +278,7 @@ TEST_SUITE("vae") {
       const Tensor x = draw({16, 1024}, 5);
       const size_t before = memory_counters().live;
       reset_peak_memory();
-      differentiate(vae, x, kElbo, {}, {.stream = kLatentNoise}, samples);
+      differentiate(elbo_loss(vae, {}, samples), x, {}, {.stream = kLatentNoise});
       return memory_counters().peak - before;
     };
     for (int64_t members : {0, 3}) {
@@ -288,9 +288,8 @@ TEST_SUITE("vae") {
       CHECK(static_cast<double>(many) < 1.3 * static_cast<double>(few));
     }
     DeepVae vae(wide(0), 1);
-    CHECK(error_of([&] {
-            differentiate(vae, draw({2, 1024}, 5), kElbo, {}, {}, 0);
-          }) == "[train] the number of latent samples must be at least 1, got 0");
+    CHECK(error_of([&] { elbo_loss(vae, {}, 0); }) ==
+          "[train] the number of latent samples must be at least 1, got 0");
   }
 
   TEST_CASE("deep VAE: a member that breaks is named and left alone, and the others never notice") {
@@ -301,17 +300,17 @@ TEST_SUITE("vae") {
           CAPTURE(samples);
           Ensemble ensemble(likelihood, 64, 260, {12});
           ensemble.samples = samples;
-          std::vector<BatchTerms> terms;
+          std::vector<LossTerms> terms;
           const auto whole = ensemble.train(6, terms);
           const auto broken = Ensemble::make(ensemble.options);
           Adam adam(broken->parameters());
+          const Loss loss = elbo_loss(*broken, ensemble.objective, samples);
           std::vector<double> rates = ensemble.rates;
           Numbers values, first, second;
           for (int64_t step = 0; step < 6; ++step) {
             const RandomKey key = Ensemble::key(step);
             if (step == 3) broken->parameters().at(spoiled).value.slice(1).fill(std::nan(""));
-            const BatchTerms own =
-                differentiate(*broken, ensemble.x, ensemble.objective, Ensemble::time(step), key, samples);
+            const LossTerms own = differentiate(loss, ensemble.x, Ensemble::time(step), key);
             const std::vector<int64_t> bad = members_not_finite(own);
             if (step < 3) CHECK(bad.empty());
             if (step >= 3) {
@@ -321,8 +320,8 @@ TEST_SUITE("vae") {
               rates[1] = 0;
             }
             for (int64_t m : {0, 2}) {
-              CHECK(own.log_likelihood.at(m) == terms[static_cast<size_t>(step)].log_likelihood.at(m));
-              CHECK(own.kl.at(m) == terms[static_cast<size_t>(step)].kl.at(m));
+              CHECK(own.probes[0].at(m) == terms[static_cast<size_t>(step)].probes[0].at(m));
+              CHECK(own.probes[1].at(m) == terms[static_cast<size_t>(step)].probes[1].at(m));
             }
             // The bytes of the broken member, NaN included.
             Numbers* const now[] = {&values, &first, &second};
@@ -367,7 +366,7 @@ TEST_SUITE("vae") {
       (members > 0 ? whole.slice(1) : whole).fill(value);
       const Tensor x = Tensor::full({3, 5}, 0.5);
       const int64_t member = members > 0 ? 1 : 0;
-      const BatchTerms terms = differentiate(vae, x, kElbo, {}, {.stream = kLatentNoise});
+      const LossTerms terms = differentiate(elbo_loss(vae), x, {}, {.stream = kLatentNoise});
       const std::string what = first_not_finite(vae, x, {.stream = kLatentNoise}, member);
       CHECK(members_not_finite(terms) ==
             (what == "the objective" ? std::vector<int64_t>{} : std::vector<int64_t>{member}));
