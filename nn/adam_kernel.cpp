@@ -43,9 +43,9 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-Tensor adam_tiles(const ParameterStore& store) {
+Tensor adam_tiles(const std::vector<ParameterStore::Span>& spans) {
   std::vector<int64_t> tiles;
-  for (const ParameterStore::Span& span : store.spans())
+  for (const ParameterStore::Span& span : spans)
     for (int64_t begin = span.begin; begin < span.end; begin += kTile)
       tiles.insert(tiles.end(), {begin, std::min(kTile, span.end - begin), span.member});
   return Tensor::from<int64_t>({static_cast<int64_t>(tiles.size()) / 3, 3}, tiles).to(Device::cuda);
@@ -70,7 +70,7 @@ void adam_step(ParameterStore& store, const AdamOptions& options, const Tensor& 
 
 namespace elbo::cuda {
 
-Tensor adam_tiles(const ParameterStore&) { require_available(), __builtin_unreachable(); }
+Tensor adam_tiles(const std::vector<ParameterStore::Span>&) { require_available(), __builtin_unreachable(); }
 void adam_step(ParameterStore&, const AdamOptions&, const Tensor&, const Tensor&, const Tensor&,
                const Tensor&) {
   require_available();

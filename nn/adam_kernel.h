@@ -6,8 +6,8 @@
 
 namespace elbo::cuda {
 
-/// The arena cut into tiles of one member each, for `adam_step`.
-Tensor adam_tiles(const ParameterStore& store);
+/// Stretches of the arena cut into tiles of one member each, for `adam_step`.
+Tensor adam_tiles(const std::vector<ParameterStore::Span>& spans);
 
 /// One step of all members. numbers f64 (1 + members) in device memory: 1 / sqrt(c2), then lr / c1 of each; a
 /// member with rate 0 is left alone.

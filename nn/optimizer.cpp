@@ -47,24 +47,24 @@ void check_rates(const ParameterStore& store, std::span<const double> rates, con
          members);
 }
 
-/// One rate for all: the whole arena is a single stretch. Otherwise each member's stretches have their own.
+/// One rate for all that there is: the whole arena is a single stretch. Otherwise each span has its member's.
 /// Those with rate 0 are passed over: 0 times a NaN would be one, and what is left alone has no new moments.
 template <class Sweep>
-void for_each_stretch(const ParameterStore& store, std::span<const double> rates, const Sweep& sweep) {
-  if (rates.size() == 1) {
+void for_each_stretch(const ParameterStore& store, const std::vector<ParameterStore::Span>& spans, bool all,
+                      std::span<const double> rates, const Sweep& sweep) {
+  if (all && rates.size() == 1) {
     if (rates[0] == 0) return;
     parallel_for(store.values().elements(), kParallelGrain,
                  [&](int64_t begin, int64_t end) { sweep(begin, end, rates[0]); });
     return;
   }
-  const auto& spans = store.spans();
   const auto count = static_cast<int64_t>(spans.size());
   const int64_t grain =
       std::max<int64_t>(1, kParallelGrain * count / std::max<int64_t>(store.values().elements(), 1));
   parallel_for(count, grain, [&](int64_t first, int64_t last) {
     for (int64_t s = first; s < last; ++s) {
       const ParameterStore::Span& span = spans[static_cast<size_t>(s)];
-      const double rate = rates[static_cast<size_t>(span.member)];
+      const double rate = rates[rates.size() == 1 ? 0 : static_cast<size_t>(span.member)];
       if (rate != 0) sweep(span.begin, span.end, rate);
     }
   });
@@ -79,13 +79,18 @@ Tensor state_for(const ParameterStore& store, const char* where) {
 
 }  // namespace
 
-Adam::Adam(ParameterStore& store, AdamOptions options)
-    : store_(store), options_(options), m_(state_for(store, "adam")), v_(state_for(store, "adam")) {
+Adam::Adam(ParameterStore& store, AdamOptions options, const std::vector<std::string>& moves)
+    : store_(store),
+      options_(options),
+      spans_(store.spans(moves)),
+      moves_all_(spans_.size() == store.spans().size()),
+      m_(state_for(store, "adam")),
+      v_(state_for(store, "adam")) {
   const auto is_decay = [](double beta) { return beta >= 0 && beta < 1; };
   if (!is_decay(options.beta1) || !is_decay(options.beta2))
     fail("[adam] beta1 and beta2 must be in [0, 1), got {} and {}", options.beta1, options.beta2);
   if (!(options.epsilon > 0)) fail("[adam] epsilon must be above 0, got {}", options.epsilon);
-  if (store.device() == Device::cuda) tiles_ = cuda::adam_tiles(store);
+  if (store.device() == Device::cuda) tiles_ = cuda::adam_tiles(spans_);
 }
 
 void Adam::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
@@ -108,11 +113,12 @@ void Adam::step(std::span<const double> rates) {
     T* const m = m_.data<T>();
     T* const v = v_.data<T>();
     const T* const g = store_.gradients().data<T>();
-    for_each_stretch(store_, std::span(numbers_).subspan(1), [&](int64_t begin, int64_t end, double rate) {
+    const auto sweep = [&](int64_t begin, int64_t end, double rate) {
       const AdamFormula<T> formula(options_, rate, numbers_[0]);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) formula(w[i], m[i], v[i], g[i]);
-    });
+    };
+    for_each_stretch(store_, spans_, moves_all_, std::span(numbers_).subspan(1), sweep);
   });
   store_.consume_gradients();
 }
@@ -167,7 +173,7 @@ void Sgd::step(std::span<const double> rates) {
     T* const u = velocity_.data<T>();
     const T* const g = store_.gradients().data<T>();
     const T momentum = static_cast<T>(momentum_);
-    for_each_stretch(store_, rates, [&](int64_t begin, int64_t end, double rate) {
+    for_each_stretch(store_, store_.spans(), true, rates, [&](int64_t begin, int64_t end, double rate) {
       const T step = static_cast<T>(rate);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) {
@@ -179,13 +185,13 @@ void Sgd::step(std::span<const double> rates) {
   store_.consume_gradients();
 }
 
-Tensor clip_gradient_norm(ParameterStore& store, double max_norm) {
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of) {
   if (!(max_norm > 0)) fail("[clip] the largest norm must be above 0, got {}", max_norm);
   store.complete_gradients();
   const int64_t members = std::max<int64_t>(store.members(), 1);
   const Tensor norms = Tensor::zeros({members}, store.dtype(), store.device());
   std::vector<Tensor> gradients;
-  for (const Parameter* parameter : store.trained())
+  for (const Parameter* parameter : store.trained(of))
     gradients.push_back(parameter->gradient.reshape({members, -1}));
   for (const Tensor& gradient : gradients)
     map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{}, gradient);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "nn/parameters.h"
@@ -42,7 +43,9 @@ struct AdamFormula {
 
 class Adam {
  public:
-  explicit Adam(ParameterStore& store, AdamOptions options = {});
+  /// Moves all parameters, or those whose names begin with one of `moves`; the others are not touched. Throws
+  /// when there are none of such a name.
+  explicit Adam(ParameterStore& store, AdamOptions options = {}, const std::vector<std::string>& moves = {});
   /// One step with one learning rate for all, or one for each member. What has the rate 0 is left as it is,
   /// moments included, whatever its gradient holds: so a member that broke can be stopped.
   void step(double learning_rate);
@@ -65,6 +68,8 @@ class Adam {
  private:
   ParameterStore& store_;
   AdamOptions options_;
+  std::vector<ParameterStore::Span> spans_;  // of the arena, that it moves
+  bool moves_all_ = true;
   Tensor m_, v_;
   std::vector<double> numbers_;  // of the latest step
   Tensor tiles_;                 // on a GPU: the stretches of the arena that its blocks sweep
@@ -84,9 +89,10 @@ class Sgd {
   Tensor velocity_;
 };
 
-/// Scales each member's gradient so that its Euclidean norm is at most max_norm. Returns the norms before
-/// scaling, (members) of the store's type and device.
-Tensor clip_gradient_norm(ParameterStore& store, double max_norm);
+/// Scales each member's gradient so that its Euclidean norm is at most max_norm: that of all parameters, or
+/// of those whose names begin with one of `of`. Returns the norms before scaling, (members) of the store's
+/// type and device.
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of = {});
 
 /// A learning rate as a function of the step, counted from 0.
 struct Schedule {

@@ -149,11 +149,31 @@ int64_t ParameterStore::count() const {
   return total;
 }
 
-std::vector<Parameter*> ParameterStore::trained() {
-  std::vector<Parameter*> result;
-  for (size_t p = 0; p < parameters_.size(); ++p)
-    if (declared_[p].trained) result.push_back(&parameters_[p]);
-  return result;
+std::vector<Parameter*> ParameterStore::trained(const std::vector<std::string>& beginnings) {
+  std::vector<Parameter*> chosen;
+  std::vector<bool> found(beginnings.size());
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    if (!declared_[p].trained) continue;
+    bool wanted = beginnings.empty();
+    for (size_t i = 0; i < beginnings.size(); ++i)
+      if (parameters_[p].name.starts_with(beginnings[i])) wanted = found[i] = true;
+    if (wanted) chosen.push_back(&parameters_[p]);
+  }
+  for (size_t i = 0; i < beginnings.size(); ++i)
+    if (!found[i]) fail("[parameters] no trained parameter has a name that begins with '{}'", beginnings[i]);
+  return chosen;
+}
+
+std::vector<ParameterStore::Span> ParameterStore::spans(const std::vector<std::string>& beginnings) {
+  const std::vector<Parameter*> all = trained(), chosen = trained(beginnings);
+  const size_t members = all.empty() ? 0 : spans_.size() / all.size();
+  std::vector<Span> spans;
+  for (size_t p = 0, next = 0; next < chosen.size(); ++p)
+    if (all[p] == chosen[next]) {
+      for (size_t m = 0; m < members; ++m) spans.push_back(spans_[p * members + m]);
+      ++next;
+    }
+  return spans;
 }
 
 Parameter& ParameterStore::at(const std::string& name) {

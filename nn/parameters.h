@@ -56,8 +56,9 @@ class ParameterStore {
   int64_t count() const;                        ///< trained numbers, over all members
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
-  /// Those that the optimiser sweeps.
-  std::vector<Parameter*> trained();
+  /// Those that the optimiser sweeps: all, or those whose names begin with one of `beginnings`. Throws where
+  /// no name begins so.
+  std::vector<Parameter*> trained(const std::vector<std::string>& beginnings = {});
   /// The parameter called `name`, or an Error that lists them.
   Parameter& at(const std::string& name);
 
@@ -74,6 +75,8 @@ class ParameterStore {
     int64_t member;
   };
   const std::vector<Span>& spans() const { return spans_; }
+  /// Those of the parameters that `trained` gives.
+  std::vector<Span> spans(const std::vector<std::string>& beginnings);
 
   /// Zeroes the gradient of every trained parameter that has none, so that a sweep may read the whole arena.
   void complete_gradients();

@@ -2,7 +2,7 @@
 // way.
 //
 // Members train side by side, each with its own learning rate. The recorded ELBO is always the exact one, in
-// f64, whatever gradient drove the training. (Minibatch training is a few lines in apps/train.cpp.)
+// f64, whatever gradient drove the training. (Minibatch training is in apps/commands/train_linear.cpp.)
 #pragma once
 
 #include <functional>

@@ -5,77 +5,21 @@
 #include <cmath>
 #include <filesystem>
 #include <optional>
-#include <sstream>
 
 #include "apps/support/best.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
 #include "apps/training/deep_metrics_json.h"
+#include "apps/training/epochs.h"
 #include "apps/training/gpu_steps.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
 #include "vae/elbo_loss.h"
+#include "vae/training.h"
 
 namespace elbo {
 namespace {
-
-/// Of metrics.csv, for a loss with these probes.
-std::vector<std::string> columns_for(const std::vector<std::string>& probes) {
-  std::vector<std::string> columns{"epoch", "member", "elbo"};
-  columns.insert(columns.end(), probes.begin(), probes.end());
-  columns.insert(columns.end(), {"sigma2", "kl_weight", "learning_rate", "seconds"});
-  return columns;
-}
-
-/// What the batches of the current epoch add up to, and the time so far. Part of the checkpoint: a run that
-/// is broken off within an epoch and resumed reports that epoch as if nothing had happened.
-struct EpochSums {
-  std::vector<std::vector<double>> probes;  ///< [probe][member]
-  double points = 0;
-  EpochSums(size_t count, size_t members) : probes(count, std::vector<double>(members)) {}
-};
-
-Json to_json(const EpochSums& sums, const std::vector<std::string>& names,
-             const std::vector<StoppedMember>& stopped, double seconds) {
-  Json json;
-  for (size_t i = 0; i < names.size(); ++i) json[names[i]] = sums.probes[i];
-  json.update({{"points", sums.points}, {"seconds", seconds}, {"stopped", to_json(stopped)}});
-  return json;
-}
-
-void from_json(const Json& json, const std::vector<std::string>& names, EpochSums& sums,
-               std::vector<StoppedMember>& stopped) {
-  for (size_t i = 0; i < names.size(); ++i) json.at(names[i]).get_to(sums.probes[i]);
-  json.at("points").get_to(sums.points);
-  for (const Json& s : json.at("stopped"))
-    stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
-}
-
-/// Fills the history from the rows of an interrupted run.
-void read_history(const std::string& metrics, const std::vector<std::string>& columns,
-                  std::vector<MemberHistory>& history) {
-  const auto column = [&](const char* name) {
-    return static_cast<size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin());
-  };
-  const size_t kl = column(kKl), sigma2 = column("sigma2");
-  std::istringstream rows(read_file(metrics));
-  for (std::string row; std::getline(rows, row);) {
-    std::vector<double> cell;
-    for (const char* at = row.c_str(); *at;) {
-      char* end = nullptr;
-      cell.push_back(std::strtod(at, &end));
-      if (end == at) break;
-      at = *end == ',' ? end + 1 : end;
-    }
-    if (cell.size() != columns.size() || cell[1] >= static_cast<double>(history.size())) continue;
-    MemberHistory& of = history[static_cast<size_t>(cell[1])];
-    of.epoch.push_back(cell[0]);
-    of.elbo.push_back(cell[2]);
-    of.kl.push_back(cell[kl]);
-    of.sigma2.push_back(cell[sigma2]);
-  }
-}
 
 std::string progress_text(const DeepRun& run, double points_per_second) {
   const MemberHistory* best = nullptr;
@@ -89,10 +33,10 @@ std::string progress_text(const DeepRun& run, double points_per_second) {
   return text + fmt::format(", {:.0f} points/s", points_per_second);
 }
 
-class Training {
+class Run {
  public:
-  Training(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
-           const RunDirectory& run, const DeepRunOptions& how)
+  Run(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
+      const RunDirectory& run, const DeepRunOptions& how)
       : o_(options),
         data_(data),
         directory_(run),
@@ -118,12 +62,12 @@ class Training {
   }
 
   DeepRun run() {
-    Adam adam(run_.vae->parameters());
+    begin_training();
     const std::string checkpoint = directory_.file(how_.folder + "checkpoint/state.safetensors");
     const std::string metrics = directory_.file(how_.folder + "metrics.csv");
     const bool continues = how_.resume && std::filesystem::exists(checkpoint);
-    if (continues) take_up(load_checkpoint(checkpoint, run_.vae->parameters(), adam), checkpoint);
-    const int64_t begun = adam.steps();
+    if (continues) take_up(training_->load(checkpoint), checkpoint);
+    const int64_t begun = training_->steps();
     if (begun > run_.steps_total)
       fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch_, o_.epochs);
     if (continues) {
@@ -134,7 +78,7 @@ class Training {
       csv_.emplace(metrics, columns_);
     }
     if (how_.resume && how_.resumed) how_.resumed();
-    begin(adam, begun);
+    begin(begun);
     // A run may have been interrupted while it was at this.
     if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
     Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
@@ -142,15 +86,14 @@ class Training {
     const auto save = [&] {
       receive(true);
       csv_->save();
-      save_checkpoint(checkpoint, run_.vae->parameters(), adam,
-                      {{"epoch", to_json(sums_, loss_.probes, run_.stopped, seconds()).dump()}});
+      training_->save(checkpoint, {{"epoch", to_json(sums_, loss_.probes, run_.stopped, seconds()).dump()}});
       saved_at = seconds();
     };
     if (begun == 0) save();  // from here on the run can always be resumed
     int64_t step = begun;
     while (step < run_.steps_total && !interrupted()) {
       const int64_t from = step;
-      step += gpu_ ? gpu_->take(step) : take_step(adam, step);
+      step += gpu_ ? take_on_gpu(step) : take_step(step);
       points += static_cast<double>(points_before(step) - points_before(from)) *
                 static_cast<double>(run_.members.size());
       receive(false);
@@ -165,7 +108,7 @@ class Training {
     save();
     progress.finish(progress_text(run_, run_.points_per_second));
     if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
-    if (run_.finished()) stop_broken(adam);
+    if (run_.finished()) stop_broken();
     return std::move(run_);
   }
 
@@ -186,13 +129,23 @@ class Training {
       const Json state = Json::parse(extra.at("epoch"));
       from_json(state, loss_.probes, sums_, run_.stopped);
       before_ = state.at("seconds");
+      for (const StoppedMember& stopped : run_.stopped) training_->stop(stopped.member, stopped.step);
     } catch (const std::exception&) {  // of the map, or of the JSON library
       fail("[resume] {} is not a checkpoint of this training", quote(checkpoint));
     }
   }
 
+  void begin_training() {
+    Phase phase{
+        .loss = loss_, .steps = run_.steps_total, .rates = {}, .schedule = schedule_, .clip = o_.clip};
+    for (const Member& member : run_.members) phase.rates.push_back(member.rate);
+    const auto batch = [this](int64_t) { return loader_->next().x; };
+    training_.emplace(run_.vae->parameters(), std::vector{phase}, BatchSource{per_epoch_, batch},
+                      TrainingSettings{.seed = how_.seed});
+  }
+
   /// Makes what takes the steps on this device.
-  void begin(Adam& adam, int64_t begun) {
+  void begin(int64_t begun) {
     begun_at_ = std::chrono::steady_clock::now();
     if (how_.device == Device::cpu) {
       loader_.emplace(data_.dataset, data_.preprocessing, batches_);
@@ -203,14 +156,14 @@ class Training {
                                      .seed = how_.seed,
                                      .watched = run_.vae->has_scalar_sigma2() ? "log_sigma2" : ""},
                         .batches = batches_,
-                        .rates = {},
+                        .rates = training_->phase().rates,
                         .schedule = schedule_,
                         .total = run_.steps_total};
-    for (const Member& member : run_.members) plan.rates.push_back(member.rate);
     CapturedTraining::Sums sums{sums_.probes, {}, std::vector<int64_t>(run_.members.size(), -1)};
     for (const StoppedMember& stopped : run_.stopped)
       sums.stopped[static_cast<size_t>(stopped.member)] = stopped.step;
-    gpu_.emplace(run_.vae->parameters(), adam, loss_, data_.dataset, data_.preprocessing, plan, begun, sums);
+    gpu_.emplace(run_.vae->parameters(), training_->adam(), loss_, data_.dataset, data_.preprocessing, plan,
+                 begun, sums);
   }
 
   /// Takes in what the GPU has measured.
@@ -242,22 +195,26 @@ class Training {
     return {.seed = how_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
   }
 
+  int64_t take_on_gpu(int64_t step) {
+    const int64_t steps = gpu_->take(step);
+    training_->took(steps);
+    return steps;
+  }
+
   /// One step on the CPU. Returns how many that was.
-  int64_t take_step(Adam& adam, int64_t step) {
-    const BatchLoader::Batch batch = loader_->next();
-    const TrainingTime time{step, per_epoch_, run_.steps_total};
-    const RandomKey key = noise_of(step);
-    const LossTerms terms = differentiate(loss_, batch.x, time, key);
-    for (int64_t m : members_not_finite(terms)) stop(m, step, batch.x, key);
-    const auto n = static_cast<double>(batch.x.size(0));
+  int64_t take_step(int64_t step) {
+    training_->step();
+    const LossTerms& terms = training_->terms();
+    const auto n = static_cast<double>(training_->x().size(0));
     for (size_t m = 0; m < run_.members.size(); ++m) {
-      if (run_.stop_of(static_cast<int64_t>(m))) continue;
-      for (size_t i = 0; i < terms.probes.size(); ++i)
-        sums_.probes[i][m] += n * terms.probes[i].at(static_cast<int64_t>(m));
+      const auto member = static_cast<int64_t>(m);
+      if (training_->stopped(member) >= 0) {
+        stop(member, step, training_->x(), training_->noise());
+        continue;
+      }
+      for (size_t i = 0; i < terms.probes.size(); ++i) sums_.probes[i][m] += n * terms.probes[i].at(member);
     }
     sums_.points += n;
-    if (o_.clip > 0) clip_gradient_norm(run_.vae->parameters(), o_.clip);
-    adam.step(rates_at(step));
     if ((step + 1) % per_epoch_ == 0) {
       std::vector<double> sigma2;
       for (int64_t m = 0; m < run_.vae->models(); ++m) sigma2.push_back(run_.vae->sigma2(m));
@@ -267,13 +224,6 @@ class Training {
   }
 
   EpochSums fresh_sums() const { return EpochSums(loss_.probes.size(), run_.members.size()); }
-
-  std::vector<double> rates_at(int64_t step) const {
-    std::vector<double> rates;
-    for (const Member& member : run_.members) rates.push_back(member.rate * schedule_.at(step));
-    for (const StoppedMember& stopped : run_.stopped) rates[static_cast<size_t>(stopped.member)] = 0;
-    return rates;
-  }
 
   void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
     if (run_.stop_of(member)) return;
@@ -287,13 +237,14 @@ class Training {
         stopped.member, stopped.epoch, stopped.step, stopped.tensor);
     if (run_.members.size() == 1) fail("[train] {}", text);
     run_.stopped.push_back(stopped);
+    training_->stop(stopped.member, stopped.step);
     log_line("\n" + text);
     if (run_.stopped.size() == run_.members.size()) fail("[train] every member was stopped; see above");
   }
 
   /// After the last step nothing else finds out whether it broke a member: that is stopped there.
-  void stop_broken(const Adam& adam) {
-    std::vector<std::string> broken = first_not_finite(run_.vae->parameters(), adam);
+  void stop_broken() {
+    std::vector<std::string> broken = first_not_finite(run_.vae->parameters(), training_->adam());
     for (size_t m = 0; m < broken.size(); ++m) {
       const auto member = static_cast<int64_t>(m);
       if (broken[m].empty() && !std::isfinite(run_.metrics[m].elbo)) broken[m] = "the ELBO";
@@ -369,6 +320,7 @@ class Training {
   Loss loss_;
   std::vector<std::string> columns_;
   const BatchLoader::Options batches_;
+  std::optional<Training> training_;
   std::optional<BatchLoader> loader_;  // on the CPU
   std::optional<GpuSteps> gpu_;        // on a GPU
   std::optional<CsvFile> csv_;
@@ -382,16 +334,6 @@ class Training {
 
 }  // namespace
 
-Json to_json(const StoppedMember& s) {
-  return {{"member", s.member}, {"epoch", s.epoch}, {"step", s.step}, {"tensor", s.tensor}};
-}
-
-Json to_json(const std::vector<StoppedMember>& stopped) {
-  Json list = Json::array();
-  for (const StoppedMember& s : stopped) list.push_back(to_json(s));
-  return list;
-}
-
 const StoppedMember* DeepRun::stop_of(int64_t member) const {
   for (const StoppedMember& stop : stopped)
     if (stop.member == member) return &stop;
@@ -400,7 +342,7 @@ const StoppedMember* DeepRun::stop_of(int64_t member) const {
 
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
                  const RunDirectory& run, const DeepRunOptions& how) {
-  return Training(options, members, data, run, how).run();
+  return Run(options, members, data, run, how).run();
 }
 
 size_t best_of(const DeepRun& run) {

@@ -11,24 +11,11 @@
 #include <memory>
 
 #include "apps/support/run_directory.h"
+#include "apps/training/epochs.h"
 #include "apps/training/training_options.h"
 #include "vae/deep_metrics.h"
 
 namespace elbo {
-
-struct MemberHistory {
-  std::vector<double> epoch, elbo, kl,
-      sigma2;  ///< ELBO and KL as averaged over the epoch's batches, nats per point
-};
-
-/// A member that was stopped because its objective was not finite, or after the last step its parameters.
-struct StoppedMember {
-  int64_t member = 0, epoch = 0, step = 0;
-  std::string tensor;  ///< the first that was not finite
-};
-
-Json to_json(const StoppedMember& stopped);
-Json to_json(const std::vector<StoppedMember>& stopped);
 
 struct DeepRun {
   std::unique_ptr<DeepVae> vae;

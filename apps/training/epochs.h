@@ -1,0 +1,45 @@
+// What a run of an ensemble keeps of its epochs: in memory for figures, in metrics.csv for people, and of the
+// one that is not over yet in a checkpoint, so that a run that is broken off within an epoch and resumed
+// reports that epoch as if nothing had happened.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/support/json.h"
+
+namespace elbo {
+
+struct MemberHistory {
+  std::vector<double> epoch, elbo, kl,
+      sigma2;  ///< ELBO and KL as averaged over the epoch's batches, nats per point
+};
+
+/// A member that was stopped because its objective was not finite, or after the last step its parameters.
+struct StoppedMember {
+  int64_t member = 0, epoch = 0, step = 0;
+  std::string tensor;  ///< the first that was not finite
+};
+Json to_json(const StoppedMember& stopped);
+Json to_json(const std::vector<StoppedMember>& stopped);
+
+/// The columns of metrics.csv, for a loss with these probes.
+std::vector<std::string> columns_for(const std::vector<std::string>& probes);
+/// Fills the history of each member from the rows of an interrupted run.
+void read_history(const std::string& metrics, const std::vector<std::string>& columns,
+                  std::vector<MemberHistory>& history);
+
+/// What the batches of the current epoch add up to.
+struct EpochSums {
+  std::vector<std::vector<double>> probes;  ///< [probe][member], over points
+  double points = 0;
+  EpochSums(size_t count, size_t members) : probes(count, std::vector<double>(members)) {}
+};
+
+/// As a checkpoint has them, with the probes' names, who was stopped, and the seconds of training so far.
+Json to_json(const EpochSums& sums, const std::vector<std::string>& names,
+             const std::vector<StoppedMember>& stopped, double seconds);
+void from_json(const Json& json, const std::vector<std::string>& names, EpochSums& sums,
+               std::vector<StoppedMember>& stopped);
+
+}  // namespace elbo

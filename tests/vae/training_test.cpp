@@ -1,0 +1,241 @@
+// Training of models that nobody foresaw: a prior, a decoder and a loss of one's own, phases over different
+// parameters, and members with a data set each.
+#include "vae/training.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "nn/layers.h"
+#include "tensor/cuda/device.h"
+#include "tests/error_of.h"
+#include "tests/temporary_directory.h"
+#include "vae/fused.h"
+
+namespace elbo {
+namespace {
+
+/// z ~ N(0, diag exp p), p learned; x ~ N(L z, 0.01 I), L lower triangular with a positive diagonal; the
+/// encoder is linear. Each of the members sees its own data.
+class Toy {
+ public:
+  Toy(int64_t members, int64_t first_member, Device device)
+      : store_(DType::f64, members, device),
+        members_(std::max<int64_t>(members, 1)),
+        mean_(store_, "encoder.mean", 2, 2, {Initializer::Kind::normal, 0.3}),
+        log_variance_(store_, "encoder.log_variance", 2, 2, {}),
+        log_prior_(store_.add("prior.log_variance", {1, 2}, {})),
+        triangle_(store_.add("decoder.triangle", {2, 2}, {Initializer::Kind::normal, 0.3})),
+        first_member_(static_cast<uint32_t>(first_member)) {
+    store_.initialise(3, first_member);
+    below_ = Tensor::from<double>({2, 2}, {0, 0, 1, 0}).to(device);
+    on_ = Tensor::from<double>({2, 2}, {1, 0, 0, 1}).to(device);
+  }
+
+  Loss loss() const {
+    return {
+        .probes = {"error", "kl"},
+        .numbers = [](const TrainingTime& t) { return std::vector<double>{std::min(1.0, t.epochs() / 20)}; },
+        .value =
+            [this](const LossInput& in) {
+              RandomKey key = in.key;
+              key.member += first_member_;
+              const Variable m = mean_(in.x), v = log_variance_(in.x);
+              const Variable z = reparameterize_kl(m, v, key, members_).z;
+              const Variable p = log_prior_, triangle = triangle_;
+              const Variable l = triangle * below_ + exp(triangle) * on_;
+              const Variable error = mean(sum(square(in.x - matmul_nt(z, l)), {-1}), {-1});
+              const Variable kl =
+                  mean(sum(affine(p - v + (exp(v) + square(m)) / exp(p), 0.5, -0.5), {-1}), {-1});
+              return LossValue{affine(error, 50, 0) + kl * in.numbers.reshape({}), {error, kl}};
+            }};
+  }
+  ParameterStore& parameters() { return store_; }
+
+ private:
+  ParameterStore store_;
+  int64_t members_;
+  Linear mean_, log_variance_;
+  Parameter &log_prior_, &triangle_;
+  uint32_t first_member_;
+  Tensor below_, on_;
+};
+
+constexpr int64_t kMembers = 20, kPoints = 30, kFirst = 40, kSecond = 25;
+
+Tensor data_sets() { return normal({kMembers, kPoints, 2}, DType::f64, {.seed = 9, .stream = kTestInput}); }
+
+/// The encoder alone, then the rest, with rates of their own.
+std::vector<Phase> phases(const Toy& toy, std::vector<double> rates) {
+  return {{.name = "encoder", .loss = toy.loss(), .steps = kFirst, .rates = rates, .moves = {"encoder."}},
+          {.name = "generator",
+           .loss = toy.loss(),
+           .steps = kSecond,
+           .rates = {0.02},
+           .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .total_steps = kSecond},
+           .moves = {"prior.", "decoder."},
+           .clip = 5}};
+}
+std::vector<double> rates() {
+  std::vector<double> all;
+  for (int64_t m = 0; m < kMembers; ++m) all.push_back(0.01 + 0.001 * static_cast<double>(m));
+  return all;
+}
+
+using Numbers = std::vector<double>;
+
+/// A parameter's values, of all members or of one.
+Numbers values(Toy& toy, const std::string& name, int64_t member = -1) {
+  const Tensor all = toy.parameters().at(name).value.to(Device::cpu);
+  return (member < 0 ? all : all.slice(member)).to_vector();
+}
+
+constexpr const char* kNames[] = {"encoder.mean.weight", "encoder.log_variance.bias", "prior.log_variance",
+                                  "decoder.triangle"};
+
+void run(Training& training) {
+  while (training.step()) {
+  }
+}
+
+/// What every step's first probe was, after all of them were taken.
+std::vector<Numbers> errors_of(Training& training) {
+  std::vector<Numbers> errors;
+  while (training.step()) errors.push_back(training.terms().probes[0].to_vector());
+  return errors;
+}
+
+}  // namespace
+
+TEST_SUITE("vae") {
+  TEST_CASE("training: each phase moves its own parameters, and a member trains as it would alone") {
+    Toy all(kMembers, 0, Device::cpu);
+    Training training(all.parameters(), phases(all, rates()), whole_set(data_sets()), {.seed = 4});
+    const Numbers decoder = values(all, "decoder.triangle");
+    while (training.steps() < kFirst) REQUIRE(training.step());
+    CHECK(training.phase().name == "encoder");
+    CHECK(values(all, "decoder.triangle") == decoder);
+    const Numbers encoder = values(all, "encoder.mean.weight");
+    const double before = training.terms().probes[0].at(3);
+    run(training);
+    CHECK(training.steps() == kFirst + kSecond);
+    CHECK(training.phase().name == "generator");
+    CHECK(values(all, "encoder.mean.weight") == encoder);
+    CHECK(values(all, "decoder.triangle") != decoder);
+    CHECK(training.terms().probes[0].at(3) < before);
+
+    for (int64_t m : {0, 7, 19}) {
+      Toy alone(0, m, Device::cpu);
+      Training own(alone.parameters(), phases(alone, {rates()[static_cast<size_t>(m)]}),
+                   whole_set(data_sets().slice(m)), {.seed = 4});
+      run(own);
+      for (const char* name : kNames) {
+        CAPTURE(name);
+        const Numbers together = values(all, name, m), apart = values(alone, name);
+        REQUIRE(together.size() == apart.size());
+        for (size_t i = 0; i < apart.size(); ++i)
+          CHECK(together[i] == doctest::Approx(apart[i]).epsilon(1e-11));
+      }
+    }
+  }
+
+  TEST_CASE("training: saved at any step and loaded, it goes on as if nothing had happened") {
+    const TemporaryDirectory folder;
+    const std::string path = (folder.path() / "state.safetensors").string();
+    Toy whole(kMembers, 0, Device::cpu);
+    Training unbroken(whole.parameters(), phases(whole, rates()), whole_set(data_sets()), {.seed = 4});
+    const std::vector<Numbers> expected = errors_of(unbroken);
+    for (int64_t stop : {int64_t{0}, int64_t{1}, kFirst - 1, kFirst, kFirst + 1, kFirst + kSecond}) {
+      CAPTURE(stop);
+      Toy first(kMembers, 0, Device::cpu), second(kMembers, 0, Device::cpu);
+      for (const char* name : kNames)  // what is loaded is all that counts
+        second.parameters().at(name).value.fill(0.125);
+      Training begun(first.parameters(), phases(first, rates()), whole_set(data_sets()), {.seed = 4});
+      while (begun.steps() < stop) begun.step();
+      begun.save(path, {{"mine", "kept"}});
+      Training resumed(second.parameters(), phases(second, rates()), whole_set(data_sets()), {.seed = 4});
+      CHECK(resumed.load(path) == std::map<std::string, std::string>{{"mine", "kept"}});
+      CHECK(resumed.steps() == stop);
+      CHECK(std::vector(expected.begin() + stop, expected.end()) == errors_of(resumed));
+      for (const char* name : kNames) CHECK(values(second, name) == values(whole, name));
+    }
+  }
+
+  TEST_CASE("training: a member that breaks is stopped where it is, and the others go on as they would") {
+    Toy sound(kMembers, 0, Device::cpu), ill(kMembers, 0, Device::cpu);
+    ill.parameters().at("decoder.triangle").value.slice(2).fill(800);  // whose exponential is infinite
+    Training one(sound.parameters(), phases(sound, rates()), whole_set(data_sets()), {.seed = 4});
+    Training other(ill.parameters(), phases(ill, rates()), whole_set(data_sets()), {.seed = 4});
+    const Numbers before = values(ill, "encoder.mean.weight", 2);
+    run(one);
+    run(other);
+    CHECK(other.steps() == kFirst + kSecond);
+    CHECK(other.stopped(2) == 0);
+    CHECK(other.stopped(1) == -1);
+    CHECK(values(ill, "encoder.mean.weight", 2) == before);
+    for (int64_t m : {1, 3})
+      CHECK(values(ill, "decoder.triangle", m) == values(sound, "decoder.triangle", m));
+    const TemporaryDirectory folder;
+    const std::string path = (folder.path() / "state.safetensors").string();
+    other.save(path);
+    Training resumed(ill.parameters(), phases(ill, rates()), whole_set(data_sets()), {.seed = 4});
+    resumed.load(path);
+    CHECK(resumed.stopped(2) == 0);
+    CHECK(resumed.stopped(1) == -1);
+    for (int64_t m = 0; m < kMembers; ++m) resumed.stop(m, 70);
+    CHECK_FALSE(resumed.step());
+  }
+
+  TEST_CASE("training: a phase can end before its last step") {
+    Toy toy(0, 0, Device::cpu);
+    std::vector<Phase> two = phases(toy, {0.01});
+    two[0].until = [](int64_t step, const LossTerms& terms) {
+      return step == 7 && std::isfinite(terms.cost.item());
+    };
+    std::vector<int64_t> seen;  // the steps of the second phase, as its loss sees them
+    two[1].loss.numbers = [&](const TrainingTime& time) {
+      CHECK(time.total_steps == kSecond);
+      seen.push_back(time.step);
+      return std::vector<double>{1};
+    };
+    Training training(toy.parameters(), two, whole_set(data_sets().slice(0)), {.seed = 4});
+    run(training);
+    CHECK(training.steps() == 7 + kSecond);
+    CHECK(training.steps_in_phase() == kSecond);
+    CHECK(seen.size() == kSecond);
+    CHECK(seen.front() == 0);
+    CHECK(seen.back() == kSecond - 1);
+  }
+
+  TEST_CASE("training: what cannot be trained is refused before anything is") {
+    Toy toy(kMembers, 0, Device::cpu);
+    const auto error = [&](Phase phase) {
+      return error_of([&] { Training(toy.parameters(), {phase}, whole_set(data_sets())); });
+    };
+    CHECK(error_of([&] { Training(toy.parameters(), {}, whole_set(data_sets())); }) ==
+          "[training] there must be a phase");
+    CHECK(error({.name = "first"}) == "[training] phase 'first' has no loss");
+    CHECK(error({.name = "first", .loss = toy.loss(), .rates = {1, 2}}) ==
+          "[training] phase 'first' has 2 learning rates for 20 members; give one for all or one for each");
+    CHECK(error({.loss = toy.loss(), .moves = {"decoder.", "codec."}}) ==
+          "[parameters] no trained parameter has a name that begins with 'codec.'");
+  }
+}
+
+TEST_SUITE("gpu") {
+  TEST_CASE("training: phases of a model of one's own on the GPU are those on the CPU") {
+    Toy on_cpu(kMembers, 0, Device::cpu), on_gpu(kMembers, 0, Device::cuda);
+    Training cpu(on_cpu.parameters(), phases(on_cpu, rates()), whole_set(data_sets()), {.seed = 4});
+    Training gpu(on_gpu.parameters(), phases(on_gpu, rates()), whole_set(data_sets().to(Device::cuda)),
+                 {.seed = 4});
+    run(cpu);
+    run(gpu);
+    for (const char* name : kNames) {
+      CAPTURE(name);
+      const Numbers a = values(on_gpu, name), b = values(on_cpu, name);
+      for (size_t i = 0; i < b.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-9));
+    }
+  }
+}
+
+}  // namespace elbo

@@ -1,0 +1,133 @@
+#include "vae/training.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <sstream>
+
+#include "nn/checkpoint.h"
+#include "nn/safetensors.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+// In a checkpoint.
+constexpr const char* kPhase = "training.phase";
+constexpr const char* kOver = "training.phase_over";
+constexpr const char* kSteps = "training.steps";
+constexpr const char* kStopped = "training.stopped";
+
+/// What is saved under a key; `without` where nothing is.
+int64_t whole_number(const std::map<std::string, std::string>& saved, const char* key, int64_t without) {
+  const auto found = saved.find(key);
+  if (found == saved.end()) return without;
+  int64_t value = -1;
+  std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+  return value;
+}
+
+}  // namespace
+
+BatchSource whole_set(const Tensor& x) {
+  return {1, [x](int64_t) { return x; }};
+}
+
+Training::Training(ParameterStore& parameters, std::vector<Phase> phases, BatchSource batches,
+                   const TrainingSettings& settings)
+    : parameters_(parameters),
+      phases_(std::move(phases)),
+      batches_(std::move(batches)),
+      settings_(settings),
+      stopped_(static_cast<size_t>(std::max<int64_t>(parameters.members(), 1)), -1) {
+  if (phases_.empty()) fail("[training] there must be a phase");
+  for (const Phase& phase : phases_) {
+    if (!phase.loss.value && !phase.loss.differentiate) fail("[training] phase '{}' has no loss", phase.name);
+    if (phase.rates.size() != 1 && phase.rates.size() != stopped_.size())
+      fail("[training] phase '{}' has {} learning rates for {} members; give one for all or one for each",
+           phase.name, phase.rates.size(), stopped_.size());
+    parameters_.trained(phase.moves);  // throws where there are none
+  }
+  begin_phase(0);
+}
+
+void Training::begin_phase(size_t phase) {
+  at_ = phase;
+  in_phase_ = 0;
+  phase_over_ = false;
+  adam_ = std::make_unique<Adam>(parameters_, settings_.adam, phases_[phase].moves);
+}
+
+TrainingTime Training::time() const { return {in_phase_, batches_.per_epoch, phases_[at_].steps}; }
+
+bool Training::step() {
+  while (phase_over_ || in_phase_ >= phases_[at_].steps) {
+    if (at_ + 1 == phases_.size()) return false;
+    begin_phase(at_ + 1);
+  }
+  if (std::none_of(stopped_.begin(), stopped_.end(), [](int64_t at) { return at < 0; })) return false;
+  const Phase& phase = phases_[at_];
+  noise_ = {.seed = settings_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(steps_)};
+  x_ = batches_.batch(steps_);
+  terms_ = differentiate(phase.loss, x_, time(), noise_);
+  for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
+  if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, phase.moves);
+  rates_.resize(stopped_.size());
+  const double factor = phase.schedule.at(in_phase_);
+  for (size_t m = 0; m < rates_.size(); ++m)
+    rates_[m] = stopped_[m] < 0 ? phase.rates[phase.rates.size() == 1 ? 0 : m] * factor : 0;
+  adam_->step(rates_);
+  ++steps_;
+  ++in_phase_;
+  phase_over_ = phase.until && phase.until(in_phase_, terms_);
+  return true;
+}
+
+void Training::stop(int64_t member, int64_t step) {
+  int64_t& at = stopped_.at(static_cast<size_t>(member));
+  if (at < 0) at = step;
+}
+
+void Training::took(int64_t steps) {
+  steps_ += steps;
+  in_phase_ += steps;
+}
+
+void Training::save(const std::string& path, const std::map<std::string, std::string>& extra) const {
+  std::map<std::string, std::string> all = extra;
+  all[kPhase] = std::to_string(at_);
+  all[kOver] = phase_over_ ? "1" : "0";
+  all[kSteps] = std::to_string(steps_);
+  all[kStopped] = fmt::format("{}", fmt::join(stopped_, ","));
+  save_checkpoint(path, parameters_, *adam_, all);
+}
+
+std::map<std::string, std::string> Training::load(const std::string& path) {
+  std::map<std::string, std::string> saved = read_safetensors(path).metadata;
+  const int64_t phase = whole_number(saved, kPhase, 0), over = whole_number(saved, kOver, 0),
+                steps = whole_number(saved, kSteps, -1);
+  std::vector<int64_t> stopped(stopped_.size(), -1);
+  if (saved.contains(kStopped)) {
+    stopped.clear();
+    std::istringstream list(saved[kStopped]);
+    for (std::string at; std::getline(list, at, ',');)
+      stopped.push_back(std::strtoll(at.c_str(), nullptr, 10));
+  }
+  if (phase < 0 || phase >= static_cast<int64_t>(phases_.size()) || stopped.size() != stopped_.size())
+    fail(
+        "[training] {} is of another training: of phase {} and {} members, where this one has {} phases and "
+        "{}",
+        quote(path), phase + 1, stopped.size(), phases_.size(), stopped_.size());
+  auto adam = std::make_unique<Adam>(parameters_, settings_.adam, phases_[static_cast<size_t>(phase)].moves);
+  saved = load_checkpoint(path, parameters_, *adam);
+  at_ = static_cast<size_t>(phase);
+  adam_ = std::move(adam);
+  in_phase_ = adam_->steps();
+  steps_ = steps < 0 ? in_phase_ : steps;
+  phase_over_ = over != 0;
+  stopped_ = stopped;
+  for (const char* own : {kPhase, kOver, kSteps, kStopped}) saved.erase(own);
+  return saved;
+}
+
+}  // namespace elbo

@@ -1,0 +1,106 @@
+// Training: steps that make losses small, phase after phase. It takes batches from anything that makes
+// tensors, and its caller's loop records, evaluates, saves and ends as it likes.
+//
+//   Training training(vae.parameters(),
+//                     {{.name = "all", .loss = elbo_loss(vae), .steps = 1000},
+//                      {.name = "decoder", .loss = elbo_loss(vae), .steps = 500, .moves = {"decoder."}}},
+//                     whole_set(x), {.seed = 7});
+//   while (training.step())
+//     if (training.steps() % 100 == 0) record(training.steps(), training.terms());
+//
+// A member whose loss is not finite is stopped: from that step on nothing moves it, and the others do not
+// notice. Random numbers follow from the seed and the step, so that a training that was saved and loaded goes
+// on as if nothing had happened, bit for bit. Knows no run directories and no data sets.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "nn/optimizer.h"
+#include "vae/loss.h"
+
+namespace elbo {
+
+/// Batches by the step of the training, from 0 on.
+struct BatchSource {
+  int64_t per_epoch = 1;
+  /// x (N, D), or (M, N, D) where each member has its own data, of the model's type on its device.
+  std::function<Tensor(int64_t step)> batch;
+};
+/// Every batch is all of x.
+BatchSource whole_set(const Tensor& x);
+
+struct Phase {
+  std::string name = "training";  ///< in what is said and recorded
+  Loss loss{};
+  int64_t steps = 0;                ///< at most
+  std::vector<double> rates{1e-3};  ///< Adam's, one for all members or one for each
+  Schedule schedule{.base = 1};     ///< multiplies the rates, over the phase's own steps
+  std::vector<std::string>
+      moves{};      ///< names, or beginnings of names, of the parameters that it moves; none: all
+  double clip = 0;  ///< largest norm of a member's gradient; 0: no bound
+  /// Ends the phase after a step, of which it gets the number in the phase, from 1, and the terms.
+  std::function<bool(int64_t step, const LossTerms& terms)> until{};
+};
+
+struct TrainingSettings {
+  uint64_t seed = 0;  ///< of the noise
+  AdamOptions adam{};
+};
+
+class Training {
+ public:
+  /// Throws for a phase that moves nothing, has no loss or other numbers of rates than there are members. The
+  /// parameters, and what the losses refer to, must outlive this.
+  Training(ParameterStore& parameters, std::vector<Phase> phases, BatchSource batches,
+           const TrainingSettings& settings = {});
+
+  /// Takes a step; false, and nothing more, where all phases have ended or every member has stopped. Each
+  /// phase begins with moments of 0.
+  bool step();
+
+  /// Steps taken, over all phases; and what the latest measured.
+  int64_t steps() const { return steps_; }
+  const LossTerms& terms() const { return terms_; }
+  const Tensor& x() const { return x_; }             ///< its batch
+  const RandomKey& noise() const { return noise_; }  ///< its key
+  /// The phase that the latest step was in, or the first; and that step's number in it, from 1.
+  const Phase& phase() const { return phases_.at(at_); }
+  int64_t steps_in_phase() const { return in_phase_; }
+  /// Of the next step, as losses see it: within its phase.
+  TrainingTime time() const;
+
+  /// The step, counted from 0 over all phases, at which a member was stopped; -1: it was not.
+  int64_t stopped(int64_t member) const { return stopped_.at(static_cast<size_t>(member)); }
+  void stop(int64_t member, int64_t step);
+
+  /// For steps of the present phase that something else takes with this optimiser, as captured ones are: it
+  /// tells how many there were.
+  Adam& adam() { return *adam_; }
+  void took(int64_t steps);
+
+  /// Writes everything that going on needs, and `extra`, replacing the file as a whole.
+  void save(const std::string& path, const std::map<std::string, std::string>& extra = {}) const;
+  /// Takes up what was saved by a training of the same phases; returns `extra`. A checkpoint that does not
+  /// speak of phases (nn/checkpoint.h) is one of the first. Throws, changing nothing, for other files.
+  std::map<std::string, std::string> load(const std::string& path);
+
+ private:
+  void begin_phase(size_t phase);
+
+  ParameterStore& parameters_;
+  const std::vector<Phase> phases_;
+  const BatchSource batches_;
+  const TrainingSettings settings_;
+  size_t at_ = 0;
+  int64_t steps_ = 0, in_phase_ = 0;
+  bool phase_over_ = false;
+  std::vector<int64_t> stopped_;
+  std::unique_ptr<Adam> adam_;
+  std::vector<double> rates_;  // of the latest step
+  Tensor x_;
+  RandomKey noise_;
+  LossTerms terms_;
+};
+
+}  // namespace elbo
