@@ -1,102 +1,19 @@
-// Training of models that nobody foresaw: a prior, a decoder and a loss of one's own, phases over different
-// parameters, and members with a data set each.
+// Training of models that nobody foresaw (toy_model.h): phases, members alone and together, stops,
+// checkpoints.
 #include "vae/training.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
-#include "nn/layers.h"
-#include "tensor/cuda/device.h"
 #include "tests/error_of.h"
 #include "tests/temporary_directory.h"
-#include "vae/fused.h"
+#include "tests/vae/toy_model.h"
 
 namespace elbo {
 namespace {
 
-/// z ~ N(0, diag exp p), p learned; x ~ N(L z, 0.01 I), L lower triangular with a positive diagonal; the
-/// encoder is linear. Each of the members sees its own data.
-class Toy {
- public:
-  Toy(int64_t members, int64_t first_member, Device device)
-      : store_(DType::f64, members, device),
-        members_(std::max<int64_t>(members, 1)),
-        mean_(store_, "encoder.mean", 2, 2, {Initializer::Kind::normal, 0.3}),
-        log_variance_(store_, "encoder.log_variance", 2, 2, {}),
-        log_prior_(store_.add("prior.log_variance", {1, 2}, {})),
-        triangle_(store_.add("decoder.triangle", {2, 2}, {Initializer::Kind::normal, 0.3})),
-        first_member_(static_cast<uint32_t>(first_member)) {
-    store_.initialise(3, first_member);
-    below_ = Tensor::from<double>({2, 2}, {0, 0, 1, 0}).to(device);
-    on_ = Tensor::from<double>({2, 2}, {1, 0, 0, 1}).to(device);
-  }
-
-  Loss loss() const {
-    return {
-        .probes = {"error", "kl"},
-        .numbers = [](const TrainingTime& t) { return std::vector<double>{std::min(1.0, t.epochs() / 20)}; },
-        .value =
-            [this](const LossInput& in) {
-              RandomKey key = in.key;
-              key.member += first_member_;
-              const Variable m = mean_(in.x), v = log_variance_(in.x);
-              const Variable z = reparameterize_kl(m, v, key, members_).z;
-              const Variable p = log_prior_, triangle = triangle_;
-              const Variable l = triangle * below_ + exp(triangle) * on_;
-              const Variable error = mean(sum(square(in.x - matmul_nt(z, l)), {-1}), {-1});
-              const Variable kl =
-                  mean(sum(affine(p - v + (exp(v) + square(m)) / exp(p), 0.5, -0.5), {-1}), {-1});
-              return LossValue{affine(error, 50, 0) + kl * in.numbers.reshape({}), {error, kl}};
-            }};
-  }
-  ParameterStore& parameters() { return store_; }
-
- private:
-  ParameterStore store_;
-  int64_t members_;
-  Linear mean_, log_variance_;
-  Parameter &log_prior_, &triangle_;
-  uint32_t first_member_;
-  Tensor below_, on_;
-};
-
-constexpr int64_t kMembers = 20, kPoints = 30, kFirst = 40, kSecond = 25;
-
-Tensor data_sets() { return normal({kMembers, kPoints, 2}, DType::f64, {.seed = 9, .stream = kTestInput}); }
-
-/// The encoder alone, then the rest, with rates of their own.
-std::vector<Phase> phases(const Toy& toy, std::vector<double> rates) {
-  return {{.name = "encoder", .loss = toy.loss(), .steps = kFirst, .rates = rates, .moves = {"encoder."}},
-          {.name = "generator",
-           .loss = toy.loss(),
-           .steps = kSecond,
-           .rates = {0.02},
-           .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .total_steps = kSecond},
-           .moves = {"prior.", "decoder."},
-           .clip = 5}};
-}
-std::vector<double> rates() {
-  std::vector<double> all;
-  for (int64_t m = 0; m < kMembers; ++m) all.push_back(0.01 + 0.001 * static_cast<double>(m));
-  return all;
-}
-
-using Numbers = std::vector<double>;
-
-/// A parameter's values, of all members or of one.
-Numbers values(Toy& toy, const std::string& name, int64_t member = -1) {
-  const Tensor all = toy.parameters().at(name).value.to(Device::cpu);
-  return (member < 0 ? all : all.slice(member)).to_vector();
-}
-
-constexpr const char* kNames[] = {"encoder.mean.weight", "encoder.log_variance.bias", "prior.log_variance",
-                                  "decoder.triangle"};
-
-void run(Training& training) {
-  while (training.step()) {
-  }
-}
+using namespace toy;
 
 /// What every step's first probe was, after all of them were taken.
 std::vector<Numbers> errors_of(Training& training) {
@@ -219,22 +136,6 @@ TEST_SUITE("vae") {
           "[training] phase 'first' has 2 learning rates for 20 members; give one for all or one for each");
     CHECK(error({.loss = toy.loss(), .moves = {"decoder.", "codec."}}) ==
           "[parameters] no trained parameter has a name that begins with 'codec.'");
-  }
-}
-
-TEST_SUITE("gpu") {
-  TEST_CASE("training: phases of a model of one's own on the GPU are those on the CPU") {
-    Toy on_cpu(kMembers, 0, Device::cpu), on_gpu(kMembers, 0, Device::cuda);
-    Training cpu(on_cpu.parameters(), phases(on_cpu, rates()), whole_set(data_sets()), {.seed = 4});
-    Training gpu(on_gpu.parameters(), phases(on_gpu, rates()), whole_set(data_sets().to(Device::cuda)),
-                 {.seed = 4});
-    run(cpu);
-    run(gpu);
-    for (const char* name : kNames) {
-      CAPTURE(name);
-      const Numbers a = values(on_gpu, name), b = values(on_cpu, name);
-      for (size_t i = 0; i < b.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-9));
-    }
   }
 }
 
