@@ -16,7 +16,7 @@ commands = [name for name in re.findall(r"^([a-z][a-z-]*)  ", elbo("list").stdou
 
 # ---- numbers: every option that takes one, of every command
 numeric = [(command, name, kind) for command in commands
-           for name, kind in re.findall(r"^  (--[a-z0-9-]+) (INT|FLOAT)\b", elbo(command, "--help").stdout, re.M)]
+           for name, kind in re.findall(r"^  (--[a-z0-9-]+)(?:,--[a-z0-9-]+)* (INT|FLOAT)\b", elbo(command, "--help").stdout, re.M)]
 check("there are many options that are numbers", len(commands) >= 16 and len(numeric) > 100 and
       {("bench", "--seconds", "FLOAT"), ("train", "--seed", "INT"), ("interpolate", "--plane", "INT")} <= set(numeric), numeric)
 for value in ("nan", "-5", "inf", "1e400", "", "0x10"):
@@ -51,6 +51,17 @@ weights = {row[rows[0].index("kl_weight")] for row in rows[1:] if row[1] == "1"}
 check("three cycles of two steps end each with the whole weight", weights == {"1"}, run.stderr or weights)
 run = elbo("collapse", "--data", "digits", "--limit", 100, "--annealed", "--epochs", 10, "--dry-run")
 check("an annealing longer than the training is no fault", run.returncode == 0, run.stderr)
+
+run = elbo("train", "--model", "mlp", "--data", "ppca", "--limit", 60, "--hidden", "4", "--threads", 1, "--latent-dim", 2, "--batch-size", 30,
+           "--learning-rate", "0.01,0.02", "--trials", 2, "--epochs", 1, "--out", "aliases", "--json")
+config = json.loads(run.stdout)["config"] if run.returncode == 0 else {}
+check("options have the names that other software gives them, too",
+      [config.get(key) for key in ("latent", "batch", "lr", "members")] == [2, 30, [0.01, 0.02], 2], run.stderr or config)
+rejects("an option under both of its names with two values", "train", "--data", "ppca", "--latent", 2, "--latent-dim", 3,
+        "--out", "never", mentions=["--latent"])
+help = elbo("train", "--help").stdout
+check("the help of train comes in groups", re.findall(r"^([A-Z]\w+):$", help, re.M) ==
+      ["Options", "Model", "Data", "Run", "Optimisation", "Objective", "Ensemble"], help)
 
 # ---- TOML
 

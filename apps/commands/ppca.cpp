@@ -68,6 +68,7 @@ void add_options(Arguments& arguments) {
   auto options = std::make_shared<Options>();
   add_data_options(arguments, options->data);
   add_run_options(arguments, options->run, false);
+  arguments.begin_group("Options");
   arguments.add_number("--latent", options->latent, "Latent dimensions K[,K...]", kCount).show_default();
   arguments.add_number("--sigma2", options->sigma2,
                        "Hold sigma^2 at this value instead of its maximum-likelihood one", kPositive);

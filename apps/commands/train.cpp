@@ -103,6 +103,7 @@ void train(TrainOptions o, const Arguments& arguments, const std::vector<Argumen
 
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<TrainOptions>();
+  arguments.begin_group("Model");
   arguments.add_text("--model", o->training.model, "linear, mlp for hidden layers, or conv for images")
       .show_default();
   add_data_options(arguments, o->data);
@@ -113,6 +114,7 @@ void add_options(Arguments& arguments) {
   add_network_options(arguments, o->training);
   const auto all = arguments.all();
   const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+  arguments.begin_group("Optimisation");
   arguments.add_text("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
       .show_default();
   arguments
@@ -122,6 +124,7 @@ void add_options(Arguments& arguments) {
           "the decoder's columns into the principal directions; 100 suffice as a rule",
           kCountOrNone)
       .show_default();
+  arguments.begin_group("Run");
   arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
   arguments.footer(
       "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "

@@ -5,6 +5,7 @@ namespace elbo {
 void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const std::string& quick) {
   add_data_options(arguments, o.data);
   add_run_options(arguments, o.run, true);
+  arguments.begin_group("Experiment");
   arguments.add_flag("--quick", o.quick, quick);
   arguments.add_flag("--dry-run", o.dry_run, "Say what would be done and what it costs");
 }

@@ -179,6 +179,7 @@ void collapse(Options o, const Arguments& arguments) {
 
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
+  arguments.begin_group("Model");
   arguments.add_text("--model", o->training.model, "mlp, or conv for images")
       .one_of({"mlp", "conv"})
       .show_default();
@@ -186,12 +187,14 @@ void add_options(Arguments& arguments) {
   add_run_options(arguments, o->run, true);
   add_optimisation_options(arguments, o->training);
   add_network_options(arguments, o->training);
+  arguments.begin_group("Experiment");
   arguments.add_flag("--annealed", o->annealed,
                      "Also train every setting with the KL annealed (Figs 7 and 8)");
   arguments.add_flag(
       "--quick", o->quick,
       "5000 images, hidden layers of 256 and 128, 100 units, 400 epochs, one learning rate and trial");
   arguments.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
+  arguments.begin_group("Run");
   arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
   arguments.run([o, &arguments] { collapse(*o, arguments); });
 }

@@ -156,6 +156,7 @@ void add_options(Arguments& arguments) {
   add_experiment_options(arguments, *o, "5000 images, 50 units, 60 epochs");
   add_optimisation_options(arguments, o->training);
   add_member_options(arguments, o->training);
+  arguments.begin_group("Run");
   arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
   arguments.run([o, &arguments] { encoders(*o, arguments); });
 }

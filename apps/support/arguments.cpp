@@ -85,6 +85,8 @@ Argument Argument::group(const std::string& heading) const {
 std::string Argument::name() const { return option_->get_name(); }
 bool Argument::given() const { return option_->count() > 0; }
 
+void Arguments::begin_group(const std::string& heading) { app_->option_defaults()->group(heading); }
+
 Argument Arguments::add_text(const std::string& name, std::string& value, const std::string& help) {
   return Argument(*app_->add_option(name, value, help));
 }

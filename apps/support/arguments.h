@@ -68,6 +68,10 @@ class Arguments {
  public:
   explicit Arguments(CLI::App& app) : app_(&app) {}
 
+  /// The heading under which the help shows what is added from here on.
+  void begin_group(const std::string& heading);
+
+  /// `name` may have further names behind commas: "--latent,--latent-dim"; the first is what it is called.
   Argument add_text(const std::string& name, std::string& value, const std::string& help);
   /// Several between commas.
   Argument add_texts(const std::string& name, std::vector<std::string>& values, const std::string& help);

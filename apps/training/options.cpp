@@ -20,6 +20,7 @@
 namespace elbo {
 
 void add_data_options(Arguments& arguments, DataOptions& o) {
+  arguments.begin_group("Data");
   std::string kinds;
   for (const DatasetKind& kind : dataset_kinds())
     kinds += (kinds.empty() ? "" : ", ") + kind.name + kind.argument;
@@ -39,6 +40,7 @@ void add_data_options(Arguments& arguments, DataOptions& o) {
 }
 
 void add_run_options(Arguments& arguments, RunOptions& o, bool writes_run) {
+  arguments.begin_group("Run");
   arguments.add_number("--seed", o.seed, "Seed of everything random", kSeed).show_default();
   arguments.add_text("--device", o.device, "auto (a GPU if there is one), cpu or cuda").show_default();
   arguments.add_text("--precision", o.precision, "Of matrix products on a GPU: f32, tf32 or bf16")

@@ -175,6 +175,7 @@ void add_saved_model_options(Arguments& arguments, SavedModelOptions& o) {
   of_network("--network", o.network, "conv: higgins or asperti");
   arguments.add_number("--channels", o.channels, "conv: of the first layer", kCount).group(lost);
   o.given = arguments.all();
+  arguments.begin_group("Options");  // what the command adds
 }
 
 void add_factor_option(Arguments& arguments, SavedModelOptions& o) {

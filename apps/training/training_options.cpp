@@ -13,6 +13,7 @@
 namespace elbo {
 
 void add_network_options(Arguments& arguments, TrainingOptions& o) {
+  arguments.begin_group("Model");
   const auto text = [&](const char* name, std::string& value, const char* help) {
     arguments.add_text(name, value, help).show_default();
   };
@@ -41,30 +42,37 @@ void add_optimisation_options(Arguments& arguments, TrainingOptions& o) {
   const auto text = [&](const char* name, std::string& value, const char* help) {
     arguments.add_text(name, value, help).show_default();
   };
-  number("--latent", o.latent, kCount, "Latent dimension k");
-  number("--epochs", o.epochs, kCount, "Passes over the data");
-  number("--batch", o.batch, kCount, "Points in a minibatch");
-  number("--samples", o.samples, kCount, "Draws of z for each point");
+  arguments.begin_group("Model");
+  number("--latent,--latent-dim", o.latent, kCount, "Latent dimension k");
   number("--sigma2", o.sigma2, kPositive,
          "Observation noise to start from, or to keep; a list makes an ensemble");
-  number("--lr", o.rates, kPositive,
+  text("--init", o.initializer, "normal:S, xavier_uniform, kaiming_normal, ...");
+  arguments.begin_group("Optimisation");
+  number("--epochs", o.epochs, kCount, "Passes over the data");
+  number("--batch,--batch-size", o.batch, kCount, "Points in a minibatch");
+  number("--samples", o.samples, kCount, "Draws of z for each point");
+  number("--lr,--learning-rate", o.rates, kPositive,
          "Adam's learning rate, the highest of its schedule; a list makes an ensemble");
   text("--schedule", o.schedule, "Learning rate over time: constant, step or cosine");
-  text("--init", o.initializer, "normal:S, xavier_uniform, kaiming_normal, ...");
   number("--clip", o.clip, kNotNegative, "Bound on the gradient's norm; 0 means none");
+  arguments.begin_group("Objective");
   text("--penalty", o.penalty, "What of the KL is optimised: kl, free-bits or capacity");
   number("--annealing-epochs", o.annealing_epochs, kNotNegative, "linear: epochs until the weight is whole");
   number("--free-nats", o.free_nats, kNotNegative, "free-bits: nats that each unit has for nothing");
   number("--capacity", o.capacity, kNotNegative, "capacity: nats of KL at the end");
   number("--capacity-epochs", o.capacity_epochs, kNotNegative, "capacity: epochs until then");
-  number("--members", o.trials, kCount, "Models of each setting, with random numbers of their own");
+  arguments.begin_group("Ensemble");
+  number("--members,--trials", o.trials, kCount, "Models of each setting, with random numbers of their own");
+  arguments.begin_group("Run");
   arguments.add_number("--evaluate-at", o.evaluate_at, "Epochs after which all metrics are written", kCount);
   number("--checkpoint-seconds", o.checkpoint_seconds, kNotNegative, "Time between checkpoints");
 }
 
 void add_member_options(Arguments& arguments, TrainingOptions& o) {
+  arguments.begin_group("Model");
   arguments.add_flag("--learn-sigma2,!--fix-sigma2", o.learn_sigma2,
                      "Learn sigma^2 (default), or keep it fixed");
+  arguments.begin_group("Objective");
   arguments.add_number("--beta", o.betas, "Weight of the penalty; a list makes an ensemble", kNotNegative)
       .show_default();
   arguments
@@ -72,6 +80,7 @@ void add_member_options(Arguments& arguments, TrainingOptions& o) {
                  "The weight over time: none, linear or cyclical; a list makes an ensemble")
       .show_default();
   arguments.add_number("--cycles", o.cycles, "cyclical: how often", kCount).show_default();
+  arguments.begin_group("Ensemble");
   arguments.add_number("--only-member", o.only_member, "Of the ensemble, train this member alone", kIndex);
 }
 
