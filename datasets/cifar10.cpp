@@ -37,7 +37,7 @@ std::vector<std::string> batches(const std::string& directory, Split split) {
 }
 
 FoundData find_folder(const std::string& directory, Split split) {
-  return find_data(directory, {"cifar10", "cifar-10-batches-bin"},
+  return find_data(directory, {"cifar10", "cifar-10-batches-bin", ""},
                    [&](const std::string& folder) { return !batches(folder, split).empty(); });
 }
 

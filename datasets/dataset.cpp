@@ -99,8 +99,11 @@ void choose_points(Dataset& data, const F& choose) {
 }  // namespace
 
 std::span<const DatasetKind> dataset_kinds() {
-  static const std::array<DatasetKind, 8> kinds{{
+  static const std::array<DatasetKind, 10> kinds{{
       {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist},
+      {"fashion-mnist", "[:DIR]", "photographs of clothes 28x28, from files called as MNIST's",
+       &load_fashion_mnist},
+      {"kmnist", "[:DIR]", "handwritten hiragana 28x28, from files called as MNIST's", &load_kmnist},
       {"cifar10", "[:DIR]", "colour photographs 32x32 of ten classes, from CIFAR-10's binary files",
        &load_cifar10},
       {"images", ":DIR[,OPTION...]",
@@ -171,8 +174,7 @@ FoundData find_data(const std::string& directory, std::initializer_list<const ch
     if (!found.folder && has(folder)) found.folder = folder;
   };
   for (const std::string& root : directory.empty() ? data_directories() : std::vector{directory}) {
-    for (const char* name : names) look_in((std::filesystem::path(root) / name).string());
-    look_in(root);
+    for (const char* name : names) look_in(*name ? (std::filesystem::path(root) / name).string() : root);
   }
   return found;
 }

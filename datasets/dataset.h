@@ -80,7 +80,7 @@ std::string fingerprint(const Tensor& x);
 std::vector<std::string> data_directories();
 
 /// Where the files of a data set lie: the first folder that `has` them of `directory`, or else of all
-/// data_directories(), in each the folders called `names` and then itself.
+/// data_directories(), in each the folders called `names`, of which "" is itself.
 struct FoundData {
   std::optional<std::string> folder;  ///< nothing when there is none
   std::string looked;                 ///< where it was looked for, for messages

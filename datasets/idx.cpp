@@ -3,9 +3,10 @@
 #include "datasets/byte_reader.h"
 
 namespace elbo {
+namespace {
 
-Tensor read_idx(const std::string& path) {
-  ByteReader file(path);
+Shape read_header(ByteReader& file) {
+  const std::string& path = file.path();
   // Two zero bytes, the element type (8 is unsigned byte), the number of axes; then one 32-bit size per axis.
   std::array<uint8_t, 4> magic;
   file.read(std::as_writable_bytes(std::span(magic)));
@@ -26,6 +27,19 @@ Tensor read_idx(const std::string& path) {
     if (shape[axis] == 0) fail("[idx] {} is empty: its shape is {}", quote(path), shape.str());
   }
   file.check_holds(shape, 1);
+  return shape;
+}
+
+}  // namespace
+
+Shape read_idx_shape(const std::string& path) {
+  ByteReader file(path);
+  return read_header(file);
+}
+
+Tensor read_idx(const std::string& path) {
+  ByteReader file(path);
+  const Shape shape = read_header(file);
   Tensor array = Tensor::empty(shape, DType::u8);
   file.read(std::as_writable_bytes(array.span<uint8_t>()));
   file.expect_end();

@@ -14,4 +14,7 @@ namespace elbo {
 /// longer than its header says; nothing large is allocated before the header is known to fit the file.
 Tensor read_idx(const std::string& path);
 
+/// The shape alone, from the header, which is checked in the same way; the elements are not looked at.
+Shape read_idx_shape(const std::string& path);
+
 }  // namespace elbo

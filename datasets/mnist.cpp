@@ -8,6 +8,14 @@
 namespace elbo {
 namespace {
 
+/// One of the data sets in files of these names.
+struct Family {
+  const char* name;   // of its folder, and in a specification
+  const char* title;  // in messages
+};
+constexpr Family kMnist{"mnist", "MNIST"}, kFashionMnist{"fashion-mnist", "Fashion-MNIST"},
+    kKmnist{"kmnist", "KMNIST"};
+
 /// The file of that part of MNIST in `directory`, under any of the names it goes by; or nothing.
 /// `part` is e.g. "train-images" with "idx3-ubyte".
 std::optional<std::string> find_file(const std::string& directory, const std::string& part,
@@ -27,28 +35,30 @@ std::optional<std::string> find_images(const std::string& directory, Split split
   return find_file(directory, std::string(prefix(split)) + "-images", "idx3-ubyte");
 }
 
-FoundData find_folder(const std::string& directory, Split split) {
-  return find_data(directory, {"mnist"},
-                   [&](const std::string& folder) { return find_images(folder, split).has_value(); });
+FoundData find_folder(const Family& family, const std::string& directory, Split split) {
+  const auto has = [&](const std::string& folder) { return find_images(folder, split).has_value(); };
+  const bool itself = !directory.empty() || std::string_view(family.name) == kMnist.name;
+  return itself ? find_data(directory, {family.name, ""}, has) : find_data(directory, {family.name}, has);
 }
 
-}  // namespace
+void check_are_images(const std::string& file, const Shape& shape) {
+  if (shape.rank() != 3)
+    fail("[data] {} holds an array of shape {}; images (N, height, width) are needed", quote(file),
+         shape.str());
+}
 
-std::optional<std::string> find_mnist() { return find_folder("", Split::train).folder; }
-
-Dataset load_mnist(const std::string& directory, const LoadOptions& options) {
-  const FoundData found = find_folder(directory, options.split);
+Dataset load(const Family& family, const std::string& directory, const LoadOptions& options) {
+  const FoundData found = find_folder(family, directory, options.split);
   if (!found.folder)
     fail(
-        "[data] no MNIST {} images found in {}; put train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (plain or .gz) in data/mnist, or use --data "
-        "digits",
-        options.split == Split::train ? "training" : "test", found.looked);
+        "[data] no {} {} images found in {}; get them with elbo data fetch {}, or put "
+        "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte "
+        "(plain or .gz) in data/{}, or use --data digits",
+        family.title, options.split == Split::train ? "training" : "test", found.looked, family.name,
+        family.name);
   const std::string images_file = *find_images(*found.folder, options.split);
   const Tensor images = read_idx(images_file);
-  if (images.rank() != 3)
-    fail("[data] {} holds an array of shape {}; images (N, height, width) are needed", quote(images_file),
-         images.shape().str());
+  check_are_images(images_file, images.shape());
   Dataset data;
   data.height = images.size(1);
   data.width = images.size(2);
@@ -63,6 +73,32 @@ Dataset load_mnist(const std::string& directory, const LoadOptions& options) {
            quote(*labels_file), data.labels.shape().str(), images.size(0));
   }
   return data;
+}
+
+}  // namespace
+
+std::optional<std::string> find_mnist() { return find_folder(kMnist, "", Split::train).folder; }
+std::optional<std::string> find_fashion_mnist() {
+  return find_folder(kFashionMnist, "", Split::train).folder;
+}
+std::optional<std::string> find_kmnist() { return find_folder(kKmnist, "", Split::train).folder; }
+
+Dataset load_mnist(const std::string& directory, const LoadOptions& options) {
+  return load(kMnist, directory, options);
+}
+Dataset load_fashion_mnist(const std::string& directory, const LoadOptions& options) {
+  return load(kFashionMnist, directory, options);
+}
+Dataset load_kmnist(const std::string& directory, const LoadOptions& options) {
+  return load(kKmnist, directory, options);
+}
+
+int64_t count_mnist(const std::string& folder, Split split) {
+  const std::optional<std::string> file = find_images(folder, split);
+  if (!file) return 0;
+  const Shape shape = read_idx_shape(*file);
+  check_are_images(*file, shape);
+  return shape[0];
 }
 
 }  // namespace elbo

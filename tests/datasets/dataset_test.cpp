@@ -104,6 +104,45 @@ TEST_SUITE("datasets") {
                    "no MNIST test images found in 'elsewhere/mnist', 'elsewhere'"));
   }
 
+  TEST_CASE("Fashion-MNIST and KMNIST are found in folders of their own, and nowhere that MNIST may lie") {
+    const TemporaryDirectory directory;
+    const std::string work = directory / "work", own = directory / "own";
+    std::filesystem::create_directories(work);
+    const Surroundings surroundings(work, own);
+    write_mnist(own, "train", 2);
+    write_mnist(work + "/data/mnist", "train", 3);
+    CHECK_FALSE(find_fashion_mnist().has_value());
+    CHECK_FALSE(find_kmnist().has_value());
+    CHECK(mentions(refusal("fashion-mnist"), "no Fashion-MNIST training images found in '" + own +
+                                                 "/fashion-mnist', 'data/fashion-mnist', "
+                                                 "'../shared/data/fashion-mnist'; get them with elbo data "
+                                                 "fetch fashion-mnist"));
+    CHECK(mentions(refusal("kmnist"), "no KMNIST training images found in '" + own + "/kmnist', "));
+    write_mnist(work + "/data/fashion-mnist", "train", 4);
+    write_mnist(work + "/data/kmnist", "train", 5);
+    write_mnist(work + "/data/kmnist", "t10k", 6);
+    CHECK(find_fashion_mnist() == "data/fashion-mnist");
+    CHECK(find_kmnist() == "data/kmnist");
+    CHECK(load_dataset("fashion-mnist").points() == 4);
+    CHECK(load_dataset("kmnist").points() == 5);
+    CHECK(load_dataset("kmnist").name == "kmnist");
+    CHECK(load_dataset("kmnist", {.split = Split::test}).labels.to_vector().size() == 6);
+    CHECK(load_dataset("fashion-mnist:data/mnist").points() == 3);  // as told
+    CHECK(load_dataset("fashion-mnist:data").points() == 4);
+  }
+
+  TEST_CASE("images of MNIST's kind are counted by their header") {
+    const TemporaryDirectory directory;
+    const std::string folder = directory.path().string();
+    write_mnist(folder, "train", 4);
+    CHECK(count_mnist(folder, Split::train) == 4);
+    CHECK(count_mnist(folder, Split::test) == 0);
+    put(directory / "t10k-images-idx3-ubyte.gz", gzip(idx_bytes({3, 6}, std::string(18, 'x'))));
+    CHECK(mentions(error_of([&] { count_mnist(folder, Split::test); }), "images (N, height, width)"));
+    put(directory / "t10k-images-idx3-ubyte.gz", "garbage");
+    CHECK(mentions(error_of([&] { count_mnist(folder, Split::test); }), "not an IDX file"));
+  }
+
   TEST_CASE("MNIST files that do not belong together are refused") {
     const TemporaryDirectory directory;
     const std::string spec = "mnist:" + directory.path().string();
@@ -194,8 +233,8 @@ TEST_SUITE("datasets") {
 
   TEST_CASE("an unknown or half-written specification is refused, naming what exists") {
     CHECK(mentions(refusal("minst"),
-                   "unknown data set 'minst'; there are mnist[:DIR], cifar10[:DIR], images:DIR[,OPTION...], "
-                   "npy:FILE, ppca, digits, sprites, faces"));
+                   "unknown data set 'minst'; there are mnist[:DIR], fashion-mnist[:DIR], kmnist[:DIR], "
+                   "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca, digits, sprites, faces"));
     CHECK(mentions(refusal(""), "unknown data set"));
     CHECK(mentions(refusal(":"), "unknown data set"));
     CHECK(mentions(refusal("npy"), "give npy:FILE"));
