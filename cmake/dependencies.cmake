@@ -19,6 +19,18 @@ else()
   message(STATUS "Convolutions on the CPU: plain loops, which are slow, as oneDNN was not found")
 endif()
 
+# Data that are fetched. It stands on twenty other libraries, and machines without a network do without.
+if(NOT ELBO_VENDOR_DIR)
+  find_package(CURL 7.85 QUIET)
+endif()
+if(TARGET CURL::libcurl)
+  set(elbo_curl found)
+  message(STATUS "Downloads: libcurl ${CURL_VERSION_STRING}")
+else()
+  set(elbo_curl missing)
+  message(STATUS "Downloads: none, as libcurl was not found")
+endif()
+
 if(ELBO_VENDOR_DIR)
   set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp toml++/toml.h doctest/doctest.h stb/stb_image.h
     stb/stb_image_write.h zlib.h cblas.h lapacke.h)
