@@ -76,9 +76,8 @@ Dataset load_cifar10(const std::string& directory, const LoadOptions& options) {
   const FoundData found = find_folder(directory, options.split);
   if (!found.folder)
     fail(
-        "[data] no CIFAR-10 {} images found in {}; put data_batch_1.bin to data_batch_5.bin and "
-        "test_batch.bin "
-        "(plain or .gz) in data/cifar10",
+        "[data] no CIFAR-10 {} images found in {}; get them with elbo data fetch cifar10, or put "
+        "data_batch_1.bin to data_batch_5.bin and test_batch.bin (plain or .gz) in data/cifar10",
         options.split == Split::train ? "training" : "test", found.looked);
   std::vector<uint8_t> records;
   const std::vector<std::string> files = batches(*found.folder, options.split);
@@ -106,6 +105,16 @@ Dataset load_cifar10(const std::string& directory, const LoadOptions& options) {
     }
   });
   return data;
+}
+
+int64_t count_cifar10(const std::string& folder, Split split) {
+  int64_t images = 0;
+  for (const std::string& path : batches(folder, split)) {
+    std::vector<uint8_t> records;
+    read_records(path, records);
+    images += static_cast<int64_t>(records.size()) / kRecord;
+  }
+  return images;
 }
 
 }  // namespace elbo

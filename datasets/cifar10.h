@@ -19,4 +19,8 @@ std::optional<std::string> find_cifar10();
 /// a label and an image, or a label is above 9.
 Dataset load_cifar10(const std::string& directory, const LoadOptions& options);
 
+/// How many images a folder's files for that split hold, which are read for it; 0 where there are none.
+/// Throws Error as loading does.
+int64_t count_cifar10(const std::string& folder, Split split);
+
 }  // namespace elbo

@@ -15,7 +15,7 @@
 namespace elbo {
 namespace {
 
-constexpr int kMostAttempts = 100;  // at one server, each of which brought bytes
+constexpr int kMostAttempts = 10;  // at one server, each of which brought bytes
 
 /// The beginning of a file, which grows at its end; gone with this object where nothing has come.
 class Part {

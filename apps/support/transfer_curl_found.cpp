@@ -125,8 +125,7 @@ std::string transfer(const Transfer& what) {
       fail("[download] libcurl {} does not know its option {}", curl_version(), static_cast<int>(option));
   };
   set(CURLOPT_URL, what.url.c_str());
-  set(CURLOPT_PROTOCOLS_STR, "http,https");
-  set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_PROTOCOLS_STR, "http,https");  // of redirects, too
   set(CURLOPT_FOLLOWLOCATION, 1L);
   set(CURLOPT_MAXREDIRS, kMostRedirects);
   set(CURLOPT_USERAGENT, fmt::format("elbo/{}", version()).c_str());

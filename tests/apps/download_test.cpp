@@ -125,18 +125,17 @@ TEST_SUITE("apps" * doctest::skip(!can_transfer())) {
     CHECK(mentions(place.notes[4], gone + " failed: "));
   }
 
-  TEST_CASE("a server that falls silent is given up, and asked again only where it brought bytes") {
+  TEST_CASE("a server that falls silent is given up, and what was there is kept") {
     Place place;
+    place.begin(place.bytes.substr(0, 500));
     WebServer silent([&](const Request& request) {
-      return Answer{file(place.bytes, request.from).substr(0, request.from == 0 ? 10'000 : 0), true};
+      return Answer{file(place.bytes, request.from).substr(0, 20), true};
     });
     Download what = place.from({silent.url("x")});
     what.patience = 0.3;
     CHECK(mentions(place.error(what), silent.url("x") + " sent nothing for 0.30 s"));
-    const auto requests = silent.requests();
-    REQUIRE(requests.size() == 2);
-    CHECK(requests[1].from > 0);
-    CHECK(std::filesystem::file_size(place.folder / "x.part") == requests[1].from);
+    CHECK(silent.requests().size() == 1);
+    CHECK(read_file(place.folder / "x.part") == place.bytes.substr(0, 500));
   }
 
   TEST_CASE("a file that is wrong is deleted, and the next server asked for all of it") {
