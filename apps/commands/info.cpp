@@ -3,8 +3,7 @@
 #include "apps/command.h"
 #include "apps/support/gnuplot.h"
 #include "apps/training/options.h"
-#include "datasets/cifar10.h"
-#include "datasets/mnist.h"
+#include "datasets/published.h"
 #include "tensor/blas.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
@@ -39,7 +38,6 @@ std::string gpu_text() {
 
 void info(const Options& options) {
   const Provenance build = describe_provenance(threads(), blas().name);
-  const std::optional<std::string> mnist = find_mnist(), cifar10 = find_cifar10();
   Json found{{"version", build.version},
              {"compiler", build.compiler},
              {"build", build.build},
@@ -50,23 +48,27 @@ void info(const Options& options) {
              {"blas", build.blas},
              {"blas_warning", blas().warning.empty() ? Json(nullptr) : Json(blas().warning)},
              {"convolutions", cpu_convolutions_name()},
-             {"gnuplot", gnuplot_version()},
-             {"mnist", mnist ? Json(*mnist) : Json(nullptr)},
-             {"cifar10", cifar10 ? Json(*cifar10) : Json(nullptr)}};
+             {"gnuplot", gnuplot_version()}};
+  std::string data_text;
+  for (const PublishedData& data : published_data()) {
+    const std::optional<std::string> folder = data.find();
+    found[data.name] = folder ? Json(*folder) : Json(nullptr);
+    data_text += fmt::format("  {:<10} {} {}\n", data_text.empty() ? "data" : "", data.title,
+                             folder ? "in " + *folder : "not found: elbo data fetch " + data.name);
+  }
   if (options.json) {
     fmt::print("{}", json_text(found));
     return;
   }
   fmt::print(
       "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
-      "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n  MNIST      {}\n  CIFAR-10   {}\n"
+      "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n{}"
       "  generators digits, sprites, faces, ppca\n",
       build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(),
       build.blas + (blas().warning.empty() ? "" : "\n             warning: " + blas().warning),
       cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
-      mnist ? *mnist : "not found; put its files in data/mnist or set ELBO_DATA",
-      cifar10 ? *cifar10 : "not found; put its files in data/cifar10 or set ELBO_DATA");
+      data_text);
 }
 
 void add_options(Arguments& arguments) {
