@@ -175,6 +175,7 @@ check("which stays, and no server is asked", open("data/mnist/t10k-labels-idx1-u
 os.remove("data/mnist/t10k-labels-idx1-ubyte.gz")
 write("data/file", b"")
 rejects("a folder that cannot be made", "data", "fetch", "mnist", "--mirror", base, "--out", "data/file/mnist", mentions=["data/file"])
+rejects("a folder that is a file", "data", "fetch", "mnist", "--mirror", base, "--out", "data/file", mentions=["data/file"])
 os.remove("data/file")
 
 # ---- Ctrl-C

@@ -11,6 +11,7 @@
 #include "tensor/file.h"
 #include "tests/apps/web_server.h"
 #include "tests/error_of.h"
+#include "tests/file_size_limit.h"
 #include "tests/temporary_directory.h"
 
 namespace elbo {
@@ -244,6 +245,21 @@ TEST_SUITE("apps" * doctest::skip(!can_transfer())) {
     CHECK(told.front() == 500);
     CHECK(told.back() == 100'000);
     CHECK(std::is_sorted(told.begin(), told.end()));
+  }
+
+  TEST_CASE("a disk that is full ends a download, which keeps what has come and asks no other server") {
+    Place place;
+    WebServer good([&](const Request& request) { return Answer{file(place.bytes, request.from)}; });
+    {
+      const FileSizeLimit limit(40'000);
+      const std::string error = place.error(place.from({good.url("x"), good.url("y")}));
+      CHECK(mentions(error, "cannot write '" + place.folder / "x.part'"));
+    }
+    CHECK(good.requests().size() == 1);
+    const std::string part = read_file(place.folder / "x.part");
+    CHECK(part == place.bytes.substr(0, part.size()));
+    download(place.from({good.url("x")}));
+    CHECK(place.is_whole());
   }
 
   TEST_CASE("a folder that takes no file is an error before any server is asked") {

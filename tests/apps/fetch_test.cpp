@@ -2,6 +2,10 @@
 // touched.
 #include "apps/training/fetch.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <map>
 
@@ -197,6 +201,25 @@ TEST_SUITE("apps" * doctest::skip(!can_transfer())) {
           "is no mirror"));
     CHECK(good.requests().empty());
     CHECK(directory.entries() == 0);
+  }
+
+  TEST_CASE("each file's progress is said on standard error, unless it is to be quiet") {
+    const TemporaryDirectory directory;
+    const Files files{{"x", std::string(7'000, 'x')}};
+    Mirror good(files);
+    for (const bool quiet : {false, true}) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        ::dup2(::open((directory / "said").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+        fetch(row_of(files),
+              {.folder = directory / (quiet ? "a" : "b"), .mirrors = {good.folder()}, .quiet = quiet});
+        ::_exit(0);
+      }
+      int status = -1;
+      ::waitpid(child, &status, 0);
+      CHECK(status == 0);
+      CHECK(mentions(read_file(directory / "said"), "x (kB)  7/7  in ") == !quiet);
+    }
   }
 
   TEST_CASE("two processes do not fetch into one folder") {

@@ -97,6 +97,18 @@ TEST_SUITE("datasets") {
     CHECK(find_cifar10() == directory / "own/cifar10");
   }
 
+  TEST_CASE("CIFAR-10's images are counted over the files that are there") {
+    const TemporaryDirectory directory;
+    const std::string folder = directory.path().string();
+    CHECK(count_cifar10(folder, Split::train) == 0);
+    put(directory / "data_batch_1.bin", records(0, 3));
+    put(directory / "data_batch_4.bin.gz", gzip(records(0, 2)));
+    CHECK(count_cifar10(folder, Split::train) == 5);
+    CHECK(count_cifar10(folder, Split::test) == 0);
+    put(directory / "test_batch.bin", "damaged");
+    CHECK(mentions(error_of([&] { count_cifar10(folder, Split::test); }), "whole number of records"));
+  }
+
   TEST_CASE("a CIFAR-10 file that is cut short, too long, damaged or something else is refused") {
     const TemporaryDirectory directory;
     const std::string spec = "cifar10:" + directory.path().string(), whole = records(0, 2);
