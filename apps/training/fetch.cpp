@@ -2,7 +2,7 @@
 
 #include <filesystem>
 #include <optional>
-#include <regex>
+#include <string_view>
 
 #include "apps/support/download.h"
 #include "apps/support/folder_lock.h"
@@ -21,11 +21,19 @@ bool is_there(const std::string& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+bool is_web_address(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (text.starts_with(scheme)) {
+      text.remove_prefix(scheme.size());
+      return !text.empty() && text[0] != '/' && text.find(' ') == text.npos;
+    }
+  return false;
+}
+
 /// Addresses of folders, ending in a slash.
 std::vector<std::string> checked_mirrors(std::vector<std::string> mirrors) {
-  static const std::regex address("https?://[^/ ]+(/[^ ]*)?");
   for (std::string& mirror : mirrors) {
-    if (!std::regex_match(mirror, address))
+    if (!is_web_address(mirror))
       fail("[data] {} is no mirror; give the http or https address of a folder with the files",
            quote(mirror));
     if (!mirror.ends_with('/')) mirror += '/';

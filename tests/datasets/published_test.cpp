@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <regex>
 
 #include "tests/datasets/helpers.h"
 
@@ -12,7 +11,6 @@ namespace elbo {
 TEST_SUITE("datasets") {
   TEST_CASE(
       "each data set that can be fetched is a kind of data, with addresses and checksums of its files") {
-    const std::regex address("https?://[a-z0-9.-]+/.*/|https?://[a-z0-9.-]+/"), digest("[0-9a-f]{64}");
     for (const PublishedData& data : published_data()) {
       CAPTURE(data.name);
       const auto kinds = dataset_kinds();
@@ -20,10 +18,14 @@ TEST_SUITE("datasets") {
                         [&](const DatasetKind& kind) { return kind.name == data.name; }));
       CHECK(&published_data(data.name) == &data);
       CHECK(data.mirrors.size() >= 2);
-      for (const std::string& mirror : data.mirrors) CHECK(std::regex_match(mirror, address));
+      for (const std::string& mirror : data.mirrors) {
+        CHECK(mirror.starts_with("http"));
+        CHECK(mirror.ends_with("/"));
+      }
       for (const PublishedFile& file : data.files) {
         CHECK(file.bytes > 0);
-        CHECK(std::regex_match(file.sha256, digest));
+        CHECK(file.sha256.size() == 64);
+        CHECK(file.sha256.find_first_not_of("0123456789abcdef") == std::string::npos);
       }
     }
     CHECK(mentions(error_of([] { published_data("minst"); }),
