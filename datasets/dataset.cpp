@@ -148,6 +148,7 @@ Dataset load_dataset(const std::string& spec, const LoadOptions& options) {
     const Tensor order = permutation(data.points(), {.seed = options.seed, .stream = kSubset});
     const Tensor chosen = order.slice(0, options.subset);
     choose_points(data, [&](const Tensor& rows) { return gather_rows(rows, chosen); });
+    data.rows = chosen.clone();
   }
   if (data.fingerprint.empty()) data.fingerprint = fingerprint(data.x);
   return data;

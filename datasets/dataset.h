@@ -39,6 +39,8 @@ struct Dataset {
   Factors factors = {};                         ///< of each point, where they are known
   bool binary = false;                          ///< the pixels are 0 and 1 only, and taken as these numbers
 
+  Tensor rows = {};  ///< (N) i64: which row each point was before `subset` drew it; undefined: 0..N-1
+
   int64_t points() const { return x.size(0); }
   int64_t dimensions() const { return x.size(1); }
   bool has_pixels() const { return x.dtype() == DType::u8; }

@@ -240,22 +240,27 @@ Tensor read_npy(const std::string& path) {
                                                                            : array;
 }
 
-void write_npy(const std::string& path, const Tensor& array) {
+std::string npy_header(DType dtype, const Shape& shape) {
   std::string sizes;
-  for (int axis = 0; axis < array.rank(); ++axis) sizes += fmt::format("{}, ", array.size(axis));
-  if (array.rank() > 1) sizes.resize(sizes.size() - 2);
-  if (array.rank() == 1) sizes.resize(sizes.size() - 1);  // a tuple of one keeps its comma
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}",
-                                   descr_of(array.dtype()), sizes);
+  for (int axis = 0; axis < shape.rank(); ++axis) sizes += fmt::format("{}, ", shape[axis]);
+  if (shape.rank() > 1) sizes.resize(sizes.size() - 2);
+  if (shape.rank() == 1) sizes.resize(sizes.size() - 1);  // a tuple of one keeps its comma
+  std::string header =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr_of(dtype), sizes);
   // Spaces and a line feed bring the elements to a multiple of 64 bytes.
   const size_t before = kMagic.size() + 4;
   header.append(63 - (before + header.size()) % 64, ' ');
   header += '\n';
   std::string start(kMagic);
   start += {1, 0, static_cast<char>(header.size() % 256), static_cast<char>(header.size() / 256)};
+  return start + header;
+}
+
+void write_npy(const std::string& path, const Tensor& array) {
+  const std::string header = npy_header(array.dtype(), array.shape());
   const std::string_view elements(static_cast<const char*>(array.bytes()),
                                   static_cast<size_t>(array.byte_count()));
-  write_file_atomically(path, std::array<std::string_view, 3>{start, header, elements});
+  write_file_atomically(path, std::array<std::string_view, 2>{header, elements});
 }
 
 }  // namespace elbo

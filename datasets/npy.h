@@ -17,6 +17,9 @@ namespace elbo {
 /// file.
 Tensor read_npy(const std::string& path);
 
+/// The bytes of a file of format 1.0 before the elements of such an array.
+std::string npy_header(DType dtype, const Shape& shape);
+
 /// Writes `array` as format 1.0, atomically: a failed write leaves what was there.
 void write_npy(const std::string& path, const Tensor& array);
 

@@ -11,7 +11,7 @@
 namespace elbo {
 namespace {
 
-constexpr int64_t kRows = 512;                // points of one pass
+constexpr int64_t kRows = kPointsOfPart;
 constexpr int64_t kPairs = int64_t{1} << 21;  // of points that are looked at together: 16 MiB in f64
 constexpr double kActive = 0.01;
 
@@ -197,6 +197,11 @@ const std::vector<double>& collapse_epsilons() {
   return epsilons;
 }
 
+RandomKey evaluation_key(const DeepVae& vae, uint64_t seed, int64_t begin) {
+  return for_members_of(
+      vae, {.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / kPointsOfPart)});
+}
+
 double DeepVaeMetrics::table_collapse_percent() const {
   const auto& epsilons = collapse_epsilons();
   for (size_t e = 0; e < collapse_percent.size(); ++e)
@@ -210,9 +215,8 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& 
   const int64_t points = x.count();
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);
-    const RandomKey key{
-        .seed = options.seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / kRows)};
-    gather(sums, vae, rows_for(vae, x, begin, end), for_members_of(vae, key), options.samples);
+    gather(sums, vae, rows_for(vae, x, begin, end), evaluation_key(vae, options.seed, begin),
+           options.samples);
     if (options.progress && !options.progress(end, points)) return {};
   }
   std::vector<DeepVaeMetrics> metrics;

@@ -19,6 +19,11 @@ const std::vector<double>& collapse_epsilons();
 inline constexpr double kTableEpsilon = 0.01;
 inline constexpr double kCollapseDelta = 0.01;
 
+/// Points are looked at so many at a time, the first part beginning at point 0. The z that metrics draw for a
+/// part, which begins at point `begin`, are those of this key.
+inline constexpr int64_t kPointsOfPart = 512;
+RandomKey evaluation_key(const DeepVae& vae, uint64_t seed, int64_t begin);
+
 struct DeepVaeMetrics {
   int64_t samples = 1;                 ///< z drawn for each point, which E_q rests on
   double elbo = 0;                     ///< nats per data point, of the model as it is
