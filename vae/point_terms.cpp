@@ -1,15 +1,14 @@
 #include "vae/point_terms.h"
 
 #include "autograd/ops.h"
-#include "tensor/map.h"
 
 namespace elbo {
 namespace {
 
 Tensor in_double(const Tensor& x) { return x.to(DType::f64).to(Device::cpu); }
 
-/// Draws of z beyond the first take the key's step from so far up that no part of the data has it.
-constexpr int kDrawBits = 40;
+/// Draws of z beyond the first have streams of their own, above those that have names.
+constexpr uint32_t kNamedStreams = 256;
 
 }  // namespace
 
@@ -17,16 +16,12 @@ Tensor point_kl(const Posterior& q) {
   return sum(in_double(gaussian_kl(q.mean, q.log_variance).value()), {-1}).value();
 }
 
-Tensor point_log_likelihood(const DeepVae& vae, const Tensor& x, const Posterior& q, const RandomKey& key,
-                            int64_t samples) {
-  Tensor total = Tensor::zeros({x.size(0)}, DType::f64);
-  for (int64_t sample = 0; sample < samples; ++sample) {
-    RandomKey own = key;
-    own.step += static_cast<uint64_t>(sample) << kDrawBits;
-    const Variable z = reparameterize_kl(q.mean, q.log_variance, own).z;
-    add_into(total, in_double(vae.log_likelihood(x, vae.decode(z)).value()).reshape({x.size(0)}));
-  }
-  return (Variable(total) / static_cast<double>(samples)).value();
+Tensor point_log_likelihood(const DeepVae& vae, const Tensor& x, const Posterior& q, RandomKey key,
+                            int64_t draw) {
+  if (draw < 0 || draw >= kMostDraws) fail("[point terms] there is no draw {}", draw);
+  key.stream += static_cast<uint32_t>(draw) * kNamedStreams;
+  const Variable z = reparameterize_kl(q.mean, q.log_variance, key).z;
+  return in_double(vae.log_likelihood(x, vae.decode(z)).value()).reshape({x.size(0)});
 }
 
 Tensor linear_point_log_likelihood(const DeepVae& vae, const Tensor& weights, const Tensor& x,

@@ -11,6 +11,7 @@
 #include "apps/support/table.h"
 #include "tensor/file.h"
 #include "vae/deep_metrics.h"
+#include "vae/point_terms.h"
 
 namespace elbo {
 namespace {
@@ -75,7 +76,7 @@ Means write_arrays(const PointEncoder& encoder, ArrayOutput& out, int64_t points
       means.add(plans[i].name, rows[i]);
     }
     progress.update(end);
-    if (interrupted()) fail("[encode] stopped after {} of {} points; nothing was kept", end, points);
+    if (interrupted()) fail("[encode] stopped at point {}; nothing was kept", end);
   }
   progress.finish();
   return means;
@@ -142,7 +143,8 @@ void add_options(Arguments& arguments) {
   all.back() = '.';
   arguments.add_texts("--only", o->only, all);
   arguments
-      .add_number("--samples", o->samples, "Deep VAE: z for each point, which E_q ln p(x|z) rests on", kCount)
+      .add_number("--samples", o->samples, "Deep VAE: z for each point, which E_q ln p(x|z) rests on",
+                  {1, kMostDraws})
       .show_default();
   arguments.run([o] { encode(*o); });
 }

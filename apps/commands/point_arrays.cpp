@@ -4,8 +4,10 @@
 #include <map>
 #include <numeric>
 
+#include "apps/support/interrupt.h"
 #include "autograd/ops.h"
 #include "tensor/file.h"
+#include "tensor/map.h"
 #include "vae/deep_metrics.h"
 #include "vae/point_terms.h"
 
@@ -80,6 +82,18 @@ Tensor PointEncoder::reconstructions(const Tensor& mean) const {
       .to(model_.data.dtype());
 }
 
+Tensor PointEncoder::log_likelihood(const Tensor& x, const Posterior& q, int64_t begin) const {
+  const DeepVae& vae = *model_.vae;
+  if (model_.linear) return linear_point_log_likelihood(vae, model_.linear->decoder, x, q);
+  const RandomKey key = evaluation_key(vae, model_.seed, begin);
+  const Tensor total = Tensor::zeros({x.size(0)}, DType::f64);
+  for (int64_t draw = 0; draw < samples_; ++draw) {
+    add_into(total, point_log_likelihood(vae, x, q, key, draw));
+    if (interrupted()) fail("[encode] stopped at point {}; nothing was kept", begin);
+  }
+  return (Variable(total) / static_cast<double>(samples_)).value();
+}
+
 std::vector<Tensor> PointEncoder::rows(int64_t begin, int64_t end) const {
   const DeepVae& vae = *model_.vae;
   const Dataset& data = model_.data.dataset;
@@ -94,9 +108,7 @@ std::vector<Tensor> PointEncoder::rows(int64_t begin, int64_t end) const {
   const Tensor kl = point_kl(q);
   found["kl"] = kl;
   if (wants("expected_log_likelihood") || wants("elbo")) {
-    const Tensor fit =
-        model_.linear ? linear_point_log_likelihood(vae, model_.linear->decoder, x, q)
-                      : point_log_likelihood(vae, x, q, evaluation_key(vae, model_.seed, begin), samples_);
+    const Tensor fit = log_likelihood(x, q, begin);
     found["expected_log_likelihood"] = fit;
     found["elbo"] = (Variable(fit) - kl).value();
   }

@@ -32,6 +32,7 @@ class PointEncoder {
  private:
   bool wants(std::string_view array) const;
   Tensor reconstructions(const Tensor& mean) const;
+  Tensor log_likelihood(const Tensor& x, const Posterior& q, int64_t begin) const;
   Shape shape_of(std::string_view array, int64_t points) const;
   DType dtype_of(std::string_view array) const;
 
