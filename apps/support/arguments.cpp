@@ -94,6 +94,10 @@ Argument Arguments::add_texts(const std::string& name, std::vector<std::string>&
                               const std::string& help) {
   return Argument(*app_->add_option(name, values, help)->delimiter(','));
 }
+Argument Arguments::add_paths(const std::string& name, std::vector<std::string>& values,
+                              const std::string& help) {
+  return Argument(*app_->add_option(name, values, help));
+}
 Argument Arguments::add_widths(const std::string& name, std::string& value, const std::string& help) {
   const auto keep = [&value](const std::vector<std::string>& list) {
     value = fmt::format("{}", fmt::join(list, ","));

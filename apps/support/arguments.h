@@ -75,6 +75,8 @@ class Arguments {
   Argument add_text(const std::string& name, std::string& value, const std::string& help);
   /// Several between commas.
   Argument add_texts(const std::string& name, std::vector<std::string>& values, const std::string& help);
+  /// Several, each a word of the command line: they may hold commas.
+  Argument add_paths(const std::string& name, std::vector<std::string>& values, const std::string& help);
   /// Several numbers, or a word in place of them, kept as the text between commas that they were given as.
   Argument add_widths(const std::string& name, std::string& value, const std::string& help);
   /// `name` may have a second name that sets the opposite: "--learn-sigma2,!--fix-sigma2".
