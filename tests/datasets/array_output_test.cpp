@@ -128,7 +128,8 @@ TEST_SUITE("datasets") {
   TEST_CASE("rows that do not fit the plan, or are too many or too few, are errors") {
     const TemporaryDirectory directory;
     ArrayOutput out(directory / "x.npz", Format::npz, kPlans);
-    for (const Tensor& wrong : {kCodes.reshape({3, 5}), kCodes.to(DType::f64), kCodes.reshape({15})})
+    for (const Tensor& wrong :
+         {kCodes.reshape({3, 5}), kCodes.slice(0, 2).to(DType::f64), kCodes.reshape({15})})
       CHECK(mentions(error_of([&] { out.append(0, wrong); }), "codes"));
     out.append(0, kCodes);
     CHECK(mentions(error_of([&] { out.append(0, kCodes.slice(0, 1)); }), "codes"));
@@ -172,6 +173,13 @@ TEST_SUITE("datasets") {
     CHECK(directory.substr(end64 + 76, 4) == "PK\5\6");
     CHECK(number(directory, end64 + 76 + 16, 4) == none);
     CHECK(directory.size() == end64 + 76 + 22);
+
+    // The sizes, of which there are two, come before the place.
+    const std::string both =
+        zip_directory({{.name = "both", .size = five, .offset = five + 1, .crc = 9}}, at);
+    CHECK(number(both, 46 + 4 + 2, 2) == 24);
+    CHECK(number(both, 46 + 4 + 4, 8) == five);
+    CHECK(number(both, 46 + 4 + 20, 8) == five + 1);
   }
 }
 
