@@ -65,6 +65,7 @@ void compare(const Options& o) {
   const RunDirectory directory("compare", o.run.out);
   directory.write_config(config);
   Result result("compare", config, describe_provenance(1, "none"));
+  result.provenance.data.name = "as each run says";
   const Json found = to_json(comparison);
   for (const auto& [name, value] : found.items()) result.set(name, value);
   Report report = report_of(comparison, directory);

@@ -138,14 +138,15 @@ void add_options(Arguments& arguments) {
   arguments
       .add_text("--format", o->format, "npz, one file, or npy, a file for each array; else as --out ends")
       .one_of({"npz", "npy"});
-  std::string all = "The arrays to write, by default all:";
-  for (const PointArray& array : point_arrays()) all += fmt::format(" {};", array.name);
-  all.back() = '.';
-  arguments.add_texts("--only", o->only, all);
+  arguments.add_texts("--only", o->only, "The arrays to write, of those below; by default all");
   arguments
       .add_number("--samples", o->samples, "Deep VAE: z for each point, which E_q ln p(x|z) rests on",
                   {1, kMostDraws})
       .show_default();
+  std::string arrays = "Arrays, with a row for each point; nats are of the preprocessed data, as evaluate's:";
+  for (const PointArray& array : point_arrays())
+    arrays += fmt::format("\n  {:24} {}", array.name, array.meaning);
+  arguments.footer(arrays);
   arguments.run([o] { encode(*o); });
 }
 
