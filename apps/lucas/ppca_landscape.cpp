@@ -6,7 +6,7 @@
 #include "apps/command.h"
 #include "apps/experiment/experiment.h"
 #include "apps/support/arguments.h"
-#include "apps/support/heat_map.h"
+#include "apps/support/figure.h"
 #include "apps/support/progress.h"
 #include "vae/ppca.h"
 
@@ -89,12 +89,9 @@ void landscape(Options o, const Arguments& arguments) {
   }
   progress.finish();
 
-  HeatMap map{.name = "landscape",
-              .title = "Log-likelihood around a stationary point of pPCA",
-              .x = {fmt::format("length of the column along u{}", o.first)},
-              .y = {fmt::format("length of the column along u{}", o.second)},
-              .value_label = "nats above the stationary point"};
-  map.grid_x = map.grid_y = axis;
+  FigureGrid map{.name = "landscape",
+                 .title = "Log-likelihood around a stationary point of pPCA",
+                 .columns = static_cast<int>(panels.size())};
   Table table({"σ²", Table::number("value"), Table::number(fmt::format("λ{}", o.first)),
                fmt::format("along u{}", o.first), Table::number(fmt::format("λ{}", o.second)),
                fmt::format("along u{}", o.second), Table::number("highest gain (nats)"), "paper",
@@ -112,11 +109,14 @@ void landscape(Options o, const Arguments& arguments) {
     const double step_second = panel.values[(middle + 1) * axis.size() + middle];
     const bool agrees = (step_first < 0) == stable_first && (step_second < 0) == stable_second;
     const auto word = [](bool stable) { return stable ? "stable" : "grows"; };
-    map.panels.push_back(
+    map.cells.push_back(
         {.title = fmt::format("σ² = {:.3g}, {}", panel.sigma2, panel.position),
-         .note = fmt::format("u{} {}, u{} {}", o.first, word(stable_first), o.second, word(stable_second)),
-         .values = panel.values,
-         .marks = {{0, 0}}});
+         .x = {fmt::format("length of the column along u{}", o.first)},
+         .y = {fmt::format("length of the column along u{}", o.second)},
+         .series = {{.x = {0}, .y = {0}, .style = Style::points, .colour = kBlack}},
+         .surface = Surface{.x = axis, .y = axis, .values = panel.values},
+         .colours = {.label = "nats above the stationary point", .palette = Palette::diverging},
+         .note = fmt::format("u{} {}, u{} {}", o.first, word(stable_first), o.second, word(stable_second))});
     table.row({panel.position, fmt::format("{:.4f}", panel.sigma2), fmt::format("{:.4f}", upper),
                word(stable_first), fmt::format("{:.4f}", lower), word(stable_second),
                fmt::format("{:.3f}", panel.best), panel.paper, verdict(agrees)});

@@ -3,244 +3,167 @@
 #include <algorithm>
 #include <cmath>
 
-#include "apps/support/csv.h"
-#include "apps/support/text.h"
+#include "apps/support/figure_cell.h"
 #include "tensor/error.h"
-#include "tensor/file.h"
 
 namespace elbo {
 namespace {
 
-// In points of the drawing: the axes' box, what stands above and below it.
-constexpr int kWidth = 560, kBox = 280, kTitle = 42, kAxisText = 64;
+using S = PageSizes;
 
-struct Range {
-  double low, high;
-};
+/// Positions on a page in gnuplot's words: shares of its width, and of its height from its foot.
+struct Page {
+  double width, height;
 
-// Beyond these, the margins of an axis would no longer be doubles.
-constexpr double kLargest = 1e300, kSmallest = 1e-300;
-
-bool drawable(double value, const Axis& axis) {
-  return std::abs(value) <= kLargest && (!axis.log || value >= kSmallest);
-}
-
-/// The axis' range: as given, else around the values that can be drawn. Never empty, since gnuplot stops at
-/// an empty range.
-Range range_of(const Axis& axis, const std::vector<const std::vector<double>*>& columns, double margin) {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
-  for (const auto* column : columns) {
-    for (double value : *column) {
-      if (!drawable(value, axis)) continue;
-      low = std::min(low, value);
-      high = std::max(high, value);
-    }
+  std::string across(double x) const { return fmt::format("{:.4f}", x / width); }
+  std::string up(double y) const { return fmt::format("{:.4f}", 1 - y / height); }
+  std::string label(const std::string& text, double x, double y, double size, const char* look = "") const {
+    return fmt::format("set label {} at screen {},{} center noenhanced font ',{}'{}\n", gnuplot_string(text),
+                       across(x), up(y), size, look);
   }
-  const bool empty = low > high;
-  if (empty) low = axis.log ? 0.1 : 0, high = 1;
-  const auto to = [&](double v) { return axis.log ? std::log10(v) : v; };
-  const auto from = [&](double v) { return axis.log ? std::pow(10, std::clamp(v, -305.0, 305.0)) : v; };
-  double span = to(high) - to(low);
-  // All values alike: some room around them, more than doubles of that size can tell apart.
-  if (!(span > 1e-12 * std::abs(to(high)))) span = axis.log ? 1 : std::max(std::abs(high), 1e-3);
-  Range range{from(to(low) - margin * span), from(to(high) + margin * span)};
-  if (drawable(axis.low, axis)) range.low = axis.low;
-  if (drawable(axis.high, axis)) range.high = axis.high;
-  if (!(range.low < range.high))
-    fail("[figure] the axis {} would run from {} to {}", quote(axis.label), range.low, range.high);
-  return range;
-}
-
-void check(const Series& s) {
-  const bool band = !s.band_low.empty() || !s.band_high.empty();
-  if (s.x.size() != s.y.size() ||
-      (band && (s.band_low.size() != s.x.size() || s.band_high.size() != s.x.size())))
-    fail("[figure] series {} has {} x, {} y and {}, {} band values; they must be as many", quote(s.name),
-         s.x.size(), s.y.size(), s.band_low.size(), s.band_high.size());
-}
-
-/// How a curve is drawn, in gnuplot's words: its line, empty for points alone, and whether it has points.
-struct Look {
-  std::string colour, line;
-  bool points = false;
-};
-
-Look look_of(const Series& series, int colour) {
-  Look look{figure_colour(colour), "", series.style == Style::points || series.style == Style::line_points};
-  if (series.style != Style::points) look.line = fmt::format("linecolor rgb '{}' linewidth 2", look.colour);
-  if (series.style == Style::dashed) look.line += " dashtype 11";
-  return look;
-}
-
-std::string point_of(const Look& look) {
-  return fmt::format("pointtype 7 pointsize 0.5 linecolor rgb '{}'", look.colour);
-}
-
-std::string plot_style(const Look& look, Style style) {
-  if (look.line.empty()) return "with points " + point_of(look);
-  if (look.points) return "with linespoints pointtype 7 pointsize 0.5 " + look.line;
-  return (style == Style::steps ? "with steps " : "with lines ") + look.line;
-}
-
-struct LegendEntry {
-  std::string name;
-  Look look;
-};
-
-/// A legend in columns below the axes. gnuplot's own is not used: told where the axes lie, it lets entries
-/// overlap the axes' labels or drops them.
-struct Legend {
-  std::vector<LegendEntry> entries;
-
-  // In points of the drawing. Letters of this size are 7.4 wide on average.
-  static constexpr int kRow = 22, kSample = 34, kGap = 10, kBetween = 28;
-  int entry_width() const {
-    int longest = 0;
-    for (const LegendEntry& entry : entries) longest = std::max(longest, display_width(entry.name));
-    return kSample + kGap + static_cast<int>(7.4 * longest) + kBetween;
-  }
-  int columns() const { return std::max(1, (kWidth - 20 + kBetween) / entry_width()); }
-  int rows() const { return (static_cast<int>(entries.size()) + columns() - 1) / columns(); }
-  int height() const { return entries.empty() ? 0 : rows() * kRow + 12; }
-
-  std::string commands(int figure_height) const {
-    std::string text = "unset key\n";
-    if (entries.empty()) return text;
-    const int used_columns = (static_cast<int>(entries.size()) + rows() - 1) / rows();
-    const int left = std::max(10, (kWidth - (used_columns * entry_width() - kBetween)) / 2);
-    for (int i = 0; i < static_cast<int>(entries.size()); ++i) {
-      const LegendEntry& entry = entries[static_cast<size_t>(i)];
-      const double x = left + i / rows() * entry_width();
-      const double y = (height() - 6 - kRow * (i % rows() + 0.5)) / figure_height;
-      const auto at = [&](double offset) {
-        return fmt::format("screen {:.4f},{:.4f}", (x + offset) / kWidth, y);
-      };
-      if (!entry.look.line.empty())
-        text += fmt::format("set arrow from {} to {} nohead {}\n", at(0), at(kSample), entry.look.line);
-      if (entry.look.points)
-        text += fmt::format("set label '' at {} point {}\n", at(kSample / 2.0), point_of(entry.look));
-      text += fmt::format("set label {} at {} left noenhanced textcolor rgb '#222222'\n",
-                          gnuplot_string(entry.name), at(kSample + kGap));
-    }
+  /// Lines below each other, the first one's middle at y.
+  std::string labels(const std::vector<std::string>& lines, double x, double y, double row, double size,
+                     const char* look = "") const {
+    std::string text;
+    for (const std::string& line : lines) text += label(line, x, y, size, look), y += row;
     return text;
   }
-};
-
-/// Round numbers for a logarithmic axis that spans less than three powers of ten, where gnuplot by itself
-/// would label one or two.
-std::vector<double> log_ticks(const Range& range) {
-  std::vector<double> ticks;
-  for (double power = std::floor(std::log10(range.low)); power <= std::log10(range.high); ++power)
-    for (double digit : {1, 2, 5}) {
-      const double tick = digit * std::pow(10, power);
-      if (tick >= range.low && tick <= range.high) ticks.push_back(tick);
-    }
-  return ticks;
-}
-
-/// The commands for one axis; `letter` is x or y.
-std::string axis_commands(const std::string& letter, const Axis& axis, const Range& range) {
-  std::string text = fmt::format("set {0}label {1} noenhanced\nset {0}range [{2}:{3}]\n", letter,
-                                 gnuplot_string(axis.label), range.low, range.high);
-  if (!axis.log) return text;
-  if (range.high / range.low > 1e3)
-    return text + fmt::format("set logscale {0}\nset format {0} '10^{{%L}}'\n", letter);
-  const std::vector<double> ticks = log_ticks(range);
-  // Less than two round numbers: the axis is so short that a linear one looks the same.
-  if (ticks.size() < 2) return text;
-  return text + fmt::format("set logscale {0}\nset {0}tics ({1})\n", letter, fmt::join(ticks, ", "));
-}
-
-/// The CSV's rows and the script's plot commands, which refer to blocks of rows by number.
-struct Plot {
-  std::string csv;
-  std::vector<std::string> bands, curves;  // bands first, so that no band hides a curve
-  int blocks = 0;
-  bool with_bands = false;
-
-  void begin_block() { csv += blocks++ ? "\n\n" : ""; }
-  void point(const std::string& name, double x, double y, double low, double high) {
-    std::vector<CsvCell> cells{x, y};
-    if (with_bands) cells.insert(cells.end(), {low, high});
-    cells.push_back(name);  // last: gnuplot miscounts the columns after some quoted texts
-    csv += csv_line(cells);
+  std::string colour_bar(double left, double top, double bar_width, const std::string& text) const {
+    std::string commands =
+        fmt::format("set colorbox horizontal user origin screen {},{} size screen {},{:.4f} border 101\n",
+                    across(left), up(top + S::kBarHeight), across(bar_width), S::kBarHeight / height);
+    if (text.empty()) return commands;
+    const double middle = top + S::kBarHeight + S::kBarRows + 4;
+    return commands + label(text, left + 0.5 * bar_width, middle, S::kText);
   }
 };
 
-std::string join(const std::vector<std::string>& commands) {
+std::string quoted_ticks(const Ticks& ticks, bool numbers) {
   std::string text;
-  for (const std::string& command : commands) text += (text.empty() ? "  " : ", \\\n  ") + command;
+  for (size_t i = 0; i < ticks.at.size(); ++i)
+    text += fmt::format("{}'{}' {}", i ? ", " : "", numbers ? ticks.labels[i] : "", ticks.at[i]);
+  return "(" + text + ")";
+}
+
+/// The commands for one axis; `letter` is x, y or cb.
+std::string axis_commands(const char* letter, const Range& range, const Ticks& ticks, bool numbers) {
+  return fmt::format("set {0}range [{1}:{2}]\n{3}set logscale {0}\nset {0}tics {4}\n", letter, range.low,
+                     range.high, ticks.log ? "" : "un", quoted_ticks(ticks, numbers));
+}
+
+/// The commands that draw one cell.
+std::string cell_commands(const FigureGrid& grid, const PageLayout& layout, const Page& page, size_t number,
+                          FigureData& data) {
+  const Figure& figure = grid.cells[number];
+  const CellLayout& cell = layout.cells[number];
+  const double right = cell.left + layout.box_width, foot = cell.top + layout.box_height;
+  const double middle = 0.5 * (cell.left + right);
+  std::string text = fmt::format("set lmargin at screen {}\nset rmargin at screen {}\n",
+                                 page.across(cell.left), page.across(right));
+  text +=
+      fmt::format("set tmargin at screen {}\nset bmargin at screen {}\n", page.up(cell.top), page.up(foot));
+  text += axis_commands("x", cell.x, cell.x_ticks, cell.x_numbers) +
+          axis_commands("y", cell.y, cell.y_ticks, cell.y_numbers);
+  text += figure.surface ? "unset grid\nset border 15 linestyle 101\n"
+                         : "set grid linestyle 102\nset border 3 linestyle 101\n";
+
+  const double head = static_cast<double>(cell.title.size()) * S::kTextRow +
+                      static_cast<double>(cell.note.size()) * S::kNoteRow + 4;
+  text += page.labels(cell.title, middle, cell.top - head + 8, S::kTextRow, S::kText);
+  text += page.labels(cell.note, middle,
+                      cell.top - head + 8 + static_cast<double>(cell.title.size()) * S::kTextRow, S::kNoteRow,
+                      S::kNote, " textcolor rgb '#444444'");
+  double below = foot + (cell.x_numbers ? S::kTickRow : 0) + 6;
+  if (cell.x_label) {
+    text += page.labels(lines_of(figure.x.label, layout.box_width + 40, S::kText, 1), middle, below + 10, 0,
+                        S::kText);
+    below += S::kLabelRow;
+  }
+  // Beside a single row, a label may be longer than the axis.
+  const double room = layout.box_height + (layout.cells.size() > columns_of(grid) ? 16 : 60);
+  if (cell.y_label)
+    text += page.labels(lines_of(figure.y.label, room, S::kText, 1),
+                        cell.left - (cell.y_numbers ? cell.y_ticks.width + S::kTickGap : 0) - 15,
+                        cell.top + 0.5 * layout.box_height, 0, S::kText, " rotate by 90");
+
+  if (cell.has_colours) {
+    const ColourScale& scale = grid.share_colours ? grid.cells.front().colours : figure.colours;
+    text += palette_command(scale.palette) + axis_commands("cb", cell.colours, cell.colour_ticks, true);
+    size_t last = number;
+    for (size_t i = number; i < layout.cells.size(); ++i)
+      if (layout.cells[i].has_colours) last = i;
+    if (cell.bar)
+      text += page.colour_bar(cell.left, below + 4, layout.box_width, scale.label);
+    else if (layout.shared_bar && last == number)
+      text += page.colour_bar(layout.bar_left, layout.bar_top, layout.bar_width, scale.label);
+    else
+      text += "unset colorbox\n";
+  }
+  return text + plot_commands(figure, cell, data);
+}
+
+/// What the cell is called in the CSV.
+std::string panel_name(const FigureGrid& grid, size_t number) {
+  if (!grid.cells[number].title.empty()) return grid.cells[number].title;
+  std::string name;
+  const size_t columns = columns_of(grid);
+  if (!grid.row_titles.empty()) name = grid.row_titles[number / columns];
+  if (!grid.column_titles.empty()) name += (name.empty() ? "" : ", ") + grid.column_titles[number % columns];
+  return name.empty() ? std::to_string(number + 1) : name;
+}
+
+/// Titles of the page, its rows and columns.
+std::string page_titles(const FigureGrid& grid, const PageLayout& layout, const Page& page) {
+  std::string text = page.labels(layout.title, 0.5 * layout.width, 20, S::kTitleRow, S::kTitle);
+  const double below_title = 20 + static_cast<double>(layout.title.size()) * S::kTitleRow;
+  const size_t columns = columns_of(grid);
+  size_t most = 0;
+  for (const auto& lines : layout.column_titles) most = std::max(most, lines.size());
+  for (size_t i = 0; i < layout.column_titles.size(); ++i) {
+    const double first =
+        below_title + static_cast<double>(most - layout.column_titles[i].size()) * S::kTextRow;
+    text += page.labels(layout.column_titles[i], layout.cells[i].left + 0.5 * layout.box_width, first,
+                        S::kTextRow, S::kText);
+  }
+  for (size_t i = 0; i < grid.row_titles.size(); ++i)
+    text +=
+        page.labels(lines_of(grid.row_titles[i], layout.box_height + 40, S::kText, 1), 18,
+                    layout.cells[i * columns].top + 0.5 * layout.box_height, 0, S::kText, " rotate by 90");
   return text;
 }
 
 }  // namespace
 
-Drawing draw(const Figure& figure, const std::string& directory, const std::string& program) {
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  std::vector<double> line_x, line_y;
-  for (const ReferenceLine& line : figure.lines) (line.vertical ? line_x : line_y).push_back(line.at);
-  std::vector<const std::vector<double>*> xs{&line_x}, ys{&line_y};
-  Plot plot;
-  for (const Series& s : figure.series) {
-    check(s);
-    xs.push_back(&s.x);
-    ys.insert(ys.end(), {&s.y, &s.band_low, &s.band_high});
-    plot.with_bands |= !s.band_low.empty();
-  }
-  const Range x = range_of(figure.x, xs, 0.02), y = range_of(figure.y, ys, 0.05);
-
-  std::vector<CsvCell> header{figure.x.label.empty() ? "x" : figure.x.label,
-                              figure.y.label.empty() ? "y" : figure.y.label};
-  if (plot.with_bands) header.insert(header.end(), {CsvCell("low"), CsvCell("high")});
-  header.push_back("series");
-  plot.csv = csv_line(header);
-
+Drawing draw(const FigureGrid& grid, const std::string& directory, const std::string& program) {
+  check(grid);
+  const PageLayout layout = lay_out(grid);
+  FigureData data(grid);
   Legend legend;
-  int next_colour = 0;
-  const auto source = [&] { return fmt::format("data skip 1 index {}", plot.blocks - 1); };
-  for (const Series& s : figure.series) {
-    const Look look = look_of(s, s.colour >= 0 ? s.colour : next_colour++);
-    if (s.x.empty()) continue;  // gnuplot does not count an empty block
-    plot.begin_block();
-    const bool band = !s.band_low.empty();
-    for (size_t i = 0; i < s.x.size(); ++i)
-      plot.point(s.name, s.x[i], s.y[i], band ? s.band_low[i] : nan, band ? s.band_high[i] : nan);
-    if (band)
-      plot.bands.push_back(
-          fmt::format("{} using 1:3:4 with filledcurves fillcolor rgb '{}' fillstyle transparent solid 0.2 "
-                      "noborder",
-                      source(), look.colour));
-    plot.curves.push_back(fmt::format("{} using 1:2 {}", source(), plot_style(look, s.style)));
-    if (!s.name.empty()) legend.entries.push_back({s.name, look});
+  std::vector<std::string> cells(grid.cells.size());
+  // The page's height is known once the legend is, and the legend once all cells are.
+  for (const Figure& cell : grid.cells) add_to_legend(cell, legend);
+  const Page page{layout.width, layout.height + legend.height(layout.width)};
+  for (size_t i = 0; i < grid.cells.size(); ++i) {
+    data.begin_panel(panel_name(grid, i));
+    cells[i] = cell_commands(grid, layout, page, i, data);
   }
-  int number = 0;
-  for (const ReferenceLine& line : figure.lines) {
-    if (!std::isfinite(line.at)) continue;
-    plot.begin_block();
-    plot.point(line.label, line.vertical ? line.at : x.low, line.vertical ? y.low : line.at, nan, nan);
-    plot.point(line.label, line.vertical ? line.at : x.high, line.vertical ? y.high : line.at, nan, nan);
-    // A different grey for each: gnuplot draws neighbours of one colour in the legend with one pattern of
-    // dashes.
-    const std::string colour = fmt::format("#{0:02x}{0:02x}{0:02x}", 0x55 + number);
-    const Look look{colour,
-                    fmt::format("linecolor rgb '{}' linewidth 1.4 dashtype {}", colour, 12 + number++ % 3)};
-    plot.curves.push_back(fmt::format("{} using 1:2 with lines {}", source(), look.line));
-    if (!line.label.empty()) legend.entries.push_back({line.label, look});
-  }
-  if (plot.curves.empty()) plot.curves.push_back("NaN");
 
-  const int below = kAxisText + legend.height(), height = kTitle + kBox + below;
-  std::string script = gnuplot_preamble(figure.name, kWidth, height);
-  script += fmt::format("data = '{}.csv'\nset title {} noenhanced font 'Helvetica,17' offset 0,-0.5\n",
-                        figure.name, gnuplot_string(figure.title));
-  script += fmt::format("set tmargin at screen {:.4f}\nset bmargin at screen {:.4f}\nset rmargin 3\n",
-                        1 - double(kTitle) / height, double(below) / height);
-  script += axis_commands("x", figure.x, x) + axis_commands("y", figure.y, y);
-  script += "set xlabel offset 0,0.5\nset ylabel offset 1,0\nset xtics offset 0,0.3\nset clip two\n";
-  script += legend.commands(height);
-  plot.bands.insert(plot.bands.end(), plot.curves.begin(), plot.curves.end());
-  script += "plot \\\n" + join(plot.bands) + '\n';
-  return draw(directory, figure.name, plot.csv, script, program);
+  std::string script =
+      gnuplot_preamble(grid.name, static_cast<int>(page.width), static_cast<int>(page.height));
+  script += fmt::format(
+      "data = '{}.csv'\nunset key\nset xtics offset 0,0.3\nset cbtics scale 0.4 offset 0,0.5\n", grid.name);
+  script += "set clip two\nset multiplot\n" + page_titles(grid, layout, page) +
+            legend.commands(page.width, page.height);
+  for (size_t i = 0; i < cells.size(); ++i)
+    script += fmt::format("\n# Panel {}\n{}unset label\nunset arrow\nunset object\n", i + 1, cells[i]);
+  script += "\nunset multiplot\n";
+  return draw(directory, grid.name, data.csv(), script, program);
+}
+
+Drawing draw(const Figure& figure, const std::string& directory, const std::string& program) {
+  FigureGrid grid{.name = figure.name, .title = figure.title, .cells = {figure}, .columns = 1};
+  grid.cells.front().title.clear();
+  return draw(grid, directory, program);
 }
 
 }  // namespace elbo

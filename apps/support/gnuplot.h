@@ -2,7 +2,7 @@
 //
 // The CSV and the script are always written; where gnuplot is missing or fails, only the SVG is, and one line
 // on standard error says so. Also the look that all figures share: fonts, grid, colours. What is drawn is the
-// business of figure.h and heat_map.h.
+// business of figure.h.
 #pragma once
 
 #include <string>

@@ -1,0 +1,146 @@
+#include "apps/support/figure_parts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "apps/support/figure_axis.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+/// The runs' finite values at a place, sorted.
+std::vector<double> values_at(const std::vector<std::vector<double>>& runs, size_t place) {
+  std::vector<double> values;
+  for (const auto& run : runs)
+    if (std::isfinite(run[place])) values.push_back(run[place]);
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+double quantile(const std::vector<double>& sorted, double share) {
+  if (sorted.empty()) return kNan;
+  const double rank = share * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(rank);
+  const size_t above = std::min(below + 1, sorted.size() - 1);
+  return std::lerp(sorted[below], sorted[above], rank - static_cast<double>(below));
+}
+
+void check_runs(const std::string& name, const std::vector<double>& x,
+                const std::vector<std::vector<double>>& runs) {
+  for (const auto& run : runs)
+    if (run.size() != x.size())
+      fail("[figure] {}: a run has {} values at {} places", quote(name), run.size(), x.size());
+}
+
+}  // namespace
+
+std::vector<double> evenly(double low, double high, int count) {
+  std::vector<double> numbers;
+  for (int i = 0; i < count; ++i)
+    numbers.push_back(i + 1 == count ? high : low + i * (high - low) / (count - 1));
+  return numbers;
+}
+
+Surface surface_of(const std::function<double(double, double)>& function, const std::vector<double>& x,
+                   const std::vector<double>& y) {
+  Surface surface{.x = x, .y = y};
+  for (double up : y)
+    for (double across : x) surface.values.push_back(function(across, up));
+  return surface;
+}
+
+Series quartile_band(const std::string& name, const std::vector<double>& x,
+                     const std::vector<std::vector<double>>& runs) {
+  check_runs(name, x, runs);
+  Series series{.name = name, .x = x};
+  for (size_t i = 0; i < x.size(); ++i) {
+    const std::vector<double> values = values_at(runs, i);
+    series.y.push_back(quantile(values, 0.5));
+    series.band_low.push_back(quantile(values, 0.25));
+    series.band_high.push_back(quantile(values, 0.75));
+  }
+  return series;
+}
+
+Series deviation_band(const std::string& name, const std::vector<double>& x,
+                      const std::vector<std::vector<double>>& runs) {
+  check_runs(name, x, runs);
+  Series series{.name = name, .x = x};
+  for (size_t i = 0; i < x.size(); ++i) {
+    const std::vector<double> values = values_at(runs, i);
+    const auto count = static_cast<double>(values.size());
+    double mean = 0, squares = 0;
+    for (double value : values) mean += value / count;
+    for (double value : values) squares += (value - mean) * (value - mean);
+    if (values.empty()) mean = kNan;
+    const double deviation = values.size() < 2 ? kNan : std::sqrt(squares / (count - 1));
+    series.y.push_back(mean);
+    series.band_low.push_back(mean - deviation);
+    series.band_high.push_back(mean + deviation);
+  }
+  return series;
+}
+
+std::vector<Series> by_class(const std::vector<double>& x, const std::vector<double>& y,
+                             const std::vector<int64_t>& classes, const std::vector<std::string>& names) {
+  if (x.size() != y.size() || x.size() != classes.size())
+    fail("[figure] {} x, {} y and {} classes; they must be as many", x.size(), y.size(), classes.size());
+  std::vector<Series> series;
+  for (size_t c = 0; c < names.size(); ++c)
+    series.push_back({.name = names[c], .style = Style::points, .colour = static_cast<int>(c)});
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto c = static_cast<size_t>(classes[i]);
+    if (classes[i] < 0 || c >= names.size())
+      fail("[figure] point {} has class {}, but there are names for {}", i, classes[i], names.size());
+    series[c].x.push_back(x[i]);
+    series[c].y.push_back(y[i]);
+  }
+  return series;
+}
+
+std::vector<Figure> with_zoom(const Figure& figure, const Window& window) {
+  Figure framed = figure, zoom = figure;
+  Range y;
+  for (const Series& s : figure.series)
+    for (size_t i = 0; i < s.x.size(); ++i) {
+      if (!(s.x[i] >= window.x_low && s.x[i] <= window.x_high)) continue;
+      y.include(s.y[i], figure.y.log);
+      if (s.band_low.empty()) continue;
+      y.include(s.band_low[i], figure.y.log);
+      y.include(s.band_high[i], figure.y.log);
+    }
+  Axis up = figure.y;
+  up.low = window.y_low, up.high = window.y_high;
+  y = range_of(up, y, kMarginY);
+
+  zoom.title = "zoom";
+  zoom.x.low = window.x_low, zoom.x.high = window.x_high;
+  zoom.y.low = y.low, zoom.y.high = y.high;
+  const double left = window.x_low, right = window.x_high;
+  framed.series.push_back(
+      {.x = {left, right, right, left, left}, .y = {y.low, y.low, y.high, y.high, y.low}, .colour = kBlack});
+  return {framed, zoom};
+}
+
+void share_ranges(const std::vector<Figure*>& figures) {
+  if (figures.empty()) return;
+  Range x, y, colours;
+  for (const Figure* figure : figures) {
+    const Extent extent = extent_of(*figure, figure->colours.log);
+    x.include(extent.x), y.include(extent.y), colours.include(extent.colours);
+  }
+  for (Figure* figure : figures) {
+    const double margin_x = figure->surface ? 0 : kMarginX, margin_y = figure->surface ? 0 : kMarginY;
+    const Range across = range_of(figure->x, x, margin_x), up = range_of(figure->y, y, margin_y);
+    const Range scale = colour_range(figure->colours, colours);
+    figure->x.low = across.low, figure->x.high = across.high;
+    figure->y.low = up.low, figure->y.high = up.high;
+    figure->colours.low = scale.low, figure->colours.high = scale.high;
+  }
+}
+
+}  // namespace elbo
