@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdint>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "apps/support/text.h"
+#include "apps/support/html.h"
+#include "apps/support/svg.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
 
 namespace elbo {
 namespace {
@@ -75,36 +75,6 @@ footer h2 { border: 0; margin: 0; padding: 0; font-size: 1rem; }
 }
 )";
 
-/// The attribute's values within one tag, such as id="..." or href="#...", get the prefix.
-std::string prefix_ids(std::string_view tag, const std::string& prefix) {
-  constexpr std::string_view kBefore[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
-  std::string out;
-  while (!tag.empty()) {
-    size_t taken = 1;
-    for (std::string_view before : kBefore)
-      if (tag.starts_with(before)) taken = before.size();
-    out += tag.substr(0, taken);
-    if (taken > 1) out += prefix;
-    tag.remove_prefix(taken);
-  }
-  return out;
-}
-
-/// The value of an attribute in a tag, empty when it has none.
-std::string attribute(std::string_view tag, std::string_view name) {
-  const size_t at = tag.find(fmt::format(" {}=\"", name));
-  if (at == std::string_view::npos) return "";
-  const size_t begin = at + name.size() + 3, end = tag.find('"', begin);
-  return end == std::string_view::npos ? "" : std::string(tag.substr(begin, end - begin));
-}
-
-/// Width of the drawing in points, from viewBox="0 0 WIDTH HEIGHT"; 0 when it does not say.
-double width_of(std::string_view view_box) {
-  double x = 0, y = 0, width = 0, height = 0;
-  const std::string text(view_box);
-  return std::sscanf(text.c_str(), "%lf %lf %lf %lf", &x, &y, &width, &height) == 4 ? width : 0;
-}
-
 std::string pairs_table(const Json& value) {
   std::string html = "<table class=\"pairs\"><tbody>\n";
   for (const auto& [name, text] : flatten(value))
@@ -129,78 +99,6 @@ std::string cell_text(Table::Kind kind, const std::string& text) {
 }
 
 }  // namespace
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  for (char c : valid_utf8(text)) {
-    const auto byte = static_cast<unsigned char>(c);
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += (byte < 0x20 && c != '\n') || byte == 0x7f ? ' ' : c;
-    }
-  }
-  return out;
-}
-
-std::string inline_svg(std::string_view svg, const std::string& prefix, const std::string& description) {
-  std::string out;
-  const size_t root = svg.find("<svg");
-  if (root == std::string_view::npos) return "";
-  svg.remove_prefix(root);
-  while (true) {
-    const size_t begin = std::min(svg.find('<'), svg.size());
-    out += svg.substr(0, begin);
-    svg.remove_prefix(begin);
-    if (svg.empty()) return out;
-    const std::string_view tag = svg.substr(0, std::min(svg.find('>'), svg.size() - 1) + 1);
-    svg.remove_prefix(tag.size());
-    if (tag.starts_with("<svg")) {
-      const std::string box = attribute(tag, "viewBox");
-      const double width = width_of(box);
-      // Wide drawings are scrolled on a phone once their letters would be too small to read.
-      out += fmt::format(
-          "<svg viewBox=\"{}\" role=\"img\" aria-label=\"{}\" "
-          "style=\"width:100%;max-width:{:.0f}px;min-width:{}px\">\n",
-          escape_html(box), escape_html(description), width, width > 700 ? 680 : 300);
-    } else if (tag.starts_with("<title") || tag.starts_with("<desc")) {
-      // Left out: the program's name would show when the mouse rests on the figure.
-      const std::string_view close = tag.starts_with("<title") ? "</title>" : "</desc>";
-      const size_t end = svg.find(close);
-      svg.remove_prefix(end == std::string_view::npos ? svg.size() : end + close.size());
-    } else {
-      out += prefix_ids(tag, prefix);
-    }
-  }
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t at = 0; at < bytes.size(); at += 3) {
-    const size_t count = std::min<size_t>(3, bytes.size() - at);
-    uint32_t bits = 0;
-    for (size_t i = 0; i < 3; ++i)
-      bits = bits << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
-    for (size_t i = 0; i < 4; ++i) out += i <= count ? kLetters[bits >> (18 - 6 * i) & 63] : '=';
-  }
-  return out;
-}
 
 Report::Report(std::string title, std::string summary)
     : title_(std::move(title)), summary_(std::move(summary)) {}
@@ -234,22 +132,17 @@ void Report::figure(const Drawing& drawing, std::string_view caption) {
   ++figures_;
   body_ += "<figure>";
   if (drawing.svg.empty())
-    body_ += fmt::format(
-        "<div class=\"missing\">Not drawn: {}. Its data are in figures/{}.csv, the script in "
-        "figures/{}.gp.</div>\n",
-        escape_html(drawing.problem), escape_html(drawing.name), escape_html(drawing.name));
+    body_ += missing_html(drawing);
   else
-    body_ += fmt::format("<div class=\"scroll\" tabindex=\"0\">{}</div>\n",
-                         inline_svg(drawing.svg, fmt::format("figure{}-", figures_), std::string(caption)));
+    body_ += fmt::format(
+        "<div class=\"scroll\" tabindex=\"0\">{}</div>\n",
+        inline_svg(shrink_svg(drawing.svg), fmt::format("figure{}-", figures_), std::string(caption)));
   body_ +=
       fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", figures_, escape_html(caption));
 }
 
 void Report::image(const Picture& picture, std::string_view caption, const std::vector<std::string>& labels) {
-  // Its size stands in the tag, so that the text below does not jump once the picture is decoded.
-  body_ +=
-      fmt::format("<figure><img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">\n",
-                  base64(picture.png), picture.width, picture.height, escape_html(caption));
+  body_ += "<figure>" + image_html(picture, caption);
   if (!labels.empty()) {
     body_ += fmt::format("<div class=\"labels\" style=\"max-width:{}px\">", picture.width);
     for (const std::string& label : labels) body_ += fmt::format("<span>{}</span>", escape_html(label));
@@ -257,6 +150,15 @@ void Report::image(const Picture& picture, std::string_view caption, const std::
   }
   body_ += fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", ++figures_,
                        escape_html(caption));
+}
+
+void Report::sequence(const std::vector<Frame>& frames, std::string_view caption) {
+  if (frames.empty()) fail("[report] a sequence has no pictures: {}", quote(std::string(caption)));
+  has_sequences_ = true;
+  ++figures_;
+  body_ +=
+      "<figure class=\"sequence\">" + sequence_html(frames, fmt::format("figure{}-", figures_), caption) +
+      fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", figures_, escape_html(caption));
 }
 
 void Report::configuration(const Json& config) {
@@ -272,9 +174,10 @@ std::string Report::html() const {
   return fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n"
-      "<p class=\"summary\">{2}</p>\n{3}</main>\n{4}</body>\n</html>\n",
-      escape_html(title_), kStyle, escape_html(summary_), body_, foot_);
+      "<title>{0}</title>\n<style>{1}{5}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n"
+      "<p class=\"summary\">{2}</p>\n{3}</main>\n{4}{6}</body>\n</html>\n",
+      escape_html(title_), kStyle, escape_html(summary_), body_, foot_, has_sequences_ ? kSequenceStyle : "",
+      has_sequences_ ? kSequenceScript : "");
 }
 
 }  // namespace elbo

@@ -6,12 +6,13 @@
 //   report.table(table, "Eigenvalues and verdicts.");
 //   report.figure(drawing, "Log-likelihood around the stationary point.");
 //   report.image(picture, "Samples from the prior.");
+//   report.sequence({{"epoch 1", first}, {"epoch 100", second}}, "The latent plane during training.");
 //   report.configuration(config);
 //   report.provenance(to_json(result.provenance));
 //   run.write_text("report.html", report.html());
 //
-// Everything (style, figures) is inside the page, which asks the network for nothing. All text is escaped:
-// none of it is taken for HTML. Knows nothing of what the numbers mean.
+// Everything (style, figures, the script of sequences) is inside the page, which asks the network for
+// nothing. All text is escaped: none of it is taken for HTML. Knows nothing of what the numbers mean.
 #pragma once
 
 #include <string>
@@ -21,19 +22,10 @@
 #include "apps/support/gnuplot.h"
 #include "apps/support/image_grid.h"
 #include "apps/support/json.h"
+#include "apps/support/sequence.h"
 #include "apps/support/table.h"
 
 namespace elbo {
-
-/// Text for HTML, between tags or in a quoted attribute: markup becomes letters, control characters blanks.
-std::string escape_html(std::string_view text);
-
-/// An SVG file's text as an element of a page: without XML's head, scaled by the page, its ids all beginning
-/// with `prefix`, so that several of them do not meet. `description` is for those who cannot see it.
-std::string inline_svg(std::string_view svg, const std::string& prefix, const std::string& description);
-
-/// Bytes as letters that a page can hold (RFC 4648, with padding, on one line).
-std::string base64(std::string_view bytes);
 
 class Report {
  public:
@@ -49,6 +41,9 @@ class Report {
   /// A numbered figure of pixels, counted with the others: the PNG itself is in the page. Labels stand below
   /// the picture, each in the middle of its share of the width.
   void image(const Picture& picture, std::string_view caption, const std::vector<std::string>& labels = {});
+  /// A numbered figure of pictures one after the other, with a slider and a button that plays them; without
+  /// scripts, the last. Drawings with the same axes take the least room. Throws Error when there is none.
+  void sequence(const std::vector<Frame>& frames, std::string_view caption);
   /// A section with the run's options, each with its value.
   void configuration(const Json& config);
   /// The page's foot: where the numbers come from.
@@ -59,6 +54,7 @@ class Report {
  private:
   std::string title_, summary_, body_, foot_;
   int tables_ = 0, figures_ = 0;
+  bool has_sequences_ = false;
 };
 
 }  // namespace elbo

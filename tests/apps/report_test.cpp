@@ -4,56 +4,14 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
-#include <set>
+
+#include "apps/support/html.h"
+#include "apps/support/svg.h"
+#include "tests/apps/page_fault.h"
+#include "tests/error_of.h"
 
 namespace elbo {
 namespace {
-
-bool mentions(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-/// What is wrong with a page: a tag that is not closed, a quote left open, an id used twice, or a reference
-/// to no id. Empty when nothing is.
-std::string fault_in(const std::string& html) {
-  const std::set<std::string> without_end = {"!DOCTYPE", "meta", "img"};
-  std::vector<std::string> open, references;
-  std::set<std::string> ids;
-  for (size_t at = 0; (at = html.find('<', at)) != std::string::npos;) {
-    // To the tag's end, reading its attributes on the way.
-    size_t i = at + 1;
-    while (i < html.size() && !std::isspace(static_cast<unsigned char>(html[i])) && html[i] != '>') ++i;
-    std::string name = html.substr(at + 1, i - at - 1);
-    std::string attribute;
-    while (i < html.size() && html[i] != '>') {
-      if (html[i] == '"' || html[i] == '\'') {
-        const size_t end = html.find(html[i], i + 1);
-        if (end == std::string::npos) return "open quote in " + name;
-        const std::string value = html.substr(i + 1, end - i - 1);
-        if (value.find('<') != std::string::npos) return "markup in an attribute of " + name;
-        if (attribute.ends_with(" id=") && !ids.insert(value).second) return "id twice: " + value;
-        if (attribute.ends_with("href=") && value.starts_with("#")) references.push_back(value.substr(1));
-        if (value.starts_with("url(#")) references.push_back(value.substr(5, value.size() - 6));
-        i = end;
-        attribute.clear();
-      } else {
-        attribute += html[i] == '\n' ? ' ' : html[i];
-      }
-      ++i;
-    }
-    if (i >= html.size()) return "tag without end: " + name;
-    if (name.starts_with('/')) {
-      if (open.empty() || open.back() != name.substr(1)) return "unexpected </" + name.substr(1) + ">";
-      open.pop_back();
-    } else if (html[i - 1] != '/' && !without_end.contains(name)) {
-      open.push_back(name);
-    }
-    at = name == "style" ? html.find("</style>", i) : i;
-  }
-  for (const std::string& reference : references)
-    if (!ids.contains(reference)) return "reference to no id: " + reference;
-  return open.empty() ? "" : "not closed: " + open.back();
-}
 
 constexpr const char* kSvg = R"svg(<?xml version="1.0" encoding="utf-8"  standalone="no"?>
 <svg
@@ -191,16 +149,20 @@ TEST_SUITE("apps") {
     report.figure({kNasty, kNasty, "", kNasty}, kNasty);
     report.figure({kNasty, kNasty, kSvg, ""}, kNasty);
     report.image({kNasty, kNasty, kNasty, 1, 1}, kNasty);
+    report.sequence({{kNasty, Drawing{kNasty, kNasty, kSvg, ""}}, {"", Drawing{kNasty, kNasty, "", kNasty}}},
+                    kNasty);
     report.configuration(Json{{kNasty, kNasty}});
     report.provenance(Json{{kNasty, Json::array({kNasty})}});
     const std::string html = report.html();
     CHECK(fault_in(html) == "");
-    CHECK_FALSE(mentions(html, "<script>"));
+    CHECK(html.find("<script>") == html.find(kSequenceScript));
     int found = 0;
     for (size_t at = 0; (at = html.find("&lt;script&gt;", at)) != std::string::npos; ++at) ++found;
     // Title twice, summary, heading, text, 2 headers, 2 cells, 4 captions, the descriptions of a figure and a
-    // picture, 3 in the line for the missing figure's problem and files, and 2 in each of the two lists.
-    CHECK(found == 2 + 1 + 1 + 1 + 2 + 2 + 4 + 2 + 3 + 4);
+    // picture, 3 in the line for the missing figure's problem and files, and 2 in each of the two lists. The
+    // sequence's caption, its picture's label and, of both, its description; 3 in its line for what is
+    // missing.
+    CHECK(found == 2 + 1 + 1 + 1 + 2 + 2 + 4 + 2 + 3 + 4 + 1 + 1 + 2 + 3);
   }
 
   TEST_CASE("an inlined SVG has ids of its own, and no head, program name or foreign address") {
