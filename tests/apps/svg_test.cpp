@@ -127,6 +127,16 @@ TEST_SUITE("apps") {
     }
     CHECK(fault_in(shared.common + shared.drawings[0] + shared.drawings[2]) == "");
 
+    // Elements of one length are not one element.
+    const auto with = [](char letter) {
+      return "<svg><g><text>" + std::string(200, letter) + "</text><text>" + std::string(200, 'c') +
+             "</text></g></svg>";
+    };
+    const SharedDrawings two = share_drawings({with('a'), with('b')}, "c-");
+    CHECK(mentions(two.common, std::string(200, 'c')));
+    CHECK(restored(two, 0) == with('a'));
+    CHECK(restored(two, 1) == with('b'));
+
     // Nothing to share: other elements, a single drawing, no drawing.
     for (const auto& own :
          {std::vector<std::string>{svgs[0], "<svg><g><a/></g></svg>"}, {svgs[0]}, {"", "<svg", "<g><"}, {}}) {
