@@ -24,7 +24,9 @@ void for_each_look(const Figure& figure, const OnSeries& on_series, const OnLine
 }
 
 /// Heights of the contour lines, unless they are given: round numbers within the values.
-std::vector<double> contour_levels(const Surface& surface, const Range& colours, bool log) {
+std::vector<double> contour_levels(const Surface& surface, const CellLayout& cell) {
+  const Range& colours = cell.colours;
+  const bool log = cell.log_colours;
   if (!surface.levels.empty()) return surface.levels;
   Range values;
   for (double value : surface.values) values.include(value, log);
@@ -35,8 +37,11 @@ std::vector<double> contour_levels(const Surface& surface, const Range& colours,
       levels.push_back(std::pow(10, power));
     return levels;
   }
-  const double step = round_step(colours, 12);
   const double low = std::max(values.low, colours.low), high = std::min(values.high, colours.high);
+  if (!(low < high)) return levels;
+  // Where cells share a bar, their contours lie at the same levels.
+  const bool shared = cell.has_colours && !cell.bar;
+  const double step = round_step(shared ? colours : Range{low, high}, 12);
   // At the very ends, a contour would be single points.
   for (double number = std::floor(low / step) + 1; number * step < high && levels.size() < 64; ++number)
     levels.push_back(number * step + 0.0);  // not -0
@@ -88,7 +93,7 @@ class CellScript {
     if (!surface.contours) return;
     // The contours are in columns parted by blanks, the values by commas, and one plot has one separator.
     constexpr const char* points = "using (real(word(strcol(1),1))):(real(word(strcol(1),2))) with lines";
-    const std::vector<double> levels = contour_levels(surface, cell_.colours, log);
+    const std::vector<double> levels = contour_levels(surface, cell_);
     const bool zero = surface.levels.empty() && figure_.colours.palette == Palette::diverging && !log;
     if (levels.empty()) return;
     before_ += "set contour base\nunset surface\n" + contour_table("$contours", levels);

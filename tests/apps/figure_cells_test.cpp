@@ -209,6 +209,9 @@ TEST_SUITE("apps") {
     const Drawn one = written(shared);
     CHECK(count(one.script, "set colorbox horizontal") == 1);
     CHECK(count(one.script, "set cbrange [-50:50]") == 2);
+    // Contours at round numbers within the values of each, -1 to 4; at those of the scale where it is shared.
+    CHECK(count(d.script, "levels discrete -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5\n") == 2);
+    CHECK(count(one.script, "levels discrete 0, 10, 20, 30, 40\n") == 1);
   }
 
   TEST_CASE("contours lie at the levels that are given, and nowhere else") {
