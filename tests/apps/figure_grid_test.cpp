@@ -37,6 +37,7 @@ TEST_SUITE("apps") {
     }
     CHECK(count(own.script, "'0' 0") == 8);
     CHECK(own.csv.starts_with("x,y,series,panel\n0,-1,s,\"r1, c1\"\n"));
+    CHECK(count(own.csv, ",\"r2, c1\"\n") == 2);
     CHECK(count(own.script, "set label 's' at") == 1);  // the legend says it once
     for (const char* text : {"'Grid'", "'r1'", "'r2'", "'c1'", "'c2'"}) CHECK(count(own.script, text) == 1);
 
