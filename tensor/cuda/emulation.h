@@ -1,7 +1,7 @@
 // CUDA on the host, for tests where there is no GPU: the words that kernels use, and the control of how they
 // run.
 //
-// Every thread of a block is a fiber; they take turns at barriers, in an order that tests choose, so that
+// The threads of a block run in fibers and take turns at barriers, in an order that tests choose, so that
 // what a missing barrier breaks shows in some order (and in every order under TSan, which is told of barriers
 // and nothing else). Streams are queues that run as late as they may, and device memory cannot be touched
 // outside kernels and copies (device_emulated.cpp). Included through kernel.h, never directly; knows nothing
