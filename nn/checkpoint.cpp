@@ -86,11 +86,15 @@ void save_checkpoint(const std::string& path, const ParameterStore& store, const
 
 std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store,
                                                    Adam& adam) {
-  SafetensorsFile file = read_safetensors(path);
+  return load_checkpoint(read_safetensors(path), store, adam);
+}
+
+std::map<std::string, std::string> load_checkpoint(SafetensorsFile file, ParameterStore& store, Adam& adam) {
   int64_t steps = -1;
   const std::string& text = file.metadata[kSteps];
   std::from_chars(text.data(), text.data() + text.size(), steps);
-  if (steps < 0) fail("[checkpoint] {} is not a checkpoint: it does not say how many steps were done", path);
+  if (steps < 0)
+    fail("[checkpoint] {} is not a checkpoint: it does not say how many steps were done", file.path);
   for (const Parameter& parameter : store.all()) matching(file, parameter.name, parameter.value);
   const Tensor first = matching(file, kFirst, adam.first_moment());
   const Tensor second = matching(file, kSecond, adam.second_moment());

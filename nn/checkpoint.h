@@ -27,5 +27,6 @@ void save_checkpoint(const std::string& path, const ParameterStore& store, const
 /// Throws when names, shapes or types do not match, leaving both as they were.
 std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store,
                                                    Adam& adam);
+std::map<std::string, std::string> load_checkpoint(SafetensorsFile file, ParameterStore& store, Adam& adam);
 
 }  // namespace elbo

@@ -50,9 +50,9 @@ void check_rates(const ParameterStore& store, std::span<const double> rates, con
 /// One rate for all that there is: the whole arena is a single stretch. Otherwise each span has its member's.
 /// Those with rate 0 are passed over: 0 times a NaN would be one, and what is left alone has no new moments.
 template <class Sweep>
-void for_each_stretch(const ParameterStore& store, const std::vector<ParameterStore::Span>& spans, bool all,
+void for_each_stretch(const ParameterStore& store, const std::vector<ParameterStore::Span>& spans,
                       std::span<const double> rates, const Sweep& sweep) {
-  if (all && rates.size() == 1) {
+  if (spans.size() == store.spans().size() && rates.size() == 1) {
     if (rates[0] == 0) return;
     parallel_for(store.values().elements(), kParallelGrain,
                  [&](int64_t begin, int64_t end) { sweep(begin, end, rates[0]); });
@@ -83,7 +83,6 @@ Adam::Adam(ParameterStore& store, AdamOptions options, const std::vector<std::st
     : store_(store),
       options_(options),
       spans_(store.spans(moves)),
-      moves_all_(spans_.size() == store.spans().size()),
       m_(state_for(store, "adam")),
       v_(state_for(store, "adam")) {
   const auto is_decay = [](double beta) { return beta >= 0 && beta < 1; };
@@ -118,7 +117,7 @@ void Adam::step(std::span<const double> rates) {
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) formula(w[i], m[i], v[i], g[i]);
     };
-    for_each_stretch(store_, spans_, moves_all_, std::span(numbers_).subspan(1), sweep);
+    for_each_stretch(store_, spans_, std::span(numbers_).subspan(1), sweep);
   });
   store_.consume_gradients();
 }
@@ -173,7 +172,7 @@ void Sgd::step(std::span<const double> rates) {
     T* const u = velocity_.data<T>();
     const T* const g = store_.gradients().data<T>();
     const T momentum = static_cast<T>(momentum_);
-    for_each_stretch(store_, store_.spans(), true, rates, [&](int64_t begin, int64_t end, double rate) {
+    for_each_stretch(store_, store_.spans(), rates, [&](int64_t begin, int64_t end, double rate) {
       const T step = static_cast<T>(rate);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) {

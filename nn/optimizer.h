@@ -69,7 +69,6 @@ class Adam {
   ParameterStore& store_;
   AdamOptions options_;
   std::vector<ParameterStore::Span> spans_;  // of the arena, that it moves
-  bool moves_all_ = true;
   Tensor m_, v_;
   std::vector<double> numbers_;  // of the latest step
   Tensor tiles_;                 // on a GPU: the stretches of the arena that its blocks sweep

@@ -60,6 +60,10 @@ void Training::begin_phase(size_t phase) {
 
 TrainingTime Training::time() const { return {in_phase_, batches_.per_epoch, phases_[at_].steps}; }
 
+RandomKey Training::noise_at(int64_t step) const {
+  return {.seed = settings_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+}
+
 bool Training::step() {
   while (phase_over_ || in_phase_ >= phases_[at_].steps) {
     if (at_ + 1 == phases_.size()) return false;
@@ -67,9 +71,8 @@ bool Training::step() {
   }
   if (std::none_of(stopped_.begin(), stopped_.end(), [](int64_t at) { return at < 0; })) return false;
   const Phase& phase = phases_[at_];
-  noise_ = {.seed = settings_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(steps_)};
   x_ = batches_.batch(steps_);
-  terms_ = differentiate(phase.loss, x_, time(), noise_);
+  terms_ = differentiate(phase.loss, x_, time(), noise_at(steps_));
   for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
   if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, phase.moves);
   rates_.resize(stopped_.size());
@@ -103,7 +106,8 @@ void Training::save(const std::string& path, const std::map<std::string, std::st
 }
 
 std::map<std::string, std::string> Training::load(const std::string& path) {
-  std::map<std::string, std::string> saved = read_safetensors(path).metadata;
+  SafetensorsFile file = read_safetensors(path);
+  std::map<std::string, std::string> saved = file.metadata;
   const int64_t phase = whole_number(saved, kPhase, 0), over = whole_number(saved, kOver, 0),
                 steps = whole_number(saved, kSteps, -1);
   std::vector<int64_t> stopped(stopped_.size(), -1);
@@ -119,7 +123,7 @@ std::map<std::string, std::string> Training::load(const std::string& path) {
         "{}",
         quote(path), phase + 1, stopped.size(), phases_.size(), stopped_.size());
   auto adam = std::make_unique<Adam>(parameters_, settings_.adam, phases_[static_cast<size_t>(phase)].moves);
-  saved = load_checkpoint(path, parameters_, *adam);
+  saved = load_checkpoint(std::move(file), parameters_, *adam);
   at_ = static_cast<size_t>(phase);
   adam_ = std::move(adam);
   in_phase_ = adam_->steps();

@@ -62,8 +62,9 @@ class Training {
   /// Steps taken, over all phases; and what the latest measured.
   int64_t steps() const { return steps_; }
   const LossTerms& terms() const { return terms_; }
-  const Tensor& x() const { return x_; }             ///< its batch
-  const RandomKey& noise() const { return noise_; }  ///< its key
+  const Tensor& x() const { return x_; }  ///< its batch
+  /// The key of the noise of a step, counted from 0 over all phases.
+  RandomKey noise_at(int64_t step) const;
   /// The phase that the latest step was in, or the first; and that step's number in it, from 1.
   const Phase& phase() const { return phases_.at(at_); }
   int64_t steps_in_phase() const { return in_phase_; }
@@ -99,7 +100,6 @@ class Training {
   std::unique_ptr<Adam> adam_;
   std::vector<double> rates_;  // of the latest step
   Tensor x_;
-  RandomKey noise_;
   LossTerms terms_;
 };
 

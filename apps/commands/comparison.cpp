@@ -134,18 +134,9 @@ std::string all_but_seed(const ComparedRun& run) {
 }
 
 SeedGroup::Statistic statistic_of(const MetricRow& row, const std::vector<size_t>& runs) {
-  SeedGroup::Statistic s{.name = row.name, .unit = row.unit};
   std::vector<double> values;
-  for (const size_t r : runs)
-    if (std::isfinite(row.values[r])) values.push_back(row.values[r]);
-  s.count = static_cast<int64_t>(values.size());
-  const auto n = static_cast<double>(values.size());
-  double squares = 0;
-  for (const double value : values) s.mean += value / n;
-  for (const double value : values) squares += (value - s.mean) * (value - s.mean);
-  s.deviation = values.size() > 1 ? std::sqrt(squares / (n - 1)) : std::nan("");
-  s.standard_error = s.deviation / std::sqrt(n);
-  return s;
+  for (const size_t r : runs) values.push_back(row.values[r]);
+  return {statistics_of(values), row.name, row.unit};
 }
 
 void group_seeds(Comparison& c) {

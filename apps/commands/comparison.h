@@ -3,6 +3,7 @@
 
 #include "apps/commands/compared_run.h"
 #include "apps/support/figure.h"
+#include "apps/support/statistics.h"
 #include "apps/support/table.h"
 
 namespace elbo {
@@ -21,11 +22,9 @@ struct OptionRow {
 
 /// Runs that differ in the seed alone.
 struct SeedGroup {
-  std::vector<size_t> runs;  ///< two or more
-  struct Statistic {
+  std::vector<size_t> runs;        ///< two or more
+  struct Statistic : Statistics {  ///< over the runs that have the metric
     std::string name = {}, unit = {};
-    int64_t count = 0;                                   ///< of runs that have the metric
-    double mean = 0, deviation = 0, standard_error = 0;  ///< of the runs; the deviation with n - 1
   };
   std::vector<Statistic> metrics;
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/support/figure_axis.h"
+#include "apps/support/statistics.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -71,16 +72,10 @@ Series deviation_band(const std::string& name, const std::vector<double>& x,
   check_runs(name, x, runs);
   Series series{.name = name, .x = x};
   for (size_t i = 0; i < x.size(); ++i) {
-    const std::vector<double> values = values_at(runs, i);
-    const auto count = static_cast<double>(values.size());
-    double mean = 0, squares = 0;
-    for (double value : values) mean += value / count;
-    for (double value : values) squares += (value - mean) * (value - mean);
-    if (values.empty()) mean = kNan;
-    const double deviation = values.size() < 2 ? kNan : std::sqrt(squares / (count - 1));
-    series.y.push_back(mean);
-    series.band_low.push_back(mean - deviation);
-    series.band_high.push_back(mean + deviation);
+    const Statistics s = statistics_of(values_at(runs, i));
+    series.y.push_back(s.mean);
+    series.band_low.push_back(s.mean - s.deviation);
+    series.band_high.push_back(s.mean + s.deviation);
   }
   return series;
 }

@@ -159,9 +159,8 @@ class Run {
                         .rates = training_->phase().rates,
                         .schedule = schedule_,
                         .total = run_.steps_total};
-    CapturedTraining::Sums sums{sums_.probes, {}, std::vector<int64_t>(run_.members.size(), -1)};
-    for (const StoppedMember& stopped : run_.stopped)
-      sums.stopped[static_cast<size_t>(stopped.member)] = stopped.step;
+    CapturedTraining::Sums sums{sums_.probes, {}, {}};
+    for (int64_t m = 0; m < run_.vae->models(); ++m) sums.stopped.push_back(training_->stopped(m));
     gpu_.emplace(run_.vae->parameters(), training_->adam(), loss_, data_.dataset, data_.preprocessing, plan,
                  begun, sums);
   }
@@ -188,11 +187,7 @@ class Run {
     if (run_.stop_of(member)) return;
     BatchLoader again(data_.dataset, data_.preprocessing, batches_);
     again.seek({step / per_epoch_, step % per_epoch_});
-    stop(member, step, again.next().x.to(Device::cuda), noise_of(step));
-  }
-
-  RandomKey noise_of(int64_t step) const {
-    return {.seed = how_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
+    stop(member, step, again.next().x.to(Device::cuda), training_->noise_at(step));
   }
 
   int64_t take_on_gpu(int64_t step) {
@@ -209,7 +204,7 @@ class Run {
     for (size_t m = 0; m < run_.members.size(); ++m) {
       const auto member = static_cast<int64_t>(m);
       if (training_->stopped(member) >= 0) {
-        stop(member, step, training_->x(), training_->noise());
+        stop(member, step, training_->x(), training_->noise_at(step));
         continue;
       }
       for (size_t i = 0; i < terms.probes.size(); ++i) sums_.probes[i][m] += n * terms.probes[i].at(member);

@@ -1,0 +1,17 @@
+// What several runs have in common: the mean of a number over them, and how far they are apart.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace elbo {
+
+struct Statistics {
+  int64_t count = 0;                                   ///< of the values that are finite
+  double mean = 0, deviation = 0, standard_error = 0;  ///< of those; the deviation with count - 1
+};
+
+/// NaN stands where there are too few values: none for a mean, fewer than two for the others.
+Statistics statistics_of(const std::vector<double>& values);
+
+}  // namespace elbo
