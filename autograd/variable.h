@@ -16,14 +16,16 @@ struct Parameter {
   Tensor value;
   Tensor gradient;  ///< same shape and dtype as value
   bool has_gradient =
-      false;  ///< false: `gradient` holds nothing yet, and the next backward pass overwrites it
+      false;            ///< false: `gradient` holds nothing yet, and the next backward pass overwrites it
+  bool trained = true;  ///< false: a constant to every op, which nobody finds a gradient of
 };
 
 class Variable {
  public:
   Variable() = default;
   Variable(Tensor value) : value_(std::move(value)) {}  // NOLINT: a tensor is a constant
-  Variable(Parameter& parameter) : value_(parameter.value), parameter_(&parameter) {}  // NOLINT: a leaf
+  Variable(Parameter& parameter)                        // NOLINT: a leaf
+      : value_(parameter.value), parameter_(parameter.trained ? &parameter : nullptr) {}
 
   const Tensor& value() const { return value_; }
   const Shape& shape() const { return value_.shape(); }
@@ -32,7 +34,7 @@ class Variable {
   DType dtype() const { return value_.dtype(); }
   double item() const { return value_.item(); }
 
-  /// True for a parameter and for a result that depends on one through the tape.
+  /// True for a trained parameter and for a result that depends on one through the tape.
   bool needs_gradient() const { return parameter_ != nullptr || slot_ >= 0; }
 
  private:

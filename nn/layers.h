@@ -12,16 +12,27 @@ namespace elbo {
 /// has one.
 class Linear {
  public:
-  /// Declares `name`.weight and `name`.bias (which starts at 0) in the store.
+  enum class Bias { learned, none };
+  /// Declares `name`.weight and, unless there is none, `name`.bias (which starts at 0) in the store.
   Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, Initializer weight,
-         Activation activation = Activation::none);
+         Activation activation = Activation::none, Bias bias = Bias::learned);
   /// x (..., in) -> (..., out); see elbo::linear for members.
-  Variable operator()(const Variable& x) const { return linear(x, *weight_, *bias_, activation_); }
+  Variable operator()(const Variable& x) const {
+    return bias_ ? linear(x, *weight_, *bias_, activation_) : linear(x, *weight_, no_bias_, activation_);
+  }
 
  private:
   Parameter* weight_;
-  Parameter* bias_;
+  Parameter* bias_ = nullptr;
+  Variable no_bias_;  // zeros, for a layer without one
   Activation activation_;
+};
+
+/// What a layer of a Sequential gives.
+struct LayerPlan {
+  int64_t out = 0;
+  Activation activation = Activation::none;
+  Linear::Bias bias = Linear::Bias::learned;
 };
 
 /// Linear layers of the given widths one after another, named `name`.0, `name`.1, ...; every layer but the
@@ -31,6 +42,9 @@ class Sequential {
  public:
   Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths,
              Activation activation, Initializer weight, bool activate_last = false);
+  /// Layers that differ in more than their widths, from x (..., in) on.
+  Sequential(ParameterStore& store, const std::string& name, int64_t in, const std::vector<LayerPlan>& layers,
+             Initializer weight);
   Variable operator()(Variable x) const;
 
  private:

@@ -102,9 +102,22 @@ Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Init
     if (other.name == name) fail("[parameters] there are two parameters named '{}'", name);
   Shape full;
   if (members_ > 0) full.push_back(members_);
-  declared_.push_back({full.concatenated(shape), initializer, trained});
-  parameters_.emplace_back().name = name;
-  return parameters_.back();
+  declared_.push_back({full.concatenated(shape), initializer});
+  Parameter& added = parameters_.emplace_back();
+  added.name = name;
+  added.trained = trained;
+  return added;
+}
+
+void ParameterStore::hold(const std::string& beginning) {
+  if (values_.defined()) fail("[parameters] '{}' was to be held after initialise", beginning);
+  bool found = false;
+  for (Parameter& parameter : parameters_)
+    if (parameter.name.starts_with(beginning)) {
+      parameter.trained = false;
+      found = true;
+    }
+  if (!found) fail("[parameters] no parameter declared so far has a name that begins with '{}'", beginning);
 }
 
 void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
@@ -112,7 +125,7 @@ void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
   int64_t trained = 0, fixed = 0;
   std::vector<int64_t> offsets;
   for (size_t p = 0; p < parameters_.size(); ++p) {
-    int64_t& used = declared_[p].trained ? trained : fixed;
+    int64_t& used = parameters_[p].trained ? trained : fixed;
     offsets.push_back(used);
     used += (declared_[p].shape.elements() + kAlignment - 1) / kAlignment * kAlignment;
   }
@@ -121,14 +134,14 @@ void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
   for (size_t p = 0; p < parameters_.size(); ++p) {
     const Shape& shape = declared_[p].shape;
     const int64_t each = shape.elements() / members;
-    const Tensor drawn = (declared_[p].trained ? drawn_values : drawn_fixed).view_at(offsets[p], shape);
+    const Tensor drawn = (parameters_[p].trained ? drawn_values : drawn_fixed).view_at(offsets[p], shape);
     for (int64_t m = 0; m < members; ++m) {
       draw(members_ > 0 ? drawn.slice(m) : drawn, declared_[p].initializer,
            {.seed = seed,
             .member = static_cast<uint32_t>(first_member + m),
             .stream = kInitialisation,
             .step = p});
-      if (declared_[p].trained) spans_.push_back({offsets[p] + m * each, offsets[p] + (m + 1) * each, m});
+      if (parameters_[p].trained) spans_.push_back({offsets[p] + m * each, offsets[p] + (m + 1) * each, m});
     }
   }
   values_ = drawn_values.to(device_);
@@ -137,9 +150,9 @@ void ParameterStore::initialise(uint64_t seed, int64_t first_member) {
   for (size_t p = 0; p < parameters_.size(); ++p) {
     const Shape& shape = declared_[p].shape;
     Parameter& parameter = parameters_[p];
-    parameter.value = (declared_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
-    parameter.gradient =
-        declared_[p].trained ? gradients_.view_at(offsets[p], shape) : Tensor::zeros(shape, dtype_, device_);
+    parameter.value = (parameters_[p].trained ? values_ : fixed_).view_at(offsets[p], shape);
+    parameter.gradient = parameters_[p].trained ? gradients_.view_at(offsets[p], shape)
+                                                : Tensor::zeros(shape, dtype_, device_);
   }
 }
 
@@ -153,7 +166,7 @@ std::vector<Parameter*> ParameterStore::trained(const std::vector<std::string>& 
   std::vector<Parameter*> chosen;
   std::vector<bool> found(beginnings.size());
   for (size_t p = 0; p < parameters_.size(); ++p) {
-    if (!declared_[p].trained) continue;
+    if (!parameters_[p].trained) continue;
     bool wanted = beginnings.empty();
     for (size_t i = 0; i < beginnings.size(); ++i)
       if (parameters_[p].name.starts_with(beginnings[i])) wanted = found[i] = true;
@@ -196,7 +209,7 @@ std::string ParameterStore::first_not_finite(int64_t member) const {
 
 void ParameterStore::complete_gradients() {
   for (size_t p = 0; p < parameters_.size(); ++p)
-    if (declared_[p].trained && !parameters_[p].has_gradient) parameters_[p].gradient.fill(0);
+    if (parameters_[p].trained && !parameters_[p].has_gradient) parameters_[p].gradient.fill(0);
 }
 
 void ParameterStore::consume_gradients() {

@@ -45,6 +45,9 @@ class ParameterStore {
   /// `initialise`. A `trained` parameter is swept by the optimiser, others stay as they are. Throws when the
   /// name is taken.
   Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
+  /// Keeps the parameters declared so far whose names begin so as they are given: they are not trained.
+  /// Throws where no name begins so.
+  void hold(const std::string& beginning);
 
   /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, first_member + m, p)
   /// only, so that a member can be drawn alone. Drawn on the CPU: the same numbers on every device.
@@ -87,7 +90,6 @@ class ParameterStore {
   struct Declared {
     Shape shape;  // with the member axis
     Initializer initializer;
-    bool trained;
   };
   DType dtype_;
   int64_t members_;

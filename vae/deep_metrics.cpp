@@ -91,6 +91,7 @@ struct Gathered {
   RunningSum unit_kl, means, squared_means, variances, log_likelihood, error, error_of_mean;
   Spread elbo;
   std::vector<RunningSum> below;  // points with KL under each epsilon
+  Tensor log_sigma2;              // the Gaussian likelihood's, (1) or (M, 1)
   Gathered(int64_t m, int64_t k)
       : unit_kl(m, k),
         means(m, k),
@@ -105,27 +106,41 @@ struct Gathered {
 };
 
 /// Tensors of the ensemble with the member axis written out, (M, rows, last), also where there is one model.
-Tensor by_member(const DeepVae& vae, const Tensor& x) { return x.reshape({vae.models(), -1, x.size(-1)}); }
+Tensor by_member(const Vae& vae, const Tensor& x) { return x.reshape({vae.models(), -1, x.size(-1)}); }
+
+/// q with a log variance for every point, also where all share one.
+Posterior of_each_point(const Posterior& q) {
+  return {q.mean, q.log_variance.shape() == q.mean.shape() ? q.log_variance
+                                                           : broadcast_to(q.log_variance, q.mean.shape())};
+}
+
+/// z (M, S, N, k), also of a single model, in the units in which the prior is N(0, I).
+Tensor z_in_prior_units(const Vae& vae, const Tensor& z) {
+  const Tensor prior = vae.prior_log_variance().value();
+  if (!prior.defined()) return z;
+  return (Variable(z) * exp(-0.5 * Variable(prior.reshape({vae.models(), 1, 1, -1})))).value();
+}
 
 /// Points begin .. end - 1 as the model takes them.
-Tensor rows_for(const DeepVae& vae, const Points& x, int64_t begin, int64_t end) {
-  return x.rows(begin, end).to(vae.options().dtype).to(vae.options().device);
+Tensor rows_for(const Vae& vae, const Points& x, int64_t begin, int64_t end) {
+  return x.rows(begin, end).to(vae.dtype()).to(vae.device());
 }
 
 /// Sum over points, samples and dimensions of (x - prediction)^2: (M). prediction (M?, S?, n, D) as the
 /// decoder gives it.
-Tensor squared_error(const DeepVae& vae, const Tensor& x, const Tensor& output) {
-  const int64_t m = vae.models();
-  const Tensor predictions = output.reshape({m, -1, x.size(0), x.size(1)});
-  if (vae.options().likelihood == Likelihood::bernoulli)
-    return map_reduce<Sum>({m, 1, 1, 1}, SquaredErrorOfLogit{}, x, predictions);
-  return map_reduce<Sum>({m, 1, 1, 1}, SquareOfDifference{}, x, predictions);
+Tensor squared_error(const Vae& vae, const Tensor& x, const Tensor& output) {
+  const int64_t m = vae.models(), n = x.size(-2), d = x.size(-1);
+  const Tensor predictions = output.reshape({m, -1, n, d}), points = x.reshape({-1, 1, n, d});
+  if (vae.likelihood() == Likelihood::bernoulli)
+    return map_reduce<Sum>({m, 1, 1, 1}, SquaredErrorOfLogit{}, points, predictions);
+  return map_reduce<Sum>({m, 1, 1, 1}, SquareOfDifference{}, points, predictions);
 }
 
-void gather(Gathered& sums, const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
-  const int64_t m = vae.models(), k = vae.options().latent;
-  const Posterior q = vae.encode(x);
-  const Tensor mean = by_member(vae, q.mean.value()), log_variance = by_member(vae, q.log_variance.value());
+void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
+  const int64_t m = vae.models(), k = vae.latent(), n = x.size(-2);
+  const Posterior q = of_each_point(vae.encode(x)), of_prior = vae.in_prior_units(q);
+  const Tensor mean = by_member(vae, of_prior.mean.value()),
+               log_variance = by_member(vae, of_prior.log_variance.value());
   const Tensor unit_kl = gaussian_kl(mean, log_variance).value();
   const auto over_points = [&](auto f, const Tensor& values) {
     return map_reduce<Sum>({m, 1, k}, f, values);
@@ -137,21 +152,21 @@ void gather(Gathered& sums, const DeepVae& vae, const Tensor& x, const RandomKey
   sums.squared_means.add(over_points(SquareOf{}, mean));
   sums.variances.add(over_points(Exponential{}, log_variance));
 
-  const Observation p = vae.decode(reparameterize_kl(q.mean, q.log_variance, key, m, samples).z);
-  const int64_t n = x.size(0);
+  const Observation p = vae.decode(vae.draw(q, key, samples).z);
   const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, samples, n});
   sums.log_likelihood.add(map_reduce<Sum>({m, 1, 1}, Identity{}, log_likelihood));
   const Variable of_points = map_reduce<Sum>({m, 1, n}, Identity{}, log_likelihood).reshape({m, n});
   const Variable kl = map_reduce<Sum>({m, n, 1}, Identity{}, unit_kl).reshape({m, n});
   sums.elbo.add((of_points / static_cast<double>(samples) - kl).value());
+  sums.log_sigma2 = p.log_variance.value();
   sums.error.add(squared_error(vae, x, p.mean.value()));
   sums.error_of_mean.add(squared_error(vae, x, vae.decode(q.mean).mean.value()));
 }
 
-DeepVaeMetrics metrics_of(const DeepVae& vae, const Gathered& sums, int64_t member, double points,
+DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, double points,
                           int64_t samples) {
-  const int64_t k = vae.options().latent;
-  const auto dimensions = static_cast<double>(vae.options().dimensions);
+  const int64_t k = vae.latent();
+  const auto dimensions = static_cast<double>(vae.dimensions());
   const double draws = points * static_cast<double>(samples);
   DeepVaeMetrics metrics;
   metrics.samples = samples;
@@ -174,9 +189,9 @@ DeepVaeMetrics metrics_of(const DeepVae& vae, const Gathered& sums, int64_t memb
   metrics.elbo_standard_error = sums.elbo.at(member).standard_error;
   metrics.mse = sums.error_of_mean.at(member) / (points * dimensions);
   metrics.sigma2_tuned = sums.error.at(member) / (draws * dimensions);
-  metrics.sigma2 = vae.sigma2(member);
-  metrics.elbo_tuned = metrics.row_identity_gap = std::nan("");
+  metrics.sigma2 = metrics.elbo_tuned = metrics.row_identity_gap = std::nan("");
   if (!vae.has_scalar_sigma2()) return metrics;
+  metrics.sigma2 = std::exp(sums.log_sigma2.at(sums.log_sigma2.elements() > 1 ? member : 0));
   const auto elbo_at = [&](double sigma2) {
     return -0.5 * dimensions * (math::kLogTwoPi + std::log(sigma2) + metrics.sigma2_tuned / sigma2) -
            metrics.kl;
@@ -197,7 +212,7 @@ const std::vector<double>& collapse_epsilons() {
   return epsilons;
 }
 
-RandomKey evaluation_key(const DeepVae& vae, uint64_t seed, int64_t begin) {
+RandomKey evaluation_key(const Vae& vae, uint64_t seed, int64_t begin) {
   return for_members_of(
       vae, {.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / kPointsOfPart)});
 }
@@ -209,9 +224,9 @@ double DeepVaeMetrics::table_collapse_percent() const {
   return std::nan("");
 }
 
-std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& x,
+std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
                                               const MetricsOptions& options) {
-  Gathered sums(vae.models(), vae.options().latent);
+  Gathered sums(vae.models(), vae.latent());
   const int64_t points = x.count();
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);
@@ -225,23 +240,24 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& 
   return metrics;
 }
 
-std::vector<MeanOfPoints> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
+std::vector<MeanOfPoints> importance_weighted_bound(const Vae& vae, const Points& x, int64_t samples,
                                                     uint64_t seed) {
   if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
-  const int64_t m = vae.models(), k = vae.options().latent, points = x.count();
+  const int64_t m = vae.models(), k = vae.latent(), points = x.count();
   const int64_t rows = std::max<int64_t>(1, kRows / samples);
   Spread bounds(m);
   for (int64_t begin = 0; begin < points; begin += rows) {
     const Tensor part = rows_for(vae, x, begin, std::min(begin + rows, points));
-    const int64_t n = part.size(0);
+    const int64_t n = part.size(-2);
     const RandomKey key{.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / rows)};
-    const Posterior q = vae.encode(part);
-    const Variable z = reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), m, samples).z;
+    const Posterior q = of_each_point(vae.encode(part)), of_prior = vae.in_prior_units(q);
+    const Variable z = vae.draw(q, for_members_of(vae, key), samples).z;
     const Tensor log_likelihood = vae.log_likelihood(part, vae.decode(z)).value().reshape({m, samples, n, 1});
-    const Tensor mean = q.mean.value().reshape({m, 1, n, k}),
-                 log_variance = q.log_variance.value().reshape({m, 1, n, k});
-    const Tensor ratio = map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{},
-                                         z.value().reshape({m, samples, n, k}), mean, log_variance);
+    const Tensor mean = of_prior.mean.value().reshape({m, 1, n, k}),
+                 log_variance = of_prior.log_variance.value().reshape({m, 1, n, k});
+    const Tensor ratio =
+        map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{},
+                        z_in_prior_units(vae, z.value().reshape({m, samples, n, k})), mean, log_variance);
     const Variable log_weight = Variable(log_likelihood) + Variable(ratio);
     bounds.add(logsumexp(log_weight, {1}).value());  // (M, n, 1)
   }
@@ -253,14 +269,14 @@ std::vector<MeanOfPoints> importance_weighted_bound(const DeepVae& vae, const Po
   return all;
 }
 
-Codes encode_all(const DeepVae& vae, const Points& x) {
-  const int64_t k = vae.options().latent, points = x.count();
-  const Shape shape = vae.options().members > 0 ? Shape{vae.models(), points, k} : Shape{points, k};
-  const Codes all{Tensor::empty(shape, vae.options().dtype), Tensor::empty(shape, vae.options().dtype)};
+Codes encode_all(const Vae& vae, const Points& x) {
+  const int64_t k = vae.latent(), points = x.count();
+  const Shape shape = vae.has_members() ? Shape{vae.models(), points, k} : Shape{points, k};
+  const Codes all{Tensor::empty(shape, vae.dtype()), Tensor::empty(shape, vae.dtype())};
   const int axis = shape.rank() - 2;
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);
-    const Posterior q = vae.encode(rows_for(vae, x, begin, end));
+    const Posterior q = of_each_point(vae.encode(rows_for(vae, x, begin, end)));
     copy_range(all.mean, begin, q.mean.value().to(Device::cpu), 0, axis, end - begin);
     copy_range(all.log_variance, begin, q.log_variance.value().to(Device::cpu), 0, axis, end - begin);
   }
@@ -294,7 +310,7 @@ double sum_of_information(const Tensor& z, const Variable& mean, const Variable&
 
 }  // namespace
 
-std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint64_t seed) {
+std::vector<double> mutual_information(const Vae& vae, const Points& x, uint64_t seed) {
   const int64_t points = x.count();
   const Codes q = encode_all(vae, x);
   const RandomKey key{.seed = seed, .stream = kEvaluation};

@@ -1,16 +1,17 @@
-// What a trained deep VAE is worth and which of its units have collapsed: everything that is reported of it.
+// What a trained VAE is worth and which of its units have collapsed: everything that is reported of it.
 //
 // Expectations over q are taken with samples of z drawn by a key, everything else in closed form; sums over
 // points are gathered in double. One pass over the data serves all members. (Lucas et al. 2019, section 6;
 // recipes of Burda et al. 2016 for active units and the importance-weighted bound; Asperti 2019 for the
 // variance law.) Standard errors are over the points: how far the mean over so many of them is from that over
-// all that there could be, with the noise of the drawn z in it.
+// all that there could be, with the noise of the drawn z in it. What is said of units is in units of the
+// prior's standard deviations, where these are not 1.
 #pragma once
 
 #include <functional>
 
-#include "vae/deep_vae.h"
 #include "vae/points.h"
+#include "vae/vae.h"
 
 namespace elbo {
 
@@ -22,7 +23,7 @@ inline constexpr double kCollapseDelta = 0.01;
 /// Points are looked at so many at a time, the first part beginning at point 0. The z that metrics draw for a
 /// part, which begins at point `begin`, are those of this key.
 inline constexpr int64_t kPointsOfPart = 512;
-RandomKey evaluation_key(const DeepVae& vae, uint64_t seed, int64_t begin);
+RandomKey evaluation_key(const Vae& vae, uint64_t seed, int64_t begin);
 
 struct DeepVaeMetrics {
   int64_t samples = 1;                 ///< z drawn for each point, which E_q rests on
@@ -53,8 +54,8 @@ struct MetricsOptions {
       progress;  ///< returning false gives up: the result is empty
 };
 
-/// Of every member, on x (N, D), which is converted to the model's dtype.
-std::vector<DeepVaeMetrics> evaluate_deep_vae(const DeepVae& vae, const Points& x,
+/// Of every member, on x (N, D) or (M, N, D), which is converted to the model's dtype.
+std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
                                               const MetricsOptions& options = {});
 
 /// A mean over points, and its standard error: NaN for one point.
@@ -65,18 +66,18 @@ struct MeanOfPoints {
 
 /// The importance-weighted bound with K samples, E ln (1/K) sum_k p(x, z_k) / q(z_k|x) over the points of x
 /// (N, D), of every member, in nats per data point. Rises with K towards ln p(x) (Burda et al. 2016, Eq. 8).
-std::vector<MeanOfPoints> importance_weighted_bound(const DeepVae& vae, const Points& x, int64_t samples,
+std::vector<MeanOfPoints> importance_weighted_bound(const Vae& vae, const Points& x, int64_t samples,
                                                     uint64_t seed);
 
 /// I(x; z) under q, E ln q(z|x) - E ln (1/B) sum_b q(z|x_b) over the B points of x, of every member, in nats.
 /// At most ln B and at most the KL (Hoffman & Johnson 2016). Takes time for B^2 pairs, and memory for some of
 /// them.
-std::vector<double> mutual_information(const DeepVae& vae, const Points& x, uint64_t seed);
+std::vector<double> mutual_information(const Vae& vae, const Points& x, uint64_t seed);
 
 /// q(z|x) of all points, encoded a part at a time: (M?, N, k) on the CPU.
 struct Codes {
   Tensor mean, log_variance;
 };
-Codes encode_all(const DeepVae& vae, const Points& x);
+Codes encode_all(const Vae& vae, const Points& x);
 
 }  // namespace elbo

@@ -1,32 +1,25 @@
 #include "vae/deep_vae.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
-#include <type_traits>
 
-#include "tensor/file.h"
 #include "tensor/gemm.h"
 #include "tensor/map.h"
+#include "vae/parts.h"
 
 namespace elbo {
 namespace {
-
-constexpr std::array kLikelihoods{Likelihood::gaussian, Likelihood::diagonal_gaussian, Likelihood::bernoulli};
 
 /// The mean head's start; the log-variance head starts at zero. So q(z|x) begins next to the prior: heads as
 /// large as other layers make posteriors whose KL of hundreds of nats takes thousands of steps to unlearn.
 constexpr Initializer kSmall{Initializer::Kind::normal, 0.001};
 
+constexpr const char* kLogSigma2 = "log_sigma2";
+
 template <class T>
 T entry(const std::vector<T>& of_each, int64_t member) {
   return of_each[of_each.size() == 1 ? 0 : static_cast<size_t>(member)];
-}
-
-const DeepVaeOptions& checked(const DeepVaeOptions& options) {
-  check(options);
-  return options;
 }
 
 std::vector<int64_t> widths(int64_t first, const std::vector<int64_t>& hidden) {
@@ -44,39 +37,84 @@ std::optional<ConvPlan> planned(const DeepVaeOptions& o) {
   return plan_of(*o.conv, o.latent);
 }
 
-/// A body or an output, whatever it is made of, applied.
-template <class Network>
-Variable apply(const Network& network, const Variable& x, Mode mode) {
-  return std::visit(
-      [&](const auto& layers) {
-        if constexpr (std::is_invocable_v<decltype(layers), const Variable&, Mode>)
-          return layers(x, mode);
-        else
-          return layers(x);
-      },
-      network);
-}
-
 /// Numbers that the encoder's heads read.
 int64_t features_of(const DeepVaeOptions& o, const std::optional<ConvPlan>& plan) {
   return plan ? plan->features : last_or(o.encoder_hidden, o.dimensions);
 }
 
-std::variant<Sequential, ImageStack> make_encoder(ParameterStore& store, const DeepVaeOptions& o,
-                                                  const std::optional<ConvPlan>& plan) {
-  if (plan) return ImageStack(store, "encoder", 0, o.conv->image, plan->encoder, o.weights);
-  return Sequential(store, "encoder", widths(o.dimensions, o.encoder_hidden), o.encoder_activation, o.weights,
-                    true);
+Encoder make_encoder(ParameterStore& store, const DeepVaeOptions& o, const std::optional<ConvPlan>& plan) {
+  Network body = plan ? network(ImageStack(store, "encoder", 0, o.conv->image, plan->encoder, o.weights))
+                      : network(Sequential(store, "encoder", widths(o.dimensions, o.encoder_hidden),
+                                           o.encoder_activation, o.weights, true));
+  const int64_t features = features_of(o, plan);
+  Network mean = network(Linear(store, "encoder.mean", features, o.latent, kSmall));
+  return encoder_of(std::move(body), std::move(mean),
+                    network(Linear(store, "encoder.log_variance", features, o.latent, {})));
 }
 
-/// All but the decoder's last layer.
-std::variant<Sequential, ImageStack> make_decoder(ParameterStore& store, const DeepVaeOptions& o,
-                                                  const std::optional<ConvPlan>& plan) {
-  if (!plan)
-    return Sequential(store, "decoder", widths(o.latent, o.decoder_hidden), o.decoder_activation, o.weights,
-                      true);
-  const std::vector<ImageLayerPlan> hidden(plan->decoder.begin(), plan->decoder.end() - 1);
-  return ImageStack(store, "decoder", 0, {1, 1, o.latent}, hidden, o.weights);
+/// ln sigma^2. One that is not learned gets a gradient of exactly zero, and Adam leaves it where it is.
+Network make_log_sigma2(ParameterStore& store, const DeepVaeOptions& o) {
+  const int64_t models = std::max<int64_t>(o.members, 1);
+  const Shape shape = o.members > 0 ? Shape{models, 1} : Shape{1};
+  // 1 where sigma^2 is learned; its logarithm where it is not.
+  const Tensor learned = Tensor::empty(shape, o.dtype, o.device),
+               held = Tensor::empty(shape, o.dtype, o.device);
+  bool all_learned = true;
+  for (int64_t m = 0; m < models; ++m) {
+    const bool learns = entry(o.learn_sigma2, m);
+    all_learned = all_learned && learns;
+    learned.slice(m, m + 1).fill(learns ? 1 : 0);
+    held.slice(m, m + 1).fill(learns ? 0 : std::log(entry(o.sigma2, m)));
+  }
+  Network own = one_number(store, kLogSigma2);
+  if (all_learned) return own;
+  return [own = std::move(own), learned, held](const Variable& z, Mode mode) {
+    return own(z, mode) * learned + held;
+  };
+}
+
+Decoder make_decoder(ParameterStore& store, const DeepVaeOptions& o, const std::optional<ConvPlan>& plan) {
+  const bool diagonal = o.likelihood == Likelihood::diagonal_gaussian;
+  Network body, mean, log_variance;
+  if (plan) {
+    const std::vector<ImageLayerPlan> hidden(plan->decoder.begin(), plan->decoder.end() - 1),
+        last{plan->decoder.back()};
+    const ImageStack layers(store, "decoder", 0, {1, 1, o.latent}, hidden, o.weights);
+    body = network(layers);
+    mean = network(ImageStack(store, "decoder", layers.next(), layers.out(), last, o.weights));
+    if (diagonal)
+      log_variance = network(ImageStack(store, "decoder.log_variance", 0, layers.out(), last, o.weights));
+  } else {
+    const int64_t hidden = last_or(o.decoder_hidden, o.latent);
+    const std::string last = "decoder." + std::to_string(o.decoder_hidden.size());
+    body = network(Sequential(store, "decoder", widths(o.latent, o.decoder_hidden), o.decoder_activation,
+                              o.weights, true));
+    mean = network(Linear(store, last, hidden, o.dimensions, o.weights));
+    if (diagonal)
+      log_variance = network(Linear(store, "decoder.log_variance", hidden, o.dimensions, o.weights));
+  }
+  if (o.likelihood == Likelihood::gaussian) log_variance = make_log_sigma2(store, o);
+  return decoder_of(std::move(body), std::move(mean), std::move(log_variance));
+}
+
+Parts make_parts(ParameterStore& store, const DeepVaeOptions& o) {
+  const std::optional<ConvPlan> plan = planned(o);
+  Parts parts{.encoder = make_encoder(store, o, plan), .decoder = make_decoder(store, o, plan)};
+  parts.likelihood = o.likelihood;
+  parts.mixes_points = plan && std::any_of(plan->encoder.begin(), plan->encoder.end(),
+                                           [](const ImageLayerPlan& layer) { return layer.batch_norm; });
+  parts.widest = widest_activation(o);
+  return parts;
+}
+
+VaeOptions vae_options(const DeepVaeOptions& o) {
+  check(o);
+  return {.dimensions = o.dimensions,
+          .latent = o.latent,
+          .dtype = o.dtype,
+          .device = o.device,
+          .members = o.members,
+          .first_member = o.first_member};
 }
 
 }  // namespace
@@ -102,27 +140,6 @@ void check(const DeepVaeOptions& o) {
           "[deep vae] {} values of sigma^2 or of whether to learn it for {} members; give one or one for "
           "each",
           given, count);
-}
-
-const char* name(Likelihood likelihood) {
-  switch (likelihood) {
-    case Likelihood::gaussian:
-      return "gaussian";
-    case Likelihood::diagonal_gaussian:
-      return "diagonal";
-    case Likelihood::bernoulli:
-      break;
-  }
-  return "bernoulli";
-}
-
-Likelihood parse_likelihood(std::string_view text) {
-  std::string known;
-  for (Likelihood likelihood : kLikelihoods) {
-    if (text == name(likelihood)) return likelihood;
-    known += (known.empty() ? "" : ", ") + std::string(name(likelihood));
-  }
-  fail("[likelihood] unknown likelihood {}; there are {}", quote(text), known);
 }
 
 int64_t widest_activation(const DeepVaeOptions& o) {
@@ -171,74 +188,13 @@ double training_flops(const DeepVaeOptions& o, int64_t samples) {
 }
 
 DeepVae::DeepVae(const DeepVaeOptions& options, uint64_t seed)
-    : options_(checked(options)),
-      store_(options.dtype, options.members, options.device),
-      plan_(planned(options)),
-      encoder_(make_encoder(store_, options, plan_)),
-      mean_head_(store_, "encoder.mean", features_of(options, plan_), options.latent, kSmall),
-      log_variance_head_(store_, "encoder.log_variance", features_of(options, plan_), options.latent, {}),
-      decoder_(make_decoder(store_, options, plan_)) {
-  const bool diagonal = options.likelihood == Likelihood::diagonal_gaussian;
-  if (plan_) {
-    const ImageStack& body = std::get<ImageStack>(decoder_);
-    const std::vector<ImageLayerPlan> last{plan_->decoder.back()};
-    outputs_.emplace_back(ImageStack(store_, "decoder", body.next(), body.out(), last, options.weights));
-    if (diagonal)
-      outputs_.emplace_back(ImageStack(store_, "decoder.log_variance", 0, body.out(), last, options.weights));
-  } else {
-    const int64_t hidden = last_or(options.decoder_hidden, options.latent);
-    outputs_.emplace_back(Linear(store_, "decoder." + std::to_string(options.decoder_hidden.size()), hidden,
-                                 options.dimensions, options.weights));
-    if (diagonal)
-      outputs_.emplace_back(
-          Linear(store_, "decoder.log_variance", hidden, options.dimensions, options.weights));
-  }
-  if (has_scalar_sigma2()) log_sigma2_ = &store_.add("log_sigma2", {1}, {});
-  store_.initialise(seed, options.first_member);
+    : Vae(
+          vae_options(options), [&](ParameterStore& store) { return make_parts(store, options); }, seed),
+      options_(options) {
   if (!has_scalar_sigma2()) return;
-  learned_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype, options.device);
-  held_ = Tensor::empty(log_sigma2_->value.shape(), options.dtype, options.device);
-  all_learned_ = true;
-  for (int64_t m = 0; m < models(); ++m) {
-    all_learned_ = all_learned_ && learns_sigma2(m);
-    const double log_sigma2 = std::log(entry(options.sigma2, m));
-    const bool learned = learns_sigma2(m);
-    learned_.slice(m, m + 1).fill(learned ? 1 : 0);
-    held_.slice(m, m + 1).fill(learned ? 0 : log_sigma2);
-    log_sigma2_->value.slice(m, m + 1).fill(log_sigma2);
-  }
-}
-
-Posterior DeepVae::encode(const Tensor& x, Mode mode) const {
-  const Variable hidden = apply(encoder_, x, mode);
-  return {mean_head_(hidden), log_variance_head_(hidden)};
-}
-
-Observation DeepVae::decode(const Variable& z, Mode mode) const {
-  const Variable hidden = apply(decoder_, z, mode);
-  Observation observation{apply(outputs_[0], hidden, mode), {}};
-  if (outputs_.size() > 1) observation.log_variance = apply(outputs_[1], hidden, mode);
-  // A sigma^2 that is not learned gets a gradient of exactly zero, and Adam leaves it where it is.
-  if (has_scalar_sigma2())
-    observation.log_variance =
-        all_learned_ ? Variable(*log_sigma2_) : Variable(*log_sigma2_) * learned_ + held_;
-  return observation;
-}
-
-Variable DeepVae::log_likelihood(const Tensor& x, const Observation& observation) const {
-  switch (options_.likelihood) {
-    case Likelihood::diagonal_gaussian:
-      return diagonal_gaussian_log_likelihood(x, observation.mean, observation.log_variance);
-    case Likelihood::bernoulli:
-      return bernoulli_log_likelihood(x, observation.mean);
-    case Likelihood::gaussian:
-      break;
-  }
-  const bool has_samples = observation.mean.rank() == (options_.members > 0 ? 4 : 3);
-  const Variable log_sigma2 = options_.members > 0 && has_samples
-                                  ? reshape(observation.log_variance, {options_.members, 1, 1})
-                                  : observation.log_variance;
-  return gaussian_log_likelihood(x, observation.mean, log_sigma2);
+  log_sigma2_ = &parameters().at(kLogSigma2);
+  for (int64_t m = 0; m < models(); ++m)
+    log_sigma2_->value.slice(m, m + 1).fill(std::log(entry(options.sigma2, m)));
 }
 
 void DeepVae::centre_encoder(const Tensor& mean) {
@@ -246,15 +202,16 @@ void DeepVae::centre_encoder(const Tensor& mean) {
     fail("[deep vae] the mean must be ({}), got {}", options_.dimensions, mean.shape().str());
   Tensor of_inputs = mean.to(options_.dtype).to(options_.device);
   const auto centre = [&](const std::string& layer) {  // W x + b = W (x - mean)
-    const Tensor weight = store_.at(layer + ".weight").value, bias = store_.at(layer + ".bias").value;
+    const Tensor weight = parameters().at(layer + ".weight").value,
+                 bias = parameters().at(layer + ".bias").value;
     const Shape rows = bias.shape().concatenated({of_inputs.elements()});
     gemm(bias.reshape(bias.shape().concatenated({1})), weight.reshape(rows), Op::none,
          of_inputs.reshape({-1, 1}), Op::none, false, -1);
   };
-  if (plan_) {
+  if (const std::optional<ConvPlan> plan = planned(options_)) {
     const ImageSize& image = options_.conv->image;
     const int64_t pixels = image.height * image.width,
-                  taps = plan_->encoder[0].kernel * plan_->encoder[0].kernel;
+                  taps = plan->encoder[0].kernel * plan->encoder[0].kernel;
     const Tensor sum = map_reduce<Sum>({1, image.channels}, Scaled{1.0 / static_cast<double>(pixels)},
                                        of_inputs.reshape({pixels, image.channels}));
     of_inputs = Tensor::empty({taps, image.channels}, options_.dtype, options_.device);
@@ -265,13 +222,6 @@ void DeepVae::centre_encoder(const Tensor& mean) {
   centre("encoder.mean");
   centre("encoder.log_variance");
 }
-
-bool DeepVae::has_batch_norm() const {
-  return plan_ && std::any_of(plan_->encoder.begin(), plan_->encoder.end(),
-                              [](const ImageLayerPlan& layer) { return layer.batch_norm; });
-}
-
-int64_t DeepVae::models() const { return std::max<int64_t>(options_.members, 1); }
 
 double DeepVae::sigma2(int64_t member) const {
   if (!has_scalar_sigma2()) return std::nan("");
@@ -296,19 +246,6 @@ std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member) {
     ++from;
   }
   return alone;
-}
-
-RandomKey for_members_of(const DeepVae& vae, RandomKey key) {
-  key.member += static_cast<uint32_t>(vae.options().first_member);
-  return key;
-}
-
-ElboTerms elbo_terms(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
-  const Posterior q = vae.encode(x);
-  const PosteriorTerms drawn =
-      reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), vae.models(), samples);
-  const Variable log_likelihood = vae.log_likelihood(x, vae.decode(drawn.z));
-  return {samples > 1 ? mean(log_likelihood, {-2}) : log_likelihood, drawn.kl};
 }
 
 }  // namespace elbo

@@ -1,35 +1,19 @@
-// The deep VAE: encoder and decoder are multilayer perceptrons (Kingma & Welling 2014; Lucas et al. 2019,
-// section 5) or convolutional networks (conv_network.h).
-//
-//   q(z|x) = N(mean(x), diag exp log_variance(x)),  p(z) = N(0, I),  p(x|z) one of three likelihoods.
-// With members > 0 every parameter has a leading member axis and M models train at once, each with its own
-// sigma^2. All members see the same x. What is optimised is in objective.h, one step of it in
-// elbo_loss.h, what is known of a trained model in deep_metrics.h.
+// The deep VAE: a Vae (vae.h) whose encoder and decoder are multilayer perceptrons (Kingma & Welling 2014;
+// Lucas et al. 2019, section 5) or convolutional networks (conv_network.h), and whose prior is N(0, I). Its
+// options say all that it is made of, so that a file can (deep_vae_file.h). Members can have a sigma^2 each,
+// learned or held.
 //
 //   DeepVae vae({.dimensions = 784, .latent = 200}, seed);           // 784-1024-512-200-512-1024-784
-//   ElboTerms terms = elbo_terms(vae, x, key);                       // each (N), nats
 #pragma once
 
 #include <memory>
 #include <optional>
-#include <string_view>
-#include <variant>
 #include <vector>
 
-#include "nn/layers.h"
 #include "vae/conv_network.h"
-#include "vae/fused.h"
+#include "vae/vae.h"
 
 namespace elbo {
-
-enum class Likelihood {
-  gaussian,  ///< N(x | mean(z), sigma^2 I), sigma^2 one number, learned or not (Lucas et al. 2019, Eq. 10)
-  diagonal_gaussian,  ///< N(x | mean(z), diag exp log_variance(z)), from a second head
-  bernoulli,          ///< x in [0, 1] as probabilities; the decoder gives logits
-};
-/// "gaussian", "diagonal", "bernoulli"; anything else is an Error.
-Likelihood parse_likelihood(std::string_view text);
-const char* name(Likelihood likelihood);
 
 struct DeepVaeOptions {
   int64_t dimensions = 0;                          ///< D
@@ -61,30 +45,10 @@ int64_t widest_activation(const DeepVaeOptions& options);
 /// and backward.
 double training_flops(const DeepVaeOptions& options, int64_t samples = 1);
 
-/// q(z|x).
-struct Posterior {
-  Variable mean, log_variance;  ///< (M?, N, k)
-};
-
-/// p(x|z).
-struct Observation {
-  Variable mean;          ///< (M?, S?, N, D); logits for the Bernoulli likelihood
-  Variable log_variance;  ///< ln sigma^2 (1) or (M, 1); of the mean's shape for the diagonal one; not used by
-                          ///< Bernoulli
-};
-
-class DeepVae {
+class DeepVae : public Vae {
  public:
   /// Throws for options that `check` refuses.
   DeepVae(const DeepVaeOptions& options, uint64_t seed);
-
-  /// x (N, D) on the model's device, seen by every member. Mode::train is for batch normalisation, which then
-  /// takes this batch's statistics and keeps an average of them.
-  Posterior encode(const Tensor& x, Mode mode = Mode::evaluate) const;
-  /// z (M?, S?, N, k).
-  Observation decode(const Variable& z, Mode mode = Mode::evaluate) const;
-  /// ln p(x|z) of each point and sample: (M?, S?, N), nats.
-  Variable log_likelihood(const Tensor& x, const Observation& observation) const;
 
   /// Sets the bias of the encoder's first layer so that it gives zero for the mean (D) of the data. Data far
   /// from zero, such as pixels in logit space, would otherwise begin with posterior variances so large that
@@ -95,41 +59,15 @@ class DeepVae {
   void centre_encoder(const Tensor& mean);
 
   const DeepVaeOptions& options() const { return options_; }
-  ParameterStore& parameters() { return store_; }
-  const ParameterStore& parameters() const { return store_; }
-  /// M, or 1 for a single model.
-  int64_t models() const;
-  bool has_batch_norm() const;
-  bool has_scalar_sigma2() const { return options_.likelihood == Likelihood::gaussian; }
   double sigma2(int64_t member = 0) const;
   bool learns_sigma2(int64_t member = 0) const;
 
  private:
   DeepVaeOptions options_;
-  ParameterStore store_;
-  using Body = std::variant<Sequential, ImageStack>;
-  using Output = std::variant<Linear, ImageStack>;
-  std::optional<ConvPlan> plan_;
-  Body encoder_;
-  Linear mean_head_, log_variance_head_;
-  Body decoder_;
-  std::vector<Output> outputs_;      // the mean and, for the diagonal likelihood, the log variance
-  Parameter* log_sigma2_ = nullptr;  // the Gaussian likelihood's
-  bool all_learned_ = false;
-  Tensor learned_, held_;  // (M?, 1): 1 where sigma^2 is learned; its logarithm where it is not
+  const Parameter* log_sigma2_ = nullptr;  // the Gaussian likelihood's
 };
-
-/// The two parts of the ELBO, each (M?, N), nats per data point. The likelihood is averaged over `samples` z
-/// for each point.
-struct ElboTerms {
-  Variable log_likelihood, kl;
-};
-ElboTerms elbo_terms(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t samples = 1);
 
 /// One member of an ensemble as a model of its own, on the CPU.
 std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member);
-
-/// The key with the member that the ensemble's first one is.
-RandomKey for_members_of(const DeepVae& vae, RandomKey key);
 
 }  // namespace elbo

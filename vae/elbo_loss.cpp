@@ -14,29 +14,29 @@ constexpr int64_t kPartBytes = 1 << 19;
 
 /// How many parts the samples are decoded in; it divides them. The same for a member of an ensemble as alone.
 /// Each part has noise of its own, so that their number must not depend on how many members there are: a
-/// member draws what it would draw alone. Batch normalisation is of the batch as a whole.
-int64_t parts_of(const DeepVae& vae, int64_t points, int64_t samples) {
-  const DeepVaeOptions& o = vae.options();
-  if (vae.has_batch_norm()) return 1;
-  const int64_t one_sample = points * widest_activation(o) * size_of(o.dtype);
+/// member draws what it would draw alone.
+int64_t parts_of(const Vae& vae, int64_t points, int64_t samples) {
+  if (vae.parts().mixes_points) return 1;
+  const int64_t one_sample = points * vae.parts().widest * size_of(vae.dtype());
   int64_t parts = std::clamp<int64_t>(samples * one_sample / kPartBytes, 1, samples);
   while (samples % parts != 0) ++parts;
   return parts;
 }
 
 /// Mean over the points, and over the samples if there are any: () or (M).
-Variable batch_mean(const DeepVae& vae, const Variable& per_point) {
-  const int lead = vae.options().members > 0 ? 1 : 0;
+Variable batch_mean(const Vae& vae, const Variable& per_point) {
+  const int lead = vae.has_members() ? 1 : 0;
   return per_point.rank() == lead + 2 ? mean(per_point, {-2, -1}) : mean(per_point, {-1});
 }
 
 /// All samples at once: cost, expected log-likelihood and KL.
-LossValue value_of(const DeepVae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
+LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
   const Posterior q = vae.encode(in.x, Mode::train);
-  const PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, in.key, vae.models(), samples);
+  const PosteriorTerms drawn = vae.draw(q, in.key, samples);
   const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(in.x, vae.decode(drawn.z, Mode::train)));
   const Variable kl = mean(drawn.kl, {-1});
-  return {weighted_penalty(objective, in.numbers, q, kl) - log_likelihood, {log_likelihood, kl}};
+  return {weighted_penalty(objective, in.numbers, vae.in_prior_units(q), kl) - log_likelihood,
+          {log_likelihood, kl}};
 }
 
 Parameter leaf(const Tensor& value) {
@@ -44,8 +44,8 @@ Parameter leaf(const Tensor& value) {
 }
 
 /// First the likelihood, part by part, down to the posterior's parameters; then the encoder, once.
-LossTerms differentiate_in_parts(const DeepVae& vae, const Objective& objective, int64_t samples,
-                                 int64_t parts, const LossInput& in) {
+LossTerms differentiate_in_parts(const Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
+                                 const LossInput& in) {
   const Posterior q = vae.encode(in.x);  // no tape: plain values
   Parameter q_mean = leaf(q.mean.value()), q_log_variance = leaf(q.log_variance.value());
   Tensor log_likelihood;
@@ -67,11 +67,12 @@ LossTerms differentiate_in_parts(const DeepVae& vae, const Objective& objective,
   {
     Tape tape;
     const Posterior again = vae.encode(in.x, Mode::train);
-    const Variable batch_kl = mean(sum(gaussian_kl(again.mean, again.log_variance), {-1}), {-1});
+    const Posterior of_prior = vae.in_prior_units(again);
+    const Variable batch_kl = mean(sum(gaussian_kl(of_prior.mean, of_prior.log_variance), {-1}), {-1});
     // Linear in the encoder's outputs, with the gradients found above as slopes.
     const Variable slope =
         sum(again.mean * q_mean.gradient) + sum(again.log_variance * q_log_variance.gradient);
-    const Variable weighted = weighted_penalty(objective, in.numbers, again, batch_kl);
+    const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);
     tape.backward(sum(weighted) + slope);
     penalty = weighted.value();
     kl = batch_kl.value();
@@ -88,7 +89,7 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 
 }  // namespace
 
-Loss elbo_loss(DeepVae& vae, const Objective& objective, int64_t samples) {
+Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   if (samples < 1) fail("[train] the number of latent samples must be at least 1, got {}", samples);
   Loss loss{.probes = {kExpectedLogLikelihood, kKl}};
   loss.numbers = [&vae, objective](const TrainingTime& time) {
@@ -99,7 +100,7 @@ Loss elbo_loss(DeepVae& vae, const Objective& objective, int64_t samples) {
     return value_of(vae, objective, samples, in);
   };
   loss.differentiate = [&vae, objective, samples, value = loss.value](LossInput in) {
-    const int64_t parts = parts_of(vae, in.x.size(0), samples);
+    const int64_t parts = parts_of(vae, in.x.size(-2), samples);
     if (parts == 1) return differentiate(value, in);
     in.key = for_members_of(vae, in.key);
     return differentiate_in_parts(vae, objective, samples, parts, in);
@@ -111,13 +112,12 @@ double elbo_in(const LossTerms& terms, int64_t member) {
   return terms.probes.at(0).at(member) - terms.probes.at(1).at(member);
 }
 
-std::string first_not_finite(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t member) {
+std::string first_not_finite(const Vae& vae, const Tensor& x, const RandomKey& key, int64_t member) {
   const std::string parameter = vae.parameters().first_not_finite(member);
   if (!parameter.empty()) return parameter;
-  const bool has_members = vae.options().members > 0;
+  const bool has_members = vae.has_members();
   const Posterior q = vae.encode(x);
-  const PosteriorTerms drawn =
-      reparameterize_kl(q.mean, q.log_variance, for_members_of(vae, key), vae.models());
+  const PosteriorTerms drawn = vae.draw(q, for_members_of(vae, key));
   const Observation p = vae.decode(drawn.z);
   const std::pair<const char*, Variable> made[] = {{"the posterior's mean", q.mean},
                                                    {"the posterior's log variance", q.log_variance},

@@ -1,4 +1,4 @@
-// The loss of deep VAEs: minus the objective of objective.h, in nats per data point.
+// The loss of VAEs: minus the objective of objective.h, in nats per data point.
 //
 //   const Loss loss = elbo_loss(vae, {.penalty = Objective::Penalty::free_bits});
 //   const LossTerms terms = differentiate(loss, x, time, key);
@@ -15,16 +15,16 @@ namespace elbo {
 inline constexpr const char* kExpectedLogLikelihood = "expected_log_likelihood";
 inline constexpr const char* kKl = "kl";
 
-/// Batches x (N, D); `samples` z for each point. With many samples the decoder runs on a part of them at a
-/// time, forward and backward, so that its activations stay in the processor's cache and memory does not grow
-/// with their number; the parts follow from the shapes alone.
-Loss elbo_loss(DeepVae& vae, const Objective& objective = {}, int64_t samples = 1);
+/// Batches x (N, D) or (M, N, D); `samples` z for each point. With many samples the decoder runs on a part of
+/// them at a time, forward and backward, so that its activations stay in the processor's cache and memory
+/// does not grow with their number; the parts follow from the shapes alone.
+Loss elbo_loss(Vae& vae, const Objective& objective = {}, int64_t samples = 1);
 
 /// The estimate of a member's ELBO that is in the terms of that loss, nats per data point.
 double elbo_in(const LossTerms& terms, int64_t member = 0);
 
 /// The first tensor of a member, parameters first and then what they make of x, that is not finite:
 /// "decoder.2.bias", "z", ...; "the objective" when all of them are.
-std::string first_not_finite(const DeepVae& vae, const Tensor& x, const RandomKey& key, int64_t member);
+std::string first_not_finite(const Vae& vae, const Tensor& x, const RandomKey& key, int64_t member);
 
 }  // namespace elbo

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "vae/deep_vae.h"
 #include "vae/loss.h"
+#include "vae/vae.h"
 
 namespace elbo {
 
@@ -53,9 +53,9 @@ const char* name(Objective::Penalty penalty);
 /// What an objective's penalty depends on besides the KL: the weight of each model, then C(t), in nats.
 std::vector<double> penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models);
 
-/// weight(t) penalty(KL) of each member, () or (M), nats. batch_kl () or (M) must be the mean KL of q.
-/// `numbers` (models + 1) are penalty_numbers, of its type and device: a captured training step finds new
-/// ones there at every replay.
+/// weight(t) penalty(KL) of each member, () or (M), nats. q is in the prior's units (Vae::in_prior_units),
+/// and batch_kl () or (M) must be the mean of its KL to N(0, I). `numbers` (models + 1) are penalty_numbers,
+/// of its type and device: a captured training step finds new ones there at every replay.
 Variable weighted_penalty(const Objective& objective, const Tensor& numbers, const Posterior& q,
                           const Variable& batch_kl);
 

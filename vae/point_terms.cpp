@@ -1,5 +1,7 @@
 #include "vae/point_terms.h"
 
+#include <cmath>
+
 #include "autograd/ops.h"
 
 namespace elbo {
@@ -12,24 +14,26 @@ constexpr uint32_t kNamedStreams = 256;
 
 }  // namespace
 
-Tensor point_kl(const Posterior& q) {
-  return sum(in_double(gaussian_kl(q.mean, q.log_variance).value()), {-1}).value();
+Tensor point_kl(const Vae& vae, const Posterior& q) {
+  const Posterior of_prior = vae.in_prior_units(q);
+  return sum(in_double(gaussian_kl(of_prior.mean, of_prior.log_variance).value()), {-1}).value();
 }
 
-Tensor point_log_likelihood(const DeepVae& vae, const Tensor& x, const Posterior& q, RandomKey key,
+Tensor point_log_likelihood(const Vae& vae, const Tensor& x, const Posterior& q, RandomKey key,
                             int64_t draw) {
   if (draw < 0 || draw >= kMostDraws) fail("[point terms] there is no draw {}", draw);
   key.stream += static_cast<uint32_t>(draw) * kNamedStreams;
-  const Variable z = reparameterize_kl(q.mean, q.log_variance, key).z;
+  const Variable z = vae.draw(q, key).z;
   return in_double(vae.log_likelihood(x, vae.decode(z)).value()).reshape({x.size(0)});
 }
 
-Tensor linear_point_log_likelihood(const DeepVae& vae, const Tensor& weights, const Tensor& x,
+Tensor linear_point_log_likelihood(const Vae& vae, const Tensor& weights, const Tensor& x,
                                    const Posterior& q) {
   const Variable columns = sum(square(in_double(weights)), {0});  // (k)
   const Variable spread = sum(exp(in_double(q.log_variance.value())) * columns, {-1});
-  const Variable at_mean = in_double(vae.log_likelihood(x, vae.decode(q.mean)).value());
-  return (at_mean - spread / (2 * vae.sigma2())).value();
+  const Observation p = vae.decode(q.mean);
+  const Variable at_mean = in_double(vae.log_likelihood(x, p).value());
+  return (at_mean - spread / (2 * std::exp(p.log_variance.item()))).value();
 }
 
 }  // namespace elbo

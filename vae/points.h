@@ -4,15 +4,15 @@
 #include <functional>
 #include <utility>
 
-#include "tensor/tensor.h"
+#include "tensor/copy.h"
 
 namespace elbo {
 
 class Points {
  public:
-  /// x (N, D).
-  Points(const Tensor& x) : count_(x.size(0)), rows_([x](int64_t b, int64_t e) { return x.slice(b, e); }) {}
-  /// `rows` makes (end - begin, D), the same points whenever it is asked.
+  /// x (N, D), or (M, N, D) where each member has its own.
+  Points(const Tensor& x) : count_(x.size(-2)), rows_([x](int64_t b, int64_t e) { return part(x, b, e); }) {}
+  /// `rows` makes (end - begin, D) or (M, end - begin, D), the same points whenever it is asked.
   Points(int64_t count, std::function<Tensor(int64_t begin, int64_t end)> rows)
       : count_(count), rows_(std::move(rows)) {}
 
@@ -20,6 +20,13 @@ class Points {
   Tensor rows(int64_t begin, int64_t end) const { return rows_(begin, end); }
 
  private:
+  static Tensor part(const Tensor& x, int64_t begin, int64_t end) {
+    if (x.rank() == 2) return x.slice(begin, end);
+    const Tensor rows = Tensor::empty({x.size(0), end - begin, x.size(2)}, x.dtype(), x.device());
+    copy_range(rows, 0, x, begin, 1, end - begin);
+    return rows;
+  }
+
   int64_t count_;
   std::function<Tensor(int64_t, int64_t)> rows_;
 };

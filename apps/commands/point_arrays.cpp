@@ -105,7 +105,7 @@ std::vector<Tensor> PointEncoder::rows(int64_t begin, int64_t end) const {
   found["means"] = means.value();
   found["variances"] = exp(q.log_variance.value().to(Device::cpu)).value();
   if (wants("reconstructions")) found["reconstructions"] = reconstructions(q.mean.value());
-  const Tensor kl = point_kl(q);
+  const Tensor kl = point_kl(vae, q);
   found["kl"] = kl;
   if (wants("expected_log_likelihood") || wants("elbo")) {
     const Tensor fit = log_likelihood(x, q, begin);

@@ -80,7 +80,7 @@ TEST_SUITE("vae") {
       }
       CHECK(static_cast<size_t>(gradients + averages) == expected.tensors.size() - 4 - 6);
       CHECK(gradients >= 20);
-      CHECK((averages > 0) == vae->has_batch_norm());
+      CHECK((averages > 0) == vae->parts().mixes_points);
     }
   }
 }

@@ -1,0 +1,116 @@
+#include "vae/parts.h"
+
+#include "tensor/linalg.h"
+
+namespace elbo {
+namespace {
+
+/// A parameter of one row, with an axis for the rows between the members and itself.
+Variable row_of(Parameter& parameter) {
+  const Shape& own = parameter.value.shape();
+  return own.rank() < 2 ? Variable(parameter) : reshape(parameter, {own[0], 1, own[1]});
+}
+
+/// For layers without a bias, whose op has one.
+Tensor no_bias(const ParameterStore& store, int64_t out) {
+  return Tensor::zeros(store.members() > 0 ? Shape{store.members(), out} : Shape{out}, store.dtype(),
+                       store.device());
+}
+
+}  // namespace
+
+Network network(Activation activation) {
+  return [activation](const Variable& x, Mode) { return activate(activation, x); };
+}
+
+Network chain(std::vector<Network> networks) {
+  return [networks = std::move(networks)](Variable x, Mode mode) {
+    for (const Network& each : networks) x = each(x, mode);
+    return x;
+  };
+}
+
+Network beside(std::vector<Network> networks) {
+  return [networks = std::move(networks)](const Variable& x, Mode mode) {
+    std::vector<Variable> outputs;
+    for (const Network& each : networks) outputs.push_back(each(x, mode));
+    return concat(outputs, -1);
+  };
+}
+
+Network unit_columns(ParameterStore& store, const std::string& name, int64_t in, int64_t out,
+                     Initializer weight, Activation activation) {
+  Parameter& w = store.add(name + ".weight", {out, in}, weight);
+  Parameter& bias = store.add(name + ".bias", {out}, {});
+  return [&w, &bias, activation](const Variable& x, Mode) {
+    const Variable columns = w;
+    return linear(x, columns / sqrt(sum(square(columns), {-2}, true)), bias, activation);
+  };
+}
+
+Network cholesky_map(ParameterStore& store, const std::string& name, int64_t size, Initializer factor,
+                     double floor) {
+  Parameter& a = store.add(name + ".factor", {size, size}, factor);
+  const Variable least = Variable(identity_matrix(size, store.dtype(), store.device())) * floor;
+  return [&a, least, none = no_bias(store, size)](const Variable& x, Mode) {
+    return linear(x, cholesky_factor(matmul_nt(a, a) + least), none);
+  };
+}
+
+Network same_for_all(ParameterStore& store, const std::string& name, int64_t size, double start) {
+  Parameter& row = store.add(name, {size}, {.value = start});
+  return [&row](const Variable&, Mode) { return row_of(row); };
+}
+
+Network one_number(ParameterStore& store, const std::string& name, double start) {
+  Parameter& number = store.add(name, {1}, {.value = start});
+  return [&number](const Variable&, Mode) { return Variable(number); };
+}
+
+Encoder encoder_of(Network mean, Network log_variance) {
+  return [mean = std::move(mean), log_variance = std::move(log_variance)](const Variable& x, Mode mode) {
+    return Posterior{mean(x, mode), log_variance(x, mode)};
+  };
+}
+
+Encoder encoder_of(Network body, Network mean, Network log_variance) {
+  return [body = std::move(body), heads = encoder_of(std::move(mean), std::move(log_variance))](
+             const Variable& x, Mode mode) { return heads(body(x, mode), mode); };
+}
+
+Decoder decoder_of(Network mean, Network log_variance) {
+  return [mean = std::move(mean), log_variance = std::move(log_variance)](const Variable& z, Mode mode) {
+    return Observation{mean(z, mode), log_variance ? log_variance(z, mode) : Variable()};
+  };
+}
+
+Decoder decoder_of(Network body, Network mean, Network log_variance) {
+  return [body = std::move(body), heads = decoder_of(std::move(mean), std::move(log_variance))](
+             const Variable& z, Mode mode) { return heads(body(z, mode), mode); };
+}
+
+Prior learned_prior(ParameterStore& store, int64_t latent, const std::string& name) {
+  Parameter& log_variance = store.add(name, {latent}, {});
+  return {[&log_variance] { return Variable(log_variance); }};
+}
+
+Variable cholesky_factor(const Variable& a) {
+  if (a.rank() < 2 || a.size(-1) != a.size(-2))
+    fail("[cholesky_factor] a must be (..., n, n), got {}", a.shape().str());
+  const int64_t n = a.size(-1);
+  const Shape front = a.shape().drop_back(2);
+  std::vector<Variable> columns;
+  Variable rest = a;  // what the columns so far leave of a, without their rows and columns
+  for (int64_t j = 0; j < n; ++j) {
+    const Variable first = slice(rest, -1, 0, 1);
+    const Variable column = first / sqrt(slice(first, -2, 0, 1));
+    const Variable above = Tensor::zeros(front.concatenated({j, 1}), a.dtype(), a.value().device());
+    columns.push_back(j > 0 ? concat({above, column}, -2) : column);
+    if (j + 1 == n) break;
+    const Variable below = slice(column, -2, 1, n - j);
+    rest = slice(slice(rest, -1, 1, n - j), -2, 1, n - j) - matmul_nt(below, below);
+  }
+  return concat(columns, -1);
+}
+
+}  // namespace elbo
