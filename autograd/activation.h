@@ -23,9 +23,13 @@ decltype(auto) visit_activation(Activation activation, F&& f) {
     case Activation::sigmoid:
       return f(formulas::Sigmoid{});
     case Activation::tanh:
+      return f(formulas::Tanh{});
+    case Activation::cbrt:
+      return f(formulas::Cbrt{});
+    case Activation::cube:
       break;
   }
-  return f(formulas::Tanh{});
+  return f(formulas::Cube{});
 }
 
 }  // namespace elbo

@@ -231,6 +231,38 @@ struct Tanh {
   }
 };
 
+/// y = x^(1/3), of either sign;  dy/dx = 1 / (3 y^2), which is infinite at 0. There it is taken as 0: a unit
+/// that is exactly 0 then stays out of the gradient, where infinity would make NaN of all that it meets. Of
+/// every other number the slope is finite, if large; u (u^2 + c)^(-1/3) is a cube root whose slope is
+/// bounded.
+struct Cbrt {
+  static constexpr const char* name = "cbrt";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return math::cbrt(x);
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    return y == T(0) ? T(0) : dy / (T(3) * y * y);
+  }
+};
+
+/// y = x^3;  dy/dx = 3 x^2 = 3 y^(2/3).
+struct Cube {
+  static constexpr const char* name = "cube";
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  ELBO_HD T forward(T x) const {
+    return x * x * x;
+  }
+  template <class T>
+  ELBO_HD T backward(T y, T dy) const {
+    const T x = math::cbrt(y);
+    return T(3) * dy * x * x;
+  }
+};
+
 // ---- two inputs
 // -------------------------------------------------------------------------------------------------
 

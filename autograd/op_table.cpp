@@ -100,6 +100,8 @@ std::vector<OpRow> make_table() {
       unary("softplus", softplus, Domain::real),
       unary("sigmoid", sigmoid, Domain::real),
       unary("tanh", tanh, Domain::real),
+      unary("cbrt", cbrt, Domain::off_kinks),
+      unary("cube", cube, Domain::real),
 
       {"activate",
        [](In in) { return std::vector{activate(Activation::elu, in[0])}; },
@@ -126,6 +128,8 @@ std::vector<OpRow> make_table() {
       layer_and_twin(Activation::softplus),
       layer_and_twin(Activation::sigmoid),
       layer_and_twin(Activation::tanh),
+      layer_and_twin(Activation::cbrt),
+      layer_and_twin(Activation::cube),
       layer(Activation::tanh, {2, 2, 3}, {4, 3}, {4}),
       layer(Activation::tanh, {2, 5, 3}, {2, 4, 3}, {2, 4}),
       layer(Activation::none, {5, 3}, {2, 4, 3}, {2, 4}),

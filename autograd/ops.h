@@ -36,6 +36,9 @@ Variable elu(const Variable& x);
 Variable softplus(const Variable& x);
 Variable sigmoid(const Variable& x);
 Variable tanh(const Variable& x);
+/// The cube root, of either sign. Its slope is infinite at 0, and taken as 0 there.
+Variable cbrt(const Variable& x);
+Variable cube(const Variable& x);
 
 inline Variable operator+(const Variable& a, const Variable& b) { return add(a, b); }
 inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
@@ -61,7 +64,7 @@ Variable matmul_tn(const Variable& a, const Variable& b);
 /// a^T b^T: a (..., k, m), b (..., n, k).
 Variable matmul_tt(const Variable& a, const Variable& b);
 
-enum class Activation { none, relu, leaky_relu, elu, softplus, sigmoid, tanh };
+enum class Activation { none, relu, leaky_relu, elu, softplus, sigmoid, tanh, cbrt, cube };
 /// The activation called `name` ("relu"), or an Error that lists them.
 Activation parse_activation(std::string_view name);
 const char* name(Activation activation);

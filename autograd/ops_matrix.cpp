@@ -43,7 +43,7 @@ Variable product(const char* name, const Variable& va, Op op_a, const Variable& 
 
 constexpr std::array kActivations{Activation::none, Activation::relu,     Activation::leaky_relu,
                                   Activation::elu,  Activation::softplus, Activation::sigmoid,
-                                  Activation::tanh};
+                                  Activation::tanh, Activation::cbrt,     Activation::cube};
 
 template <class Formula>
 struct BiasAndActivation {

@@ -31,5 +31,7 @@ Variable elu(const Variable& x) { return pointwise(formulas::Elu{}, x); }
 Variable softplus(const Variable& x) { return pointwise(formulas::Softplus{}, x); }
 Variable sigmoid(const Variable& x) { return pointwise(formulas::Sigmoid{}, x); }
 Variable tanh(const Variable& x) { return pointwise(formulas::Tanh{}, x); }
+Variable cbrt(const Variable& x) { return pointwise(formulas::Cbrt{}, x); }
+Variable cube(const Variable& x) { return pointwise(formulas::Cube{}, x); }
 
 }  // namespace elbo

@@ -54,6 +54,7 @@ ELBO_FORWARD_TO_LIBRARY(expm1)
 ELBO_FORWARD_TO_LIBRARY(log1p)
 ELBO_FORWARD_TO_LIBRARY(tanh)
 ELBO_FORWARD_TO_LIBRARY(sqrt)
+ELBO_FORWARD_TO_LIBRARY(cbrt)
 #  undef ELBO_FORWARD_TO_LIBRARY
 
 #else
@@ -65,6 +66,7 @@ ELBO_HD double log1p(double x) { return std::log1p(x); }
 ELBO_HD double tanh(double x) { return std::tanh(x); }
 ELBO_HD double sqrt(double x) { return std::sqrt(x); }
 ELBO_HD float sqrt(float x) { return std::sqrt(x); }
+ELBO_HD double cbrt(double x) { return std::cbrt(x); }
 
 /// e^x. Splits x = n ln 2 + r with |r| <= ln(2)/2, then a degree-6 polynomial for e^r. Below -87.3 the result
 /// is 0.
@@ -148,6 +150,15 @@ ELBO_HD float tanh(float x) {
   const float bounded = x > 9.5f ? 9.5f : (x < -9.5f ? -9.5f : x);
   const float t = expm1(2.0f * bounded);
   return x != x ? x : t / (t + 2.0f);
+}
+
+/// The cube root, of either sign: e^(ln|x| / 3), and one of Newton's steps for its last digits.
+ELBO_HD float cbrt(float x) {
+  const float size = std::fabs(x);
+  const float y = exp(log(size) * (1.0f / 3.0f));
+  const float better = y - (y - size / (y * y)) * (1.0f / 3.0f);
+  const bool plain = (size > 0.0f) & (size < std::numeric_limits<float>::infinity());
+  return plain ? std::copysign(better, x) : x;
 }
 
 #endif  // __CUDA_ARCH__

@@ -29,7 +29,7 @@ void add_network_options(Arguments& arguments, TrainingOptions& o) {
   widths("--hidden", o.hidden, "Widths of the encoder's hidden layers, which the decoder mirrors, or none");
   widths("--encoder-hidden", o.encoder_hidden, "Widths of the encoder's, where they differ");
   widths("--decoder-hidden", o.decoder_hidden, "Widths of the decoder's, from z on, where they differ");
-  text("--activation", o.activation, "none, relu, leaky_relu, elu, softplus, sigmoid or tanh");
+  text("--activation", o.activation, "none, relu, leaky_relu, elu, softplus, sigmoid, tanh, cbrt or cube");
   arguments.add_text("--encoder-activation", o.encoder_activation, "The encoder's, where it differs");
   text("--likelihood", o.likelihood,
        "gaussian (one sigma^2), diagonal (sigma^2 from a second head) or bernoulli");

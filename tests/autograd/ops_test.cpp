@@ -245,6 +245,24 @@ TEST_SUITE("autograd") {
     }
   }
 
+  TEST_CASE("a cube root's slope is 0 at 0, where it would be infinite, and finite at every other number") {
+    for (DType dtype : {DType::f32, DType::f64}) {
+      const double smallest = dtype == DType::f32 ? std::numeric_limits<float>::denorm_min()
+                                                  : std::numeric_limits<double>::denorm_min();
+      const std::vector<double> at{0, -0.0, smallest, -smallest, -8};
+      Parameter x{"", Tensor::from<double>({5}, at).to(dtype), Tensor::zeros({5}, dtype), false};
+      Tape tape;
+      tape.backward(sum(cbrt(x)));
+      CHECK(x.gradient.at(0) == 0);
+      CHECK(x.gradient.at(1) == 0);
+      for (int64_t i : {2, 3}) {
+        CHECK(std::isfinite(x.gradient.at(i)));
+        CHECK(x.gradient.at(i) > 1e20);
+      }
+      CHECK(x.gradient.at(4) == doctest::Approx(1.0 / 12).epsilon(1e-6));
+    }
+  }
+
   TEST_CASE("mismatched operands are named in one line") {
     const Tensor a = Tensor::zeros({128, 784}), b = Tensor::zeros({512, 1024});
     CHECK_THROWS_WITH_AS(matmul(a, b), "[matmul] inner sizes differ: a (128, 784), b (512, 1024)", Error);
@@ -263,7 +281,7 @@ TEST_SUITE("autograd") {
     CHECK_THROWS_WITH_AS(
         parse_activation("gelu"),
         "[activation] unknown activation 'gelu'; there are none, relu, leaky_relu, elu, softplus, "
-        "sigmoid, tanh",
+        "sigmoid, tanh, cbrt, cube",
         Error);
   }
 }

@@ -89,6 +89,8 @@ TEST_SUITE("tensor") {
     check(
         "tanh", 2.6, [](float x) { return math::tanh(x); }, [](double x) { return std::tanh(x); });
     check(
+        "cbrt", 1.0, [](float x) { return math::cbrt(x); }, [](double x) { return std::cbrt(x); });
+    check(
         "sqrt", 0.5, [](float x) { return math::sqrt(x); }, [](double x) { return std::sqrt(x); });
     check(
         "sigmoid", 2.4, [](float x) { return math::sigmoid(x); }, exact_sigmoid, true);
@@ -121,8 +123,12 @@ TEST_SUITE("tensor") {
     CHECK(math::softplus(kInfinity) == kInfinity);
     CHECK(math::softplus(-kInfinity) == 0.0f);
     CHECK(std::isnan(math::sqrt(-1.0f)));
-    for (float y : {math::exp(kNan), math::log(kNan), math::expm1(kNan), math::log1p(kNan), math::tanh(kNan),
-                    math::sqrt(kNan), math::sigmoid(kNan), math::softplus(kNan)})
+    CHECK(math::cbrt(-8.0f) == -2.0f);
+    CHECK(math::cbrt(0.0f) == 0.0f);
+    CHECK(std::signbit(math::cbrt(-0.0f)));
+    CHECK(math::cbrt(-kInfinity) == -kInfinity);
+    for (float y : {math::cbrt(kNan), math::exp(kNan), math::log(kNan), math::expm1(kNan), math::log1p(kNan),
+                    math::tanh(kNan), math::sqrt(kNan), math::sigmoid(kNan), math::softplus(kNan)})
       CHECK(std::isnan(y));
   }
 
