@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "nn/parameter_file.h"
+
 namespace elbo {
 namespace {
 
@@ -43,34 +45,6 @@ int64_t number_in(const SafetensorsFile& file, const char* what) {
   return number;
 }
 
-/// x (A, M, N) as (A, N, M), in a tensor of the shape given.
-Tensor with_last_axes_swapped(const Tensor& x, int64_t m, int64_t n, const Shape& shape) {
-  const Tensor swapped = Tensor::empty(shape, x.dtype());
-  visit_floating(x.dtype(), "load", [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = x.data<T>();
-    T* to = swapped.data<T>();
-    for (int64_t a = 0; a < shape[0]; ++a, from += m * n, to += m * n)
-      for (int64_t i = 0; i < m; ++i)
-        for (int64_t j = 0; j < n; ++j) to[j * m + i] = from[i * n + j];
-  });
-  return swapped;
-}
-
-/// A weight (A, KH, KW, B) as PyTorch has it, (A, B, KH, KW); other tensors as they are.
-Tensor channels_second(const Tensor& x) {
-  if (x.rank() != 4) return x;
-  return with_last_axes_swapped(x, x.size(1) * x.size(2), x.size(3),
-                                {x.size(0), x.size(3), x.size(1), x.size(2)});
-}
-
-/// The way back.
-Tensor channels_last(const Tensor& x) {
-  if (x.rank() != 4) return x;
-  return with_last_axes_swapped(x, x.size(1), x.size(2) * x.size(3),
-                                {x.size(0), x.size(2), x.size(3), x.size(1)});
-}
-
 /// What the widths of a file's layers say about its multilayer perceptrons.
 void describe_dense(const SafetensorsFile& file, DeepVaeOptions& options) {
   options.encoder_activation = parse_activation(described(file, "encoder_activation"));
@@ -100,11 +74,6 @@ void describe_convolutional(const SafetensorsFile& file, DeepVaeOptions& options
 
 void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member,
                    const std::map<std::string, std::string>& more) {
-  std::vector<NamedTensor> tensors;
-  for (const Parameter& parameter : vae.parameters().all()) {
-    const Tensor own = vae.options().members > 0 ? parameter.value.slice(member) : parameter.value;
-    tensors.push_back({parameter.name, channels_second(own.to(Device::cpu))});
-  }
   std::map<std::string, std::string> description = more;
   description.insert({"likelihood", name(vae.options().likelihood)});
   if (const auto& conv = vae.options().conv) {
@@ -119,7 +88,7 @@ void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member,
                         {"encoder_activation", name(vae.options().encoder_activation)},
                         {"decoder_activation", name(vae.options().decoder_activation)}});
   }
-  write_safetensors(path, tensors, description);
+  save_parameters(path, vae.parameters(), member, description);
 }
 
 bool is_deep_vae(const SafetensorsFile& file) { return file.contains("encoder.mean.weight"); }
@@ -142,16 +111,7 @@ std::unique_ptr<DeepVae> load_deep_vae(const SafetensorsFile& file, Device devic
   else
     describe_dense(file, options);
   auto vae = std::make_unique<DeepVae>(options, 0);
-  for (Parameter& parameter : vae->parameters().all()) {
-    const Tensor value = channels_last(file.at(parameter.name));
-    if (!(value.shape() == parameter.value.shape()) || value.dtype() != parameter.value.dtype())
-      fail("[load] {}: {} is {} {}, the network needs {} {}", file.path, parameter.name, name(value.dtype()),
-           value.shape().str(), name(parameter.value.dtype()), parameter.value.shape().str());
-    parameter.value.copy_from(value);
-  }
-  if (file.tensors.size() > vae->parameters().all().size())
-    fail("[load] {}: a {} network of these layers has {} tensors, the file has {}", file.path,
-         name(options.likelihood), vae->parameters().all().size(), file.tensors.size());
+  load_parameters(file, vae->parameters());
   return vae;
 }
 

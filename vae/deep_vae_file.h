@@ -1,6 +1,5 @@
-// Deep VAEs as files: tensors under PyTorch's state-dict names and layouts, and in the metadata what the
-// network is. A convolution's weight is (C_out, C_in, KH, KW) there, a transposed one's (C_in, C_out, KH,
-// KW): the channels that are innermost here come second.
+// Deep VAEs as files: tensors under PyTorch's state-dict names and layouts (nn/parameter_file.h), and in the
+// metadata what the network is, so that a file alone makes the model.
 #pragma once
 
 #include <memory>
