@@ -79,7 +79,7 @@ Variable Vae::log_likelihood(const Variable& x, const Observation& observation) 
 Variable Vae::prior_log_variance() const {
   if (!parts_.prior.log_variance) return {};
   const Variable own = parts_.prior.log_variance();
-  return has_members() ? reshape(own, {models(), 1, -1}) : own;
+  return has_members() ? reshape(own, {models(), 1, own.size(-1)}) : own;
 }
 
 Posterior Vae::in_prior_units(const Posterior& q) const {

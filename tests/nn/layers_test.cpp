@@ -82,6 +82,34 @@ TEST_SUITE("nn") {
     }
   }
 
+  TEST_CASE("layers of a sequence may differ in their activations, and a layer need not have a bias") {
+    const Tensor x = normal({2, 6, 3}, DType::f64, {.seed = 2, .stream = kTestInput});
+    ParameterStore store(DType::f64, 2);
+    const std::vector<LayerPlan> plans{
+        {.out = 5, .activation = Activation::cbrt},
+        {.out = 4, .activation = Activation::sigmoid, .bias = Linear::Bias::none},
+        {.out = 2}};
+    const Sequential net(store, "net", 3, plans, kXavier);
+    store.initialise(1);
+    CHECK(names(store) == std::vector<std::string>{"net.0.weight", "net.0.bias", "net.1.weight",
+                                                   "net.2.weight", "net.2.bias"});
+    for (const char* bias : {"net.0.bias", "net.2.bias"})
+      store.at(bias).value.copy_from(normal(store.at(bias).value.shape(), DType::f64, {.seed = 3}));
+    const Tensor y = net(x).value();
+    REQUIRE(y.shape() == Shape{2, 6, 2});
+    for (int64_t m = 0; m < 2; ++m) {
+      const auto own = [&](const char* name) { return Variable(store.at(name).value.slice(m)); };
+      const Variable first = cbrt(matmul_nt(x.slice(m), own("net.0.weight")) + own("net.0.bias"));
+      const Variable second = sigmoid(matmul_nt(first, own("net.1.weight")));
+      const Variable expected = matmul_nt(second, own("net.2.weight")) + own("net.2.bias");
+      for (int64_t i = 0; i < 12; ++i)
+        CHECK(y.slice(m).at(i) == doctest::Approx(expected.value().at(i)).epsilon(1e-12));
+    }
+    Tape tape;
+    tape.backward(sum(net(x)));
+    for (const Parameter& parameter : store.all()) CHECK(parameter.has_gradient);
+  }
+
   TEST_CASE("a small network learns exclusive or") {
     ParameterStore store;
     const Sequential net(store, "net", {2, 8, 1}, Activation::tanh, kXavier);

@@ -124,6 +124,30 @@ TEST_SUITE("nn") {
     for (double value : store.at("fixed").value.to_vector()) CHECK(value == 20);
   }
 
+  TEST_CASE("what is held is drawn as it would be, and is a constant that no sweep and no gradient reaches") {
+    ParameterStore free(DType::f64, 2), held(DType::f64, 2);
+    for (ParameterStore* store : {&free, &held}) {
+      for (const char* name : {"encoder.a", "decoder.a", "decoder.b"}) store->add(name, {3}, kNormal);
+      if (store == &held) store->hold("decoder.");
+      store->initialise(1);
+    }
+    CHECK(held.count() == 6);
+    CHECK(held.spans().size() == 2);
+    REQUIRE(held.trained().size() == 1);
+    CHECK(held.trained()[0]->name == "encoder.a");
+    for (const Parameter& parameter : free.all())
+      CHECK(held.at(parameter.name).value.to_vector() == parameter.value.to_vector());
+    CHECK(Variable(held.at("encoder.a")).needs_gradient());
+    CHECK_FALSE(Variable(held.at("decoder.b")).needs_gradient());
+    CHECK_THROWS_WITH_AS(held.hold("encoder."), "[parameters] 'encoder.' was to be held after initialise",
+                         Error);
+    ParameterStore store;
+    store.add("encoder.a", {3}, kNormal);
+    CHECK_THROWS_WITH_AS(store.hold("prior."),
+                         "[parameters] no parameter declared so far has a name that begins with 'prior.'",
+                         Error);
+  }
+
   TEST_CASE("initialisers have the variance, the range and the shape of distribution of their papers") {
     // 60 000 draws: the variance of a normal sample is off by 0.6%, so 3% is five times that.
     constexpr int64_t out = 200, in = 300;
