@@ -5,12 +5,6 @@
 namespace elbo {
 namespace {
 
-/// A parameter of one row, with an axis for the rows between the members and itself.
-Variable row_of(Parameter& parameter) {
-  const Shape& own = parameter.value.shape();
-  return own.rank() < 2 ? Variable(parameter) : reshape(parameter, {own[0], 1, own[1]});
-}
-
 /// For layers without a bias, whose op has one.
 Tensor no_bias(const ParameterStore& store, int64_t out) {
   return Tensor::zeros(store.members() > 0 ? Shape{store.members(), out} : Shape{out}, store.dtype(),
@@ -18,6 +12,15 @@ Tensor no_bias(const ParameterStore& store, int64_t out) {
 }
 
 }  // namespace
+
+Variable for_rows(Parameter& row, const Variable& x) {
+  const Shape& own = row.value.shape();
+  if (own.rank() < 2) return row;
+  Shape shape{own[0]};
+  for (int axis = 2; axis < std::max(x.rank(), 3); ++axis) shape.push_back(1);
+  shape.push_back(own[1]);
+  return reshape(row, shape);
+}
 
 Network network(Activation activation) {
   return [activation](const Variable& x, Mode) { return activate(activation, x); };
@@ -59,7 +62,7 @@ Network cholesky_map(ParameterStore& store, const std::string& name, int64_t siz
 
 Network same_for_all(ParameterStore& store, const std::string& name, int64_t size, double start) {
   Parameter& row = store.add(name, {size}, {.value = start});
-  return [&row](const Variable&, Mode) { return row_of(row); };
+  return [&row](const Variable& x, Mode) { return for_rows(row, x); };
 }
 
 Network one_number(ParameterStore& store, const std::string& name, double start) {

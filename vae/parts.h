@@ -38,6 +38,10 @@ Network chain(std::vector<Network> networks);
 /// All of the same x, their outputs side by side.
 Network beside(std::vector<Network> networks);
 
+/// A parameter of one row, (size) or (M, size), as it broadcasts to networks' rows: (size), or (M, 1, ...,
+/// size) with an axis for each that is between the members and the numbers of a row.
+Variable for_rows(Parameter& row, const Variable& x);
+
 /// x (W / |columns of W|)^T + b, after an activation: a layer whose matrix has columns of length 1. Declares
 /// `name`.weight, the W (out, in), and `name`.bias.
 Network unit_columns(ParameterStore& store, const std::string& name, int64_t in, int64_t out,
@@ -45,8 +49,7 @@ Network unit_columns(ParameterStore& store, const std::string& name, int64_t in,
 /// x L^T, L L^T = A A^T + floor I with L lower triangular. Declares A, `name`.factor (size, size).
 Network cholesky_map(ParameterStore& store, const std::string& name, int64_t size, Initializer factor,
                      double floor = 0);
-/// The same numbers for every row, parameters that begin at `start`: (size), or (M, 1, size). Declares
-/// `name`.
+/// The same numbers for every row, parameters that begin at `start`, as for_rows gives them. Declares `name`.
 Network same_for_all(ParameterStore& store, const std::string& name, int64_t size, double start = 0);
 /// One number, (1) or (M, 1), as ln sigma^2 of the Gaussian likelihood. Declares `name`.
 Network one_number(ParameterStore& store, const std::string& name, double start = 0);

@@ -65,7 +65,11 @@ Variable Vae::log_likelihood(const Variable& x, const Observation& observation) 
   const Variable of_samples = apart ? reshape(x, {m, 1, x.size(1), x.size(2)}) : x;
   switch (likelihood()) {
     case Likelihood::diagonal_gaussian:
-      return diagonal_gaussian_log_likelihood(of_samples, observation.mean, observation.log_variance);
+      return diagonal_gaussian_log_likelihood(
+          of_samples, observation.mean,
+          observation.log_variance.shape() == observation.mean.shape()
+              ? observation.log_variance
+              : broadcast_to(observation.log_variance, observation.mean.shape()));
     case Likelihood::bernoulli:
       return bernoulli_log_likelihood(of_samples, observation.mean);
     case Likelihood::gaussian:

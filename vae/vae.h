@@ -46,8 +46,8 @@ struct Posterior {
 /// p(x|z).
 struct Observation {
   Variable mean;          ///< (M?, S?, N, D); logits for the Bernoulli likelihood
-  Variable log_variance;  ///< ln sigma^2 (1) or (M, 1); of the mean's shape for the diagonal one; not used by
-                          ///< Bernoulli
+  Variable log_variance;  ///< ln sigma^2 (1) or (M, 1); for the diagonal likelihood of the mean's shape, or
+                          ///< broadcasting to it; not used by Bernoulli
 };
 
 /// x (N, D), seen by every member, or (M, N, D), each member's own. Mode::train is for batch normalisation,

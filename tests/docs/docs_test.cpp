@@ -18,6 +18,11 @@
 
 #include "docs_code/training-step.1.inc"
 
+// ---- new-model.md
+
+#include "docs_code/new-model.1.inc"
+#include "docs_code/new-model.2.inc"
+
 // ---- cuda.md, whose kernel needs a build with GPU code
 
 #if defined(ELBO_HAS_CUDA)
@@ -122,6 +127,20 @@ TEST_SUITE("docs") {
       CAPTURE(check.twin_error);
       CHECK(passes(check));
     }
+  }
+
+  TEST_CASE("the documented model of one's own learns, with data for each of its members or for all") {
+    for (const Shape& shape : {Shape{60, 2}, Shape{2, 60, 2}}) {
+      const Tensor x = (0.3 * Variable(normal(shape, DType::f64, {.seed = 8}))).value();
+      const std::vector<double> before = train_cubic(x, 2, 0), after = train_cubic(x, 2, 200);
+      for (size_t m = 0; m < 2; ++m) CHECK(after[m] > before[m] + 0.5);
+    }
+    ParameterStore store(DType::f64, 2);
+    const Network network = scaled(store, "s", 3);
+    store.initialise(1);
+    store.at("s").value.slice(1).fill(std::log(2));
+    const Tensor y = network(Tensor::full({2, 4, 5, 3}, 1, DType::f64), Mode::evaluate).value();
+    for (int64_t i = 0; i < 120; ++i) CHECK(y.at(i) == doctest::Approx(i < 60 ? 1 : 2));
   }
 
   TEST_CASE("every C++ block of the documentation is compiled here") {

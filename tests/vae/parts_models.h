@@ -96,11 +96,21 @@ inline Parts given_decoder_model(ParameterStore& store) {
           .likelihood = Likelihood::bernoulli};
 }
 
+/// A sigma^2 for each dimension, the same for all z.
+inline Parts variance_of_dimensions_model(ParameterStore& store) {
+  Encoder encoder = two_heads(store);
+  Network mean = mlp(store, "decoder", {kLatent, 5, kDimensions});
+  return {.encoder = std::move(encoder),
+          .decoder = decoder_of(std::move(mean), same_for_all(store, "log_sigma2", kDimensions, -1)),
+          .likelihood = Likelihood::diagonal_gaussian};
+}
+
 inline const std::vector<Model>& models() {
   static const std::vector<Model> all{{"learned prior", kLatent, learned_prior_model},
                                       {"own variance", kLatent, own_variance_model},
                                       {"global variance", kLatent, global_variance_model},
                                       {"cubic", kDimensions, cubic_model},
+                                      {"variance of dimensions", kLatent, variance_of_dimensions_model},
                                       {"given decoder", kLatent, given_decoder_model, {"decoder."}}};
   return all;
 }
