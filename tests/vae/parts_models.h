@@ -126,6 +126,14 @@ inline std::unique_ptr<Vae> make(const Model& model, int64_t members, int64_t fi
                                model.make, 11);
 }
 
+/// A model whose prior and variances are far from 1.
+inline std::unique_ptr<Vae> wide_prior(int64_t members) {
+  auto vae = make(models()[0], members);
+  const Tensor prior = vae->parameters().at("prior.log_variance").value;
+  prior.copy_from((draw(prior.shape(), 3) * 1.5).value());
+  return vae;
+}
+
 /// Data for all of them, also for the Bernoulli likelihood: (N, D) or (M, N, D).
 inline Tensor data(const Shape& shape, uint64_t seed = 5) {
   return uniform(shape, DType::f64, {.seed = seed, .stream = kTestInput});

@@ -1,19 +1,15 @@
 // VAEs made of parts that nobody foresaw (parts_models.h): trained together and alone, their gradients, the
-// KL to a learned prior, data of each member's own, and the pieces that parts are made of.
+// KL to a learned prior, data of each member's own, files.
 #include "vae/parts.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
 
-#include "autograd/tape.h"
 #include "nn/parameter_file.h"
-#include "tensor/linalg.h"
 #include "tests/error_of.h"
 #include "tests/temporary_directory.h"
 #include "tests/vae/parts_models.h"
-#include "vae/deep_metrics.h"
 #include "vae/elbo_loss.h"
 #include "vae/training.h"
 
@@ -25,7 +21,7 @@ using Numbers = std::vector<double>;
 
 constexpr int64_t kMembers = 3, kPoints = 12, kSteps = 8;
 
-Numbers trained_values(Vae& vae, int64_t member = -1) {
+Numbers all_values(Vae& vae, int64_t member = -1) {
   Numbers all;
   for (const Parameter& parameter : vae.parameters().all()) {
     const Numbers own = (member < 0 ? parameter.value : parameter.value.slice(member)).to_vector();
@@ -47,14 +43,6 @@ double unit_kl(double mean, double lv, double prior) {
   return 0.5 * (prior - lv + (std::exp(lv) + mean * mean) / std::exp(prior) - 1);
 }
 
-/// A model whose prior and variances are far from 1.
-std::unique_ptr<Vae> wide_prior(int64_t members) {
-  auto vae = make(models()[0], members);
-  const Tensor prior = vae->parameters().at("prior.log_variance").value;
-  prior.copy_from((draw(prior.shape(), 3) * 1.5).value());
-  return vae;
-}
-
 }  // namespace
 
 TEST_SUITE("vae") {
@@ -66,11 +54,11 @@ TEST_SUITE("vae") {
         const Tensor x = data({kPoints, kDimensions});
         const auto all = make(model, kMembers), untouched = make(model, kMembers);
         train(*all, x, samples);
-        CHECK(trained_values(*all) != trained_values(*untouched));
+        CHECK(all_values(*all) != all_values(*untouched));
         for (int64_t m = 0; m < kMembers; ++m) {
           const auto alone = make(model, 0, m);
           train(*alone, x, samples);
-          CHECK(trained_values(*all, m) == trained_values(*alone));
+          CHECK(all_values(*all, m) == all_values(*alone));
         }
         for (const Parameter& parameter : all->parameters().all()) {
           CAPTURE(parameter.name);
@@ -104,7 +92,7 @@ TEST_SUITE("vae") {
         for (int64_t m = 0; m < kMembers; ++m) {
           const auto alone = make(model, 0, m);
           train(*alone, x.slice(m), samples);
-          CHECK(trained_values(*all, m) == trained_values(*alone));
+          CHECK(all_values(*all, m) == all_values(*alone));
         }
       }
   }
@@ -206,84 +194,6 @@ TEST_SUITE("vae") {
     CHECK(first_not_finite(*vae, x, {}, 0) == "prior.log_variance");
   }
 
-  TEST_CASE("learned prior: metrics are those of the same model in units in which the prior is N(0, I)") {
-    const auto vae = wide_prior(2);
-    const Tensor prior = vae->parameters().at("prior.log_variance").value;
-    const Variable by_point = reshape(prior, {2, 1, kLatent}), deviation = exp(0.5 * by_point),
-                   with_samples = reshape(deviation, {2, 1, 1, kLatent});
-    const Parts& own = vae->parts();
-    const auto in_units = [&](ParameterStore&) {
-      return Parts{.encoder =
-                       [&](const Variable& x, Mode mode) {
-                         const Posterior q = own.encoder(x, mode);
-                         return Posterior{q.mean / deviation, q.log_variance - by_point};
-                       },
-                   .decoder =
-                       [&](const Variable& z, Mode mode) {
-                         return own.decoder(z * (z.rank() == 4 ? with_samples : deviation), mode);
-                       }};
-    };
-    const Vae same({.dimensions = kDimensions, .latent = kLatent, .dtype = DType::f64, .members = 2},
-                   in_units, 1);
-    for (const Tensor& x : {data({700, kDimensions}), data({2, 700, kDimensions})}) {
-      const auto a = evaluate_deep_vae(*vae, x, {.seed = 3, .samples = 2, .progress = {}}),
-                 b = evaluate_deep_vae(same, x, {.seed = 3, .samples = 2, .progress = {}});
-      const auto bound_a = importance_weighted_bound(*vae, x, 5, 4),
-                 bound_b = importance_weighted_bound(same, x, 5, 4);
-      const Numbers information_a = mutual_information(*vae, x, 4),
-                    information_b = mutual_information(same, x, 4);
-      for (size_t m = 0; m < 2; ++m) {
-        const auto near = [](double one, double other) { CHECK(close(one, other, 1e-10)); };
-        near(a[m].elbo, b[m].elbo);
-        near(a[m].elbo_standard_error, b[m].elbo_standard_error);
-        near(a[m].kl, b[m].kl);
-        near(a[m].mse, b[m].mse);
-        near(a[m].sigma2, std::exp(-1.0));
-        near(a[m].sigma2_tuned, b[m].sigma2_tuned);
-        near(a[m].row_identity_gap, 0);
-        CHECK(a[m].active_units == b[m].active_units);
-        CHECK(a[m].collapse_percent == b[m].collapse_percent);
-        for (size_t j = 0; j < kLatent; ++j) near(a[m].variance_law[j], b[m].variance_law[j]);
-        near(bound_a[m].mean, bound_b[m].mean);
-        near(information_a[m], information_b[m]);
-      }
-      CHECK(a[0].elbo != a[1].elbo);
-    }
-  }
-
-  TEST_CASE("metrics of every model are the means of its ELBO's terms, also with data of each member's own") {
-    for (const Model& model : models())
-      for (const Tensor& x : {data({40, kDimensions}), data({2, 40, kDimensions})}) {
-        CAPTURE(std::string(model.name));
-        const auto vae = make(model, 2);
-        const auto metrics = evaluate_deep_vae(*vae, x, {.seed = 3, .samples = 1, .progress = {}});
-        const PosteriorTerms drawn = vae->draw(vae->encode(x), evaluation_key(*vae, 3, 0));
-        const Tensor fit = mean(vae->log_likelihood(x, vae->decode(drawn.z)), {-1}).value(),
-                     kl = mean(drawn.kl, {-1}).value();
-        const Codes codes = encode_all(*vae, x);
-        CHECK(codes.log_variance.shape() == Shape{2, 40, model.latent});
-        for (int64_t m = 0; m < 2; ++m) {
-          const DeepVaeMetrics& own = metrics[static_cast<size_t>(m)];
-          CHECK(close(own.expected_log_likelihood, fit.at(m), 1e-12));
-          CHECK(close(own.kl, kl.at(m), 1e-12));
-          // Var_x(E_q z) + E_x Var_q z, unit by unit.
-          const Tensor prior = vae->prior_log_variance().value();
-          for (int64_t j = 0; j < model.latent; ++j) {
-            double means = 0, squares = 0, variances = 0;
-            for (int64_t n = 0; n < 40; ++n) {
-              const double mean_of_unit = codes.mean.at((m * 40 + n) * model.latent + j);
-              means += mean_of_unit / 40;
-              squares += mean_of_unit * mean_of_unit / 40;
-              variances += std::exp(codes.log_variance.at((m * 40 + n) * model.latent + j)) / 40;
-            }
-            const double scale = prior.defined() ? std::exp(prior.at(m * model.latent + j)) : 1;
-            CHECK(close(own.variance_law[static_cast<size_t>(j)],
-                        (squares - means * means + variances) / scale, 1e-12));
-          }
-        }
-      }
-  }
-
   TEST_CASE("parts: a member is saved and loaded by name into a model made by the same code") {
     const TemporaryDirectory folder;
     const Tensor x = data({kPoints, kDimensions});
@@ -314,55 +224,6 @@ TEST_SUITE("vae") {
           "[vae] there must be an encoder and a decoder");
     CHECK(error_of([&] { Vae({.dimensions = 3}, no_parts, 1); }) ==
           "[vae] dimensions and latent dimension must be positive, got 3 and 0");
-  }
-
-  TEST_CASE("unit columns: the matrix that is applied has columns of length 1, of each member") {
-    ParameterStore store(DType::f64, 2);
-    const Network map = unit_columns(store, "w", 3, 5, {Initializer::Kind::normal, 2});
-    store.initialise(1);
-    store.at("w.bias").value.copy_from(draw({2, 5}, 3));
-    const Tensor images = map(identity_matrix(3, DType::f64), Mode::evaluate).value();  // (2, 3, 5)
-    const Tensor origin = map(Tensor::zeros({1, 3}, DType::f64), Mode::evaluate).value();
-    CHECK(origin.to_vector() == store.at("w.bias").value.to_vector());
-    const Numbers lengths = sum(square(Variable(images) - origin), {-1}).value().to_vector();
-    REQUIRE(lengths.size() == 6);
-    for (double length : lengths) CHECK(close(length, 1, 1e-12));
-  }
-
-  TEST_CASE(
-      "cholesky_factor is LAPACK's, of one matrix and of several, and its gradient that of differences") {
-    const Tensor root = draw({3, 4, 4}, 7);
-    Parameter a{"", (matmul_nt(root, root) + identity_matrix(4, DType::f64)).value(),
-                Tensor::zeros({3, 4, 4}, DType::f64), false};
-    const Tensor factor = cholesky_factor(a).value(), weights = draw({3, 4, 4}, 9);
-    for (int64_t m = 0; m < 3; ++m) {
-      const Numbers expected = cholesky(a.value.slice(m)).to_vector(), own = factor.slice(m).to_vector();
-      for (size_t i = 0; i < own.size(); ++i) CHECK(close(own[i], expected[i], 1e-13));
-    }
-    {
-      Tape tape;
-      tape.backward(sum(cholesky_factor(a) * weights));
-    }
-    // Only the lower triangle is read: of a symmetric change both entries count as one.
-    for (int64_t i = 0; i < a.value.elements(); ++i) {
-      const int64_t row = i / 4 % 4, column = i % 4;
-      if (column > row) continue;
-      const auto at = [&](double by) {
-        Tensor changed = a.value.clone();
-        const auto values = changed.span<double>();
-        const auto mirror = static_cast<size_t>(i - row * 4 - column + column * 4 + row);
-        values[static_cast<size_t>(i)] += by;
-        if (column != row) values[mirror] += by;
-        return sum(cholesky_factor(changed) * weights).item();
-      };
-      const auto mirror = i - row * 4 - column + column * 4 + row;
-      const double slope = a.gradient.at(i) + (column == row ? 0 : a.gradient.at(mirror));
-      CHECK(close(slope, (at(1e-5) - at(-1e-5)) / 2e-5, 1e-7));
-    }
-    CHECK(error_of([] {
-            cholesky_factor(draw({2, 3}, 1));
-          }) == "[cholesky_factor] a must be (..., n, n), got (2, 3)");
-    CHECK(std::isnan(cholesky_factor(Tensor::from<double>({2, 2}, {1, 2, 2, 1})).value().at(3)));
   }
 }
 
