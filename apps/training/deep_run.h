@@ -14,6 +14,7 @@
 #include "apps/training/epochs.h"
 #include "apps/training/training_options.h"
 #include "vae/deep_metrics.h"
+#include "vae/deep_vae.h"
 
 namespace elbo {
 

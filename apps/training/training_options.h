@@ -6,6 +6,7 @@
 #pragma once
 
 #include "apps/training/options.h"
+#include "vae/deep_vae.h"
 #include "vae/objective.h"
 
 namespace elbo {

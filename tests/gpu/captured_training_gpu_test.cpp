@@ -4,6 +4,7 @@
 #include "datasets/device_batches.h"
 #include "tests/gpu/near.h"
 #include "vae/captured_training.h"
+#include "vae/deep_vae.h"
 #include "vae/elbo_loss.h"
 
 namespace elbo {
