@@ -48,6 +48,10 @@ Dataset load_ppca(const std::string&, const LoadOptions& options) {
   return make_ppca_data(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
 }
 
+Dataset load_ring(const std::string&, const LoadOptions& options) {
+  return make_ring_data(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
+}
+
 Dataset load_digits(const std::string&, const LoadOptions& options) {
   return make_digits(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
 }
@@ -99,7 +103,7 @@ void choose_points(Dataset& data, const F& choose) {
 }  // namespace
 
 std::span<const DatasetKind> dataset_kinds() {
-  static const std::array<DatasetKind, 10> kinds{{
+  static const std::array<DatasetKind, 11> kinds{{
       {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist},
       {"fashion-mnist", "[:DIR]", "photographs of clothes 28x28, from files called as MNIST's",
        &load_fashion_mnist},
@@ -111,6 +115,7 @@ std::span<const DatasetKind> dataset_kinds() {
        &load_images},
       {"npy", ":FILE", "the points (N, ...) in a NumPy file", &load_npy},
       {"ppca", "", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca},
+      {"ppca-ring", "", "generated: the same, bent to a ring", &load_ring},
       {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits},
       {"sprites", "", "generated: a square, ellipse or heart 64x64, with the factors it was made from",
        &load_sprites},

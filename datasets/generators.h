@@ -18,6 +18,10 @@ inline constexpr int64_t kMostGeneratedPoints = int64_t{1} << 24;  ///< more is 
 /// truth: "weights" (10, 2), "mean" (10), "sigma" ().
 Dataset make_ppca_data(int64_t points, uint64_t seed, Split split = Split::train);
 
+/// Their ring (Lücke et al., Eq. 81), f64 (N, 10): the same x without mu, as mu + x/10 + x/|x|. Same truth.
+/// Both are the first of the toys of toys.h, which know their densities.
+Dataset make_ring_data(int64_t points, uint64_t seed, Split split = Split::train);
+
 /// Digits 0..9 as a pen would draw them, u8 (N, 784) in the manner of MNIST: white on black, 20 pixels high,
 /// centred by mass in 28x28, each with its own style, slant, size and thickness. Labels say which digit.
 Dataset make_digits(int64_t points, uint64_t seed, Split split = Split::train);

@@ -232,9 +232,10 @@ TEST_SUITE("datasets") {
   }
 
   TEST_CASE("an unknown or half-written specification is refused, naming what exists") {
-    CHECK(mentions(refusal("minst"),
-                   "unknown data set 'minst'; there are mnist[:DIR], fashion-mnist[:DIR], kmnist[:DIR], "
-                   "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca, digits, sprites, faces"));
+    CHECK(
+        mentions(refusal("minst"),
+                 "unknown data set 'minst'; there are mnist[:DIR], fashion-mnist[:DIR], kmnist[:DIR], "
+                 "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca, ppca-ring, digits, sprites, faces"));
     CHECK(mentions(refusal(""), "unknown data set"));
     CHECK(mentions(refusal(":"), "unknown data set"));
     CHECK(mentions(refusal("npy"), "give npy:FILE"));

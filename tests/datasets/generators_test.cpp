@@ -71,8 +71,8 @@ struct ClassMeans {
 TEST_SUITE("datasets") {
   TEST_CASE("a generated point depends on the seed, the split and its number alone") {
     const int before = threads();
-    for (const Make make :
-         {Make{&make_ppca_data}, Make{&make_digits}, Make{&make_sprites}, Make{&make_faces}}) {
+    for (const Make make : {Make{&make_ppca_data}, Make{&make_ring_data}, Make{&make_digits},
+                            Make{&make_sprites}, Make{&make_faces}}) {
       set_threads(1);
       const Dataset many = make(300, 7, Split::train);
       set_threads(3);

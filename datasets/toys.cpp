@@ -1,0 +1,187 @@
+#include "datasets/toys.h"
+
+#include <cmath>
+#include <limits>
+
+#include "datasets/generators.h"
+#include "tensor/linalg.h"
+#include "tensor/map.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+
+namespace elbo {
+namespace {
+
+// What a draw of stream kSynthesis is for: its step. The test split draws its own points.
+enum Draw : uint64_t { kWeights, kMean, kTrainLatents, kTrainNoise, kTestLatents, kTestNoise };
+
+/// N(mean, W W^T + sigma^2 I), by what it is made from.
+struct LinearGaussian {
+  RandomKey key;
+  Tensor weights, mean, root;  // W (D, k), (D), L of L L^T = W W^T + sigma^2 I
+  double sigma;
+
+  LinearGaussian(uint64_t seed, int64_t run, const PcaToyOptions& o)
+      : key{.seed = seed, .member = static_cast<uint32_t>(run), .stream = kSynthesis},
+        weights(uniform({o.dimensions, o.latent}, DType::f64, of(kWeights))),
+        mean(uniform({o.dimensions}, DType::f64, of(kMean))),
+        sigma(o.sigma) {
+    const int64_t d = o.dimensions, k = o.latent;
+    const Tensor covariance = Tensor::zeros({d, d}, DType::f64);
+    double* c = covariance.data<double>();
+    for (int64_t i = 0; i < d; ++i)
+      for (int64_t j = 0; j < d; ++j, ++c) {
+        for (int64_t h = 0; h < k; ++h) *c += weights.at(i * k + h) * weights.at(j * k + h);
+        if (i == j) *c += sigma * sigma;
+      }
+    root = cholesky(covariance);
+  }
+
+  RandomKey of(Draw draw) const {
+    RandomKey own = key;
+    own.step = draw;
+    return own;
+  }
+
+  /// W z + sigma noise + offset (D).
+  Tensor draw(int64_t points, Split split, const Tensor& offset) const {
+    if (points < 1 || points > kMostGeneratedPoints)
+      fail("[toys] cannot make {} points; ask for 1 to {}", points, kMostGeneratedPoints);
+    const int64_t dimensions = weights.size(0), latent = weights.size(1);
+    const bool train = split == Split::train;
+    const Tensor latents = normal({points, latent}, DType::f64, of(train ? kTrainLatents : kTestLatents));
+    const Tensor all = normal({points, dimensions}, DType::f64, of(train ? kTrainNoise : kTestNoise));
+    // Plain loops: a matrix product could round differently for another number of points.
+    const double *w = weights.data<double>(), *z = latents.data<double>(), *mu = offset.data<double>();
+    double* x = all.data<double>();
+    for (int64_t n = 0; n < points; ++n)
+      for (int64_t d = 0; d < dimensions; ++d, ++x) {
+        *x = mu[d] + sigma * *x;
+        for (int64_t k = 0; k < latent; ++k) *x += w[d * latent + k] * z[n * latent + k];
+      }
+    return all;
+  }
+
+  /// At x (D) off the mean; `scratch` (D) is written to.
+  double log_density(const double* x, std::vector<double>& scratch) const {
+    const int64_t d = root.size(0);
+    const double* l = root.data<double>();
+    double result = -0.5 * static_cast<double>(d) * math::kLogTwoPi;
+    for (int64_t i = 0; i < d; ++i, l += d) {
+      double value = x[i];
+      for (int64_t j = 0; j < i; ++j) value -= l[j] * scratch[static_cast<size_t>(j)];
+      value /= l[i];
+      scratch[static_cast<size_t>(i)] = value;
+      result -= 0.5 * value * value + std::log(l[i]);
+    }
+    return result;
+  }
+};
+
+/// f(point off the mean (D), scratch (D)) of every point of x (N, D).
+template <class F>
+Tensor each_point(const Tensor& x, const Tensor& mean, const F& f) {
+  const int64_t d = mean.elements();
+  if (x.rank() != 2 || x.size(1) != d)
+    fail("[toys] the log density is of points (N, {}), got {}", d, x.shape().str());
+  const Tensor values = Tensor::empty({x.size(0)}, DType::f64);
+  const double *from = x.data<double>(), *mu = mean.data<double>();
+  parallel_for(x.size(0), 256, [&](int64_t begin, int64_t end) {
+    std::vector<double> point(static_cast<size_t>(d)), scratch(point.size());
+    for (int64_t n = begin; n < end; ++n) {
+      for (int64_t j = 0; j < d; ++j) point[static_cast<size_t>(j)] = from[n * d + j] - mu[j];
+      values.data<double>()[n] = f(point.data(), scratch);
+    }
+  });
+  return values;
+}
+
+double length(const double* x, int64_t d) {
+  double squares = 0;
+  for (int64_t j = 0; j < d; ++j) squares += x[j] * x[j];
+  return std::sqrt(squares);
+}
+
+void scale(double* x, int64_t d, double factor) {
+  for (int64_t j = 0; j < d; ++j) x[j] *= factor;
+}
+
+Toy toy_of(const char* name, const LinearGaussian& p) {
+  return {.name = name,
+          .dimensions = p.weights.size(0),
+          .truth = {{"weights", p.weights}, {"mean", p.mean}, {"sigma", Tensor::scalar(p.sigma, DType::f64)}},
+          .draw = {},
+          .log_density = {}};
+}
+
+double mean_of(const Tensor& values) {
+  return map_reduce<Sum>({}, Identity{}, values).item() / static_cast<double>(values.elements());
+}
+
+}  // namespace
+
+Toy pca_toy(uint64_t seed, int64_t run, const PcaToyOptions& options) {
+  const LinearGaussian p(seed, run, options);
+  Toy toy = toy_of("ppca", p);
+  toy.draw = [p](int64_t points, Split split) { return p.draw(points, split, p.mean); };
+  toy.log_density = [p](const Tensor& x) {
+    return each_point(x, p.mean, [&](const double* at, std::vector<double>& scratch) {
+      return p.log_density(at, scratch);
+    });
+  };
+  return toy;
+}
+
+Toy ring_toy(uint64_t seed, int64_t run, const PcaToyOptions& options) {
+  const LinearGaussian p(seed, run, options);
+  Toy toy = toy_of("ppca-ring", p);
+  toy.draw = [p](int64_t points, Split split) {
+    const int64_t d = p.mean.elements();
+    const Tensor x = p.draw(points, split, Tensor::zeros({d}, DType::f64));
+    double* at = x.data<double>();
+    for (int64_t n = 0; n < points; ++n, at += d) {
+      scale(at, d, 0.1 + 1 / length(at, d));
+      for (int64_t j = 0; j < d; ++j) at[j] += p.mean.data<double>()[j];
+    }
+    return x;
+  };
+  toy.log_density = [p](const Tensor& bent) {
+    return each_point(bent, p.mean, [&](double* at, std::vector<double>& scratch) {
+      const int64_t d = p.mean.elements();
+      const double outer = length(at, d), inner = 10 * (outer - 1);  // |x'| = |x|/10 + 1
+      if (!(inner > 0)) return -std::numeric_limits<double>::infinity();
+      scale(at, d, inner / outer);
+      return p.log_density(at, scratch) + std::log(10.0) -
+             static_cast<double>(d - 1) * std::log(outer / inner);
+    });
+  };
+  return toy;
+}
+
+MakeToy pca_toys(const PcaToyOptions& options) {
+  return [options](uint64_t seed, int64_t run) { return pca_toy(seed, run, options); };
+}
+
+MakeToy ring_toys(const PcaToyOptions& options) {
+  return [options](uint64_t seed, int64_t run) { return ring_toy(seed, run, options); };
+}
+
+ToySets draw_sets(const MakeToy& make, const ToySetsOptions& o) {
+  if (o.sets < 1) fail("[toys] at least one set is needed, got {}", o.sets);
+  ToySets all;
+  for (int64_t m = 0; m < o.sets; ++m) {
+    all.toys.push_back(make(o.seed, o.first + m));
+    const Toy& toy = all.toys.back();
+    const auto draw = [&](Split split, int64_t points, Tensor& sets, std::vector<double>& log_likelihood) {
+      const Tensor x = toy.draw(points, split);
+      if (!sets.defined()) sets = Tensor::empty({o.sets, points, toy.dimensions}, o.dtype);
+      sets.slice(m).copy_from(x.to(o.dtype));
+      log_likelihood.push_back(mean_of(toy.log_density(x)));
+    };
+    draw(Split::train, o.train, all.train, all.train_log_likelihood);
+    draw(Split::test, o.test, all.test, all.test_log_likelihood);
+  }
+  return all;
+}
+
+}  // namespace elbo
