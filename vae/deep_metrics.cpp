@@ -58,41 +58,14 @@ struct RunningSum {
   double at(int64_t member, int64_t i = 0) const { return total.at(member * total.size(1) + i); }
 };
 
-/// Mean and spread over the points of a value of each member: Welford's recurrence, which does not cancel.
-class Spread {
- public:
-  explicit Spread(int64_t members) : of_(static_cast<size_t>(members)) {}
-  /// values (M, n), in any shape of as many elements.
-  void add(const Tensor& values) {
-    const std::vector<double> all = values.to(DType::f64).to(Device::cpu).to_vector();
-    const size_t points = all.size() / of_.size();
-    for (size_t i = 0; i < all.size(); ++i) {
-      Moments& m = of_[i / points];
-      const double off = all[i] - m.mean;
-      m.count += 1;
-      m.mean += off / m.count;
-      m.squares += off * (all[i] - m.mean);
-    }
-  }
-  MeanOfPoints at(int64_t member) const {
-    const Moments& m = of_[static_cast<size_t>(member)];
-    return {m.mean, m.count > 1 ? std::sqrt(m.squares / (m.count - 1) / m.count) : std::nan("")};
-  }
-
- private:
-  struct Moments {
-    double count = 0, mean = 0, squares = 0;
-  };
-  std::vector<Moments> of_;
-};
-
 /// What one pass over the data gathers, of every member.
 struct Gathered {
   RunningSum unit_kl, means, squared_means, variances, log_likelihood, error, error_of_mean;
-  Spread elbo;
+  PointSpread elbo;
+  EntropySums entropies;
   std::vector<RunningSum> below;  // points with KL under each epsilon
   Tensor log_sigma2;              // the Gaussian likelihood's, (1) or (M, 1)
-  Gathered(int64_t m, int64_t k)
+  Gathered(int64_t m, int64_t d, int64_t k)
       : unit_kl(m, k),
         means(m, k),
         squared_means(m, k),
@@ -100,7 +73,8 @@ struct Gathered {
         log_likelihood(m, 1),
         error(m, 1),
         error_of_mean(m, 1),
-        elbo(m) {
+        elbo(m),
+        entropies(m, d, k) {
     for (size_t e = 0; e < collapse_epsilons().size(); ++e) below.emplace_back(m, k);
   }
 };
@@ -161,6 +135,9 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   sums.log_sigma2 = p.log_variance.value();
   sums.error.add(squared_error(vae, x, p.mean.value()));
   sums.error_of_mean.add(squared_error(vae, x, vae.decode(q.mean).mean.value()));
+  if (p.log_variance.value().defined())
+    sums.entropies.add({x, q.mean.value(), q.log_variance.value(), vae.prior_log_variance().value(),
+                        p.mean.value(), p.log_variance.value()});
 }
 
 DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, double points,
@@ -187,6 +164,9 @@ DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, 
   metrics.expected_log_likelihood = sums.log_likelihood.at(member) / draws;
   metrics.elbo = metrics.expected_log_likelihood - metrics.kl;
   metrics.elbo_standard_error = sums.elbo.at(member).standard_error;
+  metrics.entropies = vae.likelihood() == Likelihood::bernoulli
+                          ? no_entropy_gauge("the likelihood is not Gaussian")
+                          : sums.entropies.gauge(member, metrics.elbo);
   metrics.mse = sums.error_of_mean.at(member) / (points * dimensions);
   metrics.sigma2_tuned = sums.error.at(member) / (draws * dimensions);
   metrics.sigma2 = metrics.elbo_tuned = metrics.row_identity_gap = std::nan("");
@@ -226,7 +206,7 @@ double DeepVaeMetrics::table_collapse_percent() const {
 
 std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
                                               const MetricsOptions& options) {
-  Gathered sums(vae.models(), vae.latent());
+  Gathered sums(vae.models(), vae.dimensions(), vae.latent());
   const int64_t points = x.count();
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);
@@ -245,7 +225,7 @@ std::vector<MeanOfPoints> importance_weighted_bound(const Vae& vae, const Points
   if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
   const int64_t m = vae.models(), k = vae.latent(), points = x.count();
   const int64_t rows = std::max<int64_t>(1, kRows / samples);
-  Spread bounds(m);
+  PointSpread bounds(m);
   for (int64_t begin = 0; begin < points; begin += rows) {
     const Tensor part = rows_for(vae, x, begin, std::min(begin + rows, points));
     const int64_t n = part.size(-2);

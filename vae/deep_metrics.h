@@ -10,6 +10,7 @@
 
 #include <functional>
 
+#include "vae/entropy_gauge.h"
 #include "vae/points.h"
 #include "vae/vae.h"
 
@@ -42,6 +43,7 @@ struct DeepVaeMetrics {
   int64_t active_units = 0;              ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
   std::vector<double> collapse_percent;  ///< of units, for each of collapse_epsilons(); delta = 0.01
   std::vector<double> variance_law;  ///< Var_x(E_q z_i) + E_x Var_q z_i of each unit: 1 at a stationary point
+  EntropyGauge entropies;  ///< the ELBO beside the three entropies; how it was trained is not known here
 
   /// The percentage of units with KL below kTableEpsilon for at least 1 - delta of the points.
   double table_collapse_percent() const;
@@ -57,12 +59,6 @@ struct MetricsOptions {
 /// Of every member, on x (N, D) or (M, N, D), which is converted to the model's dtype.
 std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
                                               const MetricsOptions& options = {});
-
-/// A mean over points, and its standard error: NaN for one point.
-struct MeanOfPoints {
-  double mean = 0, standard_error = 0;
-  friend bool operator==(const MeanOfPoints&, const MeanOfPoints&) = default;
-};
 
 /// The importance-weighted bound with K samples, E ln (1/K) sum_k p(x, z_k) / q(z_k|x) over the points of x
 /// (N, D), of every member, in nats per data point. Rises with K towards ln p(x) (Burda et al. 2016, Eq. 8).

@@ -6,6 +6,7 @@
 
 #include "tensor/gemm.h"
 #include "tensor/map.h"
+#include "vae/entropies.h"
 #include "vae/fused.h"
 
 namespace elbo {
@@ -100,10 +101,12 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
   const Tensor code = matmul(w.encoder, Op::none, a, Op::none);  // V S V^T (k, k)
   const Tensor gram = matmul(w.decoder, Op::transpose, w.decoder, Op::none);
   LinearVaeMetrics metrics{};
+  std::vector<double> second_moments;
   double noise = 0;
   for (int64_t i = 0; i < k; ++i) {
     const double log_variance = w.log_variance.at(i), mean_square = code.at(i * k + i);
     metrics.kl_per_dim.push_back(0.5 * (mean_square + std::expm1(log_variance) - log_variance));
+    second_moments.push_back(mean_square + std::exp(log_variance));
     noise += std::exp(log_variance) * gram.at(i * k + i);
     // Var_x of E_q z_i is about the data mean, not the model's.
     const double shift = pulled.at(i);
@@ -123,6 +126,11 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
   };
   metrics.elbo = elbo_at(metrics.sigma2);
   metrics.elbo_tuned = elbo_at(metrics.sigma2_tuned);
+  const Tensor log_sigma2 = Tensor::scalar(w.log_sigma2, DType::f64);
+  metrics.entropies =
+      entropy_gauge(metrics.elbo, standard_normal_entropy(k), gaussian_entropy(log_sigma2, d).item(),
+                    gaussian_entropy(w.log_variance, k).item(), d, metrics.sigma2_tuned / metrics.sigma2,
+                    std::move(second_moments));
   metrics.log_likelihood = ppca_log_likelihood({w.decoder, w.mean, metrics.sigma2}, data);
   return metrics;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nn/parameters.h"
+#include "vae/entropy_gauge.h"
 #include "vae/ppca.h"
 
 namespace elbo {
@@ -76,10 +77,11 @@ struct LinearVaeMetrics {
   double kl;              ///< nats per data point
   std::vector<double> kl_per_dim;
   double sigma2;
-  double mse;            ///< |x - W V x|^2 / D: per dimension, reconstructing from the posterior mean
-  double sigma2_tuned;   ///< the sigma^2 that maximises the ELBO, all else fixed: E_q |x - W z|^2 / D
-  double elbo_tuned;     ///< the ELBO there
-  int64_t active_units;  ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
+  double mse;              ///< |x - W V x|^2 / D: per dimension, reconstructing from the posterior mean
+  double sigma2_tuned;     ///< the sigma^2 that maximises the ELBO, all else fixed: E_q |x - W z|^2 / D
+  double elbo_tuned;       ///< the ELBO there
+  int64_t active_units;    ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
+  EntropyGauge entropies;  ///< exact; whether sigma^2 was learned is not known here
 };
 LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& weights, const DataMoments& data);
 

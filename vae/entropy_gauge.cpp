@@ -1,0 +1,119 @@
+#include "vae/entropy_gauge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tensor/map_loops.h"
+#include "vae/entropies.h"
+
+namespace elbo {
+namespace {
+
+struct SquaredErrorOverVariance {
+  template <class T>
+  ELBO_HD T operator()(T x, T mean, T log_variance) const {
+    // By the standard deviation: e^-log_variance alone overflows in float while the product is small.
+    const T eps = (x - mean) * math::exp(T(-0.5) * log_variance);
+    return eps * eps;
+  }
+};
+
+struct SecondMomentOverVariance {
+  template <class T>
+  ELBO_HD T operator()(T mean, T log_variance, T prior) const {
+    return (mean * mean + math::exp(log_variance)) * math::exp(-prior);
+  }
+};
+
+Tensor in_double(const Tensor& x) { return x.to(DType::f64).to(Device::cpu); }
+
+/// A running sum in double.
+void gather(const Tensor& total, const Tensor& part) {
+  add_into(total, in_double(part).reshape(total.shape()));
+}
+
+}  // namespace
+
+double EntropyGauge::mean_second_moment() const {
+  return std::accumulate(second_moments.begin(), second_moments.end(), 0.0) /
+         static_cast<double>(second_moments.size());
+}
+
+EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double encoder, int64_t dimensions,
+                           double noise_ratio, std::vector<double> second_moments) {
+  EntropyGauge gauge{};
+  gauge.prior = prior;
+  gauge.decoder = decoder;
+  gauge.encoder = encoder;
+  gauge.sum = encoder - prior - decoder;
+  gauge.gap = elbo - gauge.sum;
+  gauge.gap_standard_error = std::nan("");
+  gauge.gap_percent = 100 * gauge.gap / std::abs(elbo);
+  gauge.noise_ratio = noise_ratio;
+  gauge.decoder_gap = 0.5 * static_cast<double>(dimensions) * (1 - noise_ratio);
+  for (const double moment : second_moments) gauge.prior_gap += 0.5 * (1 - moment);
+  gauge.second_moments = std::move(second_moments);
+  return gauge;
+}
+
+EntropyGauge no_entropy_gauge(const std::string& obstacle) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  return {kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, {}, obstacle};
+}
+
+EntropySums::EntropySums(int64_t members, int64_t dimensions, int64_t latent)
+    : members_(std::max<int64_t>(members, 1)),
+      dimensions_(dimensions),
+      latent_(latent),
+      prior_(Tensor::zeros({members_, 1}, DType::f64)),
+      decoder_(prior_.clone()),
+      encoder_(prior_.clone()),
+      error_(prior_.clone()),
+      second_moments_(Tensor::zeros({members_, latent}, DType::f64)),
+      gap_(members_) {}
+
+void EntropySums::add(const GaussianPass& pass) {
+  const int64_t m = members_, k = latent_, d = dimensions_, n = pass.x.size(-2);
+  const Tensor nu = in_double(pass.posterior_mean).reshape({m, n, k});
+  const Tensor log_tau2 = in_double(pass.posterior_log_variance).reshape({m, -1, k});
+  const Tensor log_alpha2 = pass.prior_log_variance.defined()
+                                ? in_double(pass.prior_log_variance).reshape({m, 1, k})
+                                : Tensor::zeros({m, 1, k}, DType::f64);
+  const Tensor x = pass.x.reshape({pass.x.rank() == 3 ? m : 1, 1, n, d});
+  const Tensor mu = pass.mean.reshape({m, -1, n, d});
+  const int64_t given = pass.log_variance.elements();
+  const Tensor log_sigma2 = pass.log_variance.reshape(given == m       ? Shape{m, 1, 1, 1}
+                                                      : given == m * d ? Shape{m, 1, 1, d}
+                                                                       : mu.shape());
+  const auto points = static_cast<double>(n);
+  const auto gather_entropy = [&](const Tensor& total, const Tensor& log_variance, int64_t dimensions) {
+    gather(total, map(Scaled{points}, in_double(gaussian_entropy(log_variance, dimensions, m).value())));
+  };
+  gather_entropy(prior_, log_alpha2, k);
+  gather_entropy(decoder_, log_sigma2, d);
+  gather_entropy(encoder_, log_tau2, k);
+  const Variable moments = map(SecondMomentOverVariance{}, nu, log_tau2, log_alpha2);  // (M, N, k)
+  gather(second_moments_, sum(moments, {1}).value());
+  const Variable errors =
+      in_double(map_reduce<Sum>({m, 1, n, 1}, SquaredErrorOverVariance{}, x, mu, log_sigma2)).reshape({m, n});
+  const Variable of_points = errors / static_cast<double>(mu.size(1));
+  gather(error_, sum(of_points, {1}).value());
+  gap_.add((-0.5 * (of_points + sum(moments, {2}))).value());
+  points_ += points;
+}
+
+EntropyGauge EntropySums::gauge(int64_t member, double elbo) const {
+  const auto mean = [&](const Tensor& total, int64_t i = 0) {
+    return total.at(member * total.size(1) + i) / points_;
+  };
+  std::vector<double> moments;
+  for (int64_t h = 0; h < latent_; ++h) moments.push_back(mean(second_moments_, h));
+  EntropyGauge gauge = entropy_gauge(elbo, mean(prior_), mean(decoder_), mean(encoder_), dimensions_,
+                                     mean(error_) / static_cast<double>(dimensions_), std::move(moments));
+  gauge.gap_standard_error = gap_.at(member).standard_error;
+  return gauge;
+}
+
+}  // namespace elbo

@@ -1,0 +1,71 @@
+// EntropyGauge: how far a VAE's ELBO is from the sum of its three entropies (entropies.h), and which variance
+// is not stationary yet.
+//
+// With the KL in closed form, at any parameters, trained or not, and for the same z,
+//   F - E = D/2 (1 - r) + 1/2 sum_h (1 - m2_h),
+//   r = mean over d of E (x_d - mu_d(z))^2 / sigma_d^2(z),  m2_h = mean of (nu_h^2 + tau_h^2) / alpha_h^2.
+// r is 1 where the decoder's variances are stationary; m2_h is 1 where the prior's is or, for a fixed prior,
+// where the scale of z_h is, which encoder and first layer of the decoder share (Lücke et al., Props. 1 to
+// 3). The encoder's own variance has no part in it: its entropy is a term of F as it stands. A small gap says
+// nothing of how good the optimum is; near saddles it is small, too.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+#include "vae/point_spread.h"
+
+namespace elbo {
+
+/// Nats per data point where nothing else is said. All numbers are NaN for a Bernoulli likelihood, whose
+/// entropy is none of these.
+struct EntropyGauge {
+  double prior, decoder, encoder;  ///< H[p(z)], E_q H[p(x|z)], mean H[q(z|x)]
+  double sum;                      ///< E = encoder - prior - decoder
+  double gap;                      ///< ELBO - E
+  double gap_standard_error;       ///< over the points, with the noise of the drawn z in it; NaN where exact
+  double gap_percent;              ///< of |ELBO|
+  double decoder_gap;              ///< D/2 (1 - r)
+  double prior_gap;                ///< 1/2 sum_h (1 - m2_h)
+  double noise_ratio;              ///< r, no unit
+  std::vector<double> second_moments;  ///< m2_h, no unit
+  std::string obstacle;  ///< why the gap need not close: "sigma^2 is fixed"; empty where it must
+
+  double mean_second_moment() const;
+};
+
+/// The gauge of a model with these entropies, bound, r and m2; without a standard error.
+EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double encoder, int64_t dimensions,
+                           double noise_ratio, std::vector<double> second_moments);
+EntropyGauge no_entropy_gauge(const std::string& obstacle);
+
+/// What a Gaussian VAE makes of some points: any part of the data. M is there for ensembles.
+struct GaussianPass {
+  Tensor x;                       ///< (N, D), or (M, N, D)
+  Tensor posterior_mean;          ///< nu (M?, N, k)
+  Tensor posterior_log_variance;  ///< ln tau^2 (M?, N, k); (M?, k) or (M?, 1, k) where all points share it
+  Tensor prior_log_variance;      ///< ln alpha^2 (M?, k); undefined: a standard normal
+  Tensor mean;                    ///< mu(z) (M?, S?, N, D)
+  Tensor log_variance;            ///< ln sigma^2: (1) or (M, 1), (M?, D), or of the mean's shape
+};
+
+/// Gathers gauges over a data set, part by part, in double.
+class EntropySums {
+ public:
+  /// `members` 0: a single model without a member axis.
+  EntropySums(int64_t members, int64_t dimensions, int64_t latent);
+  void add(const GaussianPass& pass);
+  /// Of a member with this ELBO on the points so far. The gap is that ELBO minus E; its parts come from r and
+  /// m2, so that gap - decoder_gap - prior_gap is rounding, if the ELBO was drawn with the same z.
+  EntropyGauge gauge(int64_t member, double elbo) const;
+
+ private:
+  int64_t members_, dimensions_, latent_;
+  double points_ = 0;
+  Tensor prior_, decoder_, encoder_, error_;  // sums over points, f64 (M, 1)
+  Tensor second_moments_;                     // (M, k)
+  PointSpread gap_;
+};
+
+}  // namespace elbo
