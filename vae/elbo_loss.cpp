@@ -29,14 +29,33 @@ Variable batch_mean(const Vae& vae, const Variable& per_point) {
   return per_point.rank() == lead + 2 ? mean(per_point, {-2, -1}) : mean(per_point, {-1});
 }
 
-/// All samples at once: cost, expected log-likelihood and KL.
+/// Mean entropy of Gaussians with a log variance that a step has made already: no tape records it. () or (M).
+Variable entropy_of(const Vae& vae, const Variable& log_variance, int64_t dimensions) {
+  return gaussian_entropy(log_variance.value(), dimensions, vae.has_members() ? vae.models() : 0);
+}
+
+/// The three entropies, in the order of their probes.
+std::vector<Variable> entropies_of(const Vae& vae, const Posterior& q, const Variable& decoder_entropy) {
+  Variable prior = vae.prior_log_variance();
+  if (!prior.value().defined())
+    prior = Tensor::zeros({vae.models(), 1, vae.latent()}, vae.dtype(), vae.device());
+  return {entropy_of(vae, prior, vae.latent()), decoder_entropy,
+          entropy_of(vae, q.log_variance, vae.latent())};
+}
+
+/// All samples at once: cost, expected log-likelihood, KL and entropies.
 LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
   const Posterior q = vae.encode(in.x, Mode::train);
   const PosteriorTerms drawn = vae.draw(q, in.key, samples);
-  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(in.x, vae.decode(drawn.z, Mode::train)));
+  const Observation p = vae.decode(drawn.z, Mode::train);
+  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(in.x, p));
   const Variable kl = mean(drawn.kl, {-1});
-  return {weighted_penalty(objective, in.numbers, vae.in_prior_units(q), kl) - log_likelihood,
-          {log_likelihood, kl}};
+  LossValue found{weighted_penalty(objective, in.numbers, vae.in_prior_units(q), kl) - log_likelihood,
+                  {log_likelihood, kl}};
+  if (vae.likelihood() != Likelihood::bernoulli)
+    for (const Variable& entropy : entropies_of(vae, q, entropy_of(vae, p.log_variance, vae.dimensions())))
+      found.probes.push_back(entropy);
+  return found;
 }
 
 Parameter leaf(const Tensor& value) {
@@ -48,20 +67,26 @@ LossTerms differentiate_in_parts(const Vae& vae, const Objective& objective, int
                                  const LossInput& in) {
   const Posterior q = vae.encode(in.x);  // no tape: plain values
   Parameter q_mean = leaf(q.mean.value()), q_log_variance = leaf(q.log_variance.value());
-  Tensor log_likelihood;
+  const auto add_share = [parts](Tensor& total, const Tensor& of_part) {
+    const Tensor share = map(Scaled{1 / static_cast<double>(parts)}, of_part);
+    if (total.defined())
+      add_into(total, share);
+    else
+      total = share;
+  };
+  Tensor log_likelihood, decoder;
   for (int64_t part = 0; part < parts; ++part) {
     Tape tape;
     RandomKey key = in.key;
     key.step = in.key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
     key.counter_factor = in.key.counter_factor * static_cast<uint64_t>(parts);
     const Variable z = reparameterize_kl(q_mean, q_log_variance, key, vae.models(), samples / parts).z;
-    const Variable share =
-        batch_mean(vae, vae.log_likelihood(in.x, vae.decode(z, Mode::train))) / static_cast<double>(parts);
-    backward_of_each(tape, -share);
-    if (part == 0)
-      log_likelihood = share.value();
-    else
-      add_into(log_likelihood, share.value());
+    const Observation p = vae.decode(z, Mode::train);
+    const Variable of_part = batch_mean(vae, vae.log_likelihood(in.x, p));
+    backward_of_each(tape, of_part / -static_cast<double>(parts));
+    add_share(log_likelihood, of_part.value());
+    if (vae.likelihood() != Likelihood::bernoulli)
+      add_share(decoder, entropy_of(vae, p.log_variance, vae.dimensions()).value());
   }
   Tensor penalty, kl;
   {
@@ -77,7 +102,10 @@ LossTerms differentiate_in_parts(const Vae& vae, const Objective& objective, int
     penalty = weighted.value();
     kl = batch_kl.value();
   }
-  return {(Variable(penalty) - log_likelihood).value(), {log_likelihood, kl}};
+  LossTerms terms{(Variable(penalty) - log_likelihood).value(), {log_likelihood, kl}};
+  if (decoder.defined())
+    for (const Variable& entropy : entropies_of(vae, q, decoder)) terms.probes.push_back(entropy.value());
+  return terms;
 }
 
 bool is_finite(const Variable& x, int64_t member, bool has_members) {
@@ -92,6 +120,8 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   if (samples < 1) fail("[train] the number of latent samples must be at least 1, got {}", samples);
   Loss loss{.probes = {kExpectedLogLikelihood, kKl}};
+  if (vae.likelihood() != Likelihood::bernoulli)
+    loss.probes.insert(loss.probes.end(), {kPriorEntropy, kDecoderEntropy, kEncoderEntropy});
   loss.numbers = [&vae, objective](const TrainingTime& time) {
     return penalty_numbers(objective, time, vae.models());
   };

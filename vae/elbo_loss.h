@@ -6,12 +6,13 @@
 //   adam.step(rates);
 #pragma once
 
+#include "vae/entropies.h"
 #include "vae/loss.h"
 #include "vae/objective.h"
 
 namespace elbo {
 
-/// The names of its probes.
+/// The names of its probes; for a Gaussian likelihood those of entropies.h follow.
 inline constexpr const char* kExpectedLogLikelihood = "expected_log_likelihood";
 inline constexpr const char* kKl = "kl";
 

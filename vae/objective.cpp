@@ -69,6 +69,15 @@ double KlWeight::at(const TrainingTime& time) const {
   return beta * std::min(1.0, position / rise);
 }
 
+std::string why_not_elbo(const Objective& objective, const TrainingTime& time, int64_t member) {
+  if (objective.penalty == Objective::Penalty::free_bits)
+    return fmt::format("the objective gives each unit {:g} nats free", objective.free_nats);
+  if (objective.penalty == Objective::Penalty::capacity) return "the objective holds the KL at a capacity";
+  const KlWeight& weight = objective.weights[objective.weights.size() == 1 ? 0 : static_cast<size_t>(member)];
+  if (const double now = weight.at(time); now != 1) return fmt::format("the KL's weight is {:g}, not 1", now);
+  return "";
+}
+
 std::vector<double> penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models) {
   std::vector<double> numbers;
   for (const KlWeight& weight : objective.weights) numbers.push_back(weight.at(time));

@@ -8,6 +8,7 @@
 // few lines of plain ops.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -49,6 +50,10 @@ struct Objective {
 /// "kl", "free-bits", "capacity"; anything else is an Error.
 Objective::Penalty parse_penalty(std::string_view text);
 const char* name(Objective::Penalty penalty);
+
+/// Why a member's objective at that time is not the ELBO, in a few words; empty where it is. Only at the
+/// ELBO's own stationary points must it be the sum of its entropies (entropy_gauge.h).
+std::string why_not_elbo(const Objective& objective, const TrainingTime& time, int64_t member = 0);
 
 /// What an objective's penalty depends on besides the KL: the weight of each model, then C(t), in nats.
 std::vector<double> penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models);
