@@ -166,6 +166,12 @@ for likelihood, data, options in (("gaussian", "real", ["--hidden", "16,8", "--a
     prediction = sigmoid(output) if likelihood == "bernoulli" else output
     expected = {"kl": unit_kl.sum(1).mean(), "kl_per_dim": unit_kl.mean(0), "mse": ((x - prediction) ** 2).mean(),
                 "active_units": (mean.var(0) > 0.01).sum(), "variance_law": mean.var(0) + np.exp(log_variance).mean(0)}
+    if likelihood != "bernoulli":
+        expected["encoder_entropy"] = 0.5 * (3 * np.log(2 * np.pi * np.e) + log_variance.sum(1).mean())
+        expected["latent_second_moments"] = (mean**2 + np.exp(log_variance)).mean(0)
+    if likelihood == "gaussian":
+        expected["decoder_entropy"] = 6 * (np.log(2 * np.pi * np.e) + weights["log_sigma2"][0])
+        expected["entropy_sum"] = expected["encoder_entropy"] - expected["decoder_entropy"] - 1.5 * np.log(2 * np.pi * np.e)
     for name, value in expected.items():
         error = np.max(np.abs(np.asarray(ours[name]) - value) / (np.abs(value) + 1e-3))
         check(f"{what}: {name} is NumPy's", error < 1e-4, f"relative error {error}")

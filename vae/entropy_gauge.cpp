@@ -43,7 +43,7 @@ double EntropyGauge::mean_second_moment() const {
 
 EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double encoder, int64_t dimensions,
                            double noise_ratio, std::vector<double> second_moments) {
-  EntropyGauge gauge{};
+  EntropyGauge gauge;
   gauge.prior = prior;
   gauge.decoder = decoder;
   gauge.encoder = encoder;

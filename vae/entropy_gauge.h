@@ -21,14 +21,14 @@ namespace elbo {
 /// Nats per data point where nothing else is said. All numbers are NaN for a Bernoulli likelihood, whose
 /// entropy is none of these.
 struct EntropyGauge {
-  double prior, decoder, encoder;  ///< H[p(z)], E_q H[p(x|z)], mean H[q(z|x)]
-  double sum;                      ///< E = encoder - prior - decoder
-  double gap;                      ///< ELBO - E
-  double gap_standard_error;       ///< over the points, with the noise of the drawn z in it; NaN where exact
-  double gap_percent;              ///< of |ELBO|
-  double decoder_gap;              ///< D/2 (1 - r)
-  double prior_gap;                ///< 1/2 sum_h (1 - m2_h)
-  double noise_ratio;              ///< r, no unit
+  double prior = 0, decoder = 0, encoder = 0;  ///< H[p(z)], E_q H[p(x|z)], mean H[q(z|x)]
+  double sum = 0;                              ///< E = encoder - prior - decoder
+  double gap = 0;                              ///< ELBO - E
+  double gap_standard_error = 0;  ///< over the points, with the noise of the drawn z in it; NaN where exact
+  double gap_percent = 0;         ///< of |ELBO|
+  double decoder_gap = 0;         ///< D/2 (1 - r)
+  double prior_gap = 0;           ///< 1/2 sum_h (1 - m2_h)
+  double noise_ratio = 0;         ///< r, no unit
   std::vector<double> second_moments;  ///< m2_h, no unit
   std::string obstacle;  ///< why the gap need not close: "sigma^2 is fixed"; empty where it must
 

@@ -60,10 +60,19 @@ void evaluate_factors(const SavedModel& model, Result& result, Table& table) {
   result.set("mig_points", some.count());
 }
 
+/// Why the ELBO need not be the sum of the entropies, as far as the file says; empty where it must.
+std::string entropies_obstacle(const SavedModel& model) {
+  if (!model.card || !model.card->entropies_obstacle)
+    return "the file does not say how the model was trained";
+  if (!model.card->entropies_obstacle->empty() || model.on_its_own_data())
+    return *model.card->entropies_obstacle;
+  return "these are not the points that the model was trained on";
+}
+
 void evaluate_linear(const SavedModel& model, Result& result, Table& table) {
   const DataMoments moments = data_moments(model.data.all());
   const LinearVaeFindings findings =
-      find_out(*model.linear, model.data, moments, principal_components(moments));
+      find_out(*model.linear, model.data, moments, principal_components(moments), entropies_obstacle(model));
   require_finite(findings.metrics.elbo, model);
   set_metrics(result, findings);
   set_data_units(result, model.data, {{"elbo", findings.metrics.elbo}});
@@ -75,7 +84,9 @@ void evaluate_linear(const SavedModel& model, Result& result, Table& table) {
 /// goes below the table.
 std::string evaluate_deep(const Options& o, const SavedModel& model, Result& result, Table& table) {
   const Points x = points_of(model.data);
-  const DeepVaeMetrics metrics = evaluate_deep_vae(*model.vae, x, {.seed = model.seed, .progress = {}})[0];
+  DeepVaeMetrics metrics = evaluate_deep_vae(*model.vae, x, {.seed = model.seed, .progress = {}})[0];
+  if (std::string& obstacle = metrics.entropies.obstacle; obstacle.empty())
+    obstacle = entropies_obstacle(model);
   require_finite(metrics.elbo, model);
   const double to_paper = paper_units_constant(model.data.dataset, model.data.preprocessing);
   set_metrics(result, metrics, to_paper);

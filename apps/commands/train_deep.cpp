@@ -5,6 +5,7 @@
 #include "apps/commands/train.h"
 #include "apps/experiment/experiment.h"
 #include "apps/reports/deep_report.h"
+#include "apps/reports/entropy_report.h"
 #include "apps/reports/pictures.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/deep_metrics_json.h"
@@ -17,20 +18,21 @@ namespace {
 Table ensemble_table(const DeepRun& run, double paper_constant) {
   Table table({"member", "setting", Table::number("ELBO"), Table::number("±"),
                Table::number("ELBO, papers' units"), Table::number("KL"), Table::number("final σ²"),
-               Table::number("tuned σ²"), Table::number("tuned ELBO"), Table::number("collapsed"),
-               Table::number("active")});
+               Table::number("tuned σ²"), Table::number("tuned ELBO"), Table::number("ELBO - entropies"),
+               Table::number("collapsed"), Table::number("active")});
   for (size_t m = 0; m < run.members.size(); ++m) {
     const DeepVaeMetrics& x = run.metrics[m];
     if (const StoppedMember* stop = run.stop_of(static_cast<int64_t>(m))) {
       table.row({std::to_string(run.members[m].index), describe(run.members[m]),
                  fmt::format("stopped in epoch {}, step {}: {}", stop->epoch, stop->step, stop->tensor), "",
-                 "", "", "", "", "", "", ""});
+                 "", "", "", "", "", "", "", ""});
       continue;
     }
     table.row({std::to_string(run.members[m].index), describe(run.members[m]), fmt::format("{:.2f}", x.elbo),
                fmt::format("{:.2f}", x.elbo_standard_error), fmt::format("{:.2f}", x.elbo + paper_constant),
                fmt::format("{:.2f}", x.kl), fmt::format("{:.4g}", x.sigma2),
                fmt::format("{:.4g}", x.sigma2_tuned), fmt::format("{:.2f}", x.elbo_tuned),
+               x.entropies.obstacle.empty() ? fmt::format("{:.3f}", x.entropies.gap) : "-",
                fmt::format("{:.1f} %", x.table_collapse_percent()), std::to_string(x.active_units)});
   }
   return table;
@@ -110,6 +112,11 @@ void train_deep(const TrainOptions& asked) {
                 "KL of each latent unit from the prior. Units near zero have collapsed.");
   report.figure(draw(collapse_figure("collapse", "Collapsed units", {{"", &metrics}}), directory.figures()),
                 "Units whose KL is below ε on at least 99% of the points.");
+  const MemberHistory& history = run.history[best];
+  std::optional<Drawing> over_epochs;
+  if (std::isfinite(metrics.entropies.sum))
+    over_epochs = draw(entropy_figure(history.epoch, history.elbo, history.entropies), directory.figures());
+  add_entropies(report, metrics.entropies, metrics.elbo, over_epochs);
   if (has_pictures(data.dataset)) {
     report.section("Pictures");
     add_pictures(report, *member_alone(*run.vae, static_cast<int64_t>(best)), data, directory.figures(),

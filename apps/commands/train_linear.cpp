@@ -7,6 +7,7 @@
 #include "apps/commands/linear_sweeps.h"
 #include "apps/commands/train.h"
 #include "apps/experiment/experiment.h"
+#include "apps/reports/entropy_report.h"
 #include "apps/reports/linear_report.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
@@ -25,7 +26,7 @@ namespace elbo {
 namespace {
 
 struct History {
-  std::vector<double> epoch, elbo;
+  std::vector<double> epoch, elbo, entropies;
 };
 
 constexpr const char* kSweeps = "polish.sweeps";  // in a checkpoint
@@ -123,8 +124,8 @@ void train_linear(const TrainOptions& asked) {
   run.write_config(to_json(o), data_record(data));  // a resumed run may have been given more to do
   loader.seek({begun / per_epoch, begun % per_epoch});
   Result result("train", to_json(o), provenance_of(o.run, data));
-  const std::vector<std::string> columns{"epoch",  "elbo",          "log_likelihood", "kl",
-                                         "sigma2", "learning_rate", "seconds"};
+  const std::vector<std::string> columns{"epoch", "elbo",   "entropy_sum",   "log_likelihood",
+                                         "kl",    "sigma2", "learning_rate", "seconds"};
   CsvFile csv = continues ? run.csv("metrics.csv", columns, static_cast<double>(begun / per_epoch))
                           : run.csv("metrics.csv", columns);
 
@@ -140,8 +141,8 @@ void train_linear(const TrainOptions& asked) {
   };
   History history;
   if (continues) {
-    const auto known = read_columns(run.file("metrics.csv"), 2, static_cast<double>(begun / per_epoch));
-    history = {known[0], known[1]};
+    const auto known = read_columns(run.file("metrics.csv"), 3, static_cast<double>(begun / per_epoch));
+    history = {known[0], known[1], known[2]};
   } else {
     save();  // from here on the run can always be resumed
   }
@@ -165,8 +166,9 @@ void train_linear(const TrainOptions& asked) {
       const LinearVaeMetrics m = evaluate_linear_vae(linear_vae_weights(vae), moments);
       history.epoch.push_back(static_cast<double>((step + 1) / per_epoch));
       history.elbo.push_back(m.elbo);
-      csv.row(
-          {(step + 1) / per_epoch, m.elbo, m.log_likelihood, m.kl, m.sigma2, schedule.at(step), seconds()});
+      history.entropies.push_back(m.entropies.sum);
+      csv.row({(step + 1) / per_epoch, m.elbo, m.entropies.sum, m.log_likelihood, m.kl, m.sigma2,
+               schedule.at(step), seconds()});
     }
     if (seconds() - saved_at > kSecondsBetweenCheckpoints) save();
     progress.update(step + 1, [&] {
@@ -196,10 +198,13 @@ void train_linear(const TrainOptions& asked) {
   }
 
   const LinearVaeWeights weights = linear_vae_weights(vae);
-  const LinearVaeFindings findings = find_out(weights, data, moments, eigen);
+  const LinearVaeFindings findings =
+      find_out(weights, data, moments, eigen, t.learn_sigma2 ? "" : "σ² is fixed");
   if (!std::isfinite(findings.metrics.elbo))
     fail("[train] the ELBO after the last step is not finite; try a smaller learning rate");
-  save_linear_vae(run.file("model.safetensors"), vae, 0, metadata_of(card_of(o.data, data)));
+  ModelCard card = card_of(o.data, data);
+  card.entropies_obstacle = findings.metrics.entropies.obstacle;
+  save_linear_vae(run.file("model.safetensors"), vae, 0, metadata_of(card));
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
 
@@ -245,6 +250,8 @@ void train_linear(const TrainOptions& asked) {
         "little, so gradients leave them for last.");
   report.figure(draw(units, run.figures()),
                 "KL of each latent unit from the prior, sorted. Units near zero have collapsed.");
+  add_entropies(report, findings.metrics.entropies, findings.metrics.elbo,
+                draw(entropy_figure(history.epoch, history.elbo, history.entropies), run.figures()));
   add_directions(report, weights, eigen, findings, data.dataset, run.figures());
   conclude(run, result, report, to_json(o), o.run, comparison(findings).text());
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/reports/entropy_report.h"
+
 namespace elbo {
 
 void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant) {
@@ -26,6 +28,7 @@ void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant)
   result.set("collapse_curve", {{"epsilon", collapse_epsilons()}, {"percent", m.collapse_percent}});
   result.set("active_units", m.active_units);
   result.set("variance_law", m.variance_law, "Var_x(E_q z) + E_x Var_q z of each unit");
+  set_entropies(result, m.entropies);
 }
 
 std::string with_error(double value, double standard_error) {
@@ -51,6 +54,8 @@ Table metrics_table(const DeepVaeMetrics& m, double paper_constant) {
   row("tuned σ²", "{:.5g}", m.sigma2_tuned);
   row("ELBO at tuned σ²", "{:.3f}", m.elbo_tuned);
   row("row identity, gap in nats", "{:.4f}", m.row_identity_gap);
+  row("sum of three entropies (nats per data point)", "{:.3f}", m.entropies.sum);
+  table.row({"ELBO minus that sum", gap_text(m.entropies)});
   row("squared error per dimension", "{:.5g}", m.mse);
   table.row({"active units", fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});
   row("collapsed units (0.01, 0.01)", "{:.1f} %", m.table_collapse_percent());

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "apps/reports/entropy_report.h"
 #include "apps/support/figure.h"
 
 namespace elbo {
@@ -55,9 +56,10 @@ std::string or_none(double value, const char* format) {
 }  // namespace
 
 LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& data,
-                           const DataMoments& moments, const Eigen& eigen) {
+                           const DataMoments& moments, const Eigen& eigen, const std::string& obstacle) {
   LinearVaeFindings f;
   f.metrics = evaluate_linear_vae(weights, moments);
+  f.metrics.entropies.obstacle = obstacle;
   const int64_t latent = weights.decoder.size(1);
   f.has_maximum = latent < std::min(numerical_rank(eigen.values), eigen.values.elements());
   if (f.has_maximum) {
@@ -86,6 +88,7 @@ void set_metrics(Result& result, const LinearVaeFindings& f) {
   result.set("collapse_percent", f.collapse_percent[2], "percent of units, epsilon 0.01 nats, delta 0.01");
   result.set("collapse_curve", {{"epsilon", f.collapse_epsilon}, {"percent", f.collapse_percent}});
   result.set("active_units", m.active_units);
+  set_entropies(result, m.entropies);
   const DecoderAlignment& a = f.alignment;
   constexpr const char* kCounted =
       "|cosine| of columns and principal directions whose eigenvalue differs from its neighbours' by 5 % and "
@@ -113,6 +116,8 @@ Table comparison(const LinearVaeFindings& f) {
   };
   row("ELBO (nats per data point)", m.elbo, f.maximum, "{:.3f}");
   row("exact log-likelihood (nats per data point)", m.log_likelihood, f.maximum, "{:.3f}");
+  row("sum of three entropies (nats per data point)", m.entropies.sum, f.maximum, "{:.3f}");
+  table.row({"ELBO minus that sum", gap_text(m.entropies), "", ""});
   row("σ²", m.sigma2, f.best_sigma2, "{:.6f}");
   table.row({"KL (nats per data point)", fmt::format("{:.3f}", m.kl), "", ""});
   table.row({"active units", fmt::format("{} of {}", m.active_units, m.kl_per_dim.size()), "", ""});

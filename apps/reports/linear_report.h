@@ -18,8 +18,9 @@ struct LinearVaeFindings {
 };
 
 /// Everything about the weights on the data; `eigen` is that of the moments' covariance.
+/// `obstacle`: why the entropies need not add up to the ELBO, where they need not (vae/entropy_gauge.h).
 LinearVaeFindings find_out(const LinearVaeWeights& weights, const LoadedData& data,
-                           const DataMoments& moments, const Eigen& eigen);
+                           const DataMoments& moments, const Eigen& eigen, const std::string& obstacle);
 
 /// Metrics under their common names.
 void set_metrics(Result& result, const LinearVaeFindings& findings);

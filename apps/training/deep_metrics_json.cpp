@@ -31,6 +31,18 @@ void each_metric(Metrics& m, F f) {
   f("active_units", m.active_units);
   f("collapse_curve", m.collapse_percent);
   f("variance_law", m.variance_law);
+  f("prior_entropy", m.entropies.prior);
+  f("decoder_entropy", m.entropies.decoder);
+  f("encoder_entropy", m.entropies.encoder);
+  f("entropy_sum", m.entropies.sum);
+  f("entropy_gap", m.entropies.gap);
+  f("entropy_gap_standard_error", m.entropies.gap_standard_error);
+  f("entropy_gap_percent", m.entropies.gap_percent);
+  f("entropy_gap_decoder", m.entropies.decoder_gap);
+  f("entropy_gap_prior", m.entropies.prior_gap);
+  f("noise_ratio", m.entropies.noise_ratio);
+  f("latent_second_moments", m.entropies.second_moments);
+  f("entropies_obstacle", m.entropies.obstacle);
 }
 
 }  // namespace

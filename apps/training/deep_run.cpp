@@ -262,6 +262,7 @@ class Run {
       history.elbo.push_back(elbo);
       history.kl.push_back(kl);
       history.sigma2.push_back(sigma2);
+      history.entropies.push_back(entropy_sum(loss_.probes, probes));
       std::vector<CsvCell> row{epoch, m, elbo};
       row.insert(row.end(), probes.begin(), probes.end());
       row.insert(row.end(), {sigma2, run_.members[m].weight.at(time),
@@ -287,9 +288,18 @@ class Run {
   }
 
   std::vector<DeepVaeMetrics> evaluate() {
-    return evaluate_deep_vae(
-        *run_.vae, points_of(data_),
-        {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+    std::vector<DeepVaeMetrics> metrics =
+        evaluate_deep_vae(*run_.vae, points_of(data_),
+                          {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+    const Objective objective = objective_of(o_, run_.members);
+    const TrainingTime time{std::max<int64_t>(training_->steps() - 1, 0), per_epoch_, run_.steps_total};
+    for (size_t m = 0; m < metrics.size(); ++m) {
+      const auto member = static_cast<int64_t>(m);
+      const bool fixed = run_.vae->has_scalar_sigma2() && !run_.vae->learns_sigma2(member);
+      if (std::string& obstacle = metrics[m].entropies.obstacle; obstacle.empty())
+        obstacle = fixed ? "σ² is fixed" : why_not_elbo(objective, time, member);
+    }
+    return metrics;
   }
 
   void read_evaluations(int64_t last_epoch) {

@@ -1,6 +1,7 @@
 #include "apps/training/epochs.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -43,6 +44,14 @@ void from_json(const Json& json, const std::vector<std::string>& names, EpochSum
     stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
 }
 
+double entropy_sum(const std::vector<std::string>& names, const std::vector<double>& probes) {
+  const auto probe = [&](const char* name) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    return found == names.end() ? std::nan("") : probes[static_cast<size_t>(found - names.begin())];
+  };
+  return probe(kEncoderEntropy) - probe(kPriorEntropy) - probe(kDecoderEntropy);
+}
+
 void read_history(const std::string& metrics, const std::vector<std::string>& columns,
                   std::vector<MemberHistory>& history) {
   const auto column = [&](const char* name) {
@@ -64,6 +73,7 @@ void read_history(const std::string& metrics, const std::vector<std::string>& co
     of.elbo.push_back(cell[2]);
     of.kl.push_back(cell[kl]);
     of.sigma2.push_back(cell[sigma2]);
+    of.entropies.push_back(entropy_sum(columns, cell));
   }
 }
 

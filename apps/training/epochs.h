@@ -12,7 +12,8 @@ namespace elbo {
 
 struct MemberHistory {
   std::vector<double> epoch, elbo, kl,
-      sigma2;  ///< ELBO and KL as averaged over the epoch's batches, nats per point
+      sigma2;                     ///< ELBO and KL as averaged over the epoch's batches, nats per point
+  std::vector<double> entropies;  ///< their sum (vae/entropies.h), likewise; NaN where the loss has none
 };
 
 /// A member that was stopped because its objective was not finite, or after the last step its parameters.
@@ -25,6 +26,8 @@ Json to_json(const std::vector<StoppedMember>& stopped);
 
 /// The columns of metrics.csv, for a loss with these probes.
 std::vector<std::string> columns_for(const std::vector<std::string>& probes);
+/// The sum of the three entropies among a loss's probes; NaN where they are not.
+double entropy_sum(const std::vector<std::string>& names, const std::vector<double>& probes);
 /// Fills the history of each member from the rows of an interrupted run.
 void read_history(const std::string& metrics, const std::vector<std::string>& columns,
                   std::vector<MemberHistory>& history);

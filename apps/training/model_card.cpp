@@ -39,6 +39,8 @@ ModelCard card_from(const Json& json) {
   data.at("fingerprint").get_to(card.fingerprint);
   card.preprocessing = preprocessing_from(json.at("preprocessing"));
   data.at("binary").get_to(card.binary);
+  if (json.contains("entropies_obstacle"))
+    card.entropies_obstacle = json.at("entropies_obstacle").get<std::string>();
   check_preprocessing_of_kind(without_points(card).dataset, card.preprocessing);
   const int64_t pixels = card.height * card.width * card.channels;
   if (pixels != card.dimensions && (pixels != 0 || card.height + card.width + card.channels != 0))
@@ -88,21 +90,23 @@ Preprocessing preprocessing_from(const Json& json) {
 }
 
 Json to_json(const ModelCard& c) {
-  return {{"version", c.version},
-          {"member", c.member},
-          {"data", Json{{"name", c.data},
-                        {"limit", c.limit},
-                        {"subset", c.subset},
-                        {"seed", c.seed},
-                        {"points", c.points},
-                        {"dimensions", c.dimensions},
-                        {"height", c.height},
-                        {"width", c.width},
-                        {"channels", c.channels},
-                        {"pixels", c.pixels},
-                        {"binary", c.binary},
-                        {"fingerprint", c.fingerprint}}},
-          {"preprocessing", to_json(c.preprocessing)}};
+  Json json = {{"version", c.version},
+               {"member", c.member},
+               {"data", Json{{"name", c.data},
+                             {"limit", c.limit},
+                             {"subset", c.subset},
+                             {"seed", c.seed},
+                             {"points", c.points},
+                             {"dimensions", c.dimensions},
+                             {"height", c.height},
+                             {"width", c.width},
+                             {"channels", c.channels},
+                             {"pixels", c.pixels},
+                             {"binary", c.binary},
+                             {"fingerprint", c.fingerprint}}},
+               {"preprocessing", to_json(c.preprocessing)}};
+  if (c.entropies_obstacle) json["entropies_obstacle"] = *c.entropies_obstacle;
+  return json;
 }
 
 std::map<std::string, std::string> metadata_of(const ModelCard& card) {

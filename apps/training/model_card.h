@@ -1,5 +1,5 @@
 // ModelCard: what a model file says of the data that its model was trained on, so that the file alone is
-// enough to use it.
+// enough to use it, and to judge what is measured of it.
 //
 // JSON in the metadata of the file, under "card"; what network it is stands beside it (vae/deep_vae_file.h).
 // A file that other software has saved again has lost both.
@@ -25,6 +25,9 @@ struct ModelCard {
   bool binary = false;                          ///< and of these only 0 and 1
   std::string fingerprint;
   Preprocessing preprocessing;
+  /// Why its ELBO need not be the sum of its entropies (vae/entropy_gauge.h), empty where it must; nothing
+  /// where the card does not say.
+  std::optional<std::string> entropies_obstacle = {};
 };
 
 /// The card of a model trained on these data, which `options` named.

@@ -14,6 +14,7 @@ void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directo
   for (size_t m = 0; m < run.members.size(); ++m) {
     const int64_t index = run.members[m].index;
     card.member = index;
+    card.entropies_obstacle = run.metrics[m].entropies.obstacle;
     save_deep_vae(directory.file(folder + model_name(alone, index)), *run.vae, static_cast<int64_t>(m),
                   metadata_of(card));
     const bool stopped = run.stop_of(static_cast<int64_t>(m)) != nullptr;

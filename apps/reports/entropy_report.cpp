@@ -1,0 +1,100 @@
+#include "apps/reports/entropy_report.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace elbo {
+namespace {
+
+bool has_numbers(const EntropyGauge& gauge) { return std::isfinite(gauge.sum); }
+
+}  // namespace
+
+void set_entropies(Result& result, const EntropyGauge& g) {
+  const auto nats = [&](const char* name, double value) {
+    result.set(name, finite_or_null(value), kNatsPerPoint);
+  };
+  nats("prior_entropy", g.prior);
+  nats("decoder_entropy", g.decoder);
+  nats("encoder_entropy", g.encoder);
+  nats("entropy_sum", g.sum);
+  nats("entropy_gap", g.gap);
+  nats("entropy_gap_standard_error", g.gap_standard_error);
+  result.set("entropy_gap_percent", finite_or_null(g.gap_percent), "of the ELBO's size");
+  nats("entropy_gap_decoder", g.decoder_gap);
+  nats("entropy_gap_prior", g.prior_gap);
+  result.set("noise_ratio", finite_or_null(g.noise_ratio),
+             "mean of (x - mean(z))^2 / sigma^2: 1 where sigma^2 is stationary");
+  result.set("latent_second_moments", g.second_moments,
+             "E_x E_q z^2 of each unit over the prior's variance: 1 where that is stationary");
+  result.set("entropies_obstacle", g.obstacle, "why the gap need not close; empty where it must");
+}
+
+std::string gap_text(const EntropyGauge& g) {
+  if (!g.obstacle.empty()) return "not applicable: " + g.obstacle;
+  const std::string error =
+      std::isfinite(g.gap_standard_error) ? fmt::format(" ± {:.3f}", g.gap_standard_error) : "";
+  return fmt::format("{:.3f}{} nats, {:.2f} %", g.gap, error, g.gap_percent);
+}
+
+Figure entropy_figure(const std::vector<double>& epoch, const std::vector<double>& elbo,
+                      const std::vector<double>& sum) {
+  Figure figure{.name = "entropies",
+                .title = "ELBO and entropies during training",
+                .x = {"epoch"},
+                .y = {"nats per data point"}};
+  figure.series.push_back({.name = "ELBO", .x = epoch, .y = elbo});
+  figure.series.push_back({.name = "sum of three entropies", .x = epoch, .y = sum});
+  // The first epochs are far off, and would hide how the two meet.
+  double low = INFINITY, high = -INFINITY;
+  for (size_t e = epoch.size() / 10; e < epoch.size(); ++e)
+    for (const double value : {elbo[e], sum[e]})
+      if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+  if (low < high) {
+    figure.y.low = low - 0.05 * (high - low);
+    figure.y.high = high + 0.05 * (high - low);
+  }
+  return figure;
+}
+
+void add_entropies(Report& report, const EntropyGauge& g, double elbo,
+                   const std::optional<Drawing>& over_epochs) {
+  report.section("Entropies");
+  report.paragraph(
+      "Where the variances are stationary, the ELBO of a Gaussian VAE is the sum of three entropies: that of "
+      "the "
+      "posteriors, minus those of the prior and of the decoder. The gap between the two says how far the "
+      "variances are from "
+      "there, the decoder's σ² and the prior's (or, where that is fixed, the scale of the latent space) "
+      "apart. It says "
+      "nothing of how good the optimum is.");
+  if (!g.obstacle.empty())
+    report.paragraph(fmt::format("Here that is not applicable: {}.{}", g.obstacle,
+                                 has_numbers(g) ? " The gap need not close." : ""));
+  if (!has_numbers(g)) return;
+  Table table({"term", Table::number("nats per data point")});
+  const auto row = [&](const std::string& what, double value) {
+    table.row({what, fmt::format("{:.3f}", value)});
+  };
+  row("mean entropy of the posteriors q(z|x)", g.encoder);
+  row("minus entropy of the prior", -g.prior);
+  row("minus mean entropy of the decoder p(x|z)", -g.decoder);
+  row("their sum", g.sum);
+  row("ELBO", elbo);
+  row(fmt::format("gap: ELBO minus sum ({:.3g} % of the ELBO)", g.gap_percent), g.gap);
+  row(fmt::format("of it by σ²: squared errors are {:.5g} of σ²", g.noise_ratio), g.decoder_gap);
+  row(fmt::format("of it by the prior: E z² is {:.5g} of its variance, on average", g.mean_second_moment()),
+      g.prior_gap);
+  report.table(
+      table,
+      std::isfinite(g.gap_standard_error)
+          ? fmt::format(
+                "The ELBO beside the three entropies, on the same points and the same draws of z. The gap's "
+                "standard error over the points is {:.3f} nats.",
+                g.gap_standard_error)
+          : std::string("The ELBO beside the three entropies, both exact."));
+  if (over_epochs)
+    report.figure(*over_epochs, "The ELBO, and the sum that it becomes where the variances are stationary.");
+}
+
+}  // namespace elbo

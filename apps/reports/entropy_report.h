@@ -1,0 +1,28 @@
+// The entropy gauge as users see it: the ELBO beside the sum of three entropies that it becomes where the
+// variances are stationary (vae/entropy_gauge.h), in results, tables and reports of any VAE.
+#pragma once
+
+#include <optional>
+
+#include "apps/support/figure.h"
+#include "apps/support/report.h"
+#include "apps/support/result.h"
+#include "vae/entropy_gauge.h"
+
+namespace elbo {
+
+/// The gauge under its common names; null where there is none.
+void set_entropies(Result& result, const EntropyGauge& gauge);
+
+/// "0.012 ± 0.034 nats, 0.1 %"; of a gap that need not close, why: "not applicable: σ² is fixed".
+std::string gap_text(const EntropyGauge& gauge);
+
+/// The ELBO and the sum of the entropies over epochs.
+Figure entropy_figure(const std::vector<double>& epoch, const std::vector<double>& elbo,
+                      const std::vector<double>& sum);
+
+/// A section that tells entropies, gap and its parts, with the figure where there is one.
+void add_entropies(Report& report, const EntropyGauge& gauge, double elbo,
+                   const std::optional<Drawing>& over_epochs = {});
+
+}  // namespace elbo
