@@ -20,9 +20,7 @@ namespace elbo {
 namespace {
 
 /// The first axis numbers the points, the others become one: (N, ...) -> (N, D).
-Dataset load_npy(const std::string& file, const LoadOptions& options) {
-  if (options.split == Split::test)
-    fail("[data] {} has no test split; name the file of test points itself", quote("npy:" + file));
+Dataset load_npy(const std::string& file, const LoadOptions&) {
   Dataset data;
   data.x = read_npy(file);
   const Shape shape = data.x.shape();
@@ -100,26 +98,112 @@ void choose_points(Dataset& data, const F& choose) {
   data.fingerprint.clear();
 }
 
+bool has_test(const std::string&, Split split) { return split == Split::test; }
+bool has_training_points_only(const std::string&, Split) { return false; }
+
+/// What a data set is asked for, with its kind.
+struct Source {
+  const DatasetKind& kind;
+  std::string spec, argument;
+  const LoadOptions& options;
+
+  bool has(Split split) const { return split == Split::train || kind.has(argument, split); }
+};
+
+/// The file of a split that the source has, or the training points of one without files.
+Dataset load_file(const Source& source, Split split) {
+  LoadOptions options = source.options;
+  options.split = split;
+  Dataset data = source.kind.load(source.argument, options);
+  data.name = source.spec;
+  check_finite(data);
+  data.binary = holds_only_0_and_1(data);
+  if (options.limit > 0 && options.limit < data.points())
+    // Copies, so that the rest can be freed. (Images limit themselves: theirs is mapped.)
+    choose_points(data, [&](const Tensor& rows) { return rows.slice(0, options.limit).clone(); });
+  return data;
+}
+
+void append(Dataset& data, const Dataset& more) {
+  const auto both = [](Tensor& rows, const Tensor& further) {
+    if (!rows.defined() || !further.defined()) {
+      rows = Tensor();
+      return;
+    }
+    Shape shape = rows.shape();
+    shape[0] += further.size(0);
+    const Tensor joined = Tensor::empty(shape, rows.dtype());
+    copy_range(joined, 0, rows, 0, 0, rows.size(0));
+    copy_range(joined, rows.size(0), further, 0, 0, further.size(0));
+    rows = joined;
+  };
+  if (more.dimensions() != data.dimensions())
+    fail("[data] the files of {} do not belong together: points of {} and of {} dimensions", quote(data.name),
+         data.dimensions(), more.dimensions());
+  both(data.x, more.x);
+  both(data.labels, more.labels);
+  both(data.factors.indices, more.factors.indices);
+  both(data.factors.values, more.factors.values);
+  data.binary = data.binary && more.binary;
+  data.fingerprint.clear();
+}
+
+void check_division(const Source& source) {
+  const Division& division = source.options.division;
+  for (const auto& [split, amount] :
+       {std::pair{Split::validation, division.validation}, {Split::test, division.test}})
+    if (amount > 0 && source.has(split))
+      fail("[--{}] {} has {} points of its own; leave --{} away", name(split), quote(source.spec),
+           name(split), name(split));
+}
+
+Dataset load_split(const Source& source) {
+  const auto& [split, division] = std::pair{source.options.split, source.options.division};
+  check_division(source);
+  if (split == Split::all) {
+    Dataset data = load_file(source, Split::train);
+    for (const Split other : {Split::validation, Split::test})
+      if (source.has(other)) append(data, load_file(source, other));
+    return data;
+  }
+  const bool cut = division.any() && (split == Split::train || !source.has(split));
+  if (!cut && source.has(split)) return load_file(source, split);
+  if ((split == Split::validation ? division.validation : division.test) == 0 && split != Split::train)
+    fail(
+        "[data] {} has no {} split of its own; have one cut from its training points with --{} 0.1 (a share "
+        "below 1, or how many)",
+        quote(source.spec), name(split), name(split));
+  Dataset data = load_file(source, Split::train);
+  const std::string whole = data.fingerprint.empty() ? fingerprint(data.x) : data.fingerprint;
+  const Tensor rows = rows_of_split(data.points(), division, split);
+  choose_points(data, [&](const Tensor& all) { return gather_rows(all, rows); });
+  data.rows = rows;
+  data.divided = whole;
+  return data;
+}
+
 }  // namespace
 
 std::span<const DatasetKind> dataset_kinds() {
   static const std::array<DatasetKind, 11> kinds{{
-      {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist},
+      {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist, &has_test},
       {"fashion-mnist", "[:DIR]", "photographs of clothes 28x28, from files called as MNIST's",
-       &load_fashion_mnist},
-      {"kmnist", "[:DIR]", "handwritten hiragana 28x28, from files called as MNIST's", &load_kmnist},
+       &load_fashion_mnist, &has_test},
+      {"kmnist", "[:DIR]", "handwritten hiragana 28x28, from files called as MNIST's", &load_kmnist,
+       &has_test},
       {"cifar10", "[:DIR]", "colour photographs 32x32 of ten classes, from CIFAR-10's binary files",
-       &load_cifar10},
+       &load_cifar10, &has_test},
       {"images", ":DIR[,OPTION...]",
        "the PNG and JPEG files in a folder; crop=N, WxH or WxH+X+Y, size=N or WxH (64), rgb or grey, strict",
-       &load_images},
-      {"npy", ":FILE", "the points (N, ...) in a NumPy file", &load_npy},
-      {"ppca", "", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca},
-      {"ppca-ring", "", "generated: the same, bent to a ring", &load_ring},
-      {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits},
+       &load_images, &has_images_for},
+      {"npy", ":FILE", "the points (N, ...) in a NumPy file", &load_npy, &has_training_points_only},
+      {"ppca", "", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca, &has_test},
+      {"ppca-ring", "", "generated: the same, bent to a ring", &load_ring, &has_test},
+      {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits, &has_test},
       {"sprites", "", "generated: a square, ellipse or heart 64x64, with the factors it was made from",
-       &load_sprites},
-      {"faces", "", "generated: faces 64x64 in colour, with the factors they were made from", &load_faces},
+       &load_sprites, &has_test},
+      {"faces", "", "generated: faces 64x64 in colour, with the factors they were made from", &load_faces,
+       &has_test},
   }};
   return kinds;
 }
@@ -139,13 +223,8 @@ Dataset load_dataset(const std::string& spec, const LoadOptions& options) {
   if (options.limit < 0 || options.subset < 0)
     fail("[data] limit and subset cannot be negative, got {} and {}", options.limit, options.subset);
 
-  Dataset data = kind->load(argument, options);
-  data.name = spec;
-  check_finite(data);
-  data.binary = holds_only_0_and_1(data);
-  if (options.limit > 0 && options.limit < data.points())
-    // Copies, so that the rest can be freed. (Images limit themselves: theirs is mapped.)
-    choose_points(data, [&](const Tensor& rows) { return rows.slice(0, options.limit).clone(); });
+  Dataset data = load_split({*kind, spec, argument, options});
+  data.split = options.split;
   if (options.subset > data.points())
     fail("[data] a random subset of {} points cannot be drawn from the {} of {}", options.subset,
          data.points(), quote(spec));
@@ -153,7 +232,7 @@ Dataset load_dataset(const std::string& spec, const LoadOptions& options) {
     const Tensor order = permutation(data.points(), {.seed = options.seed, .stream = kSubset});
     const Tensor chosen = order.slice(0, options.subset);
     choose_points(data, [&](const Tensor& rows) { return gather_rows(rows, chosen); });
-    data.rows = chosen.clone();
+    data.rows = data.rows.defined() ? gather_rows(data.rows, chosen) : chosen.clone();
   }
   if (data.fingerprint.empty()) data.fingerprint = fingerprint(data.x);
   return data;

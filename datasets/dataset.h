@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/splits.h"
 #include "tensor/tensor.h"
 
 namespace elbo {
@@ -39,20 +40,24 @@ struct Dataset {
   Factors factors = {};                         ///< of each point, where they are known
   bool binary = false;                          ///< the pixels are 0 and 1 only, and taken as these numbers
 
-  Tensor rows = {};  ///< (N) i64: which row each point was before `subset` drew it; undefined: 0..N-1
+  /// (N) i64: which row of its file each point was before it was cut off or drawn; undefined: 0..N-1.
+  Tensor rows = {};
+  Split split = Split::train;  ///< which part of the source x is
+  std::string divided = {};    ///< fingerprint of what x was cut from; empty where nothing was divided
 
   int64_t points() const { return x.size(0); }
   int64_t dimensions() const { return x.size(1); }
   bool has_pixels() const { return x.dtype() == DType::u8; }
 };
 
-enum class Split { train, test };
-
 struct LoadOptions {
-  int64_t limit = 0;   ///< the first `limit` points; 0 means all. A generator makes exactly as many.
-  int64_t subset = 0;  ///< then so many of them at random, drawn by `seed`; 0 means all
-  uint64_t seed = 0;   ///< of `subset` and of generators
-  Split split = Split::train;
+  /// The first `limit` points of each file, as if it had no others; 0 means all. A generator makes exactly as
+  /// many.
+  int64_t limit = 0;
+  Division division = {};      ///< then what is cut from the training file
+  Split split = Split::train;  ///< which part is wanted
+  int64_t subset = 0;          ///< then so many of its points at random, drawn by `seed`; 0 means all
+  uint64_t seed = 0;           ///< of `subset` and of generators
   /// Called on the calling thread while a long load is under way (images are decoded); returning false gives
   /// up, which is an Error.
   std::function<bool(int64_t done, int64_t total)> progress = {};
@@ -60,10 +65,12 @@ struct LoadOptions {
   std::function<void(const std::string& line)> note = {};
 };
 
-/// The data set that `spec` names. Bytes none of which is above 1 are `binary`. Throws Error when the kind is
-/// unknown, nothing is found (and where it was looked for), a file is damaged, or a value is NaN or infinite.
-/// What `images` decoded is mapped from its cache and takes no memory of its own, with `limit` too; `subset`
-/// copies the points that it draws.
+/// The split of the data set that `spec` names; `all` is the training file and then those that the source has
+/// for validation and test. Bytes none of which is above 1 are `binary`. Throws Error when the kind is
+/// unknown, nothing is found (and where it was looked for), a file is damaged, a value is NaN or infinite,
+/// the source has no such split and none is cut, or one is to be cut that it has.
+/// What `images` decoded is mapped from its cache and takes no memory of its own, with `limit` too; a part
+/// that is cut, `all` of several files, and `subset` are copies.
 Dataset load_dataset(const std::string& spec, const LoadOptions& options = {});
 
 /// One kind of data that a specification can name.
@@ -71,7 +78,9 @@ struct DatasetKind {
   std::string name;
   std::string argument;  ///< "" none, "[:DIR]" optional, ":FILE" required
   std::string summary;   ///< for --help
-  Dataset (*load)(const std::string& argument, const LoadOptions&);
+  Dataset (*load)(const std::string& argument, const LoadOptions&);  ///< the file of a split that it has
+  /// Whether the source has points of its own for validation, for test.
+  bool (*has)(const std::string& argument, Split split);
 };
 std::span<const DatasetKind> dataset_kinds();
 

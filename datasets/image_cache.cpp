@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <numeric>
 #include <system_error>
 #include <vector>
 
@@ -26,15 +27,15 @@ static_assert(std::endian::native == std::endian::little, "the header is written
 
 constexpr int64_t kPixelsBegin = 4096;
 constexpr char kMagic[8] = {'e', 'l', 'b', 'o', 'i', 'm', 'g', '\n'};
-constexpr uint64_t kVersion = 2;  // of this file, and of how pixels are made from files
+constexpr uint64_t kVersion = 3;  // of this file, and of how pixels are made from files
 
 struct Header {
   char magic[8];
   uint64_t version;
   uint64_t options, listing;
   int64_t height, width, channels;
-  int64_t points[2];
-  uint64_t fingerprints[2];
+  int64_t points[3];
+  uint64_t fingerprints[3];
   int64_t skipped, log_bytes, unread;
   uint64_t check;  // hash of all before
 
@@ -43,12 +44,16 @@ struct Header {
   }
 };
 
+template <class Numbers>
+int64_t sum_of(const Numbers& numbers) {
+  return std::accumulate(std::begin(numbers), std::end(numbers), int64_t{0});
+}
+
 int64_t image_bytes(const ImageCacheKey& key) { return key.height * key.width * key.channels; }
 
 /// Where the log begins; after it are the numbers of the files that were not read.
 int64_t log_begin(const Header& header) {
-  return kPixelsBegin +
-         (header.points[0] + header.points[1]) * header.height * header.width * header.channels;
+  return kPixelsBegin + sum_of(header.points) * header.height * header.width * header.channels;
 }
 
 bool fits(const Header& header, const ImageCacheKey& key, uint64_t file_size) {
@@ -103,11 +108,10 @@ std::optional<ImageCache> open_image_cache(const std::string& path, const ImageC
   // A new cache may have taken the name since.
   std::memcpy(&header, file.bytes(), sizeof header);
   if (!fits(header, key, static_cast<uint64_t>(file.elements()))) return std::nullopt;
-  const int64_t points = header.points[0] + header.points[1];
   ImageCache cache;
-  cache.pixels = file.view_at(kPixelsBegin, {points, image_bytes(key)});
-  cache.points = {header.points[0], header.points[1]};
-  cache.fingerprints = {header.fingerprints[0], header.fingerprints[1]};
+  cache.pixels = file.view_at(kPixelsBegin, {sum_of(header.points), image_bytes(key)});
+  std::copy(std::begin(header.points), std::end(header.points), cache.points.begin());
+  std::copy(std::begin(header.fingerprints), std::end(header.fingerprints), cache.fingerprints.begin());
   cache.skipped = header.skipped;
   const char* const text = static_cast<const char*>(file.bytes()) + log_begin(header);
   const std::string_view log(text, static_cast<size_t>(header.log_bytes));
@@ -160,9 +164,9 @@ void ImageCacheWriter::write(std::string_view bytes, int64_t at) {
   }
 }
 
-void ImageCacheWriter::add(std::string_view pixels, bool training) {
-  write(pixels, kPixelsBegin + (points_[0] + points_[1]) * image_bytes(key_));
-  ++points_[training ? 0 : 1];
+void ImageCacheWriter::add(std::string_view pixels, Split split) {
+  write(pixels, kPixelsBegin + sum_of(points_) * image_bytes(key_));
+  ++points_[static_cast<size_t>(split)];
 }
 
 void ImageCacheWriter::skip(const std::string& name, const std::string& reason,
@@ -197,10 +201,11 @@ void ImageCacheWriter::finish() {
   header.height = key_.height;
   header.width = key_.width;
   header.channels = key_.channels;
-  for (size_t split = 0; split < 2; ++split) {
+  for (size_t split = 0, first = 0; split < points_.size(); ++split) {
     header.points[split] = points_[split];
     // From the file, as the hash begins with the number of points, which is known only now.
-    header.fingerprints[split] = fingerprint_of(split == 0 ? 0 : points_[0], points_[split]);
+    header.fingerprints[split] = fingerprint_of(static_cast<int64_t>(first), points_[split]);
+    first += static_cast<size_t>(points_[split]);
   }
   header.skipped = skipped_;
   header.log_bytes = static_cast<int64_t>(log_.size());
@@ -211,7 +216,7 @@ void ImageCacheWriter::finish() {
         log_begin(header) + header.log_bytes);
   write({reinterpret_cast<const char*>(&header), sizeof header}, 0);
   // A file without skipped images and without pixels would end within the header's page.
-  if (points_[0] + points_[1] == 0 && log_.empty() && ::ftruncate(descriptor_, kPixelsBegin) != 0)
+  if (sum_of(points_) == 0 && log_.empty() && ::ftruncate(descriptor_, kPixelsBegin) != 0)
     fail_to_write(errno);
   if (::fsync(descriptor_) != 0) fail_to_write(errno);
   if (log_.empty())

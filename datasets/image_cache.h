@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "datasets/splits.h"
 #include "tensor/tensor.h"
 
 namespace elbo {
@@ -26,9 +27,9 @@ struct ImageCacheKey {
 };
 
 struct ImageCache {
-  Tensor pixels;                           ///< (N, height * width * channels), training images first
-  std::array<int64_t, 2> points{};         ///< of training and test
-  std::array<uint64_t, 2> fingerprints{};  ///< of their pixels, see `fingerprint` in dataset.h
+  Tensor pixels;                           ///< (N, height * width * channels): training, validation, test
+  std::array<int64_t, 3> points{};         ///< of each of these splits
+  std::array<uint64_t, 3> fingerprints{};  ///< of their pixels, see `fingerprint` in dataset.h
   int64_t skipped = 0;
   std::string first_skipped;    ///< its name and the reason
   std::vector<int64_t> unread;  ///< which of the files may be usable another time, see ImageCacheWriter::skip
@@ -48,9 +49,8 @@ class ImageCacheWriter {
   ImageCacheWriter(const ImageCacheWriter&) = delete;
   ImageCacheWriter& operator=(const ImageCacheWriter&) = delete;
 
-  /// Adds an image; all of the training split before those of the test split. Throws Error when the disk is
-  /// full.
-  void add(std::string_view pixels, bool training);
+  /// Adds an image; those of a split before those of the next. Throws Error when the disk is full.
+  void add(std::string_view pixels, Split split);
   /// Notes that a file was skipped, and why; and under its `number` in the listing where the trouble may pass
   /// without a change to the file.
   void skip(const std::string& name, const std::string& reason, std::optional<int64_t> number = {});
@@ -65,7 +65,7 @@ class ImageCacheWriter {
   std::string path_, temporary_;
   ImageCacheKey key_;
   int descriptor_ = -1;
-  std::array<int64_t, 2> points_{};
+  std::array<int64_t, 3> points_{};
   int64_t skipped_ = 0;
   std::string log_;
   std::vector<int64_t> unread_;

@@ -146,25 +146,23 @@ class Walk {
   Counted repeated_, broken_;
 };
 
-/// Keeps the images of the training and the test split, in this order.
+/// Keeps the images that the partition names, in the order of their splits.
 void divide(const ImagePartition& partition, ImageFolder& folder) {
   auto& images = folder.images;
   Counted unnamed;
   std::unordered_set<std::string> named;
-  const auto split_of = [&](const std::string& name) {
-    const auto found = partition.splits.find(last_part(name));
-    return found == partition.splits.end() ? ImageSplit::validation : found->second;
-  };
+  const auto is_named = [&](const std::string& name) { return partition.splits.contains(last_part(name)); };
+  const auto split_of = [&](const std::string& name) { return partition.splits.at(last_part(name)); };
   for (const std::string& name : images)
-    if (partition.splits.contains(last_part(name)))
+    if (is_named(name))
       named.insert(last_part(name));
     else
       unnamed.add(quote(name));
-  std::erase_if(images, [&](const std::string& name) { return split_of(name) == ImageSplit::validation; });
-  const auto test = std::stable_partition(images.begin(), images.end(), [&](const std::string& name) {
-    return split_of(name) == ImageSplit::train;
-  });
-  folder.training = test - images.begin();
+  std::erase_if(images, [&](const std::string& name) { return !is_named(name); });
+  std::stable_sort(images.begin(), images.end(),
+                   [&](const std::string& a, const std::string& b) { return split_of(a) < split_of(b); });
+  folder.counts = {};
+  for (const std::string& name : images) ++folder.counts[static_cast<size_t>(split_of(name))];
   folder.partition = partition.path;
   if (unnamed.count > 0)
     folder.notes.push_back(
@@ -191,7 +189,7 @@ ImageFolder list_images(const std::string& directory) {
     fail("[images] there is no folder {}; give images:DIR, with options after a comma", quote(directory));
   Walk walk(root);
   ImageFolder folder{.root = root.string(), .images = std::move(walk.images), .notes = walk.notes()};
-  folder.training = static_cast<int64_t>(folder.images.size());
+  folder.counts[0] = static_cast<int64_t>(folder.images.size());
 
   Hash hash;
   if (const auto partition = find_partition(directory)) {

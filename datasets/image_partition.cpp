@@ -34,12 +34,12 @@ bool is_header(std::string_view line) {
 }
 
 /// Takes "000001.jpg 0" or "000001.jpg,0" apart; nothing when it is neither.
-std::optional<std::pair<std::string, ImageSplit>> parse_line(std::string_view line, bool csv) {
+std::optional<std::pair<std::string, Split>> parse_line(std::string_view line, bool csv) {
   const size_t joint = csv ? line.rfind(',') : line.find_last_of(" \t");
   if (joint == std::string_view::npos) return std::nullopt;
   const std::string_view name = unquoted(line.substr(0, joint)), split = unquoted(line.substr(joint + 1));
   if (name.empty() || split.size() != 1 || split[0] < '0' || split[0] > '2') return std::nullopt;
-  return std::pair{std::string(name), static_cast<ImageSplit>(split[0] - '0')};
+  return std::pair{std::string(name), static_cast<Split>(split[0] - '0')};
 }
 
 void parse(ImagePartition& partition) {

@@ -6,13 +6,13 @@
 #include <string>
 #include <unordered_map>
 
-namespace elbo {
+#include "datasets/splits.h"
 
-enum class ImageSplit { train, validation, test };
+namespace elbo {
 
 struct ImagePartition {
   std::string path, text;
-  std::unordered_map<std::string, ImageSplit> splits;  ///< by the last part of a file's name
+  std::unordered_map<std::string, Split> splits;  ///< by the last part of a file's name
 };
 
 /// Whether a file of this name is one.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <regex>
 #include <system_error>
@@ -14,6 +15,7 @@
 #include "datasets/image_cache.h"
 #include "datasets/image_file.h"
 #include "datasets/image_folder.h"
+#include "datasets/image_partition.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 
@@ -129,7 +131,7 @@ void build(const ImageFolder& folder, const ImageOptions& options, const LoadOpt
       const std::string& name = folder.images[static_cast<size_t>(i)];
       if (slot.problem.empty())
         cache.add({reinterpret_cast<const char*>(slot.pixels.data()), slot.pixels.size()},
-                  i < folder.training);
+                  folder.split_of(i));
       else if (options.strict)
         refuse(quote(name) + " " + slot.problem);
       else
@@ -212,19 +214,16 @@ Window crop_window(const ImageOptions& options, int64_t image_height, int64_t im
   return {.x = x, .y = y, .width = width, .height = height};
 }
 
+bool has_images_for(const std::string& argument, Split) {
+  return find_partition(parse_image_options(argument).directory).has_value();
+}
+
 Dataset load_images(const std::string& argument, const LoadOptions& load) {
   const ImageOptions options = parse_image_options(argument);
   const ImageFolder folder = list_images(options.directory);
-  const bool test = load.split == Split::test;
-  if (test && folder.partition.empty())
-    fail(
-        "[images] {} has no test split, which a list_eval_partition.txt or .csv would define; name a folder "
-        "of "
-        "test images itself",
-        quote(folder.root));
   if (folder.images.empty())
     fail("[images] no PNG or JPEG file was found in {} and the folders below it{}{}", quote(folder.root),
-         folder.partition.empty() ? "" : " that is for training or test in ",
+         folder.partition.empty() ? "" : " that is named in ",
          folder.partition.empty() ? "" : quote(folder.partition));
 
   const ImageCacheKey key{.options = Hash().add(folder.root + "\n" + options.str()).value(),
@@ -243,9 +242,12 @@ Dataset load_images(const std::string& argument, const LoadOptions& load) {
     if (!cache) fail("[images] {} was replaced while it was made; try again", quote(path));
   }
   if (cache->skipped > 0 && options.strict) refuse(cache->first_skipped);
-  const int64_t begin = test ? cache->points[0] : 0, points = cache->points[test ? 1 : 0];
+  const auto split = static_cast<size_t>(load.split);
+  const int64_t points = cache->points.at(split),
+                begin = std::accumulate(cache->points.begin(), cache->points.begin() + split, int64_t{0});
   if (points == 0)
-    fail("[images] {} has no {} image that could be used{}", quote(folder.root), test ? "test" : "training",
+    fail("[images] {} has no {} image that could be used{}", quote(folder.root),
+         load.split == Split::train ? "training" : name(load.split),
          cache->skipped > 0 ? "; " + cache->first_skipped : "");
   if (load.note) {
     for (const std::string& line : folder.notes) load.note(line);
@@ -264,7 +266,7 @@ Dataset load_images(const std::string& argument, const LoadOptions& load) {
   data.channels = options.channels;
   const bool all = load.limit == 0 || load.limit >= points;
   data.x = cache->pixels.slice(begin, begin + (all ? points : load.limit));
-  if (all) data.fingerprint = fmt::format("{:016x}", cache->fingerprints[test ? 1 : 0]);
+  if (all) data.fingerprint = fmt::format("{:016x}", cache->fingerprints[split]);
   return data;
 }
 

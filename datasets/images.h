@@ -53,9 +53,10 @@ ImageOptions parse_image_options(const std::string& argument);
 Window crop_window(const ImageOptions& options, int64_t image_height, int64_t image_width);
 
 /// Images u8 (N, height * width * channels), mapped from the cache. `limit` takes the first of them, after
-/// all have been decoded. Throws Error when the folder has no usable image for this split, a test split is
-/// asked for without a partition (image_partition.h), `strict` finds a file to skip, the cache cannot be
-/// written, or `progress` gives up.
+/// all have been decoded. Throws Error when the folder has no usable image for this split, `strict` finds a
+/// file to skip, the cache cannot be written, or `progress` gives up.
 Dataset load_images(const std::string& argument, const LoadOptions& options);
+/// Whether the folder has a partition (image_partition.h), which says which images are for validation, test.
+bool has_images_for(const std::string& argument, Split split);
 
 }  // namespace elbo

@@ -126,8 +126,8 @@ void encode(Options o) {
   if (o.run.json)
     fmt::print("{}", json_text(result.to_json()));
   else
-    fmt::print("{} on {} ({} points)\n\n{}\n{}\n", model.path, model.data.dataset.name, points, table.text(),
-               target.path);
+    fmt::print("{} on the {} of {} ({} points)\n\n{}\n{}\n", model.path, words(model.data.dataset.split),
+               model.data.dataset.name, points, table.text(), target.path);
 }
 
 void add_options(Arguments& arguments) {

@@ -115,9 +115,14 @@ std::string evaluate_deep(const Options& o, const SavedModel& model, Result& res
 }
 
 /// How the model knows the data, for people.
-std::string acquaintance(const SavedModel& model) {
+std::string acquaintance(const Options& o, const SavedModel& model) {
   if (!model.card) return "";
-  return model.on_its_own_data() ? ", which it was trained on" : ", which it was not trained on";
+  if (model.on_its_own_data()) return ", which it was trained on";
+  const Split split = model.data.dataset.split;
+  if (model.own_source && split == Split::all) return ", and it was trained on some of them";
+  if (model.own_source && split == Split::train && (o.data.limit > 0 || o.data.subset > 0))
+    return "";  // some of them, or some more
+  return ", which it was not trained on";
 }
 
 void evaluate(Options o) {
@@ -138,9 +143,9 @@ void evaluate(Options o) {
   if (o.run.json)
     fmt::print("{}", json_text(result.to_json()));
   else
-    fmt::print("{} on {} ({} points, {}){}\n\n{}{}", model.path, model.data.dataset.name,
-               model.data.dataset.points(), name(model.data.preprocessing.kind), acquaintance(model),
-               table.text(), note);
+    fmt::print("{} on the {} of {} ({} points, {}){}\n\n{}{}", model.path, words(model.data.dataset.split),
+               model.data.dataset.name, model.data.dataset.points(), name(model.data.preprocessing.kind),
+               acquaintance(o, model), table.text(), note);
 }
 
 void add_options(Arguments& arguments) {

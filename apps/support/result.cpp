@@ -99,6 +99,7 @@ Json to_json(const Provenance& p) {
               {"convolutions", p.convolutions},
               {"seed", p.seed},
               {"data", Json{{"name", p.data.name},
+                            {"split", p.data.split},
                             {"fingerprint", p.data.fingerprint},
                             {"N", p.data.points},
                             {"D", p.data.dimensions},

@@ -38,6 +38,7 @@ struct Provenance {
     std::string name, fingerprint;
     int64_t points = 0, dimensions = 0;  ///< N and D
     std::string preprocessing;
+    std::string split = "train";  ///< which part of the data set the numbers are of
   } data;
   std::chrono::system_clock::time_point started;
   double wall_seconds = 0;

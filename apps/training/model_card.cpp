@@ -20,6 +20,29 @@ int64_t whole(const Json& json, const char* what, int64_t least, int64_t most) {
   return value;
 }
 
+double amount(const Json& json, const char* what) {
+  const Json& value = json.at(what);
+  if (!value.is_number() || !(value >= 0) || !(value <= kMost))
+    fail("its '{}' must be a number of points or a share, and is {}", what, value.dump());
+  return value;
+}
+
+/// What of the source the points are: those that are left when others are held out.
+Json split_of(const ModelCard& card) {
+  return {{"name", name(Split::train)},
+          {"validation", card.division.validation},
+          {"test", card.division.test},
+          {"seed", card.division.seed},
+          {"of", card.divided}};
+}
+
+void take_split(const Json& json, ModelCard& card) {
+  if (json.at("name") != name(Split::train)) fail("its 'name' of a split is {}", json.at("name").dump());
+  if (!json.at("seed").is_number_unsigned()) fail("its 'seed' is {}", json.at("seed").dump());
+  card.division = {amount(json, "validation"), amount(json, "test"), json.at("seed")};
+  json.at("of").get_to(card.divided);
+}
+
 ModelCard card_from(const Json& json) {
   ModelCard card;
   json.at("version").get_to(card.version);
@@ -41,6 +64,7 @@ ModelCard card_from(const Json& json) {
   data.at("binary").get_to(card.binary);
   if (json.contains("entropies_obstacle"))
     card.entropies_obstacle = json.at("entropies_obstacle").get<std::string>();
+  if (data.contains("split")) take_split(data["split"], card);
   check_preprocessing_of_kind(without_points(card).dataset, card.preprocessing);
   const int64_t pixels = card.height * card.width * card.channels;
   if (pixels != card.dimensions && (pixels != 0 || card.height + card.width + card.channels != 0))
@@ -58,6 +82,8 @@ ModelCard card_of(const DataOptions& options, const LoadedData& data, int64_t me
           .data = absolute_specification(options.data),
           .limit = options.limit,
           .subset = options.subset,
+          .division = options.division,
+          .divided = d.divided,
           .seed = data.seed,
           .points = d.points(),
           .dimensions = d.dimensions(),
@@ -90,20 +116,14 @@ Preprocessing preprocessing_from(const Json& json) {
 }
 
 Json to_json(const ModelCard& c) {
+  Json data = {{"name", c.data},     {"limit", c.limit},   {"subset", c.subset},
+               {"seed", c.seed},     {"points", c.points}, {"dimensions", c.dimensions},
+               {"height", c.height}, {"width", c.width},   {"channels", c.channels},
+               {"pixels", c.pixels}, {"binary", c.binary}, {"fingerprint", c.fingerprint}};
+  if (c.division.any()) data["split"] = split_of(c);
   Json json = {{"version", c.version},
                {"member", c.member},
-               {"data", Json{{"name", c.data},
-                             {"limit", c.limit},
-                             {"subset", c.subset},
-                             {"seed", c.seed},
-                             {"points", c.points},
-                             {"dimensions", c.dimensions},
-                             {"height", c.height},
-                             {"width", c.width},
-                             {"channels", c.channels},
-                             {"pixels", c.pixels},
-                             {"binary", c.binary},
-                             {"fingerprint", c.fingerprint}}},
+               {"data", data},
                {"preprocessing", to_json(c.preprocessing)}};
   if (c.entropies_obstacle) json["entropies_obstacle"] = *c.entropies_obstacle;
   return json;

@@ -18,12 +18,14 @@ struct ModelCard {
   int64_t member = 0;   ///< which of the ensemble it was; its noise follows from that
   std::string data;     ///< as DataOptions name them
   int64_t limit = 0, subset = 0;
-  uint64_t seed = 0;  ///< of the data and their noise
+  Division division{};  ///< what was held out of the training points
+  std::string divided;  ///< fingerprint of what that was cut from; empty where nothing was
+  uint64_t seed = 0;    ///< of the data and their noise
   int64_t points = 0, dimensions = 0;
   int64_t height = 0, width = 0, channels = 0;  ///< (H, W, C); 0 where the points are no images
   bool pixels = false;                          ///< whether they were 8-bit pixels before preprocessing,
   bool binary = false;                          ///< and of these only 0 and 1
-  std::string fingerprint;
+  std::string fingerprint;                      ///< of what it was trained on
   Preprocessing preprocessing;
   /// Why its ELBO need not be the sum of its entropies (vae/entropy_gauge.h), empty where it must; nothing
   /// where the card does not say.

@@ -35,7 +35,19 @@ void add_data_options(Arguments& arguments, DataOptions& o) {
   arguments.add_flag("--standardize", o.standardize,
                      "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
   arguments.add_number("--limit", o.limit, "Use the first N points only; 0 means all", kIndex);
-  arguments.add_number("--subset", o.subset, "Then use N of them drawn at random by --seed; 0 means all",
+  arguments
+      .add_number("--validation", o.division.validation,
+                  "Then hold so many training points out for validation, where the data have no file of such "
+                  "points: a share below 1, or how many",
+                  {0, 1e9L})
+      .show_default();
+  arguments.add_number("--test", o.division.test, "And so many for test, likewise", {0, 1e9L}).show_default();
+  arguments
+      .add_number("--split-seed", o.division.seed, "Which points are held out; --seed has no part in that",
+                  kSeed)
+      .show_default();
+  arguments.add_number("--subset", o.subset,
+                       "Then use N of the points that are left drawn at random by --seed; 0 means all",
                        kIndex);
 }
 
@@ -77,7 +89,8 @@ Dataset load_points(const DataOptions& o, uint64_t seed) {
   // Most data are there at once; where they are not, the user sees how far it is, and may stop it.
   std::optional<Progress> progress;
   std::optional<InterruptGuard> guard;
-  LoadOptions options{.limit = o.limit, .subset = o.subset, .seed = seed, .split = Split::train};
+  LoadOptions options{
+      .limit = o.limit, .division = o.division, .split = o.split, .subset = o.subset, .seed = seed};
   options.progress = [&](int64_t done, int64_t total) {
     if (!progress) progress.emplace(total, "decode");
     if (!guard) guard.emplace();
@@ -152,8 +165,9 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
   if (data.preprocessing.kind == Preprocessing::Kind::logit)
     preprocessing += fmt::format(", alpha {}", data.preprocessing.alpha);
   if (data.preprocessing.scale.defined()) preprocessing += ", standardized";
-  provenance.data = {data.dataset.name, data.dataset.fingerprint, data.dataset.points(),
-                     data.dataset.dimensions(), preprocessing};
+  provenance.data = {data.dataset.name,     data.dataset.fingerprint,
+                     data.dataset.points(), data.dataset.dimensions(),
+                     preprocessing,         name(data.dataset.split)};
   return provenance;
 }
 
@@ -164,16 +178,23 @@ std::string absolute_specification(const std::string& spec) {
 }
 
 Json to_json(const DataOptions& data, const RunOptions& run) {
-  return {{"data", absolute_specification(data.data)},
-          {"preprocess", data.preprocess},
-          {"alpha", data.alpha},
-          {"limit", data.limit},
-          {"subset", data.subset},
-          {"standardize", data.standardize},
-          {"seed", run.seed},
-          {"device", run.device},
-          {"precision", run.precision},
-          {"threads", threads()}};
+  Json config = {{"data", absolute_specification(data.data)},
+                 {"preprocess", data.preprocess},
+                 {"alpha", data.alpha},
+                 {"limit", data.limit},
+                 {"subset", data.subset},
+                 {"standardize", data.standardize},
+                 {"seed", run.seed},
+                 {"device", run.device},
+                 {"precision", run.precision},
+                 {"threads", threads()}};
+  // Where nothing is held out, no word of it.
+  const Division& division = data.division;
+  if (division.validation > 0) config["validation"] = division.validation;
+  if (division.test > 0) config["test"] = division.test;
+  if (division.any() || division.seed > 0) config["split_seed"] = division.seed;
+  if (data.split != Split::train) config["split"] = name(data.split);
+  return config;
 }
 
 void restore(DataOptions& data, RunOptions& run, const Json& config) {
@@ -183,6 +204,9 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
   config.at("limit").get_to(data.limit);
   config.at("subset").get_to(data.subset);
   data.standardize = config.value("standardize", false);  // runs of earlier versions do not say
+  data.division = {.validation = config.value("validation", 0.0),
+                   .test = config.value("test", 0.0),
+                   .seed = config.value("split_seed", uint64_t{0})};
   config.at("seed").get_to(run.seed);
   run.precision = config.value("precision", run.precision);
   // The last bits of convolutions depend on the number of threads (oneDNN).

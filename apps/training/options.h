@@ -18,6 +18,8 @@ struct DataOptions {
   std::optional<Argument> preprocess_argument{};  ///< says whether the user named one
   double alpha = 0;                               ///< 0: the papers' value for this kind of image
   int64_t limit = 0, subset = 0;
+  Division division{};         ///< what is held out of the training points
+  Split split = Split::train;  ///< which part is wanted
   bool standardize = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "apps/support/run_directory.h"
 #include "tensor/file.h"
@@ -45,7 +46,8 @@ void check_given(DataOptions& data, const Arguments& arguments, const Json& aske
     if (!argument.given() ||
         std::find(std::begin(kChangeable), std::end(kChangeable), name) != std::end(kChangeable))
       continue;
-    if (asked.contains(key) && run.contains(key) && asked[key] == run[key]) continue;
+    // Numbers that are written only where they are not 0: what is held out, and how often it is looked at.
+    if (asked.value(key, Json(0)) == run.value(key, Json(0))) continue;
     differ.push_back(name);
     text += (text.empty() ? "" : ", ") + name;
     if (run.contains(key)) text += fmt::format(" (the run has {})", run[key].dump());
@@ -59,21 +61,27 @@ void check_given(DataOptions& data, const Arguments& arguments, const Json& aske
        differ.size() == 1 ? "one" : "some", differ.size() == 1 ? "s" : "", text);
 }
 
-Json data_record(const LoadedData& data) {
-  return {{"fingerprint", data.dataset.fingerprint},
-          {"N", data.dataset.points()},
-          {"D", data.dataset.dimensions()}};
+Json data_record(const LoadedData& data, const std::optional<LoadedData>& validation) {
+  Json record = {{"fingerprint", data.dataset.fingerprint},
+                 {"N", data.dataset.points()},
+                 {"D", data.dataset.dimensions()}};
+  if (validation) record["validation"] = data_record(*validation);
+  return record;
 }
 
-void check_same_data(const LoadedData& data, const std::string& directory) {
-  const Json began = read_run_data(directory), now = data_record(data);
+void check_same_data(const LoadedData& data, const std::string& directory,
+                     const std::optional<LoadedData>& validation) {
+  const Json began = read_run_data(directory), now = data_record(data, validation);
   if (began.is_null() || began == now) return;  // null: of a version that did not say
   const auto text = [](const Json& record) {
     return fmt::format("{} points of {} dimensions, fingerprint {}", record.value("N", int64_t{0}),
                        record.value("D", int64_t{0}), record.value("fingerprint", std::string("unknown")));
   };
-  fail("[--data] {} are not the data that {} began with: {}, then {}; give it those", data.dataset.name,
-       quote(directory), text(now), text(began));
+  const bool held_out =
+      began.contains("validation") && validation && began["validation"] != now["validation"];
+  fail("[--data] {}{} are not the data that {} began with: {}, then {}; give it those",
+       held_out ? "the validation points of " : "", data.dataset.name, quote(directory),
+       text(held_out ? now["validation"] : now), text(held_out ? began["validation"] : began));
 }
 
 }  // namespace elbo

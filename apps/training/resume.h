@@ -29,9 +29,11 @@ void keep_changeable(RunOptions& run, TrainingOptions& training, const RunOption
 void check_given(DataOptions& data, const Arguments& arguments, const Json& asked, const Json& run,
                  const std::string& directory);
 
-/// What config.json says of the data, so that they can be known again: fingerprint, N and D.
-Json data_record(const LoadedData& data);
+/// What config.json says of the data, so that they can be known again: fingerprint, N and D; and likewise of
+/// the validation split, where there is one.
+Json data_record(const LoadedData& data, const std::optional<LoadedData>& validation = {});
 /// Throws Error when these are not the data that the run in `directory` began with.
-void check_same_data(const LoadedData& data, const std::string& directory);
+void check_same_data(const LoadedData& data, const std::string& directory,
+                     const std::optional<LoadedData>& validation = {});
 
 }  // namespace elbo

@@ -78,17 +78,46 @@ void complete(SafetensorsFile& file, const SavedModelOptions& o, std::vector<std
   }
 }
 
+/// A model's data stay divided as they were, or points that it was trained on would count as held out.
+void check_division(const SavedModelOptions& o, const ModelCard& card) {
+  const Division& d = card.division;
+  for (const char* option : {"--validation", "--test", "--split-seed"})
+    if (given(o, option))
+      fail(
+          "[{}] the model's own data stay divided as in its training, which held out {}; leave {} away, or "
+          "name other data with --data",
+          option,
+          d.any() ? fmt::format("{} for validation and {} for test", d.validation, d.test) : "nothing",
+          option);
+  if (d.any() && given(o, "--limit") && o.data.limit != card.limit)
+    fail(
+        "[--limit] the model's data were divided with --limit {}, and another would hold out other points; "
+        "leave it away, or take --subset",
+        card.limit);
+}
+
 /// Which data, and which seed: what the user names, or else what the card says.
 void choose_data(const SavedModelOptions& o, SavedModel& model) {
   model.named = o.data;
+  model.named.split = parse_split(o.split);
   model.seed = o.run.seed;
   if (!model.card) return;
   const ModelCard& card = *model.card;
   if (!given(o, "--seed")) model.seed = card.seed;
   if (given(o, "--data")) return;  // and which of them
+  check_division(o, card);
+  model.own_source = true;
   model.named.data = card.data;
+  model.named.division = card.division;
   if (!given(o, "--limit")) model.named.limit = card.limit;
-  if (!given(o, "--subset")) model.named.subset = card.subset;
+  if (!given(o, "--subset")) model.named.subset = model.named.split == Split::train ? card.subset : 0;
+}
+
+/// Whether the points that the card speaks of have changed, as far as can be seen.
+bool have_changed(const SavedModel& model) {
+  const Dataset& data = model.data.dataset;
+  return data.split == Split::train ? !model.on_its_own_data()
+                                    : !data.divided.empty() && data.divided != model.card->divided;
 }
 
 /// What the stored numbers are, for people.
@@ -125,7 +154,7 @@ void read_data(const SavedModelOptions& o, DataNeed need, SavedModel& model) {
     data = without_points(*model.card);
   } else {
     data.dataset = load_points(model.named, model.seed);
-    if (model.card && !named && !given(o, "--seed") && !model.on_its_own_data())
+    if (model.card && !named && !given(o, "--seed") && have_changed(model))
       log_line(
           fmt::format("elbo: {} has changed since the model was trained on it", quote(data.dataset.name)));
   }
@@ -162,6 +191,11 @@ void add_saved_model_options(Arguments& arguments, SavedModelOptions& o) {
       "--member", o.member,
       "Of a run with several models, listed in its members/members.json; the best unless named", kIndex);
   add_data_options(arguments, o.data);
+  arguments
+      .add_text("--split", o.split,
+                "Which points: train, validation or test, divided as in the model's training, or all of them")
+      .one_of({"train", "validation", "test", "all"})
+      .show_default();
   add_run_options(arguments, o.run, false);
   for (const char* option : {"--data", "--preprocess", "--alpha", "--seed"})
     arguments.at(option).show_default("the model's");

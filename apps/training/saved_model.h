@@ -12,8 +12,9 @@
 namespace elbo {
 
 struct SavedModelOptions {
-  std::string model;    ///< run directory or .safetensors file
-  int64_t member = -1;  ///< of a run with several; -1: the best
+  std::string model;            ///< run directory or .safetensors file
+  int64_t member = -1;          ///< of a run with several; -1: the best
+  std::string split = "train";  ///< of the data
   std::string factors;  ///< .npy file of what the data were made from; empty: as the data know themselves
   DataOptions data;
   RunOptions run;
@@ -36,6 +37,7 @@ struct SavedModel {
   DataOptions named;                       ///< the data, as they were found and preprocessed
   uint64_t seed = 0;                       ///< of everything random: the user's, or else the model's
   LoadedData data;
+  bool own_source = false;  ///< whether the data are of the source that its card names
   /// Whether the data are those that it was trained on.
   bool on_its_own_data() const { return card && card->fingerprint == data.dataset.fingerprint; }
 };

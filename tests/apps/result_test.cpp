@@ -36,6 +36,7 @@ TEST_SUITE("apps") {
     CHECK(origin["device"] == "cpu");
     CHECK(origin["started"] == "2000-02-29T00:00:00Z");
     CHECK(origin["data"] == Json{{"name", "mnist"},
+                                 {"split", "train"},
                                  {"fingerprint", "abc123"},
                                  {"N", 1000},
                                  {"D", 784},

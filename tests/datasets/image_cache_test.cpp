@@ -161,7 +161,7 @@ TEST_SUITE("datasets") {
     const ImageCacheKey key{.options = 1, .listing = 2, .height = 1, .width = 2, .channels = 1};
     {
       ImageCacheWriter writer(directory / "cache", key);
-      writer.add("ab", true);
+      writer.add("ab", Split::train);
       writer.skip("x", "is odd");
       writer.skip("y", "is closed", 7);
       writer.skip("z", "is closed too", 9);

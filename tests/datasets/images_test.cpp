@@ -179,7 +179,7 @@ TEST_SUITE("datasets") {
     files.put("list_eval_partition.txt", "000001.png 0\n");
     CHECK(mentions(refusal(train_only, {.split = Split::test}), "no test image"));
     files.put("list_eval_partition.txt", "000009.png 0\n");
-    CHECK(mentions(refusal(train_only), "that is for training or test in "));
+    CHECK(mentions(refusal(train_only), "that is named in "));
   }
 
   TEST_CASE("what cannot be decoded as it should is refused, each with its reason") {
