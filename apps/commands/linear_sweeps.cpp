@@ -1,13 +1,10 @@
 #include "apps/commands/linear_sweeps.h"
 
 #include <chrono>
-#include <cstdlib>
-#include <sstream>
 
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
-#include "tensor/file.h"
 #include "vae/decoder_alignment.h"
 #include "vae/linear_polish.h"
 
@@ -28,23 +25,6 @@ void record(Sweeps& sweeps, CsvFile& csv, int64_t sweep, LinearVae& vae, const D
 }
 
 }  // namespace
-
-std::vector<std::vector<double>> read_columns(const std::string& path, size_t columns, double last) {
-  std::vector<std::vector<double>> values(columns);
-  std::istringstream rows(read_file(path));
-  for (std::string row; std::getline(rows, row);) {
-    std::vector<double> cells;
-    const char* at = row.c_str();
-    for (char* end = nullptr; cells.size() < columns; at = end + (*end == ',')) {
-      const double value = std::strtod(at, &end);
-      if (end == at) break;
-      cells.push_back(value);
-    }
-    if (cells.size() < columns || !(cells[0] <= last)) continue;  // the header, or a row that comes again
-    for (size_t c = 0; c < columns; ++c) values[c].push_back(cells[c]);
-  }
-  return values;
-}
 
 Sweeps polish_in_run(LinearVae& vae, const DataMoments& moments, const Eigen& eigen, RunDirectory& run,
                      const SweepOptions& o) {

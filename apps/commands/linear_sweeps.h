@@ -33,7 +33,4 @@ Sweeps polish_in_run(LinearVae& vae, const DataMoments& moments, const Eigen& ei
 /// Cosines over the sweeps.
 Drawing draw_sweeps(const Sweeps& sweeps, const std::string& directory);
 
-/// The columns of a CSV file of numbers, of its rows whose first value is at most `last`.
-std::vector<std::vector<double>> read_columns(const std::string& path, size_t columns, double last);
-
 }  // namespace elbo

@@ -114,6 +114,7 @@ void add_options(Arguments& arguments) {
   add_network_options(arguments, o->training);
   const auto all = arguments.all();
   const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+  add_validation_options(arguments, o->training.validation);
   arguments.begin_group("Optimisation");
   arguments.add_text("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
       .show_default();

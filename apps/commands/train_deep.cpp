@@ -7,6 +7,7 @@
 #include "apps/reports/deep_report.h"
 #include "apps/reports/entropy_report.h"
 #include "apps/reports/pictures.h"
+#include "apps/reports/validation_report.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/deep_metrics_json.h"
 #include "apps/training/resume.h"
@@ -46,9 +47,22 @@ Json members_json(const DeepRun& run) {
       entry["stopped"] = {{"epoch", stop->epoch}, {"step", stop->step}, {"tensor", stop->tensor}};
     else
       entry["metrics"] = to_json(run.metrics[m]);
+    if (!run.validation.empty()) entry["validation"] = to_json(run.validation[m]);
     list.push_back(entry);
   }
   return list;
+}
+
+/// What validation found, or nothing where there was none.
+std::optional<ValidationFindings> findings_of(const DeepRun& run, const std::optional<LoadedData>& held_out,
+                                              const TrainOptions& o) {
+  if (!held_out) return std::nullopt;
+  ValidationFindings findings{.members = run.validation,
+                              .settings = {},
+                              .points = held_out->dataset.points(),
+                              .epochs = o.training.epochs};
+  for (const Member& member : run.members) findings.settings.push_back(describe(member));
+  return findings;
 }
 
 }  // namespace
@@ -60,16 +74,19 @@ void train_deep(const TrainOptions& asked) {
   o.data.preprocess = name(data.preprocessing.kind);
   check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
-  if (resuming) check_same_data(data, o.resume);
+  std::optional<LoadedData> held_out;
+  if (o.training.validation.every > 0) held_out = load_validation(o.data, data);
+  if (resuming) check_same_data(data, o.resume, held_out);
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("train", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
-  const auto write_config = [&] { directory.write_config(to_json(o), data_record(data)); };
+  const auto write_config = [&] { directory.write_config(to_json(o), data_record(data, held_out)); };
   if (!resuming) write_config();
   Result result("train", to_json(o), provenance_of(o.run, data));
   const DeepRun run = run_deep(o.training, members, data, directory,
                                {.seed = o.run.seed,
                                 .device = device_of(o.run),
+                                .validation = held_out ? &*held_out : nullptr,
                                 .quiet = o.run.json,
                                 .resume = resuming,
                                 .resumed = write_config});  // it may have been given more epochs
@@ -87,6 +104,8 @@ void train_deep(const TrainOptions& asked) {
     result.set("member", run.members[best].index, "the one with the highest ELBO, whose metrics these are");
     result.set("members", members_json(run));
   }
+  const std::optional<ValidationFindings> validation = findings_of(run, held_out, o);
+  if (validation) set_validation(result, *validation);
   const bool ensemble = members.size() > 1;
   const Table table = ensemble ? ensemble_table(run, to_paper) : metrics_table(metrics, to_paper);
   Report report(
@@ -102,11 +121,19 @@ void train_deep(const TrainOptions& asked) {
   const std::string note = precision_note(metrics.samples);
   report.table(
       table,
-      "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training data. " +
+      "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training split. " +
           note);
+  if (validation) add_validation_section(report, *validation, directory.path());
   report.section("Training");
-  report.figure(draw(elbo_figure(run), directory.figures()),
-                "The true ELBO, averaged over each epoch's batches while the weights change.");
+  Figure curves = elbo_figure(run);
+  if (validation) add_validation_curves(curves, *validation);
+  report.figure(
+      draw(curves, directory.figures()),
+      fmt::format("The true ELBO on the training split, averaged over each epoch's batches while the "
+                  "weights change{}.",
+                  validation ? "; with points, that on the validation split after the epoch, by "
+                               "the same noise each time"
+                             : ""));
   report.section("Units");
   report.figure(draw(unit_kl_figure(metrics), directory.figures()),
                 "KL of each latent unit from the prior. Units near zero have collapsed.");
@@ -122,7 +149,9 @@ void train_deep(const TrainOptions& asked) {
     add_pictures(report, *member_alone(*run.vae, static_cast<int64_t>(best)), data, directory.figures(),
                  {.pairs = 30, .samples = 50, .seed = o.run.seed});
   }
-  conclude(directory, result, report, to_json(o), o.run, table.text() + note);
+  const std::string best_text =
+      validation ? fmt::format("\n{}; kept in {}/best", best_line(*validation), directory.path()) : "";
+  conclude(directory, result, report, to_json(o), o.run, table.text() + note + best_text);
 }
 
 }  // namespace elbo

@@ -5,10 +5,12 @@
 #include <filesystem>
 
 #include "apps/commands/linear_sweeps.h"
+#include "apps/commands/linear_validation.h"
 #include "apps/commands/train.h"
 #include "apps/experiment/experiment.h"
 #include "apps/reports/entropy_report.h"
 #include "apps/reports/linear_report.h"
+#include "apps/reports/validation_report.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
@@ -30,7 +32,8 @@ struct History {
 };
 
 constexpr const char* kSweeps = "polish.sweeps";  // in a checkpoint
-constexpr double kWorthPolishing = 0.1;           // nats below the maximum
+constexpr const char* kValidation = "validation";
+constexpr double kWorthPolishing = 0.1;  // nats below the maximum
 
 /// Before any work: a maximum to go to.
 void check_polish(const TrainOptions& o, const Eigen& eigen) {
@@ -82,7 +85,11 @@ void train_linear(const TrainOptions& asked) {
   const ElboGradient gradient = parse_elbo_gradient(o.gradient);
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
-  if (resuming) check_same_data(data, o.resume);
+  check(t.validation, t.epochs);
+  std::optional<LinearHeldOut> held_out;
+  if (t.validation.every > 0) held_out = linear_held_out(o.data, data);
+  const std::optional<LoadedData> held_out_data = held_out ? std::optional(held_out->data) : std::nullopt;
+  if (resuming) check_same_data(data, o.resume, held_out_data);
   const DataMoments moments = data_moments(data.all());
   const Eigen eigen = principal_components(moments);
   check_polish(o, eigen);
@@ -111,17 +118,25 @@ void train_linear(const TrainOptions& asked) {
                    resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
   const std::string checkpoint = run.file("checkpoint/state.safetensors");
   const bool continues = resuming && std::filesystem::exists(checkpoint);
+  std::optional<Validation> validation;
+  if (held_out) validation.emplace(t.validation, vae.parameters(), run);
   int64_t sweeps_done = 0;
   if (continues) {
     const auto extra = load_checkpoint(checkpoint, vae.parameters(), adam);
     if (const auto found = extra.find(kSweeps); found != extra.end()) sweeps_done = std::stoll(found->second);
+    const auto state = extra.find(kValidation);
+    if (validation) validation->resume(state == extra.end() ? "" : state->second);
+  } else if (validation) {
+    validation->begin();
   }
   const int64_t begun = adam.steps();
   if (begun > total)
     fail("[--epochs] the run has done {} epochs already, more than {}", begun / per_epoch, t.epochs);
-  if (sweeps_done > 0 && begun < total)
+  const auto trained = [&] { return adam.steps() == total || (validation && validation->ended(0)); };
+  if (sweeps_done > 0 && !trained())
     fail("[--epochs] this run was polished after {} epochs, from where Adam cannot go on", begun / per_epoch);
-  run.write_config(to_json(o), data_record(data));  // a resumed run may have been given more to do
+  run.write_config(to_json(o),
+                   data_record(data, held_out_data));  // a resumed run may have been given more to do
   loader.seek({begun / per_epoch, begun % per_epoch});
   Result result("train", to_json(o), provenance_of(o.run, data));
   const std::vector<std::string> columns{"epoch", "elbo",   "entropy_sum",   "log_likelihood",
@@ -136,7 +151,10 @@ void train_linear(const TrainOptions& asked) {
   double saved_at = 0;
   const auto save = [&] {
     csv.save();
-    save_checkpoint(checkpoint, vae.parameters(), adam, {{kSweeps, std::to_string(sweeps_done)}});
+    std::map<std::string, std::string> extra{{kSweeps, std::to_string(sweeps_done)}};
+    if (validation) extra[kValidation] = validation->save(adam.steps());
+    save_checkpoint(checkpoint, vae.parameters(), adam, extra);
+    if (validation) validation->saved();
     saved_at = seconds();
   };
   History history;
@@ -146,7 +164,13 @@ void train_linear(const TrainOptions& asked) {
   } else {
     save();  // from here on the run can always be resumed
   }
-  for (int64_t step = begun; step < total && !interrupted(); ++step) {
+  const auto validate = [&](int64_t epoch) {
+    if (validation && validation->due(epoch))
+      validation->take_in(epoch, {evaluate_held_out(linear_vae_weights(vae), *held_out)}, seconds());
+  };
+  // A run may have been interrupted before it was at this.
+  if (begun > 0 && begun % per_epoch == 0) validate(begun / per_epoch);
+  for (int64_t step = begun; !trained() && !interrupted(); ++step) {
     const Tensor x = loader.next().x.to(vae.options().device);
     {
       Tape tape;
@@ -169,18 +193,19 @@ void train_linear(const TrainOptions& asked) {
       history.entropies.push_back(m.entropies.sum);
       csv.row({(step + 1) / per_epoch, m.elbo, m.entropies.sum, m.log_likelihood, m.kl, m.sigma2,
                schedule.at(step), seconds()});
+      validate((step + 1) / per_epoch);
     }
     if (seconds() - saved_at > kSecondsBetweenCheckpoints) save();
     progress.update(step + 1, [&] {
-      return history.elbo.empty()
-                 ? std::string()
-                 : fmt::format("epoch {:.0f}, ELBO {:.2f} nats", history.epoch.back(), history.elbo.back());
+      return history.elbo.empty() ? std::string()
+                                  : fmt::format("epoch {:.0f}, ELBO {:.2f} nats{}", history.epoch.back(),
+                                                history.elbo.back(), validation ? validation->text() : "");
     });
   }
   save();
   progress.finish();
   Sweeps sweeps;
-  if (adam.steps() == total && o.polish > 0)
+  if (trained() && o.polish > 0)
     sweeps = polish_in_run(vae, moments, eigen, run,
                            {.sweeps = o.polish,
                             .begun = sweeps_done,
@@ -190,7 +215,7 @@ void train_linear(const TrainOptions& asked) {
                               sweeps_done = done;
                               save();
                             }});
-  if (adam.steps() < total || sweeps_done < o.polish) {
+  if (!trained() || sweeps_done < o.polish) {
     log_line(fmt::format(
         "stopped after {} of {} steps{}; continue with: elbo train --resume {}", adam.steps(), total,
         o.polish > 0 ? fmt::format(" and {} of {} sweeps", sweeps_done, o.polish) : "", run.path()));
@@ -207,6 +232,14 @@ void train_linear(const TrainOptions& asked) {
   save_linear_vae(run.file("model.safetensors"), vae, 0, metadata_of(card));
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
+  std::optional<ValidationFindings> held;
+  if (validation) {
+    save_best_linear(vae, *validation, run.file("best/model.safetensors"),
+                     metadata_of(card_of(o.data, data)));
+    held = {validation->members(), {""}, held_out->data.dataset.points(), t.epochs};
+    set_validation(result, *held);
+    result.set("validation_elbo_at_the_end", evaluate_held_out(weights, *held_out).elbo, kNatsPerPoint);
+  }
 
   std::vector<double> after;  // where Adam's curve ends, the sweeps' begins
   for (double sweep : sweeps.sweep) after.push_back(static_cast<double>(t.epochs) + sweep);
@@ -220,6 +253,7 @@ void train_linear(const TrainOptions& asked) {
   if (!sweeps.sweep.empty())
     curve.series.push_back({.name = "closed-form steps", .x = after, .y = sweeps.elbo});
   if (findings.has_maximum) curve.lines.push_back({.at = findings.maximum, .label = "pPCA maximum"});
+  if (held) add_validation_curves(curve, *held);
   Figure units{.name = "kl_per_unit", .title = "KL of each unit", .x = {"unit, sorted"}, .y = {"nats"}};
   std::vector<double> sorted = findings.metrics.kl_per_dim, rank;
   std::sort(sorted.rbegin(), sorted.rend());
@@ -228,8 +262,9 @@ void train_linear(const TrainOptions& asked) {
   Report report = make_report(o, data, findings);
   report.section("Result");
   report.table(comparison(findings),
-               "The trained model beside the maximum of probabilistic PCA on the same data, which no linear "
-               "VAE can exceed.");
+               "The trained model beside the maximum of probabilistic PCA, both on the training split, which "
+               "no linear VAE can exceed.");
+  if (held) add_validation_section(report, *held, run.path());
   report.section("Training");
   report.figure(draw(curve, run.figures()),
                 "Exact ELBO after each epoch, nats per data point summed over dimensions.");
@@ -253,7 +288,8 @@ void train_linear(const TrainOptions& asked) {
   add_entropies(report, findings.metrics.entropies, findings.metrics.elbo,
                 draw(entropy_figure(history.epoch, history.elbo, history.entropies), run.figures()));
   add_directions(report, weights, eigen, findings, data.dataset, run.figures());
-  conclude(run, result, report, to_json(o), o.run, comparison(findings).text());
+  const std::string best = held ? fmt::format("\n{}; kept in {}/best\n", best_line(*held), run.path()) : "";
+  conclude(run, result, report, to_json(o), o.run, comparison(findings).text() + best);
 }
 
 }  // namespace elbo

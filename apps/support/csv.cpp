@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <utility>
 
 #include "apps/support/log.h"
@@ -115,6 +116,23 @@ void CsvFile::flush() {
 void CsvFile::save() {
   flush();
   file_->sync();
+}
+
+std::vector<std::vector<double>> read_columns(const std::string& path, size_t columns, double last) {
+  std::vector<std::vector<double>> values(columns);
+  std::istringstream rows(read_file(path));
+  for (std::string row; std::getline(rows, row);) {
+    std::vector<double> cells;
+    const char* at = row.c_str();
+    for (char* end = nullptr; cells.size() < columns; at = end + (*end == ',')) {
+      const double value = std::strtod(at, &end);
+      if (end == at) break;
+      cells.push_back(value);
+    }
+    if (cells.size() < columns || !(cells[0] <= last)) continue;  // the header, or a row that comes again
+    for (size_t c = 0; c < columns; ++c) values[c].push_back(cells[c]);
+  }
+  return values;
 }
 
 }  // namespace elbo

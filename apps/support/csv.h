@@ -64,4 +64,7 @@ class CsvFile {
   std::chrono::steady_clock::time_point written_at_ = std::chrono::steady_clock::now();
 };
 
+/// The first columns of a CSV file of numbers, of its rows whose first value is at most `last`.
+std::vector<std::vector<double>> read_columns(const std::string& path, size_t columns, double last);
+
 }  // namespace elbo

@@ -10,8 +10,8 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
-#include "apps/training/deep_metrics_json.h"
 #include "apps/training/epochs.h"
+#include "apps/training/evaluations.h"
 #include "apps/training/gpu_steps.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
@@ -21,16 +21,16 @@
 namespace elbo {
 namespace {
 
-std::string progress_text(const DeepRun& run, double points_per_second) {
+std::string progress_text(const DeepRun& run) {
   const MemberHistory* best = nullptr;
   for (const MemberHistory& h : run.history)
     if (!h.elbo.empty() && (!best || beats(h.elbo.back(), best->elbo.back()))) best = &h;
-  if (!best) return fmt::format("epoch 1, {:.0f} points/s", points_per_second);
+  if (!best) return "epoch 1";
   std::string text = fmt::format("epoch {:.0f}: {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back(),
                                  run.history.size() > 1 ? "best " : "", best->elbo.back(), best->kl.back());
   if (run.vae->has_scalar_sigma2()) text += fmt::format(", sigma^2 {:.3g}", best->sigma2.back());
   if (!run.stopped.empty()) text += fmt::format(", {} stopped", run.stopped.size());
-  return text + fmt::format(", {:.0f} points/s", points_per_second);
+  return text;
 }
 
 class Run {
@@ -51,6 +51,8 @@ class Run {
     columns_ = columns_for(loss_.probes);
     sums_ = fresh_sums();
     run_.history.resize(members.size());
+    if (options.validation.every > 0)
+      validation_.emplace(options.validation, run_.vae->parameters(), run, how.folder);
     per_epoch_ = batches_per_epoch(data.dataset, data.preprocessing, batches_);
     run_.steps_total = options.epochs * per_epoch_;
     schedule_ = {
@@ -73,42 +75,53 @@ class Run {
     if (continues) {
       csv_.emplace(metrics, columns_, static_cast<double>(begun / per_epoch_));
       read_history(metrics, columns_, run_.history);
-      read_evaluations(begun / per_epoch_);
+      run_.evaluations =
+          read_evaluations(directory_, how_.folder, o_.evaluate_at, begun / per_epoch_, run_.members.size());
     } else {
       csv_.emplace(metrics, columns_);
+      if (validation_) validation_->begin();
     }
     if (how_.resume && how_.resumed) how_.resumed();
     begin(begun);
     // A run may have been interrupted while it was at this.
-    if (begun % per_epoch_ == 0) evaluate_if_asked(begun / per_epoch_);
+    if (begun > 0 && begun % per_epoch_ == 0) end_of_epoch(begun / per_epoch_);
     Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
     double saved_at = seconds(), points = 0;  // of this process
     const auto save = [&] {
       receive(true);
       csv_->save();
-      training_->save(checkpoint, {{"epoch", to_json(sums_, loss_.probes, run_.stopped, seconds()).dump()}});
+      std::map<std::string, std::string> extra{
+          {"epoch", to_json(sums_, loss_.probes, run_.stopped, seconds()).dump()}};
+      if (validation_) extra["validation"] = validation_->save(training_->steps());
+      training_->save(checkpoint, extra);
+      if (validation_) validation_->saved();
       saved_at = seconds();
     };
     if (begun == 0) save();  // from here on the run can always be resumed
     int64_t step = begun;
-    while (step < run_.steps_total && !interrupted()) {
+    const auto text = [&](double rate) {
+      return progress_text(run_) + (validation_ ? validation_->text() : "") +
+             fmt::format(", {:.0f} points/s", rate);
+    };
+    while (step < run_.steps_total && !all_ended() && !interrupted()) {
       const int64_t from = step;
       step += gpu_ ? take_on_gpu(step) : take_step(step);
       points += static_cast<double>(points_before(step) - points_before(from)) *
                 static_cast<double>(run_.members.size());
       receive(false);
-      if (step % per_epoch_ == 0) evaluate_if_asked(step / per_epoch_);
+      if (step % per_epoch_ == 0) end_of_epoch(step / per_epoch_);
       if (seconds() - saved_at > o_.checkpoint_seconds) save();
-      progress.update(step, [&] { return progress_text(run_, points / (seconds() - before_)); });
+      progress.update(step, [&] { return text(points / (seconds() - before_)); });
     }
     receive(true);
     run_.steps_done = step;
     run_.seconds = seconds();
     run_.points_per_second = run_.seconds > before_ ? points / (run_.seconds - before_) : 0;
     save();
-    progress.finish(progress_text(run_, run_.points_per_second));
-    if (step == run_.steps_total && !interrupted()) run_.metrics = evaluate();
+    progress.finish(text(run_.points_per_second));
+    if ((step == run_.steps_total || all_ended()) && !interrupted()) run_.metrics = evaluate(data_);
     if (run_.finished()) stop_broken();
+    if (run_.finished() && validation_) keep_best();
     return std::move(run_);
   }
 
@@ -130,6 +143,9 @@ class Run {
       from_json(state, loss_.probes, sums_, run_.stopped);
       before_ = state.at("seconds");
       for (const StoppedMember& stopped : run_.stopped) training_->stop(stopped.member, stopped.step);
+      if (validation_) validation_->resume(extra.at("validation"));
+    } catch (const Error&) {
+      throw;
     } catch (const std::exception&) {  // of the map, or of the JSON library
       fail("[resume] {} is not a checkpoint of this training", quote(checkpoint));
     }
@@ -160,7 +176,10 @@ class Run {
                         .schedule = schedule_,
                         .total = run_.steps_total};
     CapturedTraining::Sums sums{sums_.probes, {}, {}};
-    for (int64_t m = 0; m < run_.vae->models(); ++m) sums.stopped.push_back(training_->stopped(m));
+    for (int64_t m = 0; m < run_.vae->models(); ++m) {
+      sums.stopped.push_back(ended(m) ? -1 : training_->stopped(m));
+      if (ended(m)) plan.rates[static_cast<size_t>(m)] = 0;
+    }
     gpu_.emplace(run_.vae->parameters(), training_->adam(), loss_, data_.dataset, data_.preprocessing, plan,
                  begun, sums);
   }
@@ -203,6 +222,7 @@ class Run {
     const auto n = static_cast<double>(training_->x().size(0));
     for (size_t m = 0; m < run_.members.size(); ++m) {
       const auto member = static_cast<int64_t>(m);
+      if (ended(member)) continue;
       if (training_->stopped(member) >= 0) {
         stop(member, step, training_->x(), training_->noise_at(step));
         continue;
@@ -244,7 +264,7 @@ class Run {
       const auto member = static_cast<int64_t>(m);
       if (broken[m].empty() && !std::isfinite(run_.metrics[m].elbo)) broken[m] = "the ELBO";
       if (!broken[m].empty() && !run_.stop_of(member))
-        stop({member, o_.epochs, run_.steps_total - 1, broken[m]});
+        stop({member, run_.steps_done / per_epoch_, run_.steps_done - 1, broken[m]});
     }
   }
 
@@ -253,7 +273,7 @@ class Run {
     const int64_t epoch = (step + 1) / per_epoch_;
     const TrainingTime time{step, per_epoch_, run_.steps_total};
     for (size_t m = 0; m < run_.members.size(); ++m) {
-      if (run_.stop_of(static_cast<int64_t>(m))) continue;
+      if (run_.stop_of(static_cast<int64_t>(m)) || ended(static_cast<int64_t>(m))) continue;
       std::vector<double> probes;
       for (const std::vector<double>& sums : sums_.probes) probes.push_back(sums[m] / sums_.points);
       const double elbo = probes[0] - probes[1], kl = probes[1], sigma2 = sigma2s[m];
@@ -272,24 +292,53 @@ class Run {
     sums_ = fresh_sums();
   }
 
+  bool ended(int64_t member) const { return validation_ && validation_->ended(member); }
+  /// Whether patience has ended the members that did not break.
+  bool all_ended() const {
+    for (int64_t m = 0; m < run_.vae->models(); ++m)
+      if (!ended(m) && !run_.stop_of(m)) return false;
+    return true;
+  }
+
+  void end_of_epoch(int64_t epoch) {
+    evaluate_if_asked(epoch);
+    if (!validation_ || !validation_->due(epoch)) return;
+    receive(true);
+    const std::vector<DeepVaeMetrics> metrics = evaluate(*how_.validation);
+    if (metrics.empty()) return;
+    std::vector<std::optional<HeldOut>> found(metrics.size());
+    for (size_t m = 0; m < metrics.size(); ++m)
+      if (const DeepVaeMetrics& x = metrics[m]; !run_.stop_of(static_cast<int64_t>(m)))
+        found[m] = {x.elbo, x.elbo_standard_error, x.expected_log_likelihood, x.kl};
+    validation_->take_in(epoch, found, seconds());
+    for (int64_t m = 0; m < run_.vae->models(); ++m) {
+      if (!ended(m)) continue;
+      training_->stop(m, training_->steps());
+      if (gpu_) gpu_->rest(m);
+    }
+  }
+
+  void keep_best() {
+    DeepVaeOptions network = run_.vae->options();
+    network.device = Device::cpu;
+    run_.best = std::make_unique<DeepVae>(network, how_.seed);
+    validation_->copy_best(run_.best->parameters());
+    run_.validation = validation_->members();
+  }
+
   void evaluate_if_asked(int64_t epoch) {
     const bool asked = std::find(o_.evaluate_at.begin(), o_.evaluate_at.end(), epoch) != o_.evaluate_at.end();
     if (!asked || run_.evaluations.contains(epoch)) return;
     receive(true);
-    std::vector<DeepVaeMetrics> metrics = evaluate();
+    std::vector<DeepVaeMetrics> metrics = evaluate(data_);
     if (metrics.empty()) return;
-    Json list = Json::array();
-    for (size_t m = 0; m < metrics.size(); ++m) {
-      const StoppedMember* stopped = run_.stop_of(static_cast<int64_t>(m));
-      list.push_back(stopped ? Json{{"stopped", to_json(*stopped)}} : to_json(metrics[m]));
-    }
-    directory_.write_json(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch), list);
+    write_evaluation(directory_, how_.folder, epoch, metrics, run_.stopped);
     run_.evaluations[epoch] = std::move(metrics);
   }
 
-  std::vector<DeepVaeMetrics> evaluate() {
+  std::vector<DeepVaeMetrics> evaluate(const LoadedData& data) {
     std::vector<DeepVaeMetrics> metrics =
-        evaluate_deep_vae(*run_.vae, points_of(data_),
+        evaluate_deep_vae(*run_.vae, points_of(data),
                           {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
     const Objective objective = objective_of(o_, run_.members);
     const TrainingTime time{std::max<int64_t>(training_->steps() - 1, 0), per_epoch_, run_.steps_total};
@@ -300,22 +349,6 @@ class Run {
         obstacle = fixed ? "σ² is fixed" : why_not_elbo(objective, time, member);
     }
     return metrics;
-  }
-
-  void read_evaluations(int64_t last_epoch) {
-    for (int64_t epoch : o_.evaluate_at) {
-      const std::string path =
-          directory_.file(fmt::format("{}evaluations/epoch-{}.json", how_.folder, epoch));
-      if (epoch > last_epoch || !std::filesystem::exists(path)) continue;
-      try {
-        for (const Json& m : read_json(path)) run_.evaluations[epoch].push_back(deep_metrics_from(m));
-      } catch (const Json::exception&) {
-        fail("[resume] {} does not hold the metrics of every member; was it edited by hand?", quote(path));
-      }
-      if (run_.evaluations[epoch].size() != run_.members.size())
-        fail("[resume] {} holds the metrics of {} members, not of {}", quote(path),
-             run_.evaluations[epoch].size(), run_.members.size());
-    }
   }
 
   const TrainingOptions& o_;
@@ -329,6 +362,7 @@ class Run {
   std::optional<BatchLoader> loader_;  // on the CPU
   std::optional<GpuSteps> gpu_;        // on a GPU
   std::optional<CsvFile> csv_;
+  std::optional<Validation> validation_;
   EpochSums sums_{0, 0};
   DeepRun run_;
   Schedule schedule_;

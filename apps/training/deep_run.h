@@ -1,9 +1,10 @@
 // Training an ensemble of deep VAEs in a run directory: the loop that `train`, `collapse` and `encoders`
 // share.
 //
-// Writes config-independent things only: metrics.csv (a row for each epoch and member), evaluations/ (all
-// metrics at chosen epochs), checkpoint/ (on a cadence, and at Ctrl-C). All members see the same batches. A
-// run resumed from a checkpoint equals an unbroken one bit for bit.
+// Writes config-independent things only: metrics.csv (a row for each epoch and member), validation.csv
+// (apps/training/validation.h), evaluations/ (all metrics at chosen epochs), checkpoint/ (on a cadence, and
+// at Ctrl-C). All members see the same batches. A run resumed from a checkpoint equals an unbroken one bit
+// for bit.
 #pragma once
 
 #include <functional>
@@ -26,6 +27,8 @@ struct DeepRun {
   std::map<int64_t, std::vector<DeepVaeMetrics>> evaluations;  ///< after the epochs asked for
   std::vector<MemberHistory> history;
   std::vector<StoppedMember> stopped;
+  std::vector<MemberValidation> validation;  ///< of each member; empty: there was none
+  std::unique_ptr<DeepVae> best;  ///< each member at its best on the validation split, on the CPU; or null
   int64_t steps_done = 0, steps_total = 0;
   double seconds = 0;            ///< of training, with that of the processes that this one resumes
   double points_per_second = 0;  ///< in this process; counts every member's points
@@ -38,6 +41,7 @@ struct DeepRun {
 struct DeepRunOptions {
   uint64_t seed = 0;
   Device device = Device::cpu;
+  const LoadedData* validation = nullptr;  ///< needed where the options ask for validation
   bool quiet = false, resume = false;
   std::function<void()> resumed = {};  ///< called when a resumed run is found fit to go on
   std::string name = "train";          ///< before the progress

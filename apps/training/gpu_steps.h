@@ -27,6 +27,9 @@ class GpuSteps {
   /// the GPU is far behind.
   int64_t take(int64_t step);
 
+  /// From the next step on nothing moves the model.
+  void rest(int64_t model) { plan_.rates.at(static_cast<size_t>(model)) = 0; }
+
   /// What the steps before `step` of its epoch added up to.
   struct Result {
     int64_t step = 0;
@@ -40,7 +43,7 @@ class GpuSteps {
     int64_t step;
     CapturedTraining::Pending pending;
   };
-  const Plan plan_;
+  Plan plan_;
   DeviceBatches batches_;
   CapturedTraining training_;
   std::deque<Waiting> waiting_;

@@ -6,7 +6,8 @@
 
 namespace elbo {
 
-/// Writes every member as a model of its own (apps/training/model_folder.h), in a folder of the run.
+/// Writes every member as a model of its own (apps/training/model_folder.h), in a folder of the run; where
+/// they were validated, also as it was at its best, in best/ of that folder, which opens like a run.
 void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directory,
                  const std::string& folder = "");
 

@@ -105,6 +105,9 @@ void set_model_defaults(TrainingOptions& o, const Arguments& arguments) {
 Json to_json(const TrainingOptions& o) {
   Json config;
   each_training_option(o, [&](const char* name, const auto& value) { config[name] = value; });
+  // Where there is no validation, no word of it.
+  if (o.validation.every > 0) config["validate_every"] = o.validation.every;
+  if (o.validation.patience > 0) config["patience"] = o.validation.patience;
   return config;
 }
 
@@ -113,6 +116,7 @@ void restore(TrainingOptions& o, const Json& config) {
   each_training_option(o, [&](const char* name, auto& value) {
     if (config.contains(name)) config.at(name).get_to(value);
   });
+  o.validation = {config.value("validate_every", int64_t{0}), config.value("patience", int64_t{0})};
 }
 
 void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
@@ -126,6 +130,7 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
   check(network);
   objective_of(o, members);
   parse_schedule(o.schedule);
+  check(o.validation, o.epochs);
   for (int64_t epoch : o.evaluate_at)
     if (epoch > o.epochs) fail("[--evaluate-at] there is no epoch {}; training has {}", epoch, o.epochs);
   const int64_t steps =

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "apps/training/options.h"
+#include "apps/training/validation.h"
 #include "vae/deep_vae.h"
 #include "vae/objective.h"
 
@@ -35,6 +36,7 @@ struct TrainingOptions {
   int64_t only_member = -1;  ///< -1: all
   std::vector<int64_t> evaluate_at;
   double checkpoint_seconds = 60;
+  ValidationOptions validation;
 };
 
 /// What two models of an ensemble differ in, beside their random numbers.

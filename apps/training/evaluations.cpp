@@ -1,0 +1,51 @@
+#include "apps/training/evaluations.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/training/deep_metrics_json.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+std::string file_name(const std::string& folder, int64_t epoch) {
+  return fmt::format("{}evaluations/epoch-{}.json", folder, epoch);
+}
+
+}  // namespace
+
+void write_evaluation(const RunDirectory& run, const std::string& folder, int64_t epoch,
+                      const std::vector<DeepVaeMetrics>& metrics, const std::vector<StoppedMember>& stopped) {
+  Json list = Json::array();
+  for (size_t m = 0; m < metrics.size(); ++m) {
+    const auto stop = std::find_if(stopped.begin(), stopped.end(), [&](const StoppedMember& s) {
+      return s.member == static_cast<int64_t>(m);
+    });
+    list.push_back(stop == stopped.end() ? to_json(metrics[m]) : Json{{"stopped", to_json(*stop)}});
+  }
+  run.write_json(file_name(folder, epoch), list);
+}
+
+std::map<int64_t, std::vector<DeepVaeMetrics>> read_evaluations(const RunDirectory& run,
+                                                                const std::string& folder,
+                                                                const std::vector<int64_t>& epochs,
+                                                                int64_t last_epoch, size_t members) {
+  std::map<int64_t, std::vector<DeepVaeMetrics>> found;
+  for (int64_t epoch : epochs) {
+    const std::string path = run.file(file_name(folder, epoch));
+    if (epoch > last_epoch || !std::filesystem::exists(path)) continue;
+    try {
+      for (const Json& m : read_json(path)) found[epoch].push_back(deep_metrics_from(m));
+    } catch (const Json::exception&) {
+      fail("[resume] {} does not hold the metrics of every member; was it edited by hand?", quote(path));
+    }
+    if (found[epoch].size() != members)
+      fail("[resume] {} holds the metrics of {} members, not of {}", quote(path), found[epoch].size(),
+           members);
+  }
+  return found;
+}
+
+}  // namespace elbo
