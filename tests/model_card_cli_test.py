@@ -219,6 +219,11 @@ for what, change in {
         "logit of what were no pixels": lambda c: c["data"].update(pixels=False),
         "a scale of one dimension": lambda c: c["preprocessing"].update(mean=[0], scale=[1]),
         "a scale without a mean": lambda c: c["preprocessing"].update(scale=[1] * 784),
+        "a split without a seed": lambda c: c["data"].update(split={"name": "train", "validation": 0.1, "test": 0, "of": ""}),
+        "a split for test": lambda c: c["data"].update(split={"name": "test", "validation": 0.1, "test": 0, "seed": 0, "of": ""}),
+        "a share below zero": lambda c: c["data"].update(split={"name": "train", "validation": -0.1, "test": 0, "seed": 0, "of": ""}),
+        "a share as text": lambda c: c["data"].update(split={"name": "train", "validation": 0.1, "test": "few", "seed": 0, "of": ""}),
+        "a split that is a number": lambda c: c["data"].update(split=0.1),
         "a scale of zero": lambda c: c["preprocessing"].update(mean=[0] * 784, scale=[0] * 784)}.items():
     rejects(f"a card with {what}", "sample", with_card("logit/model.safetensors", "damaged.safetensors", change), mentions=["card", "damaged.safetensors"])
 for text in ("", "{", "[]", "null", "3", '"card"', "[" * 5000):

@@ -233,12 +233,14 @@ void train_linear(const TrainOptions& asked) {
   set_metrics(result, findings);
   set_data_units(result, data, {{"elbo", findings.metrics.elbo}});
   std::optional<ValidationFindings> held;
+  double validation_elbo_at_the_end = 0;
   if (validation) {
     save_best_linear(vae, *validation, run.file("best/model.safetensors"),
                      metadata_of(card_of(o.data, data)));
     held = {validation->members(), {""}, held_out->data.dataset.points(), t.epochs};
     set_validation(result, *held);
-    result.set("validation_elbo_at_the_end", evaluate_held_out(weights, *held_out).elbo, kNatsPerPoint);
+    validation_elbo_at_the_end = evaluate_held_out(weights, *held_out).elbo;
+    result.set("validation_elbo_at_the_end", validation_elbo_at_the_end, kNatsPerPoint);
   }
 
   std::vector<double> after;  // where Adam's curve ends, the sweeps' begins
@@ -265,6 +267,10 @@ void train_linear(const TrainOptions& asked) {
                "The trained model beside the maximum of probabilistic PCA, both on the training split, which "
                "no linear VAE can exceed.");
   if (held) add_validation_section(report, *held, run.path());
+  if (held && o.polish > 0)
+    report.paragraph(
+        fmt::format("These are of Adam's epochs. After the sweeps the model has a validation ELBO of {:.3f}.",
+                    validation_elbo_at_the_end));
   report.section("Training");
   report.figure(draw(curve, run.figures()),
                 "Exact ELBO after each epoch, nats per data point summed over dimensions.");
@@ -288,7 +294,11 @@ void train_linear(const TrainOptions& asked) {
   add_entropies(report, findings.metrics.entropies, findings.metrics.elbo,
                 draw(entropy_figure(history.epoch, history.elbo, history.entropies), run.figures()));
   add_directions(report, weights, eigen, findings, data.dataset, run.figures());
-  const std::string best = held ? fmt::format("\n{}; kept in {}/best\n", best_line(*held), run.path()) : "";
+  std::string best;
+  if (held)
+    best = fmt::format("\n{}; kept in {}/best\nthe model as it ended{} has {:.3f} there\n", best_line(*held),
+                       run.path(), o.polish > 0 ? fmt::format(", after {} sweeps,", o.polish) : "",
+                       validation_elbo_at_the_end);
   conclude(run, result, report, to_json(o), o.run, comparison(findings).text() + best);
 }
 

@@ -76,7 +76,7 @@ void add_validation_curves(Figure& figure, const ValidationFindings& findings) {
   }
   if (alone && findings.members[0].best_epoch > 0)
     figure.lines.push_back(
-        {.at = static_cast<double>(findings.members[0].best_epoch), .label = "best", .vertical = true});
+        {.at = static_cast<double>(findings.members[0].best_epoch), .label = "best epoch", .vertical = true});
 }
 
 void add_validation_section(Report& report, const ValidationFindings& findings, const std::string& run) {

@@ -101,7 +101,11 @@ void Validation::resume(const std::string& state) {
   csv_.emplace(csv, kColumns, static_cast<double>(last_epoch_));
   const auto columns = read_columns(csv, 4, static_cast<double>(last_epoch_));
   for (size_t row = 0; row < columns[0].size(); ++row) {
-    MemberValidation& of = members_.at(static_cast<size_t>(columns[1][row]));
+    const double member = columns[1][row];
+    if (!(member >= 0 && member < static_cast<double>(members_.size())))
+      fail("[resume] {} has a row of member {}, of {}; was it edited by hand?", quote(csv), member,
+           members_.size());
+    MemberValidation& of = members_[static_cast<size_t>(member)];
     of.epoch.push_back(columns[0][row]);
     of.elbo.push_back(columns[2][row]);
     of.standard_error.push_back(columns[3][row]);
