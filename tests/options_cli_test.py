@@ -151,9 +151,9 @@ landscape = ["ppca-landscape", "--data", "ppca", "--limit", 200, "--subset", 0, 
 grids = [json.loads(elbo(*landscape, *more, "--out", f"q{i}").stdout)["config"]["grid"] for i, more in enumerate(
     ([], ["--grid", 5], ["--config", write("grid.toml", b"[ppca-landscape]\ngrid = 7\n")]))]
 check("ppca-landscape --quick keeps the grid that was given", grids == [21, 5, 7], grids)
-run = elbo("ppca-elbo", "--data", "ppca", "--quick", "--latent", "1,2,3", "--steps", 6000, "--dry-run")
+run = elbo("ppca-elbo", "--data", "ppca", "--quick", "--latent", "1,2,3", "--frozen-at", 2, "--steps", 6000, "--dry-run")
 check("ppca-elbo --quick keeps the steps and latent dimensions that were given", "3 linear VAEs for 6000" in run.stdout, run.stdout + run.stderr)
-run = elbo("ppca-elbo", "--data", "ppca", "--quick", "--dry-run")
+run = elbo("ppca-elbo", "--data", "digits", "--limit", 200, "--subset", 0, "--quick", "--dry-run")
 check("and takes its own otherwise", "5 linear VAEs for 4000" in run.stdout, run.stdout + run.stderr)
 run = elbo("stochastic-elbo", "--data", "digits", "--limit", 100, "--subset", 0, "--quick", "--latent", 60, "--steps", 3500, "--lr", 0.01, "--dry-run")
 check("stochastic-elbo --quick keeps the steps and learning rates that were given", "1 learning rates" in run.stdout and "3500" in run.stdout, run.stdout)

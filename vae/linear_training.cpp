@@ -1,14 +1,43 @@
 #include "vae/linear_training.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include <fmt/ranges.h>
 
 #include "autograd/ops.h"
-#include "autograd/tape.h"
 #include "tensor/map.h"
+#include "vae/training.h"
 
 namespace elbo {
 namespace {
+
+constexpr auto kBetweenCheckpoints = std::chrono::seconds(10);
+constexpr const char* kTrace = "elbo_trace";  // in a checkpoint
+
+/// A line for each entry: the step, and the members' ELBOs.
+std::string text_of(const ElboTrace& trace) {
+  std::string text;
+  for (size_t i = 0; i < trace.step.size(); ++i)
+    text += fmt::format("{} {}\n", trace.step[i], fmt::join(trace.elbo[i], " "));
+  return text;
+}
+
+ElboTrace trace_in(const std::string& text) {
+  ElboTrace trace;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    char* at = line.data();
+    trace.step.push_back(std::strtoll(at, &at, 10));
+    std::vector<double>& elbo = trace.elbo.emplace_back();
+    while (*at == ' ') elbo.push_back(std::strtod(at, &at));
+  }
+  return trace;
+}
 
 std::vector<double> exact_elbos(LinearVae& vae, const DataMoments& data, int64_t step) {
   std::vector<double> elbos;
@@ -71,10 +100,6 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
                            const std::function<bool(int64_t, const std::vector<double>&)>& after) {
   const LinearVaeOptions& model = vae.options();
   const Tensor x = centred.to(model.device);
-  const auto members = static_cast<size_t>(std::max<int64_t>(model.members, 1));
-  if (options.rates.size() != 1 && options.rates.size() != members)
-    fail("[train] {} learning rates for {} members; give one for all or one for each", options.rates.size(),
-         members);
   if (options.steps < 0 || options.evaluate_every < 1)
     fail("[train] cannot take {} steps and evaluate every {}", options.steps, options.evaluate_every);
   const bool from_covariance = options.gradient == ElboGradient::analytic &&
@@ -82,34 +107,45 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
   const Tensor covariance =
       from_covariance ? elbo::covariance(data).to(model.dtype).to(model.device) : Tensor();
   vae.set_mean(data.mean);  // or the exact ELBO would be that of a shifted model
-  Adam adam(vae.parameters(), options.adam);
+  const Loss loss{.probes = {"elbo"}, .value = [&](const LossInput& in) {
+                    const Variable elbo = options.gradient == ElboGradient::stochastic
+                                              ? vae.stochastic_elbo(in.x, in.key)
+                                          : from_covariance ? vae.analytic_elbo_from_covariance(covariance)
+                                                            : vae.analytic_elbo(in.x);
+                    return LossValue{-elbo, {elbo}};
+                  }};
+  Training training(vae.parameters(),
+                    {{.name = "full batch",
+                      .loss = loss,
+                      .steps = options.steps,
+                      .rates = options.rates,
+                      .schedule = options.schedule}},
+                    whole_set(x), {.seed = options.seed, .adam = options.adam});
   ElboTrace trace;
-  std::vector<double> latest, rates(options.rates.size());
-  const auto evaluate = [&](int64_t step) {
-    latest = exact_elbos(vae, data, step);
-    trace.step.push_back(step);
-    trace.elbo.push_back(latest);
+  const auto evaluate = [&] {
+    trace.step.push_back(training.steps());
+    trace.elbo.push_back(exact_elbos(vae, data, training.steps()));
   };
-  evaluate(0);
-  for (int64_t step = 0; step < options.steps; ++step) {
-    {
-      Tape tape;
-      const RandomKey noise{
-          .seed = options.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
-      const Variable elbo = options.gradient == ElboGradient::stochastic ? vae.stochastic_elbo(x, noise)
-                            : from_covariance ? vae.analytic_elbo_from_covariance(covariance)
-                                              : vae.analytic_elbo(x);
-      require_finite(elbo.value(), vae.parameters(), fmt::format("at step {}", step));
-      tape.backward(-sum(elbo));
-    }
-    for (size_t m = 0; m < rates.size(); ++m) rates[m] = options.rates[m] * options.schedule.at(step);
-    adam.step(rates);
-    const int64_t done = step + 1;
-    if (done % options.evaluate_every == 0 || done == options.steps) evaluate(done);
-    if (after && !after(done, latest)) {
-      if (trace.step.back() != done) evaluate(done);
+  if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
+    trace = trace_in(training.load(options.checkpoint)[kTrace]);
+  else
+    evaluate();
+  const auto save = [&] {
+    if (!options.checkpoint.empty()) training.save(options.checkpoint, {{kTrace, text_of(trace)}});
+  };
+  auto saved_at = std::chrono::steady_clock::now();
+  while (training.step()) {
+    const int64_t done = training.steps();
+    require_finite(training.terms().probes[0], vae.parameters(), fmt::format("at step {}", done - 1));
+    if (done % options.evaluate_every == 0 || done == options.steps) evaluate();
+    if (after && !after(done, trace.elbo.back())) {
+      save();
+      if (trace.step.back() != done) evaluate();
       break;
     }
+    if (std::chrono::steady_clock::now() - saved_at < kBetweenCheckpoints) continue;
+    save();
+    saved_at = std::chrono::steady_clock::now();
   }
   return trace;
 }

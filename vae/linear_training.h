@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 
 #include "nn/optimizer.h"
@@ -28,6 +29,9 @@ struct FullBatchOptions {
   AdamOptions adam{};
   uint64_t seed = 0;             ///< of the noise of the stochastic gradient
   int64_t evaluate_every = 100;  ///< steps
+  /// A file that is written now and then, and where `after` ends the training. Where it is there already, the
+  /// training goes on from it, with its trace, and ends with the same bits. Empty: none.
+  std::string checkpoint{};
 };
 
 /// The exact ELBO of each member, in nats per data point, after `step` steps.

@@ -4,28 +4,29 @@
 #include <cmath>
 
 #include "apps/command.h"
+#include "apps/experiment/deep_unit.h"
 #include "apps/experiment/experiment.h"
 #include "apps/lucas/collapse_report.h"
-#include "apps/support/interrupt.h"
-#include "apps/support/text.h"
-#include "apps/training/resume.h"
-#include "apps/training/trained_models.h"
+#include "apps/training/model_folder.h"
 
 namespace elbo {
 namespace {
 
-struct Options {
-  DataOptions data;
-  RunOptions run;
+struct Options : ExperimentOptions {
   TrainingOptions training;
-  bool quick = false, dry_run = false, annealed = false;
-  std::string resume;
+  bool annealed = false;
 
   Options() {
+    data.subset = 0;
     training.sigma2 = {30, 10, 3, 1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001};
     training.rates = {1e-4, 3e-4, 1e-3, 3e-3};
     training.epochs = 1000;
     training.trials = 5;
+  }
+  template <class F>
+  void each(F f) {
+    f("annealed", annealed);
+    each_training_option(training, f);
   }
 };
 
@@ -60,20 +61,6 @@ struct QuickPreset {
   }
 };
 
-Json to_json(const Options& o) {
-  Json config = to_json(o.data, o.run);
-  config.update({{"quick", o.quick}, {"annealed", o.annealed}});
-  config.update(to_json(o.training));
-  return config;
-}
-
-void restore(Options& o, const Json& config) {
-  restore(o.data, o.run, config);
-  config.at("quick").get_to(o.quick);
-  config.at("annealed").get_to(o.annealed);
-  restore(o.training, config);
-}
-
 /// Every sigma^2, fixed and learned, with annealing too when asked for; times learning rates; times trials.
 std::vector<Member> grid(const Options& o) {
   const TrainingOptions& t = o.training;
@@ -96,85 +83,84 @@ std::vector<Member> grid(const Options& o) {
   return members;
 }
 
-void say_plan(const Options& o, const std::vector<Member>& members, const LoadedData& data) {
-  const auto count = static_cast<double>(members.size());
+std::string description(const Options& o, const LoadedData& data) {
+  const std::vector<Member> members = grid(o);
   const DeepVaeOptions network = network_of(o.training, {members[0]}, data.dataset);
   const auto each = static_cast<double>(DeepVae(network, 0).parameters().count());
-  const double points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
-  const double flops = training_flops(network) * points * count;
+  const size_t together = o.training.rates.size() * static_cast<size_t>(o.training.trials),
+               settings = members.size() / together;
   // Values, gradients and two moments in f32.
-  fmt::print(
-      "Trains {} models of {:.2f} million parameters together: {} settings x {} learning rates x {} trials, "
-      "{} epochs "
-      "of {} points.\nMemory for parameters and optimiser: {:.1f} GB. {:.0f} Tflop: about {} at 150 "
-      "Gflop/s.\n",
-      members.size(), each * 1e-6,
-      members.size() / (o.training.rates.size() * static_cast<size_t>(o.training.trials)),
-      o.training.rates.size(), o.training.trials, o.training.epochs, data.dataset.points(),
-      16 * each * count * 1e-9, flops * 1e-12, format_duration(flops / 150e9));
+  return fmt::format(
+      "Trains {} models of {:.2f} million parameters: {} settings, which train together in {:.1f} GB, x {} "
+      "learning rates x {} trials, {} epochs of {} points.",
+      members.size(), each * 1e-6, settings, 16 * each * static_cast<double>(settings) * 1e-9,
+      o.training.rates.size(), o.training.trials, o.training.epochs, data.dataset.points());
 }
 
-std::string text_of(const CollapseFindings& findings) {
-  const std::string note = contradiction_note(findings);
-  return collapse_table(findings).text() + (note.empty() ? "" : "\n" + note + "\n");
-}
-
-void collapse(Options o, const Arguments& arguments) {
-  const bool resuming = !o.resume.empty();
-  if (resuming) {
-    const Options asked = o;
-    const Json config = begin_resume(o.run, o.resume, "collapse");
-    restore(o, config);
-    keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
-    check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
-  } else {
-    if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
-    set_conv_defaults(o.training, arguments);
-    const QuickPreset quick(o.training.model == "conv");
-    const auto preset = [&](const char* option, auto& value, const auto& instead) {
-      quicken(arguments, o.quick, option, value, instead);
-    };
-    if (!arguments.given("--subset")) preset("--limit", o.data.limit, quick.limit);
-    preset("--hidden", o.training.hidden, quick.training.hidden);
-    preset("--channels", o.training.channels, quick.training.channels);
-    preset("--latent", o.training.latent, quick.training.latent);
-    preset("--epochs", o.training.epochs, quick.training.epochs);
-    preset("--members", o.training.trials, quick.training.trials);
-    preset("--lr", o.training.rates, quick.training.rates);
-    preset("--annealing-epochs", o.training.annealing_epochs, quick.training.annealing_epochs);
-    // The paper looks at epoch 80 of an annealing over 100.
-    if (o.annealed && o.training.evaluate_at.empty())
-      o.training.evaluate_at = {std::llround(
-          std::clamp<double>(0.8 * o.training.annealing_epochs, 1, static_cast<double>(o.training.epochs)))};
+/// A unit for each learning rate and trial: what trains together fits into memory.
+std::vector<DeepUnit> units_of(const Options& o) {
+  std::vector<DeepUnit> units;
+  for (const Member& member : grid(o)) {
+    const std::string key = fmt::format("lr-{:g}-trial-{}", member.rate, member.trial);
+    if (units.empty() || units.back().key != key)
+      units.push_back(
+          {key, fmt::format("learning rate {:g}, trial {}", member.rate, member.trial), o.training, {}});
+    units.back().members.push_back(member);
   }
-  apply(o.run);
-  const std::vector<Member> members = grid(o);
-  const LoadedData data = load_data(o.data, o.run.seed);
-  o.data.preprocess = name(data.preprocessing.kind);
+  return units;
+}
+
+void present(const Options& o, const LoadedData& data, const Outcomes& outcomes, Presentation& p) {
+  CollapseRuns runs;
+  for (const DeepUnit& unit : units_of(o)) {
+    if (!outcomes.has(unit.key)) continue;
+    for (const Member& member : unit.members)
+      runs.models.push_back(p.directory.file(
+          fmt::format("{}/{}", unit.key, model_name(unit.members.size() == 1, member.index))));
+    append(runs.record, deep_record_from(outcomes.at(unit.key), unit.members));
+  }
+  best_of(runs.record);  // throws where there is nothing to say
+  const CollapseFindings findings = collapse_findings(runs.record, data);
+  set_metrics(p.result, findings);
+  p.report = collapse_report(findings, runs, data, o.training, p.directory);
+  const std::string note = contradiction_note(findings);
+  p.text = collapse_table(findings).text() + (note.empty() ? "" : "\n" + note + "\n");
+}
+
+void prepare(Options& o, const Arguments& arguments) {
+  if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
+  set_conv_defaults(o.training, arguments);
+  const QuickPreset quick(o.training.model == "conv");
+  const auto preset = [&](const char* option, auto& value, const auto& instead) {
+    quicken(arguments, o.quick, option, value, instead);
+  };
+  if (!arguments.given("--subset")) preset("--limit", o.data.limit, quick.limit);
+  preset("--hidden", o.training.hidden, quick.training.hidden);
+  preset("--channels", o.training.channels, quick.training.channels);
+  preset("--latent", o.training.latent, quick.training.latent);
+  preset("--epochs", o.training.epochs, quick.training.epochs);
+  preset("--members", o.training.trials, quick.training.trials);
+  preset("--lr", o.training.rates, quick.training.rates);
+  preset("--annealing-epochs", o.training.annealing_epochs, quick.training.annealing_epochs);
+  // The paper looks at epoch 80 of an annealing over 100.
+  if (o.annealed && o.training.evaluate_at.empty())
+    o.training.evaluate_at = {std::llround(
+        std::clamp<double>(0.8 * o.training.annealing_epochs, 1, static_cast<double>(o.training.epochs)))};
+}
+
+ExperimentPlan plan(Options& o) {
+  const auto data = std::make_shared<const LoadedData>(load_data(o.data, o.run.seed));
+  o.data.preprocess = name(data->preprocessing.kind);
   if (parse_likelihood(o.training.likelihood) != Likelihood::gaussian)
     fail("[--likelihood] this experiment is about sigma^2, which only the gaussian likelihood has");
-  check_training(o.training, members, data);
-  if (resuming) check_same_data(data, o.resume);
-  if (o.dry_run) return say_plan(o, members, data);
-
-  const InterruptGuard guard;  // a run that can be seen can be stopped
-  RunDirectory directory("collapse", o.run.out,
-                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
-  if (!resuming) directory.write_config(to_json(o), data_record(data));
-  Result result("collapse", to_json(o), provenance_of(o.run, data));
-  const DeepRun run = run_deep(o.training, members, data, directory,
-                               {.seed = o.run.seed,
-                                .device = device_of(o.run),
-                                .quiet = o.run.json,
-                                .resume = resuming,
-                                .name = "collapse"});
-  if (!run.finished()) return say_interrupted(run, "collapse", directory.path());
-
-  save_models(run, card_of(o.data, data), directory);
-  const CollapseFindings findings = collapse_findings(run, data);
-  set_metrics(result, findings);
-  Report report = collapse_report(findings, run, data, o.training, directory);
-  conclude(directory, result, report, to_json(o), o.run, text_of(findings));
+  check_training(o.training, grid(o), *data);
+  ExperimentPlan plan{.what = description(o, *data), .data = data};
+  for (const DeepUnit& unit : units_of(o)) {
+    plan.units.push_back(unit_of(unit, data, o.data, o.run));
+    if (plan.units.size() > 1) plan.units.back().measure = {};  // all cost the same
+  }
+  plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
+  return plan;
 }
 
 void add_options(Arguments& arguments) {
@@ -183,20 +169,14 @@ void add_options(Arguments& arguments) {
   arguments.add_text("--model", o->training.model, "mlp, or conv for images")
       .one_of({"mlp", "conv"})
       .show_default();
-  add_data_options(arguments, o->data);
-  add_run_options(arguments, o->run, true);
-  add_optimisation_options(arguments, o->training);
-  add_network_options(arguments, o->training);
-  arguments.begin_group("Experiment");
+  add_experiment_options(
+      arguments, *o,
+      "5000 images, hidden layers of 256 and 128, 100 units, 400 epochs, one learning rate and trial");
   arguments.add_flag("--annealed", o->annealed,
                      "Also train every setting with the KL annealed (Figs 7 and 8)");
-  arguments.add_flag(
-      "--quick", o->quick,
-      "5000 images, hidden layers of 256 and 128, 100 units, 400 epochs, one learning rate and trial");
-  arguments.add_flag("--dry-run", o->dry_run, "Say what would be done and what it costs");
-  arguments.begin_group("Run");
-  arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
-  arguments.run([o, &arguments] { collapse(*o, arguments); });
+  add_optimisation_options(arguments, o->training);
+  add_network_options(arguments, o->training);
+  arguments.run([o, &arguments] { run_experiment<Options>({"collapse", prepare, plan}, *o, arguments); });
 }
 
 }  // namespace

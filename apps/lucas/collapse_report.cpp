@@ -6,11 +6,12 @@
 #include "apps/reports/pictures.h"
 #include "apps/support/best.h"
 #include "apps/training/deep_metrics_json.h"
+#include "vae/deep_vae_file.h"
 
 namespace elbo {
 namespace {
 
-double mean_over(const CollapseRow& row, const DeepRun& run, double (*value)(const DeepVaeMetrics&)) {
+double mean_over(const CollapseRow& row, const DeepRecord& run, double (*value)(const DeepVaeMetrics&)) {
   double total = 0;
   for (size_t m : row.members) total += value(run.metrics[m]);
   return total / static_cast<double>(row.members.size());
@@ -74,7 +75,7 @@ std::vector<NamedMetrics> curves_of(const std::vector<const CollapseRow*>& rows,
 }
 
 /// Images beside what every model makes of them, a picture for each kind of setting.
-void add_reconstructions(Report& report, const CollapseFindings& findings, const DeepRun& run,
+void add_reconstructions(Report& report, const CollapseFindings& findings, const CollapseRuns& runs,
                          const LoadedData& data, const RunDirectory& directory) {
   report.section("Reconstructions");
   for (bool annealed : {true, false})
@@ -84,7 +85,7 @@ void add_reconstructions(Report& report, const CollapseFindings& findings, const
       const std::string name =
           fmt::format("reconstructions_{}{}", annealed ? "annealed_" : "", learned ? "learned" : "fixed");
       const auto model = [&](int64_t row) {
-        return member_alone(*run.vae, static_cast<int64_t>(rows[static_cast<size_t>(row)]->members[0]));
+        return load_deep_vae(read_safetensors(runs.models[rows[static_cast<size_t>(row)]->members[0]]));
       };
       std::string settings;
       for (const CollapseRow* row : rows)
@@ -102,7 +103,7 @@ void add_reconstructions(Report& report, const CollapseFindings& findings, const
 }
 
 /// What the model with the highest ELBO sees and dreams.
-void add_pictures_of_best(Report& report, const CollapseFindings& findings, const DeepRun& run,
+void add_pictures_of_best(Report& report, const CollapseFindings& findings, const CollapseRuns& runs,
                           const LoadedData& data, const RunDirectory& directory) {
   const CollapseRow* best = nullptr;
   for (const CollapseRow& row : findings.rows)
@@ -110,7 +111,7 @@ void add_pictures_of_best(Report& report, const CollapseFindings& findings, cons
   if (!best) return;
   report.section("Pictures");
   report.paragraph(fmt::format("Of the model with the highest ELBO: σ² {}.", name_of(*best)));
-  const auto model = member_alone(*run.vae, static_cast<int64_t>(best->members[0]));
+  const auto model = load_deep_vae(read_safetensors(runs.models[best->members[0]]));
   add_pictures(report, *model, data, directory.figures(), {.pairs = 20, .samples = 30, .seed = 0});
 }
 
@@ -123,7 +124,7 @@ std::string network_text(const TrainingOptions& options, const Dataset& data) {
 
 }  // namespace
 
-CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data) {
+CollapseFindings collapse_findings(const DeepRecord& run, const LoadedData& data) {
   CollapseFindings findings;
   findings.paper_constant = paper_units_constant(data.dataset, data.preprocessing);
   findings.stopped = run.stopped;
@@ -257,8 +258,9 @@ Table collapse_table(const CollapseFindings& findings) {
   return table;
 }
 
-Report collapse_report(const CollapseFindings& findings, const DeepRun& run, const LoadedData& data,
+Report collapse_report(const CollapseFindings& findings, const CollapseRuns& runs, const LoadedData& data,
                        const TrainingOptions& options, const RunDirectory& directory) {
+  const DeepRecord& run = runs.record;
   const auto fixed = rows_of(findings, false, false), learned = rows_of(findings, true, false);
   const auto moved = std::count_if(findings.rows.begin(), findings.rows.end(),
                                    [](const CollapseRow& row) { return !row.converged(); });
@@ -323,8 +325,8 @@ Report collapse_report(const CollapseFindings& findings, const DeepRun& run, con
         "The ELBO of the same models, averaged over each epoch's batches; not in the papers' units.");
   }
   if (has_pictures(data.dataset)) {
-    add_reconstructions(report, findings, run, data, directory);
-    add_pictures_of_best(report, findings, run, data, directory);
+    add_reconstructions(report, findings, runs, data, directory);
+    add_pictures_of_best(report, findings, runs, data, directory);
   }
   const auto fixed_annealed = rows_of(findings, false, true),
              learned_annealed = rows_of(findings, true, true);

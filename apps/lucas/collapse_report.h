@@ -23,6 +23,12 @@ struct CollapseRow {
   static constexpr double kConvergedNats = 2;
 };
 
+/// What was trained, and where each member's model is.
+struct CollapseRuns {
+  DeepRecord record;
+  std::vector<std::string> models;
+};
+
 struct CollapseFindings {
   std::vector<CollapseRow> rows;  ///< fixed, learned, then both annealed; as the run has them
   double paper_constant = 0;
@@ -32,12 +38,12 @@ struct CollapseFindings {
   std::vector<StoppedMember> stopped;
 };
 
-CollapseFindings collapse_findings(const DeepRun& run, const LoadedData& data);
+CollapseFindings collapse_findings(const DeepRecord& run, const LoadedData& data);
 void set_metrics(Result& result, const CollapseFindings& findings);
 Table collapse_table(const CollapseFindings& findings);
 /// What the mark in the paper's columns of the table means; empty where there is none.
 std::string contradiction_note(const CollapseFindings& findings);
-Report collapse_report(const CollapseFindings& findings, const DeepRun& run, const LoadedData& data,
+Report collapse_report(const CollapseFindings& findings, const CollapseRuns& runs, const LoadedData& data,
                        const TrainingOptions& options, const RunDirectory& directory);
 
 }  // namespace elbo

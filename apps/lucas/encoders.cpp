@@ -4,13 +4,11 @@
 #include <algorithm>
 
 #include "apps/command.h"
+#include "apps/experiment/deep_unit.h"
 #include "apps/experiment/experiment.h"
 #include "apps/lucas/tables.h"
 #include "apps/reports/deep_report.h"
-#include "apps/support/interrupt.h"
 #include "apps/training/deep_metrics_json.h"
-#include "apps/training/resume.h"
-#include "apps/training/trained_models.h"
 #include "vae/ppca.h"
 
 namespace elbo {
@@ -18,71 +16,42 @@ namespace {
 
 struct Options : ExperimentOptions {
   TrainingOptions training;
-  std::string resume;
   Options() {
     data.subset = 0;
     training.decoder_hidden = "none";
     training.schedule = "cosine";
     training.rates = {3e-4, 1e-3};
   }
+  template <class F>
+  void each(F f) {
+    each_training_option(training, f);
+  }
 };
 
 struct Encoder {
   const char* name;
-  const char* folder;
+  const char* key;
   const char* hidden;
   const char* activation;
 };
-constexpr Encoder kEncoders[] = {{"linear", "linear/", "none", "none"},
-                                 {"deep linear, 1024-512", "deep-linear/", "1024,512", "none"},
-                                 {"one hidden layer, 1024 ReLU", "one-hidden/", "1024", "relu"},
-                                 {"two hidden layers, 1024-512 ReLU", "two-hidden/", "1024,512", "relu"}};
+constexpr Encoder kEncoders[] = {{"linear", "linear", "none", "none"},
+                                 {"deep linear, 1024-512", "deep-linear", "1024,512", "none"},
+                                 {"one hidden layer, 1024 ReLU", "one-hidden", "1024", "relu"},
+                                 {"two hidden layers, 1024-512 ReLU", "two-hidden", "1024,512", "relu"}};
 /// Final ELBOs that the paper gives, in its units; it does not say which encoder is which but for the first.
 constexpr const char* kPaper = "-1098.2 (linear), -1108.7, -1112.1, -1119.6";
 
-Json to_json(const Options& o) {
-  Json config = to_json(o.data, o.run);
-  config.update({{"quick", o.quick}});
-  config.update(to_json(o.training));
-  return config;
+void prepare(Options& o, const Arguments& arguments) {
+  if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
+  if (!arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 5000);
+  quicken(arguments, o.quick, "--latent", o.training.latent, 50);
+  quicken(arguments, o.quick, "--epochs", o.training.epochs, 60);
 }
 
-void encoders(Options o, const Arguments& arguments) {
-  const bool resuming = !o.resume.empty();
-  if (resuming) {
-    const Options asked = o;
-    const Json config = begin_resume(o.run, o.resume, "encoders");
-    restore(o.data, o.run, config);
-    restore(o.training, config);
-    config.at("quick").get_to(o.quick);
-    keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
-    check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
-  } else {
-    if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
-    if (!arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 5000);
-    quicken(arguments, o.quick, "--latent", o.training.latent, 50);
-    quicken(arguments, o.quick, "--epochs", o.training.epochs, 60);
-  }
-  apply(o.run);
-  const LoadedData data = load_data(o.data, o.run.seed);
-  o.data.preprocess = name(data.preprocessing.kind);
-  check_training(o.training, members_of(o.training), data);
-  if (resuming) check_same_data(data, o.resume);
-  if (o.dry_run) {
-    const auto points = static_cast<double>(data.dataset.points()) * static_cast<double>(o.training.epochs);
-    fmt::print("Trains {} encoders for {} epochs of {} points: about {:.0f} min at 20000 points a second.\n",
-               std::size(kEncoders), o.training.epochs, data.dataset.points(), 1 + 4 * points / 20000 / 60);
-    return;
-  }
+void present(const Options& o, const LoadedData& data, const Outcomes& outcomes, Presentation& p) {
   const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
   const Eigen eigen = principal_components(data_moments(data.all()));
   const double maximum = ppca_max_log_likelihood(eigen.values, o.training.latent);
-
-  const InterruptGuard guard;  // a run that can be seen can be stopped
-  RunDirectory directory("encoders", o.run.out,
-                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
-  if (!resuming) directory.write_config(to_json(o), data_record(data));
-  Result result("encoders", to_json(o), provenance_of(o.run, data));
   Table table({"encoder", Table::number("lr"), Table::number("ELBO"), Table::number("±"),
                Table::number("papers' units"), Table::number("below pPCA"), Table::number("σ²"),
                Table::number("KL"), Table::number("active")});
@@ -92,27 +61,18 @@ void encoders(Options o, const Arguments& arguments) {
                 .y = {"nats per data point"}};
   Json rows = Json::array();
   for (const Encoder& encoder : kEncoders) {
-    TrainingOptions training = o.training;
-    training.encoder_hidden = encoder.hidden;
-    training.encoder_activation = encoder.activation;
-    const DeepRun run = run_deep(training, members_of(training), data, directory,
-                                 {.seed = o.run.seed,
-                                  .device = device_of(o.run),
-                                  .quiet = o.run.json,
-                                  .resume = resuming,
-                                  .name = encoder.name,
-                                  .folder = encoder.folder});
-    if (!run.finished()) return say_interrupted(run, "encoders", directory.path());
-    save_models(run, card_of(o.data, data), directory, encoder.folder);
+    if (!outcomes.has(encoder.key)) continue;
+    const DeepRecord run = deep_record_from(outcomes.at(encoder.key), members_of(o.training));
     const size_t best = best_of(run);
     const DeepVaeMetrics& m = run.metrics[best];
-    table.row({encoder.name, fmt::format("{:g}", run.members[best].rate), fmt::format("{:.2f}", m.elbo),
+    const double rate = run.members[best].rate;
+    table.row({encoder.name, fmt::format("{:g}", rate), fmt::format("{:.2f}", m.elbo),
                fmt::format("{:.2f}", m.elbo_standard_error), fmt::format("{:.2f}", m.elbo + to_paper),
                fmt::format("{:.2f}", maximum - m.elbo), fmt::format("{:.4f}", m.sigma2),
                fmt::format("{:.2f}", m.kl), fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});
     Json row = to_json(m);
     row["encoder"] = encoder.name;
-    row["lr"] = run.members[best].rate;
+    row["lr"] = rate;
     row["elbo_paper_units"] = m.elbo + to_paper;
     row["below_ppca"] = maximum - m.elbo;
     rows.push_back(row);
@@ -128,27 +88,44 @@ void encoders(Options o, const Arguments& arguments) {
   figure.y.low = maximum - 1.5 * (maximum - lowest);
   figure.y.high = maximum + 0.1 * (maximum - lowest);
   figure.lines.push_back({.at = maximum, .label = "pPCA maximum"});
-  result.set("encoders", rows, kNatsPerPoint);
-  result.set("ppca_maximum", maximum, kNatsPerPoint);
-  result.set("ppca_maximum_paper_units", maximum + to_paper, kNatsPerPoint);
-  Report report(
+  p.result.set("encoders", rows, kNatsPerPoint);
+  p.result.set("ppca_maximum", maximum, kNatsPerPoint);
+  p.result.set("ppca_maximum_paper_units", maximum + to_paper, kNatsPerPoint);
+  Report& report = p.report.emplace(
       "Four encoders for a linear decoder",
       fmt::format("A linear decoder with {} latent dimensions, trained for {} epochs on {} points of {} with "
                   "each of four encoders. Probabilistic PCA says how far any of them can get.",
                   o.training.latent, o.training.epochs, data.dataset.points(), data.dataset.name));
+  const bool beside = lucas_table_for(data.dataset, data.preprocessing) == &lucas_tables()[0];
   report.section("Result");
   report.table(
       table,
       fmt::format("Nats per data point on the training data. {}{}", precision_note(1),
-                  lucas_table_for(data.dataset, data.preprocessing) == &lucas_tables()[0]
-                      ? fmt::format(" The paper's final values, in its units, for k = 200 and 60 000 images: "
-                                    "{}.",
-                                    kPaper)
-                      : ""));
+                  beside ? fmt::format(" The paper's final values, in its units, for k = 200 and 60 000 "
+                                       "images: {}.",
+                                       kPaper)
+                         : ""));
   report.figure(
-      draw(figure, directory.figures()),
+      draw(figure, p.directory.figures()),
       "ELBO averaged over each epoch's batches. The dequantisation noise is drawn anew each epoch.");
-  conclude(directory, result, report, to_json(o), o.run, table.text());
+  p.text = table.text();
+}
+
+ExperimentPlan plan(Options& o) {
+  const auto data = std::make_shared<const LoadedData>(load_data(o.data, o.run.seed));
+  o.data.preprocess = name(data->preprocessing.kind);
+  check_training(o.training, members_of(o.training), *data);
+  ExperimentPlan plan{.what = fmt::format("Trains {} encoders for {} epochs of {} points.",
+                                          std::size(kEncoders), o.training.epochs, data->dataset.points()),
+                      .data = data};
+  for (const Encoder& encoder : kEncoders) {
+    DeepUnit unit{encoder.key, encoder.name, o.training, members_of(o.training)};
+    unit.training.encoder_hidden = encoder.hidden;
+    unit.training.encoder_activation = encoder.activation;
+    plan.units.push_back(unit_of(unit, data, o.data, o.run));
+  }
+  plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
+  return plan;
 }
 
 void add_options(Arguments& arguments) {
@@ -156,9 +133,7 @@ void add_options(Arguments& arguments) {
   add_experiment_options(arguments, *o, "5000 images, 50 units, 60 epochs");
   add_optimisation_options(arguments, o->training);
   add_member_options(arguments, o->training);
-  arguments.begin_group("Run");
-  arguments.add_text("--resume", o->resume, "Continue the interrupted run in this directory");
-  arguments.run([o, &arguments] { encoders(*o, arguments); });
+  arguments.run([o, &arguments] { run_experiment<Options>({"encoders", prepare, plan}, *o, arguments); });
 }
 
 }  // namespace

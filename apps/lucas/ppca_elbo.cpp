@@ -3,16 +3,13 @@
 // another dimension's value.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <functional>
 
 #include "apps/command.h"
 #include "apps/experiment/experiment.h"
 #include "apps/lucas/tables.h"
-#include "apps/support/arguments.h"
 #include "apps/support/figure.h"
 #include "apps/support/interrupt.h"
-#include "apps/support/progress.h"
 #include "apps/training/model_card.h"
 #include "apps/training/model_folder.h"
 #include "vae/decoder_alignment.h"
@@ -27,13 +24,23 @@ struct Options : ExperimentOptions {
   int64_t frozen_at = 50;
   int64_t steps = 12000;
   double rate = 3e-3;
+  template <class F>
+  void each(F f) {
+    f("latent", latent);
+    f("frozen_at", frozen_at);
+    f("steps", steps);
+    f("lr", rate);
+  }
 };
 
-struct Trained {
-  int64_t latent;
-  double maximum, elbo, sigma2, best_sigma2, alignment;
-  double gap() const { return maximum - elbo; }
+struct Input {
+  LoadedData data;
+  DataMoments moments;
+  Eigen eigen;
+  Tensor x;  // centred, f32
 };
+
+std::string key_of(int64_t latent) { return fmt::format("k-{}", latent); }
 
 /// The more components, the smaller sigma^2 and the slower the last nats: steps grow with k beyond 200.
 int64_t steps_for(const Options& o, int64_t latent) { return o.steps * std::max<int64_t>(latent, 200) / 200; }
@@ -44,94 +51,60 @@ double step_flops(int64_t dimensions, int64_t latent) {
   return 4 * d * d * k + 8 * d * k * k;
 }
 
-void ppca_elbo(Options o, const Arguments& arguments) {
-  apply(o.run);
-  quicken(arguments, o.quick, "--latent", o.latent, std::vector<int64_t>{1, 5, 20, 50, 100});
-  quicken(arguments, o.quick, "--steps", o.steps, 4000);
-  // The dearest first: the time left is then an honest estimate, and bad news comes early.
-  std::sort(o.latent.begin(), o.latent.end(), std::greater<>());
-  const LoadedData data = load_data(o.data, o.run.seed);
-  const DataMoments moments = data_moments(data.all());
-  const int64_t dimensions = data.dataset.dimensions();
-  double flops = 0;
-  for (int64_t k : o.latent) flops += static_cast<double>(steps_for(o, k)) * step_flops(dimensions, k);
-  if (o.dry_run) {
-    fmt::print(
-        "Trains {} linear VAEs for {} full-batch steps each (more for k > 200): {:.1f} Tflop, about {} min "
-        "at 100 "
-        "Gflop/s.\n",
-        o.latent.size(), o.steps, flops * 1e-12, std::lround(flops / 1e11 / 60) + 1);
-    return;
-  }
-  const Eigen eigen = principal_components(moments);
-  const int64_t largest = o.latent.front();
-  const double frozen = ppca_mle_sigma2(eigen.values, o.frozen_at);
-  ppca_mle_sigma2(eigen.values, largest);  // an early word when the data do not span so many dimensions
+LinearVae model_for(const Options& o, const Input& input, int64_t k) {
+  return LinearVae({.dimensions = input.data.dataset.dimensions(), .latent = k, .device = device_of(o.run)},
+                   o.run.seed);
+}
 
-  const InterruptGuard guard;  // a run that can be seen can be stopped
-  RunDirectory run("ppca-elbo", o.run.out);
-  Json config = to_json(o.data, o.run);
-  config.update({{"latent", o.latent}, {"frozen_at", o.frozen_at}, {"steps", o.steps}, {"lr", o.rate}});
-  run.write_config(config);
-  Result result("ppca-elbo", config, provenance_of(o.run, data));
+FullBatchOptions training_for(const Options& o, int64_t k) {
+  const int64_t steps = steps_for(o, k);
+  return {.steps = steps,
+          .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = steps},
+          .rates = {o.rate},
+          .adam = {.beta1 = 0.95, .beta2 = 0.98},
+          .seed = o.run.seed,
+          .evaluate_every = std::max<int64_t>(steps / 20, 1)};
+}
 
+/// (b): one trained linear VAE, beside the closed form.
+Json trained(const Options& o, const Input& input, int64_t k, const UnitPlace& place) {
+  const double best = ppca_max_log_likelihood(input.eigen.values, k);
+  LinearVae vae = model_for(o, input, k);
+  FullBatchOptions training = training_for(o, k);
+  training.checkpoint = place.directory.file(place.folder + "checkpoint.safetensors");
+  train_full_batch(vae, input.x, input.moments, training, [&](int64_t step, const std::vector<double>& elbo) {
+    place.progress(static_cast<double>(step) / static_cast<double>(training.steps),
+                   [&] { return fmt::format("{:.2f} nats below the maximum", best - elbo[0]); });
+    return !interrupted();
+  });
+  if (interrupted()) return {};
+  const LinearVaeWeights weights = linear_vae_weights(vae);
+  const LinearVaeMetrics metrics = evaluate_linear_vae(weights, input.moments);
+  save_linear_vae(place.directory.file(place.folder + model_name(true, 0)), vae, 0,
+                  metadata_of(card_of(o.data, input.data)));
+  return {{"latent", k},
+          {"ppca_maximum", best},
+          {"elbo", metrics.elbo},
+          {"gap", best - metrics.elbo},
+          {"sigma2", metrics.sigma2},
+          {"ppca_sigma2", ppca_mle_sigma2(input.eigen.values, k)},
+          {"alignment", decoder_alignment(weights, input.eigen).worst}};
+}
+
+void present(const Options& o, const Input& input, const Outcomes& outcomes, Presentation& p) {
   // (a) and (c), for every k: closed forms.
+  const int64_t largest = *std::max_element(o.latent.begin(), o.latent.end());
+  const double frozen = ppca_mle_sigma2(input.eigen.values, o.frozen_at);
   std::vector<double> ks, maximum, frozen_likelihood;
   int64_t peak = 1;
   for (int64_t k = 1; k <= largest; ++k) {
     ks.push_back(static_cast<double>(k));
-    maximum.push_back(ppca_max_log_likelihood(eigen.values, k));
-    Ppca model = ppca_solution(moments, eigen, k, ppca_mle_sigma2(eigen.values, k));
+    maximum.push_back(ppca_max_log_likelihood(input.eigen.values, k));
+    Ppca model = ppca_solution(input.moments, input.eigen, k, ppca_mle_sigma2(input.eigen.values, k));
     model.sigma2 = frozen;
-    frozen_likelihood.push_back(ppca_log_likelihood(model, moments));
+    frozen_likelihood.push_back(ppca_log_likelihood(model, input.moments));
     if (frozen_likelihood.back() > frozen_likelihood[static_cast<size_t>(peak - 1)]) peak = k;
   }
-
-  // (b): trained.
-  const Tensor x = centred(data.all(), moments.mean, DType::f32);
-  CsvFile csv =
-      run.csv("metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});
-  std::vector<Trained> trained;
-  std::vector<SavedMember> saved;
-  Progress progress(static_cast<int64_t>(flops / 1e9), "ppca-elbo", {.quiet = o.run.json});
-  double done_flops = 0;
-  for (int64_t k : o.latent) {
-    if (interrupted()) break;
-    LinearVae vae({.dimensions = dimensions, .latent = k, .device = device_of(o.run)}, o.run.seed);
-    vae.set_mean(moments.mean);
-    FullBatchOptions training;
-    training.steps = steps_for(o, k);
-    training.rates = {o.rate};
-    training.schedule = {
-        .kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = training.steps};
-    training.adam = {.beta1 = 0.95, .beta2 = 0.98};
-    training.seed = o.run.seed;
-    training.evaluate_every = std::max<int64_t>(training.steps / 20, 1);
-    const double own = step_flops(dimensions, k) / 1e9;
-    const double best = maximum[static_cast<size_t>(k - 1)];
-    train_full_batch(vae, x, moments, training, [&](int64_t step, const std::vector<double>& elbo) {
-      progress.update(static_cast<int64_t>(done_flops + own * static_cast<double>(step)), [&] {
-        return fmt::format("k = {}, {:.2f} nats below the maximum", k, best - elbo[0]);
-      });
-      return !interrupted();
-    });
-    if (interrupted()) break;
-    done_flops += own * static_cast<double>(training.steps);
-    const LinearVaeWeights weights = linear_vae_weights(vae);
-    const LinearVaeMetrics metrics = evaluate_linear_vae(weights, moments);
-    trained.push_back({k, best, metrics.elbo, metrics.sigma2, ppca_mle_sigma2(eigen.values, k),
-                       decoder_alignment(weights, eigen).worst});
-    const Trained& t = trained.back();
-    saved.push_back(
-        {static_cast<int64_t>(o.latent.size() - trained.size()), fmt::format("k = {}", k), t.elbo});
-    save_linear_vae(run.file(model_name(false, saved.back().member)), vae, 0,
-                    metadata_of(card_of(o.data, data, saved.back().member)));
-    write_member_list(run, "", saved);
-    csv.row({k, t.maximum, t.elbo, t.gap(), t.sigma2, t.best_sigma2, t.alignment});
-  }
-  csv.save();
-  progress.finish();
-  std::reverse(trained.begin(), trained.end());
 
   Figure figure{.name = "latent",
                 .title = "Linear VAE and pPCA over the latent dimension",
@@ -144,25 +117,29 @@ void ppca_elbo(Options o, const Arguments& arguments) {
                Table::number("worst |cosine|"), Table::verdict("within 0.5, not above")});
   Json rows = Json::array();
   double worst_gap = -INFINITY, least_gap = INFINITY, worst_alignment = 1;
-  for (const Trained& t : trained) {
-    points.x.push_back(static_cast<double>(t.latent));
-    points.y.push_back(t.elbo);
-    worst_gap = std::max(worst_gap, t.gap());
-    least_gap = std::min(least_gap, t.gap());
-    worst_alignment = std::min(worst_alignment, t.alignment);
-    table.row({std::to_string(t.latent), fmt::format("{:.3f}", t.maximum), fmt::format("{:.3f}", t.elbo),
-               fmt::format("{:.4f}", t.gap()), fmt::format("{:.6f}", t.sigma2),
-               fmt::format("{:.6f}", t.best_sigma2),
-               std::isfinite(t.alignment) ? fmt::format("{:.5f}", t.alignment) : "none",
-               verdict(t.gap() <= 0.5 && t.gap() >= -1e-6)});
-    rows.push_back({{"latent", t.latent},
-                    {"ppca_maximum", t.maximum},
-                    {"elbo", t.elbo},
-                    {"gap", t.gap()},
-                    {"sigma2", t.sigma2},
-                    {"ppca_sigma2", t.best_sigma2},
-                    {"alignment", t.alignment}});
+  CsvFile csv = p.directory.csv(
+      "metrics.csv", {"latent", "ppca_maximum", "elbo", "gap", "sigma2", "ppca_sigma2", "alignment"});
+  std::vector<std::string> keys = outcomes.keys();
+  std::reverse(keys.begin(), keys.end());  // from small to large
+  for (const std::string& key : keys) {
+    const Json& t = outcomes.at(key);
+    const auto number = [&t](const char* what) { return number_or_nan(t.at(what)); };
+    const double gap = number("gap"), alignment = number("alignment");
+    points.x.push_back(number("latent"));
+    points.y.push_back(number("elbo"));
+    worst_gap = std::max(worst_gap, gap);
+    least_gap = std::min(least_gap, gap);
+    worst_alignment = std::min(worst_alignment, alignment);
+    table.row({fmt::format("{}", number("latent")), fmt::format("{:.3f}", number("ppca_maximum")),
+               fmt::format("{:.3f}", number("elbo")), fmt::format("{:.4f}", gap),
+               fmt::format("{:.6f}", number("sigma2")), fmt::format("{:.6f}", number("ppca_sigma2")),
+               std::isfinite(alignment) ? fmt::format("{:.5f}", alignment) : "none",
+               verdict(gap <= 0.5 && gap >= -1e-6)});
+    csv.row({t.at("latent").get<int64_t>(), number("ppca_maximum"), number("elbo"), gap, number("sigma2"),
+             number("ppca_sigma2"), alignment});
+    rows.push_back(t);
   }
+  csv.save();
   figure.series.push_back(points);
   figure.series.push_back({.name = fmt::format("decoder of pPCA at k, σ² frozen at k = {}", o.frozen_at),
                            .x = ks,
@@ -170,24 +147,24 @@ void ppca_elbo(Options o, const Arguments& arguments) {
                            .style = Style::dashed});
   figure.lines.push_back(
       {.at = static_cast<double>(peak), .label = fmt::format("peak at k = {}", peak), .vertical = true});
-  const Drawing drawing = draw(figure, run.figures());
+  const Drawing drawing = draw(figure, p.directory.figures());
 
-  result.set("rows", rows, kNatsPerPoint);
-  result.set("worst_gap", worst_gap, kNatsPerPoint);
-  result.set("least_gap", least_gap, kNatsPerPoint);
-  result.set("worst_alignment", worst_alignment);
-  result.set("frozen_peak", peak);
-  result.set("frozen_sigma2", frozen);
-  result.set("complete", trained.size() == o.latent.size());
+  p.result.set("rows", rows, kNatsPerPoint);
+  p.result.set("worst_gap", worst_gap, kNatsPerPoint);
+  p.result.set("least_gap", least_gap, kNatsPerPoint);
+  p.result.set("worst_alignment", worst_alignment);
+  p.result.set("frozen_peak", peak);
+  p.result.set("frozen_sigma2", frozen);
 
-  const bool beside = is_lucas_subset(data.dataset, data.preprocessing) && o.frozen_at == 50;
-  Report report(
+  const Dataset& dataset = input.data.dataset;
+  const bool beside = is_lucas_subset(dataset, input.data.preprocessing) && o.frozen_at == 50;
+  Report& report = p.report.emplace(
       "A linear VAE finds probabilistic PCA",
       fmt::format("Lucas et al. 2019, Fig 2, on {} points of {}. The trained ELBO ends between {:.4f} and "
                   "{:.4f} nats "
                   "below the maximum that pPCA's closed form allows. With σ² frozen at its value for k = {}, "
                   "the likelihood peaks at k = {}{}{}.",
-                  data.dataset.points(), data.dataset.name, least_gap, worst_gap, o.frozen_at, peak,
+                  dataset.points(), dataset.name, least_gap, worst_gap, o.frozen_at, peak,
                   beside ? " (paper: about 200)" : "",
                   peak < largest ? " and then falls: more components hurt when the noise is wrong" : ""));
   report.section("Curves");
@@ -202,25 +179,66 @@ void ppca_elbo(Options o, const Arguments& arguments) {
                "nats for r = 1.05 and "
                "t = 0.3. So an ELBO this close to the maximum can leave neighbours mixed, and that is the "
                "last thing to converge.");
-  conclude(run, result, report, config, o.run,
-           fmt::format("{}\nσ² frozen at {:.6f} (k = {}): likelihood peaks at k = {}", table.text(), frozen,
-                       o.frozen_at, peak));
+  p.text = fmt::format("{}\nσ² frozen at {:.6f} (k = {}): likelihood peaks at k = {}", table.text(), frozen,
+                       o.frozen_at, peak);
+}
+
+void prepare(Options& o, const Arguments& arguments) {
+  quicken(arguments, o.quick, "--latent", o.latent, std::vector<int64_t>{1, 5, 20, 50, 100});
+  quicken(arguments, o.quick, "--steps", o.steps, 4000);
+  // The dearest first: the time left is then an honest estimate, and bad news comes early.
+  std::sort(o.latent.begin(), o.latent.end(), std::greater<>());
+  o.latent.erase(std::unique(o.latent.begin(), o.latent.end()), o.latent.end());
+}
+
+ExperimentPlan plan(Options& o) {
+  const auto input = std::make_shared<Input>();
+  input->data = load_data(o.data, o.run.seed);
+  input->moments = data_moments(input->data.all());
+  input->eigen = principal_components(input->moments);
+  input->x = centred(input->data.all(), input->moments.mean, DType::f32);
+  for (int64_t k : {o.latent.front(), o.frozen_at})
+    ppca_mle_sigma2(input->eigen.values, k);  // an early word when the data do not span so many dimensions
+  ExperimentPlan plan{
+      .what = fmt::format("Trains {} linear VAEs for {} full-batch steps each (more for k > 200).",
+                          o.latent.size(), o.steps),
+      .data = std::shared_ptr<const LoadedData>(input, &input->data)};
+  for (int64_t k : o.latent)
+    plan.units.push_back(
+        {.key = key_of(k),
+         .title = fmt::format("k = {}", k),
+         .cost = static_cast<double>(steps_for(o, k)) * step_flops(input->data.dataset.dimensions(), k),
+         .measure =
+             [o, input, k] {
+               LinearVae vae = model_for(o, *input, k);
+               FullBatchOptions few = training_for(o, k);
+               few.evaluate_every = few.steps;
+               return seconds_for_steps(steps_for(o, k), [&](int64_t n) {
+                 few.steps = n;
+                 train_full_batch(vae, input->x, input->moments, few, {});
+               });
+             },
+         .run = [o, input, k](const UnitPlace& place) { return trained(o, *input, k, place); }});
+  plan.present = [o, input](const Outcomes& outcomes, Presentation& p) { present(o, *input, outcomes, p); };
+  return plan;
 }
 
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
   add_experiment_options(arguments, *o, "Five latent dimensions up to 100, fewer steps");
+  arguments.begin_group("Model");
   arguments.add_number("--latent", o->latent, "Latent dimensions to train, K[,K...]", kCount).show_default();
   arguments
       .add_number("--frozen-at", o->frozen_at, "Latent dimension whose sigma^2 the third curve keeps", kCount)
       .show_default();
+  arguments.begin_group("Optimisation");
   arguments
       .add_number("--steps", o->steps,
                   "Full-batch Adam steps for each model up to k = 200, in proportion to k beyond", kCount)
       .show_default();
   arguments.add_number("--lr", o->rate, "Highest learning rate; it falls along a cosine", kPositive)
       .show_default();
-  arguments.run([o, &arguments] { ppca_elbo(*o, arguments); });
+  arguments.run([o, &arguments] { run_experiment<Options>({"ppca-elbo", prepare, plan}, *o, arguments); });
 }
 
 }  // namespace

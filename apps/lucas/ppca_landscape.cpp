@@ -5,9 +5,8 @@
 
 #include "apps/command.h"
 #include "apps/experiment/experiment.h"
-#include "apps/support/arguments.h"
 #include "apps/support/figure.h"
-#include "apps/support/progress.h"
+#include "apps/support/interrupt.h"
 #include "vae/ppca.h"
 
 namespace elbo {
@@ -16,97 +15,89 @@ namespace {
 struct Options : ExperimentOptions {
   int64_t first = 5, second = 7;
   int64_t grid = 41;
+  Options() { on_cpu = true; }
+  template <class F>
+  void each(F f) {
+    f("first", first);
+    f("second", second);
+    f("grid", grid);
+  }
 };
 
 struct Panel {
+  const char* key;
   std::string position;
   double sigma2;
-  std::string paper;           // what Fig 1 shows there
-  std::vector<double> values;  // nats above the stationary point, (second, first)
-  double best = 0, best_first = 0, best_second = 0;
+  std::string paper;  // what Fig 1 shows there
 };
 
-void landscape(Options o, const Arguments& arguments) {
-  apply_on_cpu(o.run);
-  quicken(arguments, o.quick, "--grid", o.grid, 21);
-  const int64_t grid_size = o.grid;
-  if (o.second <= o.first) fail("[--second] must be above --first, got {} and {}", o.second, o.first);
-  if (grid_size % 2 == 0) fail("[--grid] needs an odd number of points, got {}", grid_size);
-  if (o.dry_run) {
-    fmt::print("Evaluates 3 surfaces of {0} x {0} exact log-likelihoods; about {1} s on two cores.\n",
-               grid_size, grid_size * grid_size * 3 / 500 + 2);
-    return;
-  }
-  const LoadedData data = load_data(o.data, o.run.seed);
-  const DataMoments moments = data_moments(data.all());
-  const Eigen eigen = principal_components(moments);
-  const auto eigenvalue = [&](int64_t component) { return eigen.values.at(component - 1); };
-  if (o.second + 1 > eigen.vectors.size(1))
-    fail("[--components] the data have only {} components", eigen.vectors.size(1));
-  const double upper = eigenvalue(o.first), lower = eigenvalue(o.second);
-
-  RunDirectory run("ppca-landscape", o.run.out);
-  Json config = to_json(o.data, o.run);
-  config.update({{"first", o.first}, {"second", o.second}, {"grid", grid_size}});
-  run.write_config(config);
-  Result result("ppca-landscape", config, provenance_of(o.run, data));
-
-  std::vector<Panel> panels{{fmt::format("above λ{}", o.first), 1.25 * upper, "captures neither (left)", {}},
-                            {fmt::format("between λ{} and λ{}", o.second, o.first),
-                             std::sqrt(upper * lower),
-                             "captures one (middle)",
-                             {}},
-                            {fmt::format("below λ{}", o.second), 0.5 * lower, "captures both (right)", {}}};
-  const double reach = 1.3 * std::sqrt(upper);  // of each perturbation, in pixel-intensity units
+/// What the surfaces are drawn from.
+struct Surfaces {
+  LoadedData data;
+  DataMoments moments;
+  Eigen eigen;
+  double upper, lower;  // the two eigenvalues
   std::vector<double> axis;
-  for (int64_t i = 0; i < grid_size; ++i)
-    axis.push_back(reach * (2.0 * static_cast<double>(i) / static_cast<double>(grid_size - 1) - 1));
 
-  Progress progress(3 * grid_size, "ppca-landscape", {.quiet = o.run.json});
-  int64_t rows_done = 0;
-  for (Panel& panel : panels) {
-    Ppca model = ppca_stationary_point(moments, eigen, {1, 2, 3}, 2, panel.sigma2);
-    const double centre = ppca_log_likelihood(model, moments);
-    const int64_t k = model.weight.size(1);
-    for (double b : axis) {
-      for (double a : axis) {
-        // The two zero columns become a u_first and b u_second.
-        for (int64_t j = 0; j < model.weight.size(0); ++j) {
-          double* row = model.weight.data<double>() + j * k;
-          const double* u = eigen.vectors.data<double>() + j * eigen.vectors.size(1);
-          row[3] = a * u[o.first - 1];
-          row[4] = b * u[o.second - 1];
-        }
-        panel.values.push_back(ppca_log_likelihood(model, moments) - centre);
-        if (panel.values.back() > panel.best) {
-          panel.best = panel.values.back();
-          panel.best_first = a;
-          panel.best_second = b;
-        }
-      }
-      progress.update(++rows_done);
-    }
+  std::vector<Panel> panels(const Options& o) const {
+    return {{"above", fmt::format("above λ{}", o.first), 1.25 * upper, "captures neither (left)"},
+            {"between", fmt::format("between λ{} and λ{}", o.second, o.first), std::sqrt(upper * lower),
+             "captures one (middle)"},
+            {"below", fmt::format("below λ{}", o.second), 0.5 * lower, "captures both (right)"}};
   }
-  progress.finish();
+};
 
+Json surface(const Options& o, const Surfaces& s, const Panel& panel, const UnitPlace& place) {
+  Ppca model = ppca_stationary_point(s.moments, s.eigen, {1, 2, 3}, 2, panel.sigma2);
+  const double centre = ppca_log_likelihood(model, s.moments);
+  const int64_t k = model.weight.size(1);
+  std::vector<double> values;  // (second, first)
+  double best = 0, best_first = 0, best_second = 0;
+  for (double b : s.axis) {
+    if (interrupted()) return {};
+    for (double a : s.axis) {
+      // The two zero columns become a u_first and b u_second.
+      for (int64_t j = 0; j < model.weight.size(0); ++j) {
+        double* row = model.weight.data<double>() + j * k;
+        const double* u = s.eigen.vectors.data<double>() + j * s.eigen.vectors.size(1);
+        row[3] = a * u[o.first - 1];
+        row[4] = b * u[o.second - 1];
+      }
+      values.push_back(ppca_log_likelihood(model, s.moments) - centre);
+      if (values.back() > best) {
+        best = values.back();
+        best_first = a;
+        best_second = b;
+      }
+    }
+    place.progress(static_cast<double>(values.size()) / static_cast<double>(s.axis.size() * s.axis.size()),
+                   {});
+  }
+  return {{"values", values}, {"highest_gain", best}, {"at_first", best_first}, {"at_second", best_second}};
+}
+
+void present(const Options& o, const Surfaces& s, const Outcomes& outcomes, Presentation& p) {
   FigureGrid map{.name = "landscape",
                  .title = "Log-likelihood around a stationary point of pPCA",
-                 .columns = static_cast<int>(panels.size())};
+                 .columns = static_cast<int>(outcomes.count())};
   Table table({"σ²", Table::number("value"), Table::number(fmt::format("λ{}", o.first)),
                fmt::format("along u{}", o.first), Table::number(fmt::format("λ{}", o.second)),
                fmt::format("along u{}", o.second), Table::number("highest gain (nats)"), "paper",
                Table::verdict("surface agrees")});
   Json rows = Json::array();
-  const size_t middle = axis.size() / 2;
-  for (const Panel& panel : panels) {
+  const size_t side = s.axis.size(), middle = side / 2;
+  for (const Panel& panel : s.panels(o)) {
+    if (!outcomes.has(panel.key)) continue;
+    const Json& found = outcomes.at(panel.key);
+    const std::vector<double> values = numbers_or_nan(found.at("values"));
     bool stable_first = false, stable_second = false;
-    for (const Escape& escape : ppca_escapes(eigen.values, {1, 2, 3}, panel.sigma2)) {
+    for (const Escape& escape : ppca_escapes(s.eigen.values, {1, 2, 3}, panel.sigma2)) {
       if (escape.component == o.first) stable_first = escape.stable;
       if (escape.component == o.second) stable_second = escape.stable;
     }
     // The surface's own evidence: one grid step along each axis.
-    const double step_first = panel.values[middle * axis.size() + middle + 1];
-    const double step_second = panel.values[(middle + 1) * axis.size() + middle];
+    const double step_first = values.at(middle * side + middle + 1);
+    const double step_second = values.at((middle + 1) * side + middle);
     const bool agrees = (step_first < 0) == stable_first && (step_second < 0) == stable_second;
     const auto word = [](bool stable) { return stable ? "stable" : "grows"; };
     map.cells.push_back(
@@ -114,32 +105,31 @@ void landscape(Options o, const Arguments& arguments) {
          .x = {fmt::format("length of the column along u{}", o.first)},
          .y = {fmt::format("length of the column along u{}", o.second)},
          .series = {{.x = {0}, .y = {0}, .style = Style::points, .colour = kBlack}},
-         .surface = Surface{.x = axis, .y = axis, .values = panel.values},
+         .surface = Surface{.x = s.axis, .y = s.axis, .values = values},
          .colours = {.label = "nats above the stationary point", .palette = Palette::diverging},
          .note = fmt::format("u{} {}, u{} {}", o.first, word(stable_first), o.second, word(stable_second))});
-    table.row({panel.position, fmt::format("{:.4f}", panel.sigma2), fmt::format("{:.4f}", upper),
-               word(stable_first), fmt::format("{:.4f}", lower), word(stable_second),
-               fmt::format("{:.3f}", panel.best), panel.paper, verdict(agrees)});
+    table.row({panel.position, fmt::format("{:.4f}", panel.sigma2), fmt::format("{:.4f}", s.upper),
+               word(stable_first), fmt::format("{:.4f}", s.lower), word(stable_second),
+               fmt::format("{:.3f}", found.at("highest_gain").get<double>()), panel.paper, verdict(agrees)});
     rows.push_back({{"position", panel.position},
                     {"sigma2", panel.sigma2},
                     {"stable_first", stable_first},
                     {"stable_second", stable_second},
-                    {"highest_gain", panel.best},
-                    {"at_first", panel.best_first},
-                    {"at_second", panel.best_second},
+                    {"highest_gain", found.at("highest_gain")},
+                    {"at_first", found.at("at_first")},
+                    {"at_second", found.at("at_second")},
                     {"surface_agrees", agrees}});
   }
-  const Drawing drawing = draw(map, run.figures());
-  result.set("panels", rows);
-  result.set("eigenvalue_first", upper);
-  result.set("eigenvalue_second", lower);
+  const Drawing drawing = draw(map, p.directory.figures());
+  p.result.set("panels", rows);
+  p.result.set("eigenvalue_first", s.upper);
+  p.result.set("eigenvalue_second", s.lower);
 
-  Report report(
+  Report& report = p.report.emplace(
       "The landscape of pPCA around a collapsed solution",
       "Lucas et al. 2019, Fig 1. W holds the first three principal components and zero columns. Two zero "
-      "columns "
-      "grow along two further eigenvectors. Where σ² exceeds an eigenvalue, growing along its eigenvector "
-      "lowers the likelihood: the collapsed column is stable, whatever the inference.");
+      "columns grow along two further eigenvectors. Where σ² exceeds an eigenvalue, growing along its "
+      "eigenvector lowers the likelihood: the collapsed column is stable, whatever the inference.");
   report.section("Surfaces");
   report.figure(
       drawing,
@@ -147,22 +137,60 @@ void landscape(Options o, const Arguments& arguments) {
   report.section("Theory against surface");
   report.paragraph(
       "Theory (appendix A): a zero column is stable along an eigenvector exactly when its eigenvalue is "
-      "below "
-      "σ². The verdict compares this with one grid step on the surface.");
+      "below σ². The verdict compares this with one grid step on the surface.");
   report.table(table, "Stability of the two zero columns for three values of σ².");
-  conclude(run, result, report, config, o.run, table.text());
+  p.text = table.text();
+}
+
+void prepare(Options& o, const Arguments& arguments) {
+  quicken(arguments, o.quick, "--grid", o.grid, 21);
+  if (o.second <= o.first) fail("[--second] must be above --first, got {} and {}", o.second, o.first);
+  if (o.grid % 2 == 0) fail("[--grid] needs an odd number of points, got {}", o.grid);
+}
+
+ExperimentPlan plan(Options& o) {
+  const auto s = std::make_shared<Surfaces>();
+  s->data = load_data(o.data, o.run.seed);
+  s->moments = data_moments(s->data.all());
+  s->eigen = principal_components(s->moments);
+  if (o.second + 1 > s->eigen.vectors.size(1))
+    fail("[--components] the data have only {} components", s->eigen.vectors.size(1));
+  s->upper = s->eigen.values.at(o.first - 1);
+  s->lower = s->eigen.values.at(o.second - 1);
+  const double reach = 1.3 * std::sqrt(s->upper);  // of each perturbation, in pixel-intensity units
+  for (int64_t i = 0; i < o.grid; ++i)
+    s->axis.push_back(reach * (2.0 * static_cast<double>(i) / static_cast<double>(o.grid - 1) - 1));
+  ExperimentPlan plan{.what = fmt::format("Evaluates 3 surfaces of {0} x {0} exact log-likelihoods.", o.grid),
+                      .data = std::shared_ptr<const LoadedData>(s, &s->data)};
+  for (const Panel& panel : s->panels(o))
+    plan.units.push_back(
+        {.key = panel.key,
+         .title = "σ² " + panel.position,
+         .measure =
+             [o, s, panel] {
+               const Ppca model = ppca_stationary_point(s->moments, s->eigen, {1, 2, 3}, 2, panel.sigma2);
+               return seconds_for_steps(o.grid * o.grid, [&](int64_t n) {
+                 for (int64_t i = 0; i < n; ++i) ppca_log_likelihood(model, s->moments);
+               });
+             },
+         .run = [o, s, panel](const UnitPlace& place) { return surface(o, *s, panel, place); }});
+  plan.present = [o, s](const Outcomes& outcomes, Presentation& p) { present(o, *s, outcomes, p); };
+  return plan;
 }
 
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
   add_experiment_options(arguments, *o, "A coarser grid");
+  arguments.begin_group("Model");
   arguments.add_number("--first", o->first, "Component that the first zero column is moved along", {4, 1e9L})
       .show_default();
   arguments
       .add_number("--second", o->second, "Component that the second zero column is moved along", {5, 1e9L})
       .show_default();
   arguments.add_number("--grid", o->grid, "Points along each axis, odd", {3, 10001}).show_default();
-  arguments.run([o, &arguments] { landscape(*o, arguments); });
+  arguments.run([o, &arguments] {
+    run_experiment<Options>({"ppca-landscape", prepare, plan}, *o, arguments);
+  });
 }
 
 }  // namespace

@@ -13,21 +13,10 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-/// The runs' finite values at a place, sorted.
-std::vector<double> values_at(const std::vector<std::vector<double>>& runs, size_t place) {
+Statistics statistics_at(const std::vector<std::vector<double>>& runs, size_t place) {
   std::vector<double> values;
-  for (const auto& run : runs)
-    if (std::isfinite(run[place])) values.push_back(run[place]);
-  std::sort(values.begin(), values.end());
-  return values;
-}
-
-double quantile(const std::vector<double>& sorted, double share) {
-  if (sorted.empty()) return kNan;
-  const double rank = share * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(rank);
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], rank - static_cast<double>(below));
+  for (const auto& run : runs) values.push_back(run[place]);
+  return statistics_of(values);
 }
 
 void check_runs(const std::string& name, const std::vector<double>& x,
@@ -59,10 +48,10 @@ Series quartile_band(const std::string& name, const std::vector<double>& x,
   check_runs(name, x, runs);
   Series series{.name = name, .x = x};
   for (size_t i = 0; i < x.size(); ++i) {
-    const std::vector<double> values = values_at(runs, i);
-    series.y.push_back(quantile(values, 0.5));
-    series.band_low.push_back(quantile(values, 0.25));
-    series.band_high.push_back(quantile(values, 0.75));
+    const Statistics s = statistics_at(runs, i);
+    series.y.push_back(s.median);
+    series.band_low.push_back(s.lower_quartile);
+    series.band_high.push_back(s.upper_quartile);
   }
   return series;
 }
@@ -72,7 +61,7 @@ Series deviation_band(const std::string& name, const std::vector<double>& x,
   check_runs(name, x, runs);
   Series series{.name = name, .x = x};
   for (size_t i = 0; i < x.size(); ++i) {
-    const Statistics s = statistics_of(values_at(runs, i));
+    const Statistics s = statistics_at(runs, i);
     series.y.push_back(s.mean);
     series.band_low.push_back(s.mean - s.deviation);
     series.band_high.push_back(s.mean + s.deviation);

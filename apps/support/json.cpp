@@ -28,6 +28,14 @@ void for_each_leaf(const Json& value, const std::string& name, bool into_arrays,
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
+double number_or_nan(const Json& value) { return value.is_null() ? std::nan("") : value.get<double>(); }
+
+std::vector<double> numbers_or_nan(const Json& list) {
+  std::vector<double> numbers;
+  for (const Json& value : list) numbers.push_back(number_or_nan(value));
+  return numbers;
+}
+
 std::string json_text(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -16,6 +16,9 @@ using Json = nlohmann::ordered_json;
 
 /// The number, or null for one that JSON cannot hold.
 Json finite_or_null(double value);
+/// And back: NaN for null.
+double number_or_nan(const Json& value);
+std::vector<double> numbers_or_nan(const Json& list);
 
 /// Indented text ending in a line break. Bytes that are not UTF-8 are replaced, not-finite numbers are null.
 std::string json_text(const Json& value);

@@ -28,19 +28,20 @@ int terminal_width(std::FILE* stream) {
 }  // namespace
 
 std::string progress_line(std::string_view label, int64_t done, int64_t total, int64_t begun, double seconds,
-                          std::string_view text) {
+                          std::string_view text, bool counts) {
   std::string line(label);
   if (total > 0) {
     // Rounded down: 100% is for what is finished.
     const double share = 100.0 * static_cast<double>(done) / static_cast<double>(total);
-    line += fmt::format("  {:3}%  {}/{}", std::clamp(static_cast<int>(share), 0, 100), done, total);
+    line += fmt::format("  {:3}%", std::clamp(static_cast<int>(share), 0, 100));
+    if (counts) line += fmt::format("  {}/{}", done, total);
   } else {
     line += fmt::format("  {}", done);
   }
   if (!text.empty()) line += fmt::format("  {}", on_one_line(text));
   const auto steps = static_cast<double>(done - begun);
   if (steps > 0 && seconds > 0) {
-    line += "  " + format_rate(steps / seconds);
+    if (counts) line += "  " + format_rate(steps / seconds);
     if (done < total)
       line += fmt::format("  {} left", format_duration(seconds / steps * static_cast<double>(total - done)));
   }
@@ -77,7 +78,7 @@ void Progress::erase_line() {
 
 void Progress::show(std::string_view text) {
   const double now = seconds();
-  const std::string line = progress_line(label_, done_, total_, options_.begun, now, text);
+  const std::string line = progress_line(label_, done_, total_, options_.begun, now, text, options_.counts);
   erase_line();
   if (terminal_) {
     // A line that wraps cannot be rewritten in place.
@@ -103,8 +104,9 @@ void Progress::finish(std::string_view text) {
   if (options_.quiet || finished_) return;
   finished_ = true;
   erase_line();
-  std::string line = fmt::format("{}  {}", label_, done_);
-  if (total_ > 0) line += fmt::format("/{}", total_);
+  std::string line = label_;
+  if (options_.counts) line += fmt::format("  {}", done_);
+  if (options_.counts && total_ > 0) line += fmt::format("/{}", total_);
   if (!text.empty()) line += fmt::format("  {}", on_one_line(text));
   line += fmt::format("  in {}\n", format_duration(seconds()));
   std::fputs(line.c_str(), options_.stream);

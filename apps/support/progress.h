@@ -21,15 +21,21 @@
 namespace elbo {
 
 /// "train   42%  5040/12000  ELBO 950.1 nats  212 /s  33 s left". `begun` steps were done before the clock
-/// started (a resumed run). A total of 0 means that the end is not known.
+/// started (a resumed run). A total of 0 means that the end is not known. Without `counts` only
+/// "train   42%  ELBO 950.1 nats  33 s left".
 std::string progress_line(std::string_view label, int64_t done, int64_t total, int64_t begun, double seconds,
-                          std::string_view text);
+                          std::string_view text, bool counts = true);
+
+/// Says to whoever shows the progress of a whole how far a part of it is, from 0 to 1. The text is made where
+/// it is shown.
+using ShowProgress = std::function<void(double share, const std::function<std::string()>& text)>;
 
 class Progress {
  public:
   struct Options {
     bool quiet = false;                  ///< print nothing at all
     int64_t begun = 0;                   ///< steps done already, by the run that this one resumes
+    bool counts = true;                  ///< show steps and steps a second, beside percentage and time
     std::FILE* stream = stderr;          ///< not owned
     std::optional<bool> terminal = {};   ///< whether to rewrite the line in place; found out when not given
     std::function<double()> clock = {};  ///< seconds; steady time when not given

@@ -1,8 +1,20 @@
 #include "apps/support/statistics.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace elbo {
+namespace {
+
+double quantile(const std::vector<double>& sorted, double share) {
+  if (sorted.empty()) return std::nan("");
+  const double at = share * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(at);
+  const size_t above = std::min(below + 1, sorted.size() - 1);
+  return std::lerp(sorted[below], sorted[above], at - static_cast<double>(below));
+}
+
+}  // namespace
 
 Statistics statistics_of(const std::vector<double>& values) {
   Statistics s;
@@ -16,6 +28,13 @@ Statistics statistics_of(const std::vector<double>& values) {
   if (s.count == 0) s.mean = std::nan("");
   s.deviation = s.count > 1 ? std::sqrt(squares / (n - 1)) : std::nan("");
   s.standard_error = s.deviation / std::sqrt(n);
+  std::vector<double> sorted;
+  for (const double value : values)
+    if (std::isfinite(value)) sorted.push_back(value);
+  std::sort(sorted.begin(), sorted.end());
+  s.median = quantile(sorted, 0.5);
+  s.lower_quartile = quantile(sorted, 0.25);
+  s.upper_quartile = quantile(sorted, 0.75);
   return s;
 }
 

@@ -1,4 +1,5 @@
-// What several runs have in common: the mean of a number over them, and how far they are apart.
+// What several runs have in common: the mean and the median of a number over them, and how far they are
+// apart.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,9 @@
 namespace elbo {
 
 struct Statistics {
-  int64_t count = 0;                                   ///< of the values that are finite
-  double mean = 0, deviation = 0, standard_error = 0;  ///< of those; the deviation with count - 1
+  int64_t count = 0;                                          ///< of the values that are finite
+  double mean = 0, deviation = 0, standard_error = 0;         ///< of those; the deviation with count - 1
+  double median = 0, lower_quartile = 0, upper_quartile = 0;  ///< linear between two values
 };
 
 /// NaN stands where there are too few values: none for a mean, fewer than two for the others.

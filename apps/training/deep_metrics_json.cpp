@@ -6,8 +6,6 @@
 namespace elbo {
 namespace {
 
-double number_from(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
-
 Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
   for (double value : values) list.push_back(finite_or_null(value));
@@ -69,10 +67,9 @@ DeepVaeMetrics deep_metrics_from(const Json& json) {
       fail("[metrics] '{}' is missing: another version of elbo wrote these; resume with that one", name);
     using Value = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_same_v<Value, double>)
-      value = stopped ? std::nan("") : number_from(json.at(name));
+      value = stopped ? std::nan("") : number_or_nan(json.at(name));
     else if constexpr (std::is_same_v<Value, std::vector<double>>)
-      for (const Json& element : stopped ? Json::array() : json.at(name))
-        value.push_back(number_from(element));
+      value = stopped ? std::vector<double>{} : numbers_or_nan(json.at(name));
     else if (!stopped)
       json.at(name).get_to(value);
   });

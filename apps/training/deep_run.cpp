@@ -85,7 +85,8 @@ class Run {
     begin(begun);
     // A run may have been interrupted while it was at this.
     if (begun > 0 && begun % per_epoch_ == 0) end_of_epoch(begun / per_epoch_);
-    Progress progress(run_.steps_total, how_.name, {.quiet = how_.quiet, .begun = begun});
+    Progress progress(run_.steps_total, how_.name,
+                      {.quiet = how_.quiet || how_.progress != nullptr, .begun = begun});
     double saved_at = seconds(), points = 0;  // of this process
     const auto save = [&] {
       receive(true);
@@ -111,7 +112,9 @@ class Run {
       receive(false);
       if (step % per_epoch_ == 0) end_of_epoch(step / per_epoch_);
       if (seconds() - saved_at > o_.checkpoint_seconds) save();
-      progress.update(step, [&] { return text(points / (seconds() - before_)); });
+      const auto now = [&] { return text(points / (seconds() - before_)); };
+      progress.update(step, now);
+      if (how_.progress) how_.progress(static_cast<double>(step) / static_cast<double>(run_.steps_total), now);
     }
     receive(true);
     run_.steps_done = step;
@@ -119,7 +122,10 @@ class Run {
     run_.points_per_second = run_.seconds > before_ ? points / (run_.seconds - before_) : 0;
     save();
     progress.finish(text(run_.points_per_second));
-    if ((step == run_.steps_total || all_ended()) && !interrupted()) run_.metrics = evaluate(data_);
+    if (all_stopped())
+      run_.metrics.assign(run_.members.size(), deep_metrics_from({{"stopped", true}}));
+    else if ((step == run_.steps_total || all_ended()) && !interrupted())
+      run_.metrics = evaluate(data_);
     if (run_.finished()) stop_broken();
     if (run_.finished() && validation_) keep_best();
     return std::move(run_);
@@ -238,6 +244,8 @@ class Run {
     return 1;
   }
 
+  bool all_stopped() const { return run_.stopped.size() == run_.members.size(); }
+
   EpochSums fresh_sums() const { return EpochSums(loss_.probes.size(), run_.members.size()); }
 
   void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
@@ -250,11 +258,11 @@ class Run {
         "member {} stopped in epoch {}, step {}: its objective is not finite; the first tensor that is "
         "not is {}; try a smaller learning rate",
         stopped.member, stopped.epoch, stopped.step, stopped.tensor);
-    if (run_.members.size() == 1) fail("[train] {}", text);
+    if (run_.members.size() == 1 && !how_.may_break) fail("[train] {}", text);
     run_.stopped.push_back(stopped);
     training_->stop(stopped.member, stopped.step);
     log_line("\n" + text);
-    if (run_.stopped.size() == run_.members.size()) fail("[train] every member was stopped; see above");
+    if (all_stopped() && !how_.may_break) fail("[train] every member was stopped; see above");
   }
 
   /// After the last step nothing else finds out whether it broke a member: that is stopped there.
@@ -373,26 +381,9 @@ class Run {
 
 }  // namespace
 
-const StoppedMember* DeepRun::stop_of(int64_t member) const {
-  for (const StoppedMember& stop : stopped)
-    if (stop.member == member) return &stop;
-  return nullptr;
-}
-
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
                  const RunDirectory& run, const DeepRunOptions& how) {
   return Run(options, members, data, run, how).run();
-}
-
-size_t best_of(const DeepRun& run) {
-  size_t best = 0;
-  double elbo = std::nan("");
-  for (size_t m = 0; m < run.metrics.size(); ++m)
-    if (!run.stop_of(static_cast<int64_t>(m)) && beats(run.metrics[m].elbo, elbo)) {
-      best = m;
-      elbo = run.metrics[m].elbo;
-    }
-  return best;
 }
 
 void say_interrupted(const DeepRun& run, const char* command, const std::string& directory) {

@@ -8,25 +8,17 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 
+#include "apps/support/progress.h"
 #include "apps/support/run_directory.h"
-#include "apps/training/epochs.h"
-#include "apps/training/training_options.h"
-#include "vae/deep_metrics.h"
+#include "apps/training/deep_record.h"
 #include "vae/deep_vae.h"
 
 namespace elbo {
 
-struct DeepRun {
+struct DeepRun : DeepRecord {
   std::unique_ptr<DeepVae> vae;
-  std::vector<Member> members;
-  std::vector<DeepVaeMetrics>
-      metrics;  ///< at the end, on the training data; empty when the run was interrupted
-  std::map<int64_t, std::vector<DeepVaeMetrics>> evaluations;  ///< after the epochs asked for
-  std::vector<MemberHistory> history;
-  std::vector<StoppedMember> stopped;
   std::vector<MemberValidation> validation;  ///< of each member; empty: there was none
   std::unique_ptr<DeepVae> best;  ///< each member at its best on the validation split, on the CPU; or null
   int64_t steps_done = 0, steps_total = 0;
@@ -34,8 +26,6 @@ struct DeepRun {
   double points_per_second = 0;  ///< in this process; counts every member's points
 
   bool finished() const { return !metrics.empty(); }
-  /// The member's entry in `stopped`, or null.
-  const StoppedMember* stop_of(int64_t member) const;
 };
 
 struct DeepRunOptions {
@@ -46,14 +36,12 @@ struct DeepRunOptions {
   std::function<void()> resumed = {};  ///< called when a resumed run is found fit to go on
   std::string name = "train";          ///< before the progress
   std::string folder = "";  ///< inside the run directory, e.g. "linear/", where there are several runs in one
+  ShowProgress progress = {};  ///< where this run is a part of something; else it shows its own
+  bool may_break = false;      ///< every member may be stopped; else that is an Error
 };
 
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
                  const RunDirectory& run, const DeepRunOptions& how);
-
-/// The member with the highest ELBO of those that were not stopped. There is one: a run whose members were
-/// all stopped ends in an Error.
-size_t best_of(const DeepRun& run);
 
 /// What an interrupted run prints: how to go on.
 void say_interrupted(const DeepRun& run, const char* command, const std::string& directory);

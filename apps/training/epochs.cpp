@@ -21,6 +21,10 @@ Json to_json(const std::vector<StoppedMember>& stopped) {
   return list;
 }
 
+StoppedMember stopped_member_from(const Json& json) {
+  return {json.at("member"), json.at("epoch"), json.at("step"), json.at("tensor")};
+}
+
 std::vector<std::string> columns_for(const std::vector<std::string>& probes) {
   std::vector<std::string> columns{"epoch", "member", "elbo"};
   columns.insert(columns.end(), probes.begin(), probes.end());
@@ -40,8 +44,7 @@ void from_json(const Json& json, const std::vector<std::string>& names, EpochSum
                std::vector<StoppedMember>& stopped) {
   for (size_t i = 0; i < names.size(); ++i) json.at(names[i]).get_to(sums.probes[i]);
   json.at("points").get_to(sums.points);
-  for (const Json& s : json.at("stopped"))
-    stopped.push_back({s.at("member"), s.at("epoch"), s.at("step"), s.at("tensor")});
+  for (const Json& s : json.at("stopped")) stopped.push_back(stopped_member_from(s));
 }
 
 double entropy_sum(const std::vector<std::string>& names, const std::vector<double>& probes) {

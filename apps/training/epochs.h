@@ -23,6 +23,7 @@ struct StoppedMember {
 };
 Json to_json(const StoppedMember& stopped);
 Json to_json(const std::vector<StoppedMember>& stopped);
+StoppedMember stopped_member_from(const Json& json);
 
 /// The columns of metrics.csv, for a loss with these probes.
 std::vector<std::string> columns_for(const std::vector<std::string>& probes);

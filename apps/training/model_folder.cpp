@@ -19,11 +19,14 @@ bool holds_models(const fs::path& directory) {
   return fs::exists(directory / model_name(true, 0)) || fs::is_directory(directory / "members");
 }
 
-[[noreturn]] void fail_without_models(const std::string& directory) {
+/// The folder that has the models: of an experiment of one unit, that unit's.
+std::string folder_with_models(const std::string& directory) {
+  if (holds_models(directory)) return directory;
   std::vector<std::string> folders;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory))
     if (entry.is_directory() && holds_models(entry.path())) folders.push_back(entry.path().string());
   std::sort(folders.begin(), folders.end());
+  if (folders.size() == 1) return folders[0];
   if (folders.empty())
     fail("[load] {} holds no trained model; a run has one when it is finished", quote(directory));
   fail("[load] {} holds models in folders of their own; name one: {}", quote(directory),
@@ -60,8 +63,8 @@ void write_member_list(const RunDirectory& run, const std::string& folder,
   run.write_json(folder + kList, {{"best", best}, {"members", list}});
 }
 
-std::string find_model(const std::string& directory, int64_t member) {
-  if (!holds_models(directory)) fail_without_models(directory);
+std::string find_model(const std::string& run, int64_t member) {
+  const std::string directory = folder_with_models(run);
   const fs::path single = fs::path(directory) / model_name(true, 0);
   if (fs::exists(single)) {
     if (member > 0) fail("[--member] {} holds one model only", quote(directory));

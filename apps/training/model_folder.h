@@ -23,7 +23,8 @@ std::string model_name(bool alone, int64_t member);
 void write_member_list(const RunDirectory& run, const std::string& folder,
                        const std::vector<SavedMember>& members);
 
-/// The path of the model that `directory` holds: its only one, or the member asked for (-1: the best).
-std::string find_model(const std::string& directory, int64_t member);
+/// The path of the model that a run directory holds, or its only folder with models: its only one, or the
+/// member asked for (-1: the best).
+std::string find_model(const std::string& run, int64_t member);
 
 }  // namespace elbo

@@ -154,13 +154,18 @@ void set_data_units(Result& result, const LoadedData& data,
   }
 }
 
-Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
+Provenance provenance_of(const RunOptions& run) {
   Provenance provenance = describe_provenance(threads(), blas().name);
   provenance.convolutions = cpu_convolutions_name();
   provenance.seed = run.seed;
   if (device_of(run) == Device::cuda)
     provenance.device = fmt::format("{}, CUDA {}, {}, products in {}", cuda::describe().name,
                                     cuda::describe().runtime, cuda::blas_name(), run.precision);
+  return provenance;
+}
+
+Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
+  Provenance provenance = provenance_of(run);
   std::string preprocessing = name(data.preprocessing.kind);
   if (data.preprocessing.kind == Preprocessing::Kind::logit)
     preprocessing += fmt::format(", alpha {}", data.preprocessing.alpha);
@@ -177,17 +182,18 @@ std::string absolute_specification(const std::string& spec) {
   return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
 }
 
+Json to_json(const RunOptions& run) {
+  return {{"seed", run.seed}, {"device", run.device}, {"precision", run.precision}, {"threads", threads()}};
+}
+
 Json to_json(const DataOptions& data, const RunOptions& run) {
-  Json config = {{"data", absolute_specification(data.data)},
-                 {"preprocess", data.preprocess},
-                 {"alpha", data.alpha},
-                 {"limit", data.limit},
-                 {"subset", data.subset},
-                 {"standardize", data.standardize},
-                 {"seed", run.seed},
-                 {"device", run.device},
-                 {"precision", run.precision},
-                 {"threads", threads()}};
+  Json config{{"data", absolute_specification(data.data)},
+              {"preprocess", data.preprocess},
+              {"alpha", data.alpha},
+              {"limit", data.limit},
+              {"subset", data.subset},
+              {"standardize", data.standardize}};
+  config.update(to_json(run));
   // Where nothing is held out, no word of it.
   const Division& division = data.division;
   if (division.validation > 0) config["validation"] = division.validation;
@@ -207,6 +213,10 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
   data.division = {.validation = config.value("validation", 0.0),
                    .test = config.value("test", 0.0),
                    .seed = config.value("split_seed", uint64_t{0})};
+  restore(run, config);
+}
+
+void restore(RunOptions& run, const Json& config) {
   config.at("seed").get_to(run.seed);
   run.precision = config.value("precision", run.precision);
   // The last bits of convolutions depend on the number of threads (oneDNN).

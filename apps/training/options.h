@@ -60,10 +60,14 @@ Json describe_gpu();
 void set_data_units(Result& result, const LoadedData& data,
                     std::initializer_list<std::pair<const char*, double>> nats);
 
-/// Provenance with build, machine, threads, seed and these data.
+/// Provenance with build, machine, threads and seed; and with these data.
+Provenance provenance_of(const RunOptions& run);
 Provenance provenance_of(const RunOptions& run, const LoadedData& data);
+Json to_json(const RunOptions& run);
 Json to_json(const DataOptions& data, const RunOptions& run);
-/// The data, the seed and, unless another was asked for, the number of threads of a run that is continued.
+/// The seed and, unless another was asked for, the number of threads of a run that is continued; and its
+/// data.
+void restore(RunOptions& run, const Json& config);
 void restore(DataOptions& data, RunOptions& run, const Json& config);
 
 }  // namespace elbo

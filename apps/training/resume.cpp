@@ -11,7 +11,8 @@ namespace elbo {
 namespace {
 
 constexpr const char* kChangeable[] = {"--threads", "--device", "--json",   "--checkpoint-seconds",
-                                       "--dry-run", "--out",    "--resume", "--help"};
+                                       "--dry-run", "--out",    "--resume", "--only",
+                                       "--help"};
 
 /// "--free-nats" as config.json calls it.
 std::string key_of(const std::string& option) {
@@ -30,9 +31,14 @@ Json begin_resume(RunOptions& run, const std::string& directory, const std::stri
   return read_run_config(directory, command);
 }
 
+void keep_changeable(RunOptions& run, const RunOptions& asked, const Arguments& arguments,
+                     const Json& config) {
+  run.device = arguments.given("--device") ? asked.device : config.value("device", run.device);
+}
+
 void keep_changeable(RunOptions& run, TrainingOptions& training, const RunOptions& asked_run,
                      const TrainingOptions& asked_training, const Arguments& arguments, const Json& config) {
-  run.device = arguments.given("--device") ? asked_run.device : config.value("device", run.device);
+  keep_changeable(run, asked_run, arguments, config);
   if (arguments.given("--checkpoint-seconds"))
     training.checkpoint_seconds = asked_training.checkpoint_seconds;
 }

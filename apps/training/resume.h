@@ -20,6 +20,8 @@ Json begin_resume(RunOptions& run, const std::string& directory, const std::stri
 
 /// Takes from the options as given what a resumed run may have anew: --device, which is the run's where it
 /// was not given, and --checkpoint-seconds. (--threads and --json need no help.)
+void keep_changeable(RunOptions& run, const RunOptions& asked, const Arguments& arguments,
+                     const Json& config);
 void keep_changeable(RunOptions& run, TrainingOptions& training, const RunOptions& asked_run,
                      const TrainingOptions& asked_training, const Arguments& arguments, const Json& config);
 

@@ -1,0 +1,48 @@
+#include "apps/experiment/claims.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace elbo {
+namespace {
+
+std::string with_error(double value, double error, int digits) {
+  const std::string text = fmt::format("{:.{}f}", value, digits);
+  return std::isfinite(error) ? fmt::format("{} ± {:.{}f}", text, error, digits) : text;
+}
+
+}  // namespace
+
+Claim claim_of(const PublishedNumber& n) {
+  const auto squared = [](double error) { return std::isfinite(error) ? error * error : 0; };
+  const double allowed = n.tolerance + 2 * std::sqrt(squared(n.paper_error) + squared(n.here_error));
+  Claim claim{.claim = n.unit.empty() ? n.what : fmt::format("{} ({})", n.what, n.unit),
+              .paper = with_error(n.paper, n.paper_error, n.digits),
+              .here = with_error(n.here, n.here_error, n.digits),
+              .holds = {},
+              .note = n.note};
+  if (n.comparable) claim.holds = std::abs(n.here - n.paper) <= allowed;
+  return claim;
+}
+
+Table claims_table(const std::vector<Claim>& claims) {
+  Table table({"claim", "paper", "here", Table::verdict("holds"), "settings"});
+  for (const Claim& claim : claims)
+    table.row({claim.claim, claim.paper, claim.here, claim.holds ? verdict(*claim.holds) : "not judged",
+               claim.note});
+  return table;
+}
+
+Json to_json(const std::vector<Claim>& claims) {
+  Json list = Json::array();
+  for (const Claim& claim : claims)
+    list.push_back({{"claim", claim.claim},
+                    {"paper", claim.paper},
+                    {"here", claim.here},
+                    {"holds", claim.holds ? Json(*claim.holds) : Json(nullptr)},
+                    {"note", claim.note}});
+  return list;
+}
+
+}  // namespace elbo

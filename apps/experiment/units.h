@@ -1,0 +1,75 @@
+// Units: the pieces that an experiment is made of, each a run by itself with a result in JSON. What is common
+// to experiments follows from that list: progress and time left, resuming (a unit that has its result is not
+// run again), running some of them only, and saying beforehand what all of it costs.
+//
+// A unit writes what it likes into its folder of the run directory; the floor adds unit.json when it is done.
+// Knows nothing of what units compute.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "apps/support/json.h"
+#include "apps/support/progress.h"
+#include "apps/support/run_directory.h"
+
+namespace elbo {
+
+/// Where a unit runs.
+struct UnitPlace {
+  const RunDirectory& directory;
+  std::string folder;     ///< its own, "k-50/", inside of the directory
+  bool resuming = false;  ///< an earlier process may have begun this unit
+  bool quiet = false;
+  ShowProgress progress;  ///< how far the unit is
+};
+
+struct Unit {
+  std::string key;    ///< "k-50": of letters, digits, points and hyphens
+  std::string title;  ///< "k = 50"
+  double cost = 1;    ///< in any measure that the units of an experiment have in common, such as flops
+  /// Seconds that the unit takes here, found by doing a little of it. Where it is empty, the seconds follow
+  /// from the cost and from the units before that were measured.
+  std::function<double()> measure{};
+  /// What came out. It counts only where the run was not interrupted meanwhile.
+  std::function<Json(const UnitPlace& place)> run{};
+};
+
+/// The results of the units that are done, in the order of the experiment.
+class Outcomes {
+ public:
+  void add(const Unit& unit, Json result);
+  /// Whether the unit is done; its result, which must be there.
+  bool has(const std::string& key) const { return results_.contains(key); }
+  const Json& at(const std::string& key) const;
+  std::vector<std::string> keys() const { return keys_; }
+  size_t count() const { return keys_.size(); }
+
+ private:
+  std::vector<std::string> keys_;
+  std::map<std::string, Json> results_;
+};
+
+/// The units with these keys, in the order of the experiment; all, where `keys` is empty. Throws Error that
+/// lists the keys there are for one that is not among them.
+std::vector<Unit> chosen_units(const std::vector<Unit>& units, const std::vector<std::string>& keys);
+
+struct UnitsOptions {
+  std::string name;  ///< of the experiment, before the progress
+  bool resuming = false, quiet = false;
+};
+
+/// Runs the units that have no result in the directory yet, one after the other, until all are done or the
+/// run is interrupted (apps/support/interrupt.h), and returns what is there of `units`.
+Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory,
+                   const UnitsOptions& options);
+
+/// What each unit costs on this machine, measured: a line for each, and the sum.
+std::string cost_of(const std::vector<Unit>& units);
+
+/// Seconds for `steps` steps, from a few of them: take(n) takes n.
+double seconds_for_steps(int64_t steps, const std::function<void(int64_t n)>& take);
+
+}  // namespace elbo

@@ -1,0 +1,108 @@
+// Units of an experiment: which are run, what is kept, what a broken-off run leaves to the next.
+#include "apps/experiment/units.h"
+
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/support/interrupt.h"
+#include "tensor/file.h"
+#include "tests/error_of.h"
+#include "tests/temporary_directory.h"
+
+namespace elbo {
+namespace {
+
+/// Three units; each notes that it ran, and one of them stops the run.
+struct Three {
+  std::vector<std::string> ran;
+  std::string stops;
+  std::vector<Unit> units() {
+    std::vector<Unit> all;
+    for (const char* key : {"a", "b", "c"})
+      all.push_back(
+          {.key = key, .title = std::string("unit ") + key, .run = [this, key](const UnitPlace& place) {
+             ran.push_back(key);
+             place.directory.write_text(place.folder + "note.txt", key);
+             place.progress(0.5, {});
+             if (stops == key) std::raise(SIGTERM);
+             return Json{{"name", key}, {"third", 1.0 / 3}, {"none", std::nan("")}};
+           }});
+    return all;
+  }
+};
+
+}  // namespace
+
+TEST_SUITE("apps") {
+  TEST_CASE("units run in their order, each with a folder of its own, and their results are as read back") {
+    TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    Three three;
+    const Outcomes outcomes = run_units(three.units(), directory, {.name = "test", .quiet = true});
+    CHECK(three.ran == std::vector<std::string>{"a", "b", "c"});
+    CHECK(outcomes.keys() == three.ran);
+    CHECK(read_file(directory.file("b/note.txt")) == "b");
+    CHECK(outcomes.at("c").at("name") == "c");
+    CHECK(outcomes.at("c").at("third") == 1.0 / 3);
+    CHECK(outcomes.at("c").at("none").is_null());
+    CHECK(error_of([&] { outcomes.at("d"); }).find("'d'") != std::string::npos);
+  }
+
+  TEST_CASE("a unit during which the run is interrupted has no result, and is the first of the next run") {
+    TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    Three three{.ran = {}, .stops = "b"};
+    {
+      const InterruptGuard guard;
+      CHECK(run_units(three.units(), directory, {.name = "test", .quiet = true}).keys() ==
+            std::vector<std::string>{"a"});
+    }
+    CHECK(three.ran == std::vector<std::string>{"a", "b"});
+    CHECK_FALSE(std::filesystem::exists(directory.file("b/unit.json")));
+    Three again;
+    const InterruptGuard guard;
+    const Outcomes outcomes =
+        run_units(again.units(), directory, {.name = "test", .resuming = true, .quiet = true});
+    CHECK(again.ran == std::vector<std::string>{"b", "c"});
+    CHECK(outcomes.keys() == std::vector<std::string>{"a", "b", "c"});
+    CHECK(outcomes.at("a").at("third") == 1.0 / 3);
+  }
+
+  TEST_CASE("units are chosen by their keys, in the experiment's order") {
+    Three three;
+    const auto keys_of = [](const std::vector<Unit>& units) {
+      std::vector<std::string> keys;
+      for (const Unit& unit : units) keys.push_back(unit.key);
+      return keys;
+    };
+    CHECK(keys_of(chosen_units(three.units(), {})) == std::vector<std::string>{"a", "b", "c"});
+    CHECK(keys_of(chosen_units(three.units(), {"c", "a"})) == std::vector<std::string>{"a", "c"});
+    CHECK(error_of([&] {
+            chosen_units(three.units(), {"a", "x"});
+          }) == "[--only] there is no unit 'x'; there are a, b, c");
+  }
+
+  TEST_CASE("what cannot be measured costs as much as its share of what was") {
+    std::vector<Unit> units(3);
+    units[0] = {.key = "a", .title = "A", .cost = 2, .measure = [] { return 60.0; }};
+    units[1] = {.key = "b", .title = "B", .cost = 6};
+    units[2] = {.key = "c", .title = "C", .cost = 1, .measure = [] { return 30.0; }};
+    const std::string text = cost_of(units);
+    CAPTURE(text);
+    CHECK(text.find("b     B     3 min 00 s") != std::string::npos);  // 6 of 3 that take 90 s
+    CHECK(text.find("3 units, about 4 min 30 s") != std::string::npos);
+  }
+
+  TEST_CASE("seconds for many steps follow from a few of them") {
+    int64_t taken = 0;
+    const double seconds = seconds_for_steps(5, [&](int64_t n) { taken += n; });
+    CHECK(taken >= 6);  // one to warm up
+    CHECK(taken <= 9);
+    CHECK(seconds < 1);
+  }
+}
+
+}  // namespace elbo

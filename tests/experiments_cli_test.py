@@ -1,0 +1,109 @@
+"""Every experiment is made of units: a run that is killed at any moment, within a unit or between two, is resumed to the same result;
+units can be run by themselves; what a run would cost is said beforehand.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+from program import BINARY, check, elbo, finish, rejects, work_in_a_folder_of_its_own
+
+work_in_a_folder_of_its_own("experiments")
+random.seed(os.getpid())
+DATA = ["--data", "ppca", "--limit", 200, "--subset", 0, "--threads", 1]
+# Long enough to be hit, short enough to be ended.
+EXPERIMENTS = {
+    "ppca-landscape": [*DATA, "--grid", 41, "--first", 4, "--second", 5],
+    "ppca-elbo": [*DATA, "--latent", "1,2,3", "--frozen-at", 2, "--steps", 2500],
+    "stochastic-elbo": [*DATA, "--latent", 2, "--steps", 2500, "--lr", "0.01,0.003"],
+    "encoders": [*DATA, "--latent", 2, "--epochs", 4, "--lr", "0.001,0.003", "--batch", 50],
+    "collapse": [*DATA, "--latent", 2, "--hidden", "32,16", "--sigma2", "1,0.1", "--epochs", 40, "--lr", "0.001,0.003", "--members", 2,
+                 "--batch", 50],
+}
+
+
+def result(directory):
+    """What a run found, without what depends on when it was run."""
+    found = json.load(open(f"{directory}/result.json"))
+    return found["metrics"]
+
+
+def files(directory):
+    """Models and pictures, by name."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            relative = os.path.relpath(path, directory)
+            if "checkpoint" not in relative and name.endswith((".safetensors", ".svg")):
+                found[relative] = open(path, "rb").read()
+    return found
+
+
+def done(directory):
+    return {name for name in os.listdir(directory) if os.path.exists(f"{directory}/{name}/unit.json")} if os.path.isdir(directory) else set()
+
+
+for command, options in EXPERIMENTS.items():
+    begin = time.time()
+    run = elbo(command, *options, "--out", command)
+    seconds = time.time() - begin
+    check(f"{command} runs", run.returncode == 0, run.stderr)
+    broken = f"{command}-broken"
+    kills = 0
+    arguments = [command, *options, "--out", broken]
+    for how in [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, None, None]:
+        process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if how:
+            while process.poll() is None and not os.path.exists(f"{broken}/config.json"):
+                time.sleep(0.001)
+            time.sleep(random.uniform(0, 0.4) * seconds)
+            if process.poll() is None:
+                process.send_signal(how)
+        message = process.communicate()[1]
+        kills += process.returncode != 0
+        before = done(broken)
+        arguments = [command, "--resume", broken]
+        # Before it has begun, or once all units are done, a signal ends it as any program.
+        if process.returncode > 0 and process.returncode != 128 + (how or 0):
+            check(f"{command} is resumed", False, f"status {process.returncode}, {message}")
+        if process.returncode > 128 and not os.path.exists(f"{broken}/result.json"):
+            check(f"{command} says how to go on", f"elbo {command} --resume {broken}" in message, message)
+    check(f"{command}, killed {kills} times, finds what an unbroken run does", result(broken) == result(command))
+    ours, theirs = files(broken), files(command)
+    check("and leaves the same models and figures", ours == theirs and theirs,
+          [name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)])
+
+# ---- a unit whose result is there is not run again
+stamp = os.stat("encoders/linear/members/00.safetensors").st_mtime_ns
+shutil.rmtree("encoders/one-hidden")
+expected = result("encoders")
+run = elbo("encoders", "--resume", "encoders")
+check("a unit that was taken away is run again, and no other", run.returncode == 0 and result("encoders") == expected and
+      os.stat("encoders/linear/members/00.safetensors").st_mtime_ns == stamp, run.stderr)
+
+# ---- only some of them
+run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out", "some")
+rows = result("some")["rows"] if run.returncode == 0 else []
+check("--only runs these units", [row["latent"] for row in rows] == [1, 3] and done("some") == {"k-1", "k-3"}, run.stderr)
+check("and says how many there are", result("some")["units"] == {"here": ["k-3", "k-1"], "of": 3}, run.stderr)
+run = elbo("ppca-elbo", "--resume", "some")
+check("the others follow, to the whole result", run.returncode == 0 and result("some") == result("ppca-elbo"), run.stderr)
+rejects("a unit that is not there", "ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-4", "--out", "never", mentions=["--only", "k-4", "k-1"])
+rejects("options that the run does not have", "ppca-elbo", "--resume", "some", "--steps", 7, mentions=["--steps", "2500"])
+check("and writes nothing", not os.path.exists("never"))
+open("some/k-2/unit.json", "w").write("{}")
+rejects("a unit's result that is none", "ppca-elbo", "--resume", "some", mentions=["k-2/unit.json", "remove it"])
+
+# ---- what it costs
+for command, options in EXPERIMENTS.items():
+    run = elbo(command, *options, "--dry-run")
+    keys = done(command)
+    check(f"{command} --dry-run names its units and a time", run.returncode == 0 and "on this machine" in run.stdout and keys and
+          all(f"\n{key} " in run.stdout for key in keys), run.stdout + run.stderr)
+
+finish()
