@@ -29,7 +29,9 @@ const std::vector<CommandGroup>& command_groups() {
       {"elbo itself", {list_command, info_command, gradcheck_command, bench_command}},
       {"Lucas et al. 2019, Don't blame the ELBO!",
        {ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command, encoders_command,
-        collapse_command}}};
+        collapse_command}},
+      {"Lücke et al., The ELBO of VAEs converges to a sum of three entropies",
+       {luecke_entropies_command, luecke_noise_command, luecke_states_command, luecke_streaming_command}}};
   return all;
 }
 

@@ -23,13 +23,19 @@ EXPERIMENTS = {
     "encoders": [*DATA, "--latent", 2, "--epochs", 4, "--lr", "0.001,0.003", "--batch", 50],
     "collapse": [*DATA, "--latent", 2, "--hidden", "32,16", "--sigma2", "1,0.1", "--epochs", 40, "--lr", "0.001,0.003", "--members", 2,
                  "--batch", 50],
+    "luecke-entropies": [*DATA, "--runs", 2, "--ring-runs", 12, "--points", 60, "--batch", 30, "--samples", 3, "--linear-epochs", 60,
+                         "--image-epochs", 20, "--ring-epochs", 10, "--latent", 2],
+    "luecke-noise": ["--threads", 1, "--runs", 3, "--points", 40, "--batch", 20, "--small-batch", 10, "--samples", 2, "--epochs", 25],
+    "luecke-states": [*DATA, "--points", 50, "--batch", 25, "--samples", 2, "--frames", 3, "--shown", 20, "--at", "1,4", "--linear-epochs", 30,
+                      "--image-epochs", 15, "--ring-epochs", 15, "--latent", 2],
+    "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
 }
 
 
 def result(directory):
     """What a run found, without what depends on when it was run."""
-    found = json.load(open(f"{directory}/result.json"))
-    return found["metrics"]
+    found = json.load(open(f"{directory}/result.json"))["metrics"]
+    return {name: value for name, value in found.items() if not name.endswith("_seconds")}
 
 
 def files(directory):

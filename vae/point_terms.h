@@ -21,9 +21,8 @@ inline constexpr int64_t kMostDraws = int64_t{1} << 24;
 Tensor point_log_likelihood(const Vae& vae, const Tensor& x, const Posterior& q, RandomKey key,
                             int64_t draw = 0);
 
-/// The expectation itself, for a model whose decoder is the matrix W (D, k), with one sigma^2: ln p(x|E_q
-/// z)
-/// - sum_i v_i |W_i|^2 / (2 sigma^2), v the variances of q and W_i the columns.
+/// The expectation itself, for a model whose decoder is the matrix W (D, k), with one sigma^2: ln
+/// p(x|E_q z) - sum_i v_i |W_i|^2 / (2 sigma^2), v the variances of q and W_i the columns.
 Tensor linear_point_log_likelihood(const Vae& vae, const Tensor& weights, const Tensor& x,
                                    const Posterior& q);
 

@@ -18,7 +18,8 @@ double standard_error(const LinearVaeWeights& weights, const LoadedData& data, d
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const Tensor x = data.rows(begin, std::min(begin + kRows, points)).to(DType::f64);
     const Posterior q = vae->encode(x);
-    const Tensor likelihood = linear_point_log_likelihood(*vae, weights.decoder, x, q), kl = point_kl(q);
+    const Tensor likelihood = linear_point_log_likelihood(*vae, weights.decoder, x, q),
+                 kl = point_kl(*vae, q);
     for (int64_t i = 0; i < x.size(0); ++i) {
       const double off = likelihood.at(i) - kl.at(i) - mean;
       squares += off * off;

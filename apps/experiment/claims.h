@@ -13,11 +13,11 @@
 namespace elbo {
 
 struct Claim {
-  std::string claim;          ///< "the entropies' sum equals the bound at early stopping already"
-  std::string paper;          ///< its number or words; where it is: "950.7 (Fig 3)"
-  std::string here;           ///< ours, with its error
-  std::optional<bool> holds;  ///< nothing where it cannot be judged here
-  std::string note;           ///< the settings it holds for, or why it is not judged
+  std::string claim{};          ///< "the entropies' sum equals the bound at early stopping already"
+  std::string paper{};          ///< its number or words; where it is: "950.7 (Fig 3)"
+  std::string here{};           ///< ours, with its error
+  std::optional<bool> holds{};  ///< nothing where it cannot be judged here
+  std::string note{};           ///< the settings it holds for, or why it is not judged
 };
 
 /// A published number and ours, in the same unit; errors are standard errors, NaN where unknown.

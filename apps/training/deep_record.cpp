@@ -23,6 +23,7 @@ void each_curve(History& history, F f) {
   f("elbo", history.elbo);
   f("kl", history.kl);
   f("sigma2", history.sigma2);
+  f("entropies", history.entropies);
 }
 
 Json list_of(const std::vector<DeepVaeMetrics>& metrics) {

@@ -10,6 +10,7 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
+#include "apps/training/deep_metrics_json.h"
 #include "apps/training/epochs.h"
 #include "apps/training/evaluations.h"
 #include "apps/training/gpu_steps.h"
@@ -114,7 +115,8 @@ class Run {
       if (seconds() - saved_at > o_.checkpoint_seconds) save();
       const auto now = [&] { return text(points / (seconds() - before_)); };
       progress.update(step, now);
-      if (how_.progress) how_.progress(static_cast<double>(step) / static_cast<double>(run_.steps_total), now);
+      if (how_.progress)
+        how_.progress(static_cast<double>(step) / static_cast<double>(run_.steps_total), now);
     }
     receive(true);
     run_.steps_done = step;

@@ -39,6 +39,7 @@ std::map<std::string, Folders> house() {
           {"apps/commands", room},
           {"apps/bench", room},
           {"apps/lucas", room},
+          {"apps/luecke", room},
           {"apps", {"apps/support", "tensor"}}};
 }
 

@@ -1,0 +1,194 @@
+// elbo luecke-noise: Lücke et al., Fig 2. How far the bound of VAE-3 stays from its three entropies where
+// training is noisier: (a) as in Fig 1c, for longer, (b) in batches of 100, (c) at five times the rate.
+#include "apps/command.h"
+#include "apps/luecke/setting.h"
+#include "apps/support/figure_parts.h"
+#include "apps/support/statistics.h"
+
+namespace elbo {
+namespace {
+
+using namespace luecke;
+
+struct Options : ExperimentOptions {
+  int64_t runs = 100, points = 10000, samples = 100, epochs = 3000, batch = 2000, small_batch = 100;
+  double rate = 1e-3, high_rate = 5e-3;
+  Options() { has_data = false; }
+  template <class F>
+  void each(F f) {
+    f("runs", runs);
+    f("points", points);
+    f("samples", samples);
+    f("epochs", epochs);
+    f("batch", batch);
+    f("small_batch", small_batch);
+    f("lr", rate);
+    f("high_lr", high_rate);
+  }
+};
+
+void prepare(Options& o, const Arguments& arguments) {
+  quicken(arguments, o.quick, "--runs", o.runs, 4);
+  quicken(arguments, o.quick, "--points", o.points, 1000);
+  quicken(arguments, o.quick, "--batch", o.batch, 200);
+  quicken(arguments, o.quick, "--small-batch", o.small_batch, 50);
+  quicken(arguments, o.quick, "--samples", o.samples, 10);
+  quicken(arguments, o.quick, "--epochs", o.epochs, 1000);
+  if (o.small_batch > o.batch)
+    fail("[--small-batch] must not be larger than --batch, got {} and {}", o.small_batch, o.batch);
+}
+
+std::vector<ToyRuns> settings_of(const Options& o) {
+  const auto setting = [&](const char* key, const char* title, int64_t batch, double rate) {
+    return ToyRuns{
+        .key = key,
+        .title = title,
+        .model = LueckeModel::vae3,
+        .toys = ring_toys(),
+        .runs = o.runs,
+        .points = o.points,
+        .training = {
+            .epochs = o.epochs, .batch = batch, .samples = o.samples, .rate = rate, .seed = o.run.seed}};
+  };
+  return {setting("longer", "as Fig 1c, longer", o.batch, o.rate),
+          setting("batch", "small batches", o.small_batch, o.rate),
+          setting("rate", "high learning rate", o.batch, o.high_rate)};
+}
+
+constexpr size_t kAveraged = 100;  // epochs
+
+Figure signed_figure(const Recorded& runs) {
+  std::vector<double> mean(static_cast<size_t>(runs.epochs()));
+  for (size_t m = 0; m < runs.bound.size(); ++m) {
+    const std::vector<double> errors = relative_error(runs, m, true);
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] += errors[i] / static_cast<double>(runs.bound.size());
+  }
+  Figure figure{.x = {"epoch"}, .y = {.label = "difference (% of bound)", .low = -1, .high = 1}};
+  figure.series = {
+      {.name = "mean over runs", .x = epochs_of(runs), .y = mean},
+      {.name = "moving average, 100 epochs", .x = epochs_of(runs), .y = moving_average(mean, kAveraged)}};
+  figure.lines.push_back({.at = 0});
+  return figure;
+}
+
+/// The mean over runs and the last kAveraged epochs, percent.
+double final_deviation(const Recorded& runs) {
+  double sum = 0;
+  for (size_t m = 0; m < runs.bound.size(); ++m)
+    sum += moving_average(relative_error(runs, m, true), kAveraged).back();
+  return sum / static_cast<double>(runs.bound.size());
+}
+
+Figure three_runs(const std::string& title, const Recorded& runs) {
+  Figure figure = bound_figure(title, runs, 0);
+  figure.series.clear();
+  double low = figure.y.low, high = figure.y.high;
+  for (size_t m = 0; m < std::min<size_t>(runs.bound.size(), 3); ++m) {
+    const Figure own = bound_figure("", runs, m);
+    low = std::min(low, own.y.low);
+    high = std::max(high, own.y.high);
+    for (Series series : own.series) {
+      series.name = m == 0 ? series.name : "";
+      series.colour = static_cast<int>(m);
+      figure.series.push_back(std::move(series));
+    }
+  }
+  figure.y.low = low;
+  figure.y.high = high;
+  return figure;
+}
+
+void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
+  FigureGrid grid{.name = "noise", .title = "VAE-3 on rings under noisier training", .columns = 0};
+  std::vector<Figure> middle, bottom;
+  Table table({"training", Table::number("runs"), Table::number("batch"), Table::number("rate"),
+               Table::number("median error (%)"), Table::number("signed deviation (%)")});
+  std::vector<double> errors;
+  for (const ToyRuns& setting : settings_of(o)) {
+    const Recorded runs = recorded(setting, outcomes);
+    if (runs.epochs() == 0) continue;
+    ++grid.columns;
+    grid.cells.push_back(three_runs(setting.title, runs));
+    middle.push_back(error_figure("", runs));
+    bottom.push_back(signed_figure(runs));
+    const double error = final_error(runs), deviation = final_deviation(runs);
+    errors.push_back(error);
+    table.row({setting.title, std::to_string(runs.bound.size()), std::to_string(setting.training.batch),
+               fmt::format("{:g}", setting.training.rate), fmt::format("{:.3f}", error),
+               fmt::format("{:+.3f}", deviation)});
+    p.result.set(setting.key,
+                 {{"runs", runs.bound.size()}, {"error_percent", error}, {"deviation_percent", deviation}},
+                 "percent of the final bound");
+    const std::string here = fmt::format("{:.3f} % over {} runs", error, runs.bound.size());
+    const bool as_published =
+        o.samples == 100 && o.points == 10000 && o.batch == 2000 && o.small_batch == 100;
+    const std::string note = as_published ? "" : "noisier settings than the paper's";
+    p.claims.push_back(
+        {.claim = fmt::format("{}: the error at the end", setting.title),
+         .paper = setting.key == std::string("longer") ? "< 0.5 %" : "<= 1 %",
+         .here = here,
+         .holds = as_published ? std::optional(error <= (setting.key == std::string("longer") ? 0.5 : 1.0))
+                               : std::nullopt,
+         .note = note});
+    p.claims.push_back(
+        {.claim = fmt::format("{}: the signed deviation is smaller than the error", setting.title),
+         .paper = "as expected",
+         .here = fmt::format("{:+.3f} %", deviation),
+         .holds = std::abs(deviation) < error});
+  }
+  if (errors.size() == 3)
+    p.claims.push_back(
+        {.claim = "noisier training, larger error",
+         .paper = "in both cases",
+         .here = fmt::format("{:.3f}, then {:.3f} and {:.3f} %", errors[0], errors[1], errors[2]),
+         .holds = errors[1] > errors[0] && errors[2] > errors[0]});
+  grid.cells.insert(grid.cells.end(), middle.begin(), middle.end());
+  grid.cells.insert(grid.cells.end(), bottom.begin(), bottom.end());
+  Report& report = p.report.emplace(
+      "What noise does to the equality of bound and entropies",
+      fmt::format("Lücke et al., Fig 2. VAE-3 on {} rings drawn anew, {} epochs.", o.runs, o.epochs));
+  report.section("Training");
+  report.figure(
+      draw(grid, p.directory.figures()),
+      "Top: three runs, their bound and, dashed, their entropies. Middle: median and quartiles over the "
+      "runs of the relative difference. Bottom: its mean without taking magnitudes, and the moving average "
+      "of that.");
+  report.table(table,
+               "At the end: the median over the runs, averaged over the last twentieth of the epochs; the "
+               "signed deviation is the mean over runs and the last 100 epochs.");
+  p.text = table.text();
+}
+
+ExperimentPlan plan(Options& o) {
+  ExperimentPlan plan{
+      .what = fmt::format("Trains VAE-3 on {} rings in 3 ways, {} epochs each.", o.runs, o.epochs)};
+  for (const ToyRuns& setting : settings_of(o))
+    for (Unit& unit : units_of(setting, o.run)) plan.units.push_back(std::move(unit));
+  plan.present = [o](const Outcomes& outcomes, Presentation& p) { present(o, outcomes, p); };
+  return plan;
+}
+
+void add_options(Arguments& arguments) {
+  auto o = std::make_shared<Options>();
+  add_experiment_options(arguments, *o, "Fewer runs, points, samples and epochs");
+  const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
+    arguments.add_number(name, value, help, bounds).show_default();
+  };
+  number("--runs", o->runs, kCount, "Runs of each setting");
+  number("--points", o->points, kCount, "Points of each ring");
+  arguments.begin_group("Optimisation");
+  number("--epochs", o->epochs, kCount, "Passes over the data");
+  number("--batch", o->batch, kCount, "Points in a minibatch");
+  number("--small-batch", o->small_batch, kCount, "The same, where batches are small");
+  number("--samples", o->samples, kCount, "Draws of z for each point");
+  number("--lr", o->rate, kPositive, "Adam's learning rate");
+  number("--high-lr", o->high_rate, kPositive, "The same, where it is high");
+  arguments.run([o, &arguments] { run_experiment<Options>({"luecke-noise", prepare, plan}, *o, arguments); });
+}
+
+}  // namespace
+
+const Command luecke_noise_command{"luecke-noise", "Bound and entropies where training is noisy", "Fig 2",
+                                   "days (--quick: 5 min)", add_options};
+
+}  // namespace elbo

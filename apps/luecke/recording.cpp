@@ -1,0 +1,160 @@
+#include "apps/luecke/recording.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/support/interrupt.h"
+#include "tensor/cuda/device.h"
+#include "vae/elbo_loss.h"
+#include "vae/set_batches.h"
+#include "vae/training.h"
+
+namespace elbo {
+namespace {
+
+constexpr const char* kRecord = "record";  // in a checkpoint
+constexpr auto kBetweenCheckpoints = std::chrono::seconds(20);
+
+Training training_of(Vae& vae, const Tensor& x, const RecordedTraining& how) {
+  const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
+  return Training(vae.parameters(),
+                  {{.loss = elbo_loss(vae, {}, how.samples),
+                    .steps = how.epochs * batches.per_epoch,
+                    .rates = {how.rate}}},
+                  batches, {.seed = how.seed});
+}
+
+int64_t steps_of_epoch(const Tensor& x, const RecordedTraining& how) {
+  return shuffled_batches(x, how.batch, how.seed).per_epoch;
+}
+
+/// Of the probes of elbo_loss: the bound, and the sum of the entropies.
+double bound_in(const LossTerms& terms, int64_t member) { return elbo_in(terms, member); }
+double entropies_in(const LossTerms& terms, int64_t member) {
+  const auto probe = [&](size_t index) { return terms.probes.at(index).at(member); };
+  return probe(4) - probe(2) - probe(3);  // encoder, prior, decoder
+}
+
+void require_running(const Training& training, int64_t members) {
+  for (int64_t m = 0; m < members; ++m)
+    if (training.stopped(m) >= 0)
+      fail("[train] the bound of run {} is not finite at step {}; try a smaller learning rate", m,
+           training.stopped(m));
+}
+
+Json rows_of(const std::vector<std::vector<double>>& rows) {
+  Json list = Json::array();
+  for (const auto& row : rows) list.push_back(row);
+  return list;
+}
+
+Json to_json(const Recorded& record) {
+  return {
+      {"bound", rows_of(record.bound)}, {"entropies", rows_of(record.entropies)}, {"looks", record.looks}};
+}
+
+}  // namespace
+
+Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, const UnitPlace& place,
+                    const Look& look) {
+  Training training = training_of(vae, x, how);
+  const auto members = static_cast<size_t>(vae.models());
+  const int64_t per_epoch = steps_of_epoch(x, how);
+  const std::string checkpoint = place.directory.file(place.folder + "checkpoint.safetensors");
+  Recorded record;
+  record.bound.resize(members);
+  record.entropies.resize(members);
+  const auto keep = [&](int64_t epoch) {
+    if (!look) return;
+    if (Json found = look(epoch); !found.is_null()) record.looks.push_back(std::move(found));
+  };
+  if (place.resuming && std::filesystem::exists(checkpoint))
+    record = recorded_from(Json::parse(training.load(checkpoint).at(kRecord)));
+  else
+    keep(0);
+  auto saved_at = std::chrono::steady_clock::now();
+  while (record.epochs() < how.epochs) {
+    std::vector<double> bound(members), entropies(members);
+    double points = 0;
+    for (int64_t step = 0; step < per_epoch; ++step) {
+      if (interrupted()) return {};
+      training.step();
+      require_running(training, vae.models());
+      const auto n = static_cast<double>(training.x().size(-2));
+      points += n;
+      for (size_t m = 0; m < members; ++m) {
+        bound[m] += n * bound_in(training.terms(), static_cast<int64_t>(m));
+        entropies[m] += n * entropies_in(training.terms(), static_cast<int64_t>(m));
+      }
+    }
+    for (size_t m = 0; m < members; ++m) {
+      record.bound[m].push_back(bound[m] / points);
+      record.entropies[m].push_back(entropies[m] / points);
+    }
+    const int64_t done = record.epochs();
+    keep(done);
+    place.progress(static_cast<double>(done) / static_cast<double>(how.epochs), [&] {
+      return fmt::format("epoch {}, bound {:.3f}, entropies {:.3f} nats", done, record.bound[0].back(),
+                         record.entropies[0].back());
+    });
+    if (std::chrono::steady_clock::now() - saved_at < kBetweenCheckpoints) continue;
+    training.save(checkpoint, {{kRecord, to_json(record).dump()}});
+    saved_at = std::chrono::steady_clock::now();
+  }
+  return to_json(record);
+}
+
+Recorded recorded_from(const Json& json) {
+  Recorded record;
+  for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
+  for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
+  for (const Json& found : json.at("looks")) record.looks.push_back(found);
+  return record;
+}
+
+void append(Recorded& to, const Recorded& more) {
+  to.bound.insert(to.bound.end(), more.bound.begin(), more.bound.end());
+  to.entropies.insert(to.entropies.end(), more.entropies.begin(), more.entropies.end());
+}
+
+double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how) {
+  Training training = training_of(vae, x, how);
+  return seconds_for_steps(how.epochs * steps_of_epoch(x, how), [&](int64_t n) {
+    for (int64_t i = 0; i < n; ++i) training.step();
+    cuda::synchronize();
+  });
+}
+
+std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed) {
+  std::vector<double> errors;
+  const double final_bound = std::abs(run.bound[member].back());
+  for (size_t i = 0; i < run.bound[member].size(); ++i) {
+    const double deviation = (run.bound[member][i] - run.entropies[member][i]) / final_bound * 100;
+    errors.push_back(is_signed ? deviation : std::abs(deviation));
+  }
+  return errors;
+}
+
+std::vector<double> epochs_of(const Recorded& run) {
+  std::vector<double> epochs;
+  for (int64_t epoch = 1; epoch <= run.epochs(); ++epoch) epochs.push_back(static_cast<double>(epoch));
+  return epochs;
+}
+
+std::vector<double> moving_average(const std::vector<double>& values, size_t over) {
+  std::vector<double> means;
+  double sum = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    sum += values[i];
+    if (i >= over) sum -= values[i - over];
+    means.push_back(sum / static_cast<double>(std::min(i + 1, over)));
+  }
+  return means;
+}
+
+}  // namespace elbo

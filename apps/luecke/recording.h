@@ -1,0 +1,50 @@
+// Trainings of Lücke et al.: an ensemble of one of their models (vae/luecke_models.h) under Adam, and of each
+// epoch the sampled bound and the sum of the three entropies, averaged over its batches, each as it was
+// before that batch's step.
+//
+// Goes on from a checkpoint in the unit's folder, at the end of an epoch, and ends with the same bits as if
+// it had never been broken off.
+#pragma once
+
+#include <functional>
+
+#include "apps/experiment/units.h"
+#include "vae/luecke_models.h"
+
+namespace elbo {
+
+struct RecordedTraining {
+  int64_t epochs = 1000, batch = 2000, samples = 100;  ///< z for each point
+  double rate = 1e-3;
+  uint64_t seed = 0;
+};
+
+/// [member][epoch], nats per data point.
+struct Recorded {
+  std::vector<std::vector<double>> bound, entropies;
+  std::vector<Json> looks;  ///< what was kept of some epochs
+  int64_t epochs() const { return bound.empty() ? 0 : static_cast<int64_t>(bound[0].size()); }
+};
+
+/// Called with the epochs that are done, 0 before the first; null: nothing of it is kept.
+using Look = std::function<Json(int64_t epoch)>;
+
+/// x (N, D), or (M, N, D) where members have their own data. The result is for `recorded_from`; null where
+/// the run was interrupted. Throws where a member's loss is not finite.
+Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, const UnitPlace& place,
+                    const Look& look = {});
+Recorded recorded_from(const Json& json);
+/// Adds the members of another ensemble with as many epochs.
+void append(Recorded& to, const Recorded& more);
+
+/// Seconds that the training takes on this machine.
+double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how);
+
+/// |bound - entropies| / |bound at the end|, in percent, of a member; signed: without the magnitude above.
+std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed = false);
+/// Epochs 1, 2, ... for figures.
+std::vector<double> epochs_of(const Recorded& run);
+/// Each value's mean with those before it, so many at most.
+std::vector<double> moving_average(const std::vector<double>& values, size_t over);
+
+}  // namespace elbo

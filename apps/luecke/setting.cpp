@@ -1,0 +1,156 @@
+#include "apps/luecke/setting.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "apps/support/figure_parts.h"
+#include "apps/support/statistics.h"
+#include "nn/parameter_file.h"
+
+namespace elbo::luecke {
+namespace {
+
+struct Slice {
+  std::string key;
+  int64_t first, count;
+};
+
+std::vector<Slice> slices_of(const ToyRuns& runs) {
+  if (runs.runs <= kRunsOfUnit) return {{runs.key, 0, runs.runs}};
+  std::vector<Slice> slices;
+  for (int64_t first = 0; first < runs.runs; first += kRunsOfUnit)
+    slices.push_back(
+        {fmt::format("{}-{}", runs.key, first), first, std::min(kRunsOfUnit, runs.runs - first)});
+  return slices;
+}
+
+ToySets data_of(const ToyRuns& runs, const Slice& slice) {
+  return draw_sets(runs.toys, {.sets = slice.count,
+                               .first = slice.first,
+                               .train = runs.points,
+                               .test = runs.points,
+                               .seed = runs.training.seed});
+}
+
+std::unique_ptr<Vae> model_of(const ToyRuns& runs, const Slice& slice, int64_t dimensions, Device device) {
+  return luecke_vae(runs.model,
+                    {.dimensions = dimensions,
+                     .latent = 2,
+                     .fixed_sigma = runs.fixed_sigma,
+                     .device = device,
+                     .members = slice.count,
+                     .first_member = slice.first},
+                    runs.training.seed);
+}
+
+/// Exact likelihoods of run 0's decoder on its data.
+Look likelihoods_of(const ToyRuns& runs, const Vae& vae, const ToySets& data) {
+  if (runs.looks == 0) return {};
+  const DataMoments train = data_moments(data.train.slice(0).to(DType::f64)),
+                    test = data_moments(data.test.slice(0).to(DType::f64));
+  const int64_t every = std::max<int64_t>(runs.training.epochs / runs.looks, 1);
+  return [&vae, train, test, every](int64_t epoch) -> Json {
+    if (epoch % every != 0) return {};
+    const Ppca decoder = linear_decoder(vae, 0);
+    return {{"epoch", epoch},
+            {"log_likelihood", ppca_log_likelihood(decoder, train)},
+            {"held_out", ppca_log_likelihood(decoder, test)}};
+  };
+}
+
+Json trained(const ToyRuns& runs, const Slice& slice, Device device, const UnitPlace& place) {
+  const ToySets data = data_of(runs, slice);
+  const auto vae = model_of(runs, slice, data.train.size(2), device);
+  const Look look = slice.first == 0 ? likelihoods_of(runs, *vae, data) : Look{};
+  Json result = train_recorded(*vae, data.train.to(device), runs.training, place, look);
+  if (result.is_null()) return result;
+  for (int64_t m = 0; m < slice.count; ++m)
+    save_parameters(
+        place.directory.file(fmt::format("{}members/{:02}.safetensors", place.folder, slice.first + m)),
+        vae->parameters(), m);
+  return result;
+}
+
+size_t tail_of(const Recorded& runs) { return static_cast<size_t>(std::max<int64_t>(runs.epochs() / 20, 1)); }
+
+}  // namespace
+
+std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options) {
+  std::vector<Unit> units;
+  const Device device = device_of(options);
+  for (const Slice& slice : slices_of(runs)) {
+    Unit unit{.key = slice.key,
+              .title = slice.count == 1 ? runs.title
+                                        : fmt::format("{}, runs {} to {}", runs.title, slice.first,
+                                                      slice.first + slice.count - 1),
+              .cost = static_cast<double>(runs.training.epochs * slice.count * runs.points *
+                                          runs.training.samples) *
+                      (runs.model == LueckeModel::linear ? 1 : 20)};
+    if (units.empty())
+      unit.measure = [runs, slice, device] {
+        const ToySets data = data_of(runs, slice);
+        const auto vae = model_of(runs, slice, data.train.size(2), device);
+        return seconds_of_training(*vae, data.train.to(device), runs.training);
+      };
+    unit.run = [runs, slice, device](const UnitPlace& place) { return trained(runs, slice, device, place); };
+    units.push_back(std::move(unit));
+  }
+  return units;
+}
+
+Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
+  Recorded all;
+  for (const Slice& slice : slices_of(runs)) {
+    if (!outcomes.has(slice.key)) continue;
+    const Recorded part = recorded_from(outcomes.at(slice.key));
+    if (slice.first == 0) all.looks = part.looks;
+    append(all, part);
+  }
+  return all;
+}
+
+Truth truth_of(const ToyRuns& runs) {
+  const ToySets data = data_of(runs, {"", 0, 1});
+  return {data.train_log_likelihood[0], data.test_log_likelihood[0]};
+}
+
+Figure bound_figure(const std::string& title, const Recorded& run, size_t member) {
+  Figure figure{.title = title, .x = {"epoch"}, .y = {"nats per data point"}};
+  const std::vector<double> epochs = epochs_of(run);
+  figure.series = {
+      {.name = "lower bound", .x = epochs, .y = run.bound[member]},
+      {.name = "three entropies", .x = epochs, .y = run.entropies[member], .style = Style::dashed}};
+  // The first epochs reach far below.
+  const double last = run.bound[member].back(),
+               early = run.bound[member][static_cast<size_t>(run.epochs() / 8)];
+  const double range = std::max(last - early, 1e-3 * std::abs(last));
+  figure.y.low = last - 1.5 * range;
+  figure.y.high = last + 0.5 * range;
+  return figure;
+}
+
+Figure error_figure(const std::string& title, const Recorded& runs) {
+  std::vector<std::vector<double>> errors;
+  for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m));
+  Figure figure{.title = title, .x = {"epoch"}, .y = {.label = "|difference| (% of bound)", .log = true}};
+  figure.series = {quartile_band("median and quartiles", epochs_of(runs), errors)};
+  return figure;
+}
+
+double final_error_of(const Recorded& runs, size_t member) {
+  const std::vector<double> errors = relative_error(runs, member);
+  return statistics_of({errors.end() - static_cast<std::ptrdiff_t>(tail_of(runs)), errors.end()}).mean;
+}
+
+double final_error(const Recorded& runs) {
+  std::vector<double> medians;
+  for (size_t i = static_cast<size_t>(runs.epochs()) - tail_of(runs); i < static_cast<size_t>(runs.epochs());
+       ++i) {
+    std::vector<double> errors;
+    for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m)[i]);
+    medians.push_back(statistics_of(errors).median);
+  }
+  return statistics_of(medians).mean;
+}
+
+}  // namespace elbo::luecke

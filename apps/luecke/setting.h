@@ -1,0 +1,51 @@
+// What the experiments of Lücke et al. share: their settings, and the units that train on their data.
+//
+// The paper leaves open what is not in its text: epochs, latent dimension and pixels of MNIST, sigma where it
+// is fixed, Adam. What is chosen here for these stands in the defaults below.
+#pragma once
+
+#include "apps/experiment/experiment.h"
+#include "apps/luecke/recording.h"
+#include "apps/support/figure.h"
+#include "datasets/toys.h"
+
+namespace elbo::luecke {
+
+/// Data sets drawn anew for each run, and an ensemble that has one for each member.
+struct ToyRuns {
+  const char* key;    ///< of the units, "ring"
+  const char* title;  ///< of them
+  LueckeModel model;
+  MakeToy toys;
+  int64_t runs = 10, points = 10000;  ///< points for training, and as many for testing
+  RecordedTraining training{};
+  std::optional<double> fixed_sigma{};
+  int64_t looks = 0;  ///< times that likelihoods are taken during the training
+};
+
+/// So many runs are a unit, and train together.
+inline constexpr int64_t kRunsOfUnit = 10;
+
+/// Their units, keys "ring-0", "ring-10", ..., or "linear" where there is one. Where there are looks, each is
+/// {"epoch", "log_likelihood", "held_out"}: of run 0, with a linear decoder exact ln p(x) of training and
+/// test data, nats per data point.
+std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options);
+/// What those units that are done recorded, and how many runs that is.
+Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes);
+/// What run 0's data say: ln p(x) of the truth, nats per data point, on training and test data.
+struct Truth {
+  double train = 0, test = 0;
+};
+Truth truth_of(const ToyRuns& runs);
+
+/// Bound and entropies of a run over its epochs, the axis cut to where they end.
+Figure bound_figure(const std::string& title, const Recorded& run, size_t member);
+/// Median and quartiles over the runs of the relative error, percent, on a log axis.
+Figure error_figure(const std::string& title, const Recorded& runs);
+
+/// The median over runs of the relative error, percent, over the last twentieth of the epochs.
+double final_error(const Recorded& runs);
+/// |bound - entropies| / |bound at the end| of a run, percent, averaged over the same epochs.
+double final_error_of(const Recorded& runs, size_t member);
+
+}  // namespace elbo::luecke

@@ -1,0 +1,352 @@
+// elbo luecke-states: Lücke et al., Fig 3. What VAEs look like while they train: draws of z and their spread,
+// data and reconstructions in the plane of the first two principal components, and the bound beside the
+// entropies. At four epochs as a picture, and all along as a sequence (the paper's ancillary videos).
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "apps/command.h"
+#include "apps/luecke/setting.h"
+#include "apps/support/figure_parts.h"
+#include "tensor/gemm.h"
+
+namespace elbo {
+namespace {
+
+using namespace luecke;
+
+struct Options : ExperimentOptions {
+  int64_t points = 10000, samples = 100, batch = 2000, latent = 10, frames = 40, shown = 1000;
+  int64_t linear_epochs = 2000, image_epochs = 500, ring_epochs = 1000;
+  std::vector<int64_t> at{1, 100, 700};
+  double rate = 1e-3;
+  Options() { data.subset = 0; }
+  template <class F>
+  void each(F f) {
+    f("points", points);
+    f("samples", samples);
+    f("batch", batch);
+    f("latent", latent);
+    f("frames", frames);
+    f("shown", shown);
+    f("linear_epochs", linear_epochs);
+    f("image_epochs", image_epochs);
+    f("ring_epochs", ring_epochs);
+    f("at", at);
+    f("lr", rate);
+  }
+};
+
+void prepare(Options& o, const Arguments& arguments) {
+  quicken(arguments, o.quick, "--points", o.points, 1000);
+  quicken(arguments, o.quick, "--batch", o.batch, 200);
+  quicken(arguments, o.quick, "--samples", o.samples, 10);
+  quicken(arguments, o.quick, "--shown", o.shown, 300);
+  quicken(arguments, o.quick, "--frames", o.frames, 12);
+  quicken(arguments, o.quick, "--linear-epochs", o.linear_epochs, 800);
+  quicken(arguments, o.quick, "--image-epochs", o.image_epochs, 100);
+  quicken(arguments, o.quick, "--ring-epochs", o.ring_epochs, 800);
+  quicken(arguments, o.quick, "--at", o.at, std::vector<int64_t>{1, 40, 280});
+  if (!arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 1000);
+}
+
+/// One of the three strips.
+struct Strip {
+  std::string key, title;
+  LueckeModel model;
+  int64_t latent, epochs;
+  Tensor x;                       // (N, D) f32
+  std::optional<double> truth{};  // ln p(x) of the data's own distribution, nats per data point
+};
+
+std::vector<Strip> strips_of(const Options& o, const LoadedData& data) {
+  const ToySetsOptions one{.train = o.points, .test = 1, .seed = o.run.seed};
+  const ToySets linear = draw_sets(pca_toys(), one), ring = draw_sets(ring_toys(), one);
+  return {{"linear", "linear VAE, PCA data", LueckeModel::linear, 2, o.linear_epochs,
+           linear.train.slice(0).clone(), linear.train_log_likelihood[0]},
+          {"images", "VAE-1, " + data.dataset.name, LueckeModel::vae1, o.latent, o.image_epochs,
+           data.all().to(DType::f32)},
+          {"ring", "VAE-3, ring", LueckeModel::vae3, 2, o.ring_epochs, ring.train.slice(0).clone(),
+           ring.train_log_likelihood[0]}};
+}
+
+RecordedTraining training_of(const Options& o, const Strip& strip) {
+  return {.epochs = strip.epochs, .batch = o.batch, .samples = o.samples, .rate = o.rate, .seed = o.run.seed};
+}
+
+std::unique_ptr<Vae> model_of(const Options& o, const Strip& strip) {
+  return luecke_vae(strip.model,
+                    {.dimensions = strip.x.size(1), .latent = strip.latent, .device = device_of(o.run)},
+                    o.run.seed);
+}
+
+/// Epochs that are looked at: the ones asked for, the last, and some evenly between in the logarithm, as most
+/// happens early.
+std::set<int64_t> looked_at(const Options& o, int64_t epochs) {
+  std::set<int64_t> at{epochs};
+  for (int64_t epoch : o.at)
+    if (epoch <= epochs) at.insert(epoch);
+  for (int64_t i = 0; i < o.frames; ++i)
+    at.insert(std::llround(
+        std::pow(static_cast<double>(epochs), static_cast<double>(i) / static_cast<double>(o.frames))));
+  return at;
+}
+
+/// The plane of the data's first two principal components.
+struct Plane {
+  Tensor mean, axes;  // (D), (D, 2) f64
+};
+Plane plane_of(const Tensor& x) {
+  const DataMoments moments = data_moments(x.to(DType::f64));
+  const Eigen eigen = principal_components(moments);
+  const Tensor axes = Tensor::empty({x.size(1), 2}, DType::f64);
+  for (int64_t d = 0; d < x.size(1); ++d)
+    for (int64_t i = 0; i < 2; ++i)
+      axes.data<double>()[2 * d + i] = eigen.vectors.at(d * eigen.vectors.size(1) + i);
+  return {moments.mean, axes};
+}
+
+/// Six digits are more than a picture shows.
+double rounded(double value) { return std::round(value * 1e4) / 1e4; }
+
+/// Columns of x (N, ...) around the plane's mean along its axes: two lists of N.
+Json projected(const Tensor& x, const Plane& plane) {
+  Json columns = {Json::array(), Json::array()};
+  const int64_t dimensions = x.size(1);
+  for (int64_t n = 0; n < x.size(0); ++n)
+    for (size_t i = 0; i < 2; ++i) {
+      double along = 0;
+      for (int64_t d = 0; d < dimensions; ++d)
+        along +=
+            (x.at(n * dimensions + d) - plane.mean.at(d)) * plane.axes.at(2 * d + static_cast<int64_t>(i));
+      columns[i].push_back(rounded(along));
+    }
+  return columns;
+}
+
+/// Two columns of (N, k) or (k), a list each.
+Json columns_of(const Tensor& values, int64_t points, double (*of)(double)) {
+  Json columns = {Json::array(), Json::array()};
+  const int64_t width = values.size(-1);
+  for (int64_t n = 0; n < points; ++n)
+    for (int64_t i = 0; i < 2; ++i)
+      columns[static_cast<size_t>(i)].push_back(rounded(of(values.at(
+          (values.rank() > 1 && values.size(0) == points ? n * width : 0) + std::min(i, width - 1)))));
+  return columns;
+}
+
+/// sigma along the plane's axes, of log variances (1) or (N, D).
+Json spreads_along(const Tensor& log_variance, int64_t points, const Plane& plane) {
+  if (log_variance.elements() == 1)
+    return columns_of(log_variance, points, [](double v) { return std::exp(0.5 * v); });
+  Json columns = {Json::array(), Json::array()};
+  const int64_t dimensions = log_variance.size(-1);
+  for (int64_t n = 0; n < points; ++n)
+    for (size_t i = 0; i < 2; ++i) {
+      double variance = 0;
+      for (int64_t d = 0; d < dimensions; ++d)
+        variance += std::pow(plane.axes.at(2 * d + static_cast<int64_t>(i)), 2) *
+                    std::exp(log_variance.at(n * dimensions + d));
+      columns[i].push_back(rounded(std::sqrt(variance)));
+    }
+  return columns;
+}
+
+Json trained(const Options& o, const Strip& strip, const UnitPlace& place) {
+  const auto vae = model_of(o, strip);
+  const Device device = device_of(o.run);
+  const int64_t shown = std::min(o.shown, strip.x.size(0));
+  const Tensor points = strip.x.slice(0, shown).to(device);
+  const Plane plane = plane_of(strip.x);
+  const std::set<int64_t> at = looked_at(o, strip.epochs);
+  const RandomKey key{.seed = o.run.seed, .stream = kEvaluation};
+  Json result =
+      train_recorded(*vae, strip.x.to(device), training_of(o, strip), place, [&](int64_t epoch) -> Json {
+        if (!at.contains(epoch)) return {};
+        const Posterior q = vae->encode(points);
+        const Variable z = vae->draw(q, key).z;
+        const Observation p = vae->decode(z);
+        const auto here = [](const Variable& v) { return v.value().to(Device::cpu); };
+        return {{"epoch", epoch},
+                {"z", columns_of(here(z), shown, [](double v) { return v; })},
+                {"tau", columns_of(here(q.log_variance), shown, [](double v) { return std::exp(0.5 * v); })},
+                {"x", projected(here(p.mean), plane)},
+                {"sigma", spreads_along(here(p.log_variance), shown, plane)}};
+      });
+  if (result.is_null()) return result;
+  result["data"] = projected(strip.x.slice(0, shown), plane);
+  return result;
+}
+
+/// Shapes of size 2 spread around points, under the points.
+std::vector<Series> with_spread(const Json& points, const Json& spread, const char* name, int colour) {
+  const auto list = [](const Json& values, double factor) {
+    std::vector<double> numbers = numbers_or_nan(values);
+    for (double& number : numbers) number *= factor;
+    return numbers;
+  };
+  const std::vector<double> x = list(points[0], 1), y = list(points[1], 1);
+  return {{.x = x,
+           .y = y,
+           .style = Style::rectangles,
+           .colour = colour,
+           .width = list(spread[0], 2),
+           .height = list(spread[1], 2),
+           .opacity = 0.04},
+          {.name = name, .x = x, .y = y, .style = Style::points, .colour = colour}};
+}
+
+/// z-space and x-space of an epoch.
+std::vector<Figure> state_figures(const Json& look, const Json& data) {
+  const std::string title = fmt::format("epoch {}", look.at("epoch").get<int64_t>());
+  Figure z{.title = title, .x = {"z1"}, .y = {"z2"}, .equal = true};
+  z.series = with_spread(look.at("z"), look.at("tau"), "z with 2τ", 0);
+  Figure x{.title = title, .x = {"first principal component"}, .y = {"second"}, .equal = true};
+  x.series = {{.name = "data",
+               .x = numbers_or_nan(data[0]),
+               .y = numbers_or_nan(data[1]),
+               .style = Style::points,
+               .colour = kBlack}};
+  for (Series& series : with_spread(look.at("x"), look.at("sigma"), "reconstruction with 2σ", 1))
+    x.series.push_back(std::move(series));
+  return {z, x};
+}
+
+/// Bound and entropies, and their last half again, close.
+std::vector<Figure> curves_of(const Strip& strip, const Recorded& run) {
+  Figure whole = bound_figure("bound and entropies", run, 0);
+  if (strip.truth) whole.lines.push_back({.at = *strip.truth, .label = "ground truth"});
+  const auto end = static_cast<double>(run.epochs());
+  return with_zoom(whole, {.x_low = end / 2, .x_high = end});
+}
+
+void present_strip(const Options& o, const Strip& strip, const Json& found, Presentation& p) {
+  Report& report = *p.report;
+  const Recorded run = recorded_from(found);
+  const Json& data = found.at("data");
+  std::set<int64_t> moments(o.at.begin(), o.at.end());
+  moments.insert(strip.epochs);
+  FigureGrid still{.name = strip.key, .title = strip.title};
+  std::vector<Figure> z, x;
+  std::vector<FigureGrid> frames;
+  std::vector<Figure*> all_z, all_x;
+  for (const Json& look : run.looks) {
+    const std::vector<Figure> pair = state_figures(look, data);
+    const auto epoch = look.at("epoch").get<int64_t>();
+    frames.push_back(
+        {.name = fmt::format("{}_epoch_{}", strip.key, epoch), .title = strip.title, .cells = pair});
+    if (!moments.contains(epoch)) continue;
+    z.push_back(pair[0]);
+    x.push_back(pair[1]);
+  }
+  for (FigureGrid& frame : frames) {
+    all_z.push_back(&frame.cells[0]);
+    all_x.push_back(&frame.cells[1]);
+  }
+  share_ranges(all_z);
+  share_ranges(all_x);
+  still.columns = static_cast<int>(z.size());
+  still.cells = z;
+  still.cells.insert(still.cells.end(), x.begin(), x.end());
+  report.section(strip.title);
+  report.figure(
+      draw(still, p.directory.figures()),
+      fmt::format("Above: {} draws of z from the encoder, each in a rectangle of width 2τ1 and height 2τ2. "
+                  "Below: data, and the means that the decoder makes of those z, in rectangles of two σ, "
+                  "in the plane of the data's first two principal components.",
+                  data[0].size()));
+  report.figure(
+      draw(FigureGrid{.name = strip.key + "_bound", .cells = curves_of(strip, run)}, p.directory.figures()),
+      "Bound and entropies, averaged over each epoch's batches; on the right the second half.");
+  std::vector<Frame> pictures;
+  for (const FigureGrid& frame : frames)
+    pictures.push_back({frame.cells[0].title, draw(frame, p.directory.figures())});
+  report.sequence(pictures, "The same all along the training.");
+
+  // The paper's early stopping: 700 of its epochs, our choice of 2000.
+  const auto early = static_cast<size_t>(std::min<int64_t>(o.at.back(), run.epochs()) - 1);
+  const double error = relative_error(run, 0)[early];
+  p.result.set(strip.key,
+               {{"bound", run.bound[0].back()},
+                {"entropies", run.entropies[0].back()},
+                {"early_epoch", early + 1},
+                {"early_error_percent", error},
+                {"error_percent", final_error(run)}},
+               "nats per data point; errors in percent of the final bound");
+  if (strip.key != "linear") return;
+  p.claims.push_back({.claim = "linear VAE: at early stopping the entropies give the bound already",
+                      .paper = "very well, at around 700 iterations",
+                      .here = fmt::format("{:.3f} % at epoch {}", error, early + 1),
+                      .holds = error < 1});
+}
+
+void present(const Options& o, const std::vector<Strip>& strips, const Outcomes& outcomes, Presentation& p) {
+  Table table({"model", Table::number("epochs"), Table::number("bound"), Table::number("entropies"),
+               Table::number("error (%)")});
+  p.report.emplace(
+      "VAEs while they train",
+      "Lücke et al., Fig 3: latent space, data space and bound of three VAEs along their training.");
+  for (const Strip& strip : strips) {
+    if (!outcomes.has(strip.key)) continue;
+    present_strip(o, strip, outcomes.at(strip.key), p);
+    const Recorded run = recorded_from(outcomes.at(strip.key));
+    table.row({strip.title, std::to_string(run.epochs()), fmt::format("{:.3f}", run.bound[0].back()),
+               fmt::format("{:.3f}", run.entropies[0].back()), fmt::format("{:.3f}", final_error(run))});
+  }
+  p.text = table.text();
+}
+
+ExperimentPlan plan(Options& o) {
+  const auto data = std::make_shared<const LoadedData>(load_data(o.data, o.run.seed));
+  o.data.preprocess = name(data->preprocessing.kind);
+  const std::vector<Strip> strips = strips_of(o, *data);
+  ExperimentPlan plan{.what = "Trains a linear VAE, VAE-1 and VAE-3, and looks at them along the way.",
+                      .data = data};
+  for (const Strip& strip : strips)
+    plan.units.push_back({.key = strip.key,
+                          .title = strip.title,
+                          .cost = static_cast<double>(strip.epochs * strip.x.size(0) * o.samples) *
+                                  (strip.model == LueckeModel::linear ? 1
+                                   : strip.model == LueckeModel::vae3 ? 20
+                                                                      : 40),
+                          .measure =
+                              [o, strip] {
+                                return seconds_of_training(*model_of(o, strip), strip.x.to(device_of(o.run)),
+                                                           training_of(o, strip));
+                              },
+                          .run = [o, strip](const UnitPlace& place) { return trained(o, strip, place); }});
+  plan.present = [o, strips](const Outcomes& outcomes, Presentation& p) { present(o, strips, outcomes, p); };
+  return plan;
+}
+
+void add_options(Arguments& arguments) {
+  auto o = std::make_shared<Options>();
+  add_experiment_options(arguments, *o, "Fewer points, samples, epochs and frames");
+  const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
+    arguments.add_number(name, value, help, bounds).show_default();
+  };
+  number("--points", o->points, kCount, "Points of a toy data set");
+  number("--shown", o->shown, kCount, "Points in the pictures");
+  number("--frames", o->frames, kCount, "Pictures of each sequence");
+  number("--at", o->at, kCount, "Epochs of the still pictures, E[,E...]; the last is the early stop");
+  arguments.begin_group("Model");
+  number("--latent", o->latent, {2, 1e9L}, "Latent dimension of VAE-1");
+  arguments.begin_group("Optimisation");
+  number("--linear-epochs", o->linear_epochs, kCount, "Epochs of the linear VAE");
+  number("--image-epochs", o->image_epochs, kCount, "Epochs of VAE-1");
+  number("--ring-epochs", o->ring_epochs, kCount, "Epochs of VAE-3");
+  number("--batch", o->batch, kCount, "Points in a minibatch");
+  number("--samples", o->samples, kCount, "Draws of z for each point");
+  number("--lr", o->rate, kPositive, "Adam's learning rate");
+  arguments.run([o, &arguments] {
+    run_experiment<Options>({"luecke-states", prepare, plan}, *o, arguments);
+  });
+}
+
+}  // namespace
+
+const Command luecke_states_command{"luecke-states",
+                                    "Latent and data space of three VAEs along their training", "Fig 3",
+                                    "2 h (--quick: 4 min)", add_options};
+
+}  // namespace elbo

@@ -1,0 +1,234 @@
+// elbo luecke-streaming: Lücke et al., appendix A. A linear VAE says the log-likelihood of its data by its
+// variances alone, without data, and with it the likelihood of every smaller latent dimension: enough to
+// choose one while data stream by. Beside the exact likelihood, on PCA data and on images.
+#include <chrono>
+#include <numeric>
+
+#include "apps/command.h"
+#include "apps/luecke/setting.h"
+#include "apps/support/interrupt.h"
+#include "apps/support/text.h"
+#include "vae/linear_polish.h"
+#include "vae/linear_training.h"
+#include "vae/streaming_likelihood.h"
+
+namespace elbo {
+namespace {
+
+using namespace luecke;
+
+struct Options : ExperimentOptions {
+  int64_t points = 10000, latent = 6, image_latent = 60, steps = 3000, sweeps = 300;
+  double rate = 3e-3;
+  template <class F>
+  void each(F f) {
+    f("points", points);
+    f("latent", latent);
+    f("image_latent", image_latent);
+    f("steps", steps);
+    f("sweeps", sweeps);
+    f("lr", rate);
+  }
+};
+
+void prepare(Options& o, const Arguments& arguments) {
+  quicken(arguments, o.quick, "--points", o.points, 2000);
+  quicken(arguments, o.quick, "--image-latent", o.image_latent, 20);
+  quicken(arguments, o.quick, "--steps", o.steps, 1000);
+}
+
+/// Data, and what is to be found out of them.
+struct Source {
+  std::string key, title;
+  Tensor x;                            // (N, D)
+  int64_t latent;                      // of the VAE that is trained
+  std::optional<int64_t> true_latent;  // that the data were made of
+};
+
+double seconds_of(const std::function<void()>& work) {
+  using std::chrono::steady_clock;
+  const auto begin = steady_clock::now();
+  int64_t times = 0;
+  do {
+    work();
+    ++times;
+  } while (steady_clock::now() - begin < std::chrono::milliseconds(50));
+  return std::chrono::duration<double>(steady_clock::now() - begin).count() / static_cast<double>(times);
+}
+
+FullBatchOptions training_of(const Options& o) {
+  return {.steps = o.steps,
+          .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = o.steps},
+          .rates = {o.rate},
+          .adam = {.beta1 = 0.95, .beta2 = 0.98},
+          .seed = o.run.seed,
+          .evaluate_every = std::max<int64_t>(o.steps / 20, 1)};
+}
+
+LinearVae model_of(const Options& o, const Source& source) {
+  return LinearVae({.dimensions = source.x.size(1), .latent = source.latent, .device = device_of(o.run)},
+                   o.run.seed);
+}
+
+Json study(const Options& o, const Source& source, const UnitPlace& place) {
+  const DataMoments moments = data_moments(source.x.to(DType::f64));
+  const Tensor x = centred(source.x, moments.mean, DType::f32);
+  LinearVae vae = model_of(o, source);
+  FullBatchOptions training = training_of(o);
+  training.checkpoint = place.directory.file(place.folder + "checkpoint.safetensors");
+  train_full_batch(vae, x, moments, training, [&](int64_t step, const auto& elbo) {
+    place.progress(static_cast<double>(step) / static_cast<double>(o.steps),
+                   [&] { return fmt::format("ELBO {:.3f} nats", elbo[0]); });
+    return !interrupted();
+  });
+  if (interrupted()) return {};
+  // Gradients are slow at the last nats, which closed forms are not; the stream is at its optimum then.
+  LinearVaeWeights weights = linear_vae_weights(vae);
+  for (int64_t sweep = 0; sweep < o.sweeps; ++sweep) weights = polish(weights, moments, true);
+  const int64_t dimensions = source.x.size(1);
+  const std::vector<double> variances = weights.log_variance.to(DType::f64).to_vector();
+  const std::vector<double> streaming = streaming_log_likelihoods(dimensions, weights.log_sigma2, variances);
+  const Eigen eigen = principal_components(moments);
+  std::vector<double> exact;
+  for (size_t k = 1; k <= streaming.size(); ++k)
+    exact.push_back(ppca_max_log_likelihood(eigen.values, static_cast<int64_t>(k)));
+  const Ppca model{weights.decoder, moments.mean, std::exp(weights.log_sigma2)};
+  return {{"points", source.x.size(0)},
+          {"dimensions", dimensions},
+          {"log_likelihood", ppca_log_likelihood(model, moments)},
+          {"of_variances", streaming_log_likelihood(dimensions, weights.log_sigma2, variances)},
+          {"streaming", streaming},
+          {"exact", exact},
+          {"chosen", choose_latent(streaming, dimensions, source.x.size(0))},
+          {"chosen_exact", choose_latent(exact, dimensions, source.x.size(0))},
+          {"true_latent", source.true_latent ? Json(*source.true_latent) : Json()},
+          {"seconds_of_variances",
+           seconds_of([&] { streaming_log_likelihood(dimensions, weights.log_sigma2, variances); })},
+          {"seconds_of_data",
+           seconds_of([&] { ppca_log_likelihood(model, data_moments(source.x.to(DType::f64))); })}};
+}
+
+void present(const std::vector<std::string>& keys, const Outcomes& outcomes, Presentation& p) {
+  FigureGrid grid{.name = "latent", .title = "Likelihood over the latent dimension", .columns = 0};
+  Table table({"data", Table::number("N"), Table::number("D"), Table::number("exact ln p(x)"),
+               Table::number("of variances"), Table::number("time of data"), Table::number("of variances"),
+               Table::number("k chosen"), Table::number("by exact"), Table::number("true k")});
+  for (const std::string& key : keys) {
+    if (!outcomes.has(key)) continue;
+    const Json& found = outcomes.at(key);
+    const std::vector<double> streaming = numbers_or_nan(found.at("streaming")),
+                              exact = numbers_or_nan(found.at("exact"));
+    std::vector<double> ks(streaming.size());
+    std::iota(ks.begin(), ks.end(), 1.0);
+    ++grid.columns;
+    grid.cells.push_back(
+        {.title = key,
+         .x = {"latent dimension k"},
+         .y = {"nats per data point"},
+         .series =
+             {{.name = "probabilistic PCA, of the data's covariance", .x = ks, .y = exact},
+              {.name = "of one linear VAE's variances", .x = ks, .y = streaming, .style = Style::points}},
+         .lines = {{.at = number_or_nan(found.at("chosen")), .label = "chosen", .vertical = true}}});
+    const double likelihood = number_or_nan(found.at("log_likelihood")),
+                 of_variances = number_or_nan(found.at("of_variances"));
+    const double of_data = number_or_nan(found.at("seconds_of_data")),
+                 fast = number_or_nan(found.at("seconds_of_variances"));
+    const Json& true_latent = found.at("true_latent");
+    table.row({key, std::to_string(found.at("points").get<int64_t>()),
+               std::to_string(found.at("dimensions").get<int64_t>()), fmt::format("{:.4f}", likelihood),
+               fmt::format("{:.4f}", of_variances), fmt::format("{:.2g} s", of_data),
+               fmt::format("{:.2g} s", fast), std::to_string(found.at("chosen").get<int64_t>()),
+               std::to_string(found.at("chosen_exact").get<int64_t>()),
+               true_latent.is_null() ? "unknown" : std::to_string(true_latent.get<int64_t>())});
+    Json kept = found;
+    kept.erase("seconds_of_data");
+    kept.erase("seconds_of_variances");
+    p.result.set(key, kept, kNatsPerPoint);
+    p.result.set(key + "_seconds", {{"of_variances", fast}, {"of_data", of_data}}, "seconds");
+    p.claims.push_back({.claim = key + ": the variances alone give the log-likelihood (Eq. 44)",
+                        .paper = "exact at the optimum",
+                        .here = fmt::format("{:.4f} and {:.4f} nats", of_variances, likelihood),
+                        .holds = std::abs(of_variances - likelihood) < 0.05});
+    p.claims.push_back({.claim = key + ": they choose the latent dimension that the exact likelihood does",
+                        .paper = "can be used so",
+                        .here = fmt::format("k = {} and {}", found.at("chosen").get<int64_t>(),
+                                            found.at("chosen_exact").get<int64_t>()),
+                        .holds = found.at("chosen") == found.at("chosen_exact"),
+                        .note = "by Schwarz's criterion"});
+  }
+  Report& report = p.report.emplace(
+      "A log-likelihood without data",
+      "Lücke et al., appendix A. At the optimum of a linear VAE its entropies are ln p(x), so that sigma and "
+      "the k "
+      "variances of the encoder tell the likelihood of the data it was trained on, in O(k).");
+  report.section("Likelihoods");
+  report.figure(
+      draw(grid, p.directory.figures()),
+      "Points: from the variances of one VAE of the largest k. Line: the closed form, from the data.");
+  report.table(table,
+               "Nats per data point. Times are of one evaluation on this machine: of the variances, and of "
+               "the usual estimate, which reads all data.");
+  p.text = table.text();
+}
+
+ExperimentPlan plan(Options& o) {
+  const auto data = std::make_shared<const LoadedData>(load_data(o.data, o.run.seed));
+  o.data.preprocess = name(data->preprocessing.kind);
+  const ToySets toys = draw_sets(pca_toys(), {.train = o.points, .test = 1, .seed = o.run.seed});
+  if (o.latent >= toys.train.size(2))
+    fail("[--latent] must be below the {} dimensions of PCA data, got {}", toys.train.size(2), o.latent);
+  if (o.image_latent >= data->dataset.dimensions())
+    fail("[--image-latent] must be below the {} dimensions of the data, got {}", data->dataset.dimensions(),
+         o.image_latent);
+  ExperimentPlan plan{.what = "Trains a linear VAE on PCA data and one on images.", .data = data};
+  std::vector<std::string> keys;
+  for (const Source& source : {Source{"pca", "PCA data", toys.train.slice(0), o.latent, 2},
+                               Source{"images", data->dataset.name, data->all(), o.image_latent, {}}}) {
+    keys.push_back(source.key);
+    plan.units.push_back(
+        {.key = source.key,
+         .title = "linear VAE on " + source.title,
+         .cost = static_cast<double>(o.steps * source.x.size(1) * source.x.size(1) * source.latent),
+         .measure =
+             [o, source] {
+               const DataMoments moments = data_moments(source.x.to(DType::f64));
+               const Tensor x = centred(source.x, moments.mean, DType::f32);
+               LinearVae vae = model_of(o, source);
+               FullBatchOptions few = training_of(o);
+               few.evaluate_every = o.steps;
+               return seconds_for_steps(o.steps, [&](int64_t n) {
+                 few.steps = n;
+                 train_full_batch(vae, x, moments, few, {});
+               });
+             },
+         .run = [o, source](const UnitPlace& place) { return study(o, source, place); }});
+  }
+  plan.present = [keys](const Outcomes& outcomes, Presentation& p) { present(keys, outcomes, p); };
+  return plan;
+}
+
+void add_options(Arguments& arguments) {
+  auto o = std::make_shared<Options>();
+  add_experiment_options(arguments, *o, "Fewer points, units and steps");
+  const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
+    arguments.add_number(name, value, help, bounds).show_default();
+  };
+  number("--points", o->points, kCount, "Points of PCA data");
+  arguments.begin_group("Model");
+  number("--latent", o->latent, kCount, "Largest latent dimension on PCA data");
+  number("--image-latent", o->image_latent, kCount, "The same on images");
+  arguments.begin_group("Optimisation");
+  number("--steps", o->steps, kCount, "Full-batch Adam steps");
+  number("--sweeps", o->sweeps, kCountOrNone, "Closed-form sweeps after them, to the optimum");
+  number("--lr", o->rate, kPositive, "Highest learning rate; it falls along a cosine");
+  arguments.run([o, &arguments] {
+    run_experiment<Options>({"luecke-streaming", prepare, plan}, *o, arguments);
+  });
+}
+
+}  // namespace
+
+const Command luecke_streaming_command{"luecke-streaming", "The log-likelihood of a linear VAE without data",
+                                       "App. A", "2 min (--quick: 20 s)", add_options};
+
+}  // namespace elbo
