@@ -171,8 +171,10 @@ Dataset load_split(const Source& source) {
   if ((split == Split::validation ? division.validation : division.test) == 0 && split != Split::train)
     fail(
         "[data] {} has no {} split of its own; have one cut from its training points with --{} 0.1 (a share "
-        "below 1, or how many)",
-        quote(source.spec), name(split), name(split));
+        "below 1, or how many){}",
+        quote(source.spec), name(split), name(split),
+        source.kind.load == &load_images ? ", or put a list_eval_partition.txt or .csv beside its images"
+                                         : "");
   Dataset data = load_file(source, Split::train);
   const std::string whole = data.fingerprint.empty() ? fingerprint(data.x) : data.fingerprint;
   const Tensor rows = rows_of_split(data.points(), division, split);

@@ -214,8 +214,10 @@ Window crop_window(const ImageOptions& options, int64_t image_height, int64_t im
   return {.x = x, .y = y, .width = width, .height = height};
 }
 
-bool has_images_for(const std::string& argument, Split) {
-  return find_partition(parse_image_options(argument).directory).has_value();
+bool has_images_for(const std::string& argument, Split split) {
+  const auto partition = find_partition(parse_image_options(argument).directory);
+  return partition && std::any_of(partition->splits.begin(), partition->splits.end(),
+                                  [&](const auto& image) { return image.second == split; });
 }
 
 Dataset load_images(const std::string& argument, const LoadOptions& load) {

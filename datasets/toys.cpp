@@ -47,6 +47,8 @@ struct LinearGaussian {
   Tensor draw(int64_t points, Split split, const Tensor& offset) const {
     if (points < 1 || points > kMostGeneratedPoints)
       fail("[toys] cannot make {} points; ask for 1 to {}", points, kMostGeneratedPoints);
+    if (split != Split::train && split != Split::test)
+      fail("[toys] a toy has points for training and for testing, no others");
     const int64_t dimensions = weights.size(0), latent = weights.size(1);
     const bool train = split == Split::train;
     const Tensor latents = normal({points, latent}, DType::f64, of(train ? kTrainLatents : kTestLatents));

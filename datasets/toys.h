@@ -7,7 +7,7 @@
 //
 //   const ToySets data = draw_sets(pca_toys(), {.sets = 10, .seed = 7});     // data.train (10, 10000, 10)
 //   data.test_log_likelihood[3];                                          // of set 3 under its own truth
-// Knows no models. Uses tensor/ only.
+// // Knows no models.
 #pragma once
 
 #include <functional>

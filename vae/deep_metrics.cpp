@@ -137,7 +137,9 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   sums.error_of_mean.add(squared_error(vae, x, vae.decode(q.mean).mean.value()));
   if (p.log_variance.value().defined())
     sums.entropies.add({x, q.mean.value(), q.log_variance.value(), vae.prior_log_variance().value(),
-                        p.mean.value(), p.log_variance.value()});
+                        p.mean.value(),
+                        vae.has_scalar_sigma2() ? p.log_variance.value()
+                                                : broadcast_to(p.log_variance, p.mean.shape()).value()});
 }
 
 DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, double points,

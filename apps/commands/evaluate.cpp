@@ -64,8 +64,9 @@ void evaluate_factors(const SavedModel& model, Result& result, Table& table) {
 std::string entropies_obstacle(const SavedModel& model) {
   if (!model.card || !model.card->entropies_obstacle)
     return "the file does not say how the model was trained";
-  if (!model.card->entropies_obstacle->empty() || model.on_its_own_data())
-    return *model.card->entropies_obstacle;
+  const bool same_numbers =
+      model.on_its_own_data() && to_json(model.card->preprocessing) == to_json(model.data.preprocessing);
+  if (!model.card->entropies_obstacle->empty() || same_numbers) return *model.card->entropies_obstacle;
   return "these are not the points that the model was trained on";
 }
 

@@ -76,6 +76,7 @@ void train_deep(const TrainOptions& asked) {
   const bool resuming = !o.resume.empty();
   std::optional<LoadedData> held_out;
   if (o.training.validation.every > 0) held_out = load_validation(o.data, data);
+  if (held_out) check_training(o.training, members, *held_out);
   if (resuming) check_same_data(data, o.resume, held_out);
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("train", o.run.out,

@@ -235,8 +235,7 @@ void train_linear(const TrainOptions& asked) {
   std::optional<ValidationFindings> held;
   double validation_elbo_at_the_end = 0;
   if (validation) {
-    save_best_linear(vae, *validation, run.file("best/model.safetensors"),
-                     metadata_of(card_of(o.data, data)));
+    save_best_linear(vae, *validation, run.file("best/model.safetensors"), metadata_of(card));
     held = {validation->members(), {""}, held_out->data.dataset.points(), t.epochs};
     set_validation(result, *held);
     validation_elbo_at_the_end = evaluate_held_out(weights, *held_out).elbo;
@@ -244,7 +243,7 @@ void train_linear(const TrainOptions& asked) {
   }
 
   std::vector<double> after;  // where Adam's curve ends, the sweeps' begins
-  for (double sweep : sweeps.sweep) after.push_back(static_cast<double>(t.epochs) + sweep);
+  for (double sweep : sweeps.sweep) after.push_back(static_cast<double>(adam.steps() / per_epoch) + sweep);
   Figure curve{.name = "elbo",
                .title = "ELBO during training",
                .x = {sweeps.sweep.empty() ? "epoch" : "epoch, then sweep"},

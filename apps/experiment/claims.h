@@ -22,9 +22,9 @@ struct Claim {
 
 /// A published number and ours, in the same unit; errors are standard errors, NaN where unknown.
 struct PublishedNumber {
-  std::string what, unit;
-  double paper, paper_error = std::nan("");
-  double here, here_error = std::nan("");
+  std::string what{}, unit{};
+  double paper = 0, paper_error = std::nan("");
+  double here = 0, here_error = std::nan("");
   double tolerance = 0;  ///< that the settings allow beside the errors
   std::string note{};
   bool comparable = true;  ///< whether it was found under the paper's settings

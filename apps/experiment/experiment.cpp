@@ -47,8 +47,13 @@ void conclude(const RunDirectory& run, Result& result, Report& report, const Jso
 void carry_out(const char* name, const ExperimentOptions& o, const Json& config, const ExperimentPlan& plan) {
   const bool resuming = !o.resume.empty();
   if (resuming && plan.data) check_same_data(*plan.data, o.resume);
-  const std::vector<Unit> units = chosen_units(plan.units, o.only);
-  if (o.dry_run) return fmt::print("{}\n\n{}", plan.what, cost_of(units));
+  check_keys(plan.units, o.only);
+  if (o.dry_run) {
+    std::vector<Unit> chosen;
+    for (const Unit& unit : plan.units)
+      if (is_chosen(unit, o.only)) chosen.push_back(unit);
+    return fmt::print("{}\n\n{}", plan.what, cost_of(chosen));
+  }
 
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory(name, o.run.out,
@@ -56,14 +61,14 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   if (!resuming && plan.data) directory.write_config(config, data_record(*plan.data));
   if (!resuming && !plan.data) directory.write_config(config);
   Result result(name, config, plan.data ? provenance_of(o.run, *plan.data) : provenance_of(o.run));
-  const Outcomes outcomes =
-      run_units(units, directory, {.name = name, .resuming = resuming, .quiet = o.run.json});
+  const Outcomes outcomes = run_units(
+      plan.units, directory, {.name = name, .only = o.only, .resuming = resuming, .quiet = o.run.json});
   if (interrupted()) {
     log_line(fmt::format("stopped with {} of {} units done; continue with: elbo {} --resume {}",
-                         outcomes.count(), units.size(), name, directory.path()));
+                         outcomes.count(), plan.units.size(), name, directory.path()));
     return;
   }
-  if (units.size() < plan.units.size())
+  if (outcomes.count() < plan.units.size())
     result.set("units", {{"here", outcomes.keys()}, {"of", plan.units.size()}});
   Presentation presentation{directory, result};
   plan.present(outcomes, presentation);

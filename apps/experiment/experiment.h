@@ -57,7 +57,7 @@ struct ExperimentPlan {
   std::string what{};  ///< "Trains 4 encoders for 60 epochs of 5000 points.", for --dry-run
   std::shared_ptr<const LoadedData> data{};  ///< null where the experiment makes its own
   std::vector<Unit> units{};
-  /// From the results of the units that were asked for, all of which are there.
+  /// From the results that are there: of all units or, with --only, of some.
   std::function<void(const Outcomes& outcomes, Presentation& presentation)> present{};
 };
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "apps/support/interrupt.h"
 #include "apps/support/table.h"
@@ -44,7 +45,6 @@ class SharedProgress {
   SharedProgress(const std::vector<Unit>& units, const UnitsOptions& options)
       : options_(options), total_(total_cost(units)), count_(units.size()) {}
 
-  void skip(const Unit& unit) { spent_ += unit.cost; }
   void begin(const Unit& unit, size_t index) {
     unit_ = &unit;
     index_ = index;
@@ -94,45 +94,51 @@ const Json& Outcomes::at(const std::string& key) const {
   return found->second;
 }
 
-std::vector<Unit> chosen_units(const std::vector<Unit>& units, const std::vector<std::string>& keys) {
-  if (keys.empty()) return units;
-  const auto has = [](const auto& list, const auto& same) {
-    return std::find_if(list.begin(), list.end(), same) != list.end();
-  };
-  for (const std::string& key : keys) {
-    if (has(units, [&](const Unit& unit) { return unit.key == key; })) continue;
-    std::vector<std::string> all;
-    for (const Unit& unit : units) all.push_back(unit.key);
-    fail("[--only] there is no unit {}; there are {}", quote(key), fmt::join(all, ", "));
-  }
-  std::vector<Unit> chosen;
+void check_keys(const std::vector<Unit>& units, const std::vector<std::string>& keys) {
+  std::set<std::string> all;
   for (const Unit& unit : units)
-    if (has(keys, [&](const std::string& key) { return unit.key == key; })) chosen.push_back(unit);
-  return chosen;
+    if (!all.insert(unit.key).second)
+      fail("[experiment] two units are called {}; give each setting once", quote(unit.key));
+  for (const std::string& key : keys)
+    if (!all.contains(key)) {
+      std::vector<std::string> names;
+      for (const Unit& unit : units) names.push_back(unit.key);
+      fail("[--only] there is no unit {}; there are {}", quote(key), fmt::join(names, ", "));
+    }
+}
+
+bool is_chosen(const Unit& unit, const std::vector<std::string>& keys) {
+  return keys.empty() || std::find(keys.begin(), keys.end(), unit.key) != keys.end();
 }
 
 Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory,
                    const UnitsOptions& options) {
+  const auto file_of = [&](const Unit& unit) { return directory.path() + "/" + result_file(unit); };
+  const auto is_done = [&](const Unit& unit) {
+    return options.resuming && std::filesystem::exists(file_of(unit));
+  };
   Outcomes outcomes;
-  SharedProgress progress(units, options);
-  for (size_t i = 0; i < units.size() && !interrupted(); ++i) {
-    const Unit& unit = units[i];
-    const std::string file = directory.path() + "/" + result_file(unit);
-    if (options.resuming && std::filesystem::exists(file)) {
-      outcomes.add(unit, result_in(file));
-      progress.skip(unit);
+  std::vector<Unit> to_run;
+  for (const Unit& unit : units)
+    if (!is_done(unit) && is_chosen(unit, options.only)) to_run.push_back(unit);
+  SharedProgress progress(to_run, options);
+  size_t ran = 0;
+  for (const Unit& unit : units) {
+    if (is_done(unit)) {
+      outcomes.add(unit, result_in(file_of(unit)));
       continue;
     }
-    progress.begin(unit, i);
+    if (!is_chosen(unit, options.only) || interrupted()) continue;
+    progress.begin(unit, ran++);
     const double begin = now();
     const UnitPlace place{
         directory, folder_of(unit), options.resuming, options.quiet,
         [&](double share, const std::function<std::string()>& text) { progress.update(share, text); }};
     Json result = unit.run(place);
-    if (interrupted()) break;
+    if (interrupted()) continue;
     directory.write_json(result_file(unit),
                          {{"unit", unit.title}, {"seconds", now() - begin}, {"result", std::move(result)}});
-    outcomes.add(unit, result_in(file));  // as a resumed run will read it
+    outcomes.add(unit, result_in(file_of(unit)));  // as a resumed run will read it
     progress.end(now() - begin);
   }
   if (!interrupted()) progress.finish();
@@ -141,18 +147,19 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
 
 std::string cost_of(const std::vector<Unit>& units) {
   Table table({"unit", "what", Table::number("time")});
-  double total = 0, measured = 0, measured_cost = 0;
-  std::vector<double> seconds;
-  for (const Unit& unit : units) {
-    seconds.push_back(unit.measure ? unit.measure() : std::nan(""));
-    if (!unit.measure) continue;
-    measured += seconds.back();
-    measured_cost += unit.cost;
+  std::map<double, double> measured;  // seconds by cost
+  for (const Unit& unit : units)
+    if (unit.measure && !measured.contains(unit.cost)) measured[unit.cost] = unit.measure();
+  double total = 0, seconds_of_all = 0, cost_of_all = 0;
+  for (const auto& [cost, seconds] : measured) {
+    seconds_of_all += seconds;
+    cost_of_all += cost;
   }
-  for (size_t i = 0; i < units.size(); ++i) {
-    const double cost = std::isnan(seconds[i]) ? units[i].cost * measured / measured_cost : seconds[i];
-    total += cost;
-    table.row({units[i].key, units[i].title, format_duration(cost)});
+  for (const Unit& unit : units) {
+    const auto found = measured.find(unit.cost);
+    const double seconds = found != measured.end() ? found->second : unit.cost * seconds_of_all / cost_of_all;
+    total += seconds;
+    table.row({unit.key, unit.title, format_duration(seconds)});
   }
   return fmt::format("{}{} unit{}, about {} on this machine as it is now, without figures and report\n",
                      table.text(), units.size(), units.size() == 1 ? "" : "s", format_duration(total));
@@ -163,7 +170,7 @@ double seconds_for_steps(int64_t steps, const std::function<void(int64_t n)>& ta
   take(1);  // memory and caches of libraries
   int64_t taken = 0;
   const double begin = now();
-  for (int64_t n = 1; now() - begin < kLongEnough && taken < steps; n *= 2) {
+  for (int64_t n = 1; now() - begin < kLongEnough && taken < steps; n = std::min(2 * n, steps - taken)) {
     take(n);
     taken += n;
   }

@@ -30,8 +30,8 @@ struct Unit {
   std::string key;    ///< "k-50": of letters, digits, points and hyphens
   std::string title;  ///< "k = 50"
   double cost = 1;    ///< in any measure that the units of an experiment have in common, such as flops
-  /// Seconds that the unit takes here, found by doing a little of it. Where it is empty, the seconds follow
-  /// from the cost and from the units before that were measured.
+  /// Seconds that the unit takes here, found by doing a little of it. Asked of one of the units with the same
+  /// cost. Where it is empty, the seconds follow from the cost and from all units that were measured.
   std::function<double()> measure{};
   /// What came out. It counts only where the run was not interrupted meanwhile.
   std::function<Json(const UnitPlace& place)> run{};
@@ -52,21 +52,23 @@ class Outcomes {
   std::map<std::string, Json> results_;
 };
 
-/// The units with these keys, in the order of the experiment; all, where `keys` is empty. Throws Error that
-/// lists the keys there are for one that is not among them.
-std::vector<Unit> chosen_units(const std::vector<Unit>& units, const std::vector<std::string>& keys);
+/// Throws Error where two units have a key in common, or `keys` names one that no unit has.
+void check_keys(const std::vector<Unit>& units, const std::vector<std::string>& keys);
+/// Whether `keys` names the unit; none names all.
+bool is_chosen(const Unit& unit, const std::vector<std::string>& keys);
 
 struct UnitsOptions {
-  std::string name;  ///< of the experiment, before the progress
+  std::string name;                 ///< of the experiment, before the progress
+  std::vector<std::string> only{};  ///< keys of those that are to run; none: all
   bool resuming = false, quiet = false;
 };
 
-/// Runs the units that have no result in the directory yet, one after the other, until all are done or the
-/// run is interrupted (apps/support/interrupt.h), and returns what is there of `units`.
+/// Runs the chosen units that have no result in the directory yet, one after the other, until they are done
+/// or the run is interrupted (apps/support/interrupt.h). Returns all that is there then, of other units too.
 Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory,
                    const UnitsOptions& options);
 
-/// What each unit costs on this machine, measured: a line for each, and the sum.
+/// What each of these units costs on this machine, measured: a line for each, and the sum.
 std::string cost_of(const std::vector<Unit>& units);
 
 /// Seconds for `steps` steps, from a few of them: take(n) takes n.

@@ -155,10 +155,7 @@ ExperimentPlan plan(Options& o) {
     fail("[--likelihood] this experiment is about sigma^2, which only the gaussian likelihood has");
   check_training(o.training, grid(o), *data);
   ExperimentPlan plan{.what = description(o, *data), .data = data};
-  for (const DeepUnit& unit : units_of(o)) {
-    plan.units.push_back(unit_of(unit, data, o.data, o.run));
-    if (plan.units.size() > 1) plan.units.back().measure = {};  // all cost the same
-  }
+  for (const DeepUnit& unit : units_of(o)) plan.units.push_back(unit_of(unit, data, o.data, o.run));
   plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
   return plan;
 }

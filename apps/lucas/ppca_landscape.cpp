@@ -153,8 +153,8 @@ ExperimentPlan plan(Options& o) {
   s->data = load_data(o.data, o.run.seed);
   s->moments = data_moments(s->data.all());
   s->eigen = principal_components(s->moments);
-  if (o.second + 1 > s->eigen.vectors.size(1))
-    fail("[--components] the data have only {} components", s->eigen.vectors.size(1));
+  if (const int64_t rank = numerical_rank(s->eigen.values); o.second > rank)
+    fail("[--second] the data have only {} components, got {}", rank, o.second);
   s->upper = s->eigen.values.at(o.first - 1);
   s->lower = s->eigen.values.at(o.second - 1);
   const double reach = 1.3 * std::sqrt(s->upper);  // of each perturbation, in pixel-intensity units

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/support/interrupt.h"
+#include "apps/training/model_folder.h"
+#include "nn/parameter_file.h"
 #include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
 #include "vae/set_batches.h"
@@ -40,16 +42,13 @@ double entropies_in(const LossTerms& terms, int64_t member) {
   return probe(4) - probe(2) - probe(3);  // encoder, prior, decoder
 }
 
-void require_running(const Training& training, int64_t members) {
-  for (int64_t m = 0; m < members; ++m)
-    if (training.stopped(m) >= 0)
-      fail("[train] the bound of run {} is not finite at step {}; try a smaller learning rate", m,
-           training.stopped(m));
-}
-
 Json rows_of(const std::vector<std::vector<double>>& rows) {
   Json list = Json::array();
-  for (const auto& row : rows) list.push_back(row);
+  for (const auto& row : rows) {
+    Json values = Json::array();
+    for (double value : row) values.push_back(finite_or_null(value));
+    list.push_back(std::move(values));
+  }
   return list;
 }
 
@@ -83,8 +82,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     double points = 0;
     for (int64_t step = 0; step < per_epoch; ++step) {
       if (interrupted()) return {};
-      training.step();
-      require_running(training, vae.models());
+      if (!training.step()) fail("[train] no bound of these runs is finite; try a smaller learning rate");
       const auto n = static_cast<double>(training.x().size(-2));
       points += n;
       for (size_t m = 0; m < members; ++m) {
@@ -93,6 +91,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
       }
     }
     for (size_t m = 0; m < members; ++m) {
+      if (training.stopped(static_cast<int64_t>(m)) >= 0) bound[m] = entropies[m] = std::nan("");
       record.bound[m].push_back(bound[m] / points);
       record.entropies[m].push_back(entropies[m] / points);
     }
@@ -123,11 +122,26 @@ void append(Recorded& to, const Recorded& more) {
 }
 
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how) {
-  Training training = training_of(vae, x, how);
+  RecordedTraining longer = how;
+  ++longer.epochs;  // seconds_for_steps takes a step more, to warm up
+  Training training = training_of(vae, x, longer);
   return seconds_for_steps(how.epochs * steps_of_epoch(x, how), [&](int64_t n) {
     for (int64_t i = 0; i < n; ++i) training.step();
     cuda::synchronize();
   });
+}
+
+double cost_of_training(const Vae& vae, int64_t points, const RecordedTraining& how) {
+  const auto parameters = static_cast<double>(vae.parameters().count());  // of all members
+  const double draws =
+      static_cast<double>(how.epochs) * static_cast<double>(points) * static_cast<double>(how.samples);
+  return draws * (parameters + static_cast<double>(vae.models() * vae.dimensions()) * 20);
+}
+
+void save_members(const Vae& vae, const UnitPlace& place, int64_t first_run) {
+  for (int64_t m = 0; m < vae.models(); ++m)
+    save_parameters(place.directory.file(place.folder + model_name(!vae.has_members(), first_run + m)),
+                    vae.parameters(), m);
 }
 
 std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed) {

@@ -19,9 +19,10 @@ struct RecordedTraining {
   uint64_t seed = 0;
 };
 
-/// [member][epoch], nats per data point.
+/// /// [member][epoch], nats per data point; NaN from where a run's bound was no longer finite.
 struct Recorded {
   std::vector<std::vector<double>> bound, entropies;
+  int64_t first_run = 0;    ///< the run that member 0 is
   std::vector<Json> looks;  ///< what was kept of some epochs
   int64_t epochs() const { return bound.empty() ? 0 : static_cast<int64_t>(bound[0].size()); }
 };
@@ -29,16 +30,22 @@ struct Recorded {
 /// Called with the epochs that are done, 0 before the first; null: nothing of it is kept.
 using Look = std::function<Json(int64_t epoch)>;
 
-/// x (N, D), or (M, N, D) where members have their own data. The result is for `recorded_from`; null where
-/// the run was interrupted. Throws where a member's loss is not finite.
+/// /// x (N, D), or (M, N, D) where members have their own data. The result is for `recorded_from`; null
+/// where the run was interrupted, which then goes on from the last checkpoint. A run that breaks stops, and
+/// the others do not notice; throws where all did.
 Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, const UnitPlace& place,
                     const Look& look = {});
 Recorded recorded_from(const Json& json);
 /// Adds the members of another ensemble with as many epochs.
 void append(Recorded& to, const Recorded& more);
 
-/// Seconds that the training takes on this machine.
+/// /// Seconds that the training takes on this machine.
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how);
+/// A measure of that for progress: numbers that the networks handle.
+double cost_of_training(const Vae& vae, int64_t points, const RecordedTraining& how);
+/// Writes each member's parameters by name: members/NN.safetensors in the unit's folder, counted from
+/// `first_run`, or of a single model model.safetensors.
+void save_members(const Vae& vae, const UnitPlace& place, int64_t first_run = 0);
 
 /// |bound - entropies| / |bound at the end|, in percent, of a member; signed: without the magnitude above.
 std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed = false);

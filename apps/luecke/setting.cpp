@@ -5,10 +5,11 @@
 
 #include "apps/support/figure_parts.h"
 #include "apps/support/statistics.h"
-#include "nn/parameter_file.h"
 
 namespace elbo::luecke {
 namespace {
+
+constexpr int64_t kDimensions = 10;  // of all toys of the paper
 
 struct Slice {
   std::string key;
@@ -43,31 +44,25 @@ std::unique_ptr<Vae> model_of(const ToyRuns& runs, const Slice& slice, int64_t d
                     runs.training.seed);
 }
 
-/// Exact likelihoods of run 0's decoder on its data.
-Look likelihoods_of(const ToyRuns& runs, const Vae& vae, const ToySets& data) {
+/// Those of run 0, so many times and at the end.
+Look looks_at(const ToyRuns& runs, const Vae& vae, const ToySets& data) {
   if (runs.looks == 0) return {};
   const DataMoments train = data_moments(data.train.slice(0).to(DType::f64)),
                     test = data_moments(data.test.slice(0).to(DType::f64));
-  const int64_t every = std::max<int64_t>(runs.training.epochs / runs.looks, 1);
-  return [&vae, train, test, every](int64_t epoch) -> Json {
-    if (epoch % every != 0) return {};
-    const Ppca decoder = linear_decoder(vae, 0);
-    return {{"epoch", epoch},
-            {"log_likelihood", ppca_log_likelihood(decoder, train)},
-            {"held_out", ppca_log_likelihood(decoder, test)}};
+  const int64_t last = runs.training.epochs, every = std::max<int64_t>(last / runs.looks, 1);
+  return [&vae, train, test, every, last](int64_t epoch) -> Json {
+    if (epoch % every != 0 && epoch != last) return {};
+    return likelihoods_of(vae, epoch, train, test);
   };
 }
 
 Json trained(const ToyRuns& runs, const Slice& slice, Device device, const UnitPlace& place) {
   const ToySets data = data_of(runs, slice);
-  const auto vae = model_of(runs, slice, data.train.size(2), device);
-  const Look look = slice.first == 0 ? likelihoods_of(runs, *vae, data) : Look{};
+  const auto vae = model_of(runs, slice, kDimensions, device);
+  const Look look = slice.first == 0 ? looks_at(runs, *vae, data) : Look{};
   Json result = train_recorded(*vae, data.train.to(device), runs.training, place, look);
   if (result.is_null()) return result;
-  for (int64_t m = 0; m < slice.count; ++m)
-    save_parameters(
-        place.directory.file(fmt::format("{}members/{:02}.safetensors", place.folder, slice.first + m)),
-        vae->parameters(), m);
+  save_members(*vae, place, slice.first);
   return result;
 }
 
@@ -83,15 +78,13 @@ std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options) {
               .title = slice.count == 1 ? runs.title
                                         : fmt::format("{}, runs {} to {}", runs.title, slice.first,
                                                       slice.first + slice.count - 1),
-              .cost = static_cast<double>(runs.training.epochs * slice.count * runs.points *
-                                          runs.training.samples) *
-                      (runs.model == LueckeModel::linear ? 1 : 20)};
-    if (units.empty())
-      unit.measure = [runs, slice, device] {
-        const ToySets data = data_of(runs, slice);
-        const auto vae = model_of(runs, slice, data.train.size(2), device);
-        return seconds_of_training(*vae, data.train.to(device), runs.training);
-      };
+              .cost = cost_of_training(*model_of(runs, slice, kDimensions, Device::cpu), runs.points,
+                                       runs.training),
+              .measure = [runs, slice, device] {
+                const ToySets data = data_of(runs, slice);
+                const auto vae = model_of(runs, slice, kDimensions, device);
+                return seconds_of_training(*vae, data.train.to(device), runs.training);
+              }};
     unit.run = [runs, slice, device](const UnitPlace& place) { return trained(runs, slice, device, place); };
     units.push_back(std::move(unit));
   }
@@ -103,15 +96,35 @@ Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
   for (const Slice& slice : slices_of(runs)) {
     if (!outcomes.has(slice.key)) continue;
     const Recorded part = recorded_from(outcomes.at(slice.key));
-    if (slice.first == 0) all.looks = part.looks;
+    if (all.bound.empty()) {
+      all.first_run = slice.first;
+      all.looks = part.looks;
+    }
     append(all, part);
   }
   return all;
 }
 
-Truth truth_of(const ToyRuns& runs) {
-  const ToySets data = data_of(runs, {"", 0, 1});
+Truth truth_of(const ToyRuns& runs, int64_t run) {
+  const ToySets data = data_of(runs, {"", run, 1});
   return {data.train_log_likelihood[0], data.test_log_likelihood[0]};
+}
+
+Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test) {
+  const Ppca decoder = linear_decoder(vae, 0);
+  return {{"epoch", epoch},
+          {"log_likelihood", ppca_log_likelihood(decoder, train)},
+          {"held_out", ppca_log_likelihood(decoder, test)}};
+}
+
+std::vector<Series> likelihood_curves(const Recorded& run) {
+  std::vector<Series> curves{{.name = "exact log-likelihood"}, {.name = "on held-out data"}};
+  for (const Json& look : run.looks)
+    for (size_t i = 0; i < 2; ++i) {
+      curves[i].x.push_back(number_or_nan(look.at("epoch")));
+      curves[i].y.push_back(number_or_nan(look.at(i == 0 ? "log_likelihood" : "held_out")));
+    }
+  return curves;
 }
 
 Figure bound_figure(const std::string& title, const Recorded& run, size_t member) {
@@ -143,12 +156,14 @@ double final_error_of(const Recorded& runs, size_t member) {
 }
 
 double final_error(const Recorded& runs) {
+  std::vector<std::vector<double>> errors;
+  for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m));
   std::vector<double> medians;
-  for (size_t i = static_cast<size_t>(runs.epochs()) - tail_of(runs); i < static_cast<size_t>(runs.epochs());
-       ++i) {
-    std::vector<double> errors;
-    for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m)[i]);
-    medians.push_back(statistics_of(errors).median);
+  const auto end = static_cast<size_t>(runs.epochs());
+  for (size_t i = end - tail_of(runs); i < end; ++i) {
+    std::vector<double> at;
+    for (const std::vector<double>& run : errors) at.push_back(run[i]);
+    medians.push_back(statistics_of(at).median);
   }
   return statistics_of(medians).mean;
 }

@@ -27,18 +27,22 @@ struct ToyRuns {
 inline constexpr int64_t kRunsOfUnit = 10;
 
 /// Their units, keys "ring-0", "ring-10", ..., or "linear" where there is one. Where there are looks, each is
-/// {"epoch", "log_likelihood", "held_out"}: of run 0, with a linear decoder exact ln p(x) of training and
-/// test data, nats per data point.
+/// /// {"epoch", "log_likelihood", "held_out"}: of run 0, whose decoder is linear, exact ln p(x) of training
+/// and test data, nats per data point.
 std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options);
 /// What those units that are done recorded, and how many runs that is.
 Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes);
-/// What run 0's data say: ln p(x) of the truth, nats per data point, on training and test data.
+/// /// What a run's data say: ln p(x) of the truth, nats per data point, on training and test data.
 struct Truth {
   double train = 0, test = 0;
 };
-Truth truth_of(const ToyRuns& runs);
+Truth truth_of(const ToyRuns& runs, int64_t run);
+/// Those exact likelihoods of member 0, whose decoder is linear, on data with these moments.
+Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test);
+/// Their curves over the epochs.
+std::vector<Series> likelihood_curves(const Recorded& run);
 
-/// Bound and entropies of a run over its epochs, the axis cut to where they end.
+/// /// Bound and entropies of a member over its epochs, the axis cut to where they end.
 Figure bound_figure(const std::string& title, const Recorded& run, size_t member);
 /// Median and quartiles over the runs of the relative error, percent, on a log axis.
 Figure error_figure(const std::string& title, const Recorded& runs);

@@ -5,11 +5,14 @@
 #include <numeric>
 
 #include "apps/command.h"
+#include "apps/experiment/linear_unit.h"
 #include "apps/luecke/setting.h"
 #include "apps/support/interrupt.h"
-#include "apps/support/text.h"
+#include "apps/training/model_folder.h"
+
 #include "vae/linear_polish.h"
 #include "vae/linear_training.h"
+#include "vae/linear_vae_file.h"
 #include "vae/streaming_likelihood.h"
 
 namespace elbo {
@@ -84,7 +87,11 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
   if (interrupted()) return {};
   // Gradients are slow at the last nats, which closed forms are not; the stream is at its optimum then.
   LinearVaeWeights weights = linear_vae_weights(vae);
-  for (int64_t sweep = 0; sweep < o.sweeps; ++sweep) weights = polish(weights, moments, true);
+  for (int64_t sweep = 0; sweep < o.sweeps && !interrupted(); ++sweep)
+    weights = polish(weights, moments, true);
+  if (interrupted()) return {};
+  set_linear_vae_weights(vae, weights);
+  save_linear_vae(place.directory.file(place.folder + model_name(true, 0)), vae);
   const int64_t dimensions = source.x.size(1);
   const std::vector<double> variances = weights.log_variance.to(DType::f64).to_vector();
   const std::vector<double> streaming = streaming_log_likelihoods(dimensions, weights.log_sigma2, variances);
@@ -108,10 +115,11 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
            seconds_of([&] { ppca_log_likelihood(model, data_moments(source.x.to(DType::f64))); })}};
 }
 
-void present(const std::vector<std::string>& keys, const Outcomes& outcomes, Presentation& p) {
+void present(const Options& o, const std::vector<std::string>& keys, const Outcomes& outcomes,
+             Presentation& p) {
   FigureGrid grid{.name = "latent", .title = "Likelihood over the latent dimension", .columns = 0};
   Table table({"data", Table::number("N"), Table::number("D"), Table::number("exact ln p(x)"),
-               Table::number("of variances"), Table::number("time of data"), Table::number("of variances"),
+               Table::number("of variances"), Table::number("time: data"), Table::number("time: variances"),
                Table::number("k chosen"), Table::number("by exact"), Table::number("true k")});
   for (const std::string& key : keys) {
     if (!outcomes.has(key)) continue;
@@ -145,10 +153,12 @@ void present(const std::vector<std::string>& keys, const Outcomes& outcomes, Pre
     kept.erase("seconds_of_variances");
     p.result.set(key, kept, kNatsPerPoint);
     p.result.set(key + "_seconds", {{"of_variances", fast}, {"of_data", of_data}}, "seconds");
-    p.claims.push_back({.claim = key + ": the variances alone give the log-likelihood (Eq. 44)",
-                        .paper = "exact at the optimum",
-                        .here = fmt::format("{:.4f} and {:.4f} nats", of_variances, likelihood),
-                        .holds = std::abs(of_variances - likelihood) < 0.05});
+    p.claims.push_back(
+        {.claim = key + ": the variances alone give the log-likelihood (Eq. 44)",
+         .paper = "exact at the optimum",
+         .here = fmt::format("{:.4f} and {:.4f} nats", of_variances, likelihood),
+         .holds = o.sweeps > 0 ? std::optional(std::abs(of_variances - likelihood) < 0.05) : std::nullopt,
+         .note = o.sweeps > 0 ? "" : "not at the optimum, without sweeps"});
     p.claims.push_back({.claim = key + ": they choose the latent dimension that the exact likelihood does",
                         .paper = "can be used so",
                         .here = fmt::format("k = {} and {}", found.at("chosen").get<int64_t>(),
@@ -185,25 +195,23 @@ ExperimentPlan plan(Options& o) {
   for (const Source& source : {Source{"pca", "PCA data", toys.train.slice(0), o.latent, 2},
                                Source{"images", data->dataset.name, data->all(), o.image_latent, {}}}) {
     keys.push_back(source.key);
+    // An early word where the data do not span so many dimensions.
+    ppca_mle_sigma2(principal_components(data_moments(source.x.to(DType::f64))).values, source.latent);
     plan.units.push_back(
         {.key = source.key,
          .title = "linear VAE on " + source.title,
-         .cost = static_cast<double>(o.steps * source.x.size(1) * source.x.size(1) * source.latent),
+         .cost = static_cast<double>(o.steps) * static_cast<double>(source.x.size(1) * source.x.size(1)) *
+                 static_cast<double>(source.latent),
          .measure =
              [o, source] {
                const DataMoments moments = data_moments(source.x.to(DType::f64));
-               const Tensor x = centred(source.x, moments.mean, DType::f32);
                LinearVae vae = model_of(o, source);
-               FullBatchOptions few = training_of(o);
-               few.evaluate_every = o.steps;
-               return seconds_for_steps(o.steps, [&](int64_t n) {
-                 few.steps = n;
-                 train_full_batch(vae, x, moments, few, {});
-               });
+               return seconds_of_full_batch(vae, centred(source.x, moments.mean, DType::f32), moments,
+                                            training_of(o));
              },
          .run = [o, source](const UnitPlace& place) { return study(o, source, place); }});
   }
-  plan.present = [keys](const Outcomes& outcomes, Presentation& p) { present(keys, outcomes, p); };
+  plan.present = [o, keys](const Outcomes& outcomes, Presentation& p) { present(o, keys, outcomes, p); };
   return plan;
 }
 

@@ -45,6 +45,7 @@ Json to_json(const MemberValidation& v) {
 
 void set_validation(Result& result, const ValidationFindings& findings) {
   Json json = to_json(findings.members[findings.best()]);
+  if (findings.members.size() > 1) json["member"] = findings.best();
   json["points"] = findings.points;
   result.set("validation", json, "nats per data point of the validation split, at the model's best epoch");
 }

@@ -13,7 +13,8 @@ struct Statistics {
   double median = 0, lower_quartile = 0, upper_quartile = 0;  ///< linear between two values
 };
 
-/// NaN stands where there are too few values: none for a mean, fewer than two for the others.
+/// NaN stands where there are too few values: none, or for the deviation and the standard error fewer than
+/// two.
 Statistics statistics_of(const std::vector<double>& values);
 
 }  // namespace elbo

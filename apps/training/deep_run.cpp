@@ -122,11 +122,12 @@ class Run {
     run_.steps_done = step;
     run_.seconds = seconds();
     run_.points_per_second = run_.seconds > before_ ? points / (run_.seconds - before_) : 0;
-    save();
+    if (!all_stopped()) save();  // a checkpoint without a finite member is refused
     progress.finish(text(run_.points_per_second));
-    if (all_stopped())
+    if (all_stopped()) {
       run_.metrics.assign(run_.members.size(), deep_metrics_from({{"stopped", true}}));
-    else if ((step == run_.steps_total || all_ended()) && !interrupted())
+      for (int64_t epoch : o_.evaluate_at) run_.evaluations.try_emplace(epoch, run_.metrics);
+    } else if ((step == run_.steps_total || all_ended()) && !interrupted())
       run_.metrics = evaluate(data_);
     if (run_.finished()) stop_broken();
     if (run_.finished() && validation_) keep_best();
@@ -197,7 +198,7 @@ class Run {
     if (!gpu_) return;
     for (const GpuSteps::Result& result : gpu_->receive(all)) {
       for (size_t m = 0; m < run_.members.size(); ++m)
-        if (const int64_t step = result.sums.stopped[m]; step >= 0)
+        if (const int64_t step = result.sums.stopped[m]; step >= 0 && !ended(static_cast<int64_t>(m)))
           stop_on_gpu(static_cast<int64_t>(m), step);
       sums_.probes = result.sums.probes;
       const bool ends_epoch = result.step % per_epoch_ == 0;
@@ -318,7 +319,8 @@ class Run {
     if (metrics.empty()) return;
     std::vector<std::optional<HeldOut>> found(metrics.size());
     for (size_t m = 0; m < metrics.size(); ++m)
-      if (const DeepVaeMetrics& x = metrics[m]; !run_.stop_of(static_cast<int64_t>(m)))
+      if (const DeepVaeMetrics& x = metrics[m];  // the next step finds out who is broken
+          !run_.stop_of(static_cast<int64_t>(m)) && std::isfinite(x.elbo))
         found[m] = {x.elbo, x.elbo_standard_error, x.expected_log_likelihood, x.kl};
     validation_->take_in(epoch, found, seconds());
     for (int64_t m = 0; m < run_.vae->models(); ++m) {
@@ -334,6 +336,10 @@ class Run {
     run_.best = std::make_unique<DeepVae>(network, how_.seed);
     validation_->copy_best(run_.best->parameters());
     run_.validation = validation_->members();
+    for (int64_t m = 0; m < run_.vae->models(); ++m) {
+      const int64_t steps = run_.validation[static_cast<size_t>(m)].best_epoch * per_epoch_;
+      run_.best_obstacles.push_back(obstacle_after(steps, m));
+    }
   }
 
   void evaluate_if_asked(int64_t epoch) {
@@ -350,15 +356,17 @@ class Run {
     std::vector<DeepVaeMetrics> metrics =
         evaluate_deep_vae(*run_.vae, points_of(data),
                           {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
-    const Objective objective = objective_of(o_, run_.members);
-    const TrainingTime time{std::max<int64_t>(training_->steps() - 1, 0), per_epoch_, run_.steps_total};
-    for (size_t m = 0; m < metrics.size(); ++m) {
-      const auto member = static_cast<int64_t>(m);
-      const bool fixed = run_.vae->has_scalar_sigma2() && !run_.vae->learns_sigma2(member);
+    for (size_t m = 0; m < metrics.size(); ++m)
       if (std::string& obstacle = metrics[m].entropies.obstacle; obstacle.empty())
-        obstacle = fixed ? "σ² is fixed" : why_not_elbo(objective, time, member);
-    }
+        obstacle = obstacle_after(training_->steps(), static_cast<int64_t>(m));
     return metrics;
+  }
+
+  /// Why the ELBO of a member after so many steps need not be the sum of its entropies; empty where it must.
+  std::string obstacle_after(int64_t steps, int64_t member) const {
+    if (run_.vae->has_scalar_sigma2() && !run_.vae->learns_sigma2(member)) return "σ² is fixed";
+    return why_not_elbo(objective_of(o_, run_.members),
+                        {std::max<int64_t>(steps - 1, 0), per_epoch_, run_.steps_total}, member);
   }
 
   const TrainingOptions& o_;

@@ -20,6 +20,7 @@ namespace elbo {
 struct DeepRun : DeepRecord {
   std::unique_ptr<DeepVae> vae;
   std::vector<MemberValidation> validation;  ///< of each member; empty: there was none
+  std::vector<std::string> best_obstacles;   ///< of them, as ModelCard has it
   std::unique_ptr<DeepVae> best;  ///< each member at its best on the validation split, on the CPU; or null
   int64_t steps_done = 0, steps_total = 0;
   double seconds = 0;            ///< of training, with that of the processes that this one resumes

@@ -14,6 +14,9 @@ constexpr const char* kChangeable[] = {"--threads", "--device", "--json",   "--c
                                        "--dry-run", "--out",    "--resume", "--only",
                                        "--help"};
 
+constexpr const char* kLeftOut[] = {"--validation", "--test", "--split-seed", "--validate-every",
+                                    "--patience"};
+
 /// "--free-nats" as config.json calls it.
 std::string key_of(const std::string& option) {
   std::string key = option.substr(std::min(option.find_first_not_of('-'), option.size()));
@@ -52,8 +55,10 @@ void check_given(DataOptions& data, const Arguments& arguments, const Json& aske
     if (!argument.given() ||
         std::find(std::begin(kChangeable), std::end(kChangeable), name) != std::end(kChangeable))
       continue;
-    // Numbers that are written only where they are not 0: what is held out, and how often it is looked at.
-    if (asked.value(key, Json(0)) == run.value(key, Json(0))) continue;
+    // // Written only where they are not 0: what is held out, and how often it is looked at.
+    const bool left_out = std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut);
+    const Json none = left_out ? Json(0) : Json();
+    if ((left_out || run.contains(key)) && asked.value(key, none) == run.value(key, none)) continue;
     differ.push_back(name);
     text += (text.empty() ? "" : ", ") + name;
     if (run.contains(key)) text += fmt::format(" (the run has {})", run[key].dump());

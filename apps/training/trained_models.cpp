@@ -17,6 +17,7 @@ void save_best(const DeepRun& run, ModelCard card, const RunDirectory& directory
     const int64_t index = card.member = run.members[m].index;
     list.push_back({index, describe(run.members[m]), validation.best_elbo});
     if (validation.best_epoch == 0) continue;
+    card.entropies_obstacle = run.best_obstacles[m];
     auto metadata = metadata_of(card);
     metadata["epoch"] = std::to_string(validation.best_epoch);
     save_deep_vae(directory.file(folder + model_name(alone, index)), *run.best, static_cast<int64_t>(m),

@@ -17,8 +17,6 @@ constexpr const char* kPrefix = "best-";
 const std::vector<std::string> kColumns{
     "epoch", "member", "elbo", "elbo_standard_error", "expected_log_likelihood", "kl", "best", "seconds"};
 
-double number_from(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
-
 }  // namespace
 
 void add_validation_options(Arguments& arguments, ValidationOptions& o) {
@@ -89,8 +87,8 @@ void Validation::resume(const std::string& state) {
       const Json& from = json["members"][m];
       MemberValidation& to = members_[m];
       from.at("best_epoch").get_to(to.best_epoch);
-      to.best_elbo = number_from(from.at("best_elbo"));
-      to.best_standard_error = number_from(from.at("best_standard_error"));
+      to.best_elbo = number_or_nan(from.at("best_elbo"));
+      to.best_standard_error = number_or_nan(from.at("best_standard_error"));
       from.at("since_best").get_to(to.since_best);
       from.at("ended").get_to(to.ended);
     }
@@ -110,6 +108,9 @@ void Validation::resume(const std::string& state) {
     of.elbo.push_back(columns[2][row]);
     of.standard_error.push_back(columns[3][row]);
   }
+  for (const MemberValidation& member : members_)
+    if (member.best_epoch > 0 && member.elbo.empty())
+      fail("[resume] {} lacks rows that the checkpoint speaks of; was it edited by hand?", quote(csv));
   if (file_.empty()) return;
   const SafetensorsFile saved = read_safetensors(path(file_));
   for (const NamedTensor& best : best_) {

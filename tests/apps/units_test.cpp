@@ -71,29 +71,41 @@ TEST_SUITE("apps") {
     CHECK(outcomes.at("a").at("third") == 1.0 / 3);
   }
 
-  TEST_CASE("units are chosen by their keys, in the experiment's order") {
+  TEST_CASE("chosen units run, and what others left is there, in the experiment's order") {
+    TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
     Three three;
-    const auto keys_of = [](const std::vector<Unit>& units) {
-      std::vector<std::string> keys;
-      for (const Unit& unit : units) keys.push_back(unit.key);
-      return keys;
+    const auto run = [&](std::vector<std::string> only) {
+      return run_units(three.units(), directory,
+                       {.name = "test", .only = std::move(only), .resuming = true, .quiet = true})
+          .keys();
     };
-    CHECK(keys_of(chosen_units(three.units(), {})) == std::vector<std::string>{"a", "b", "c"});
-    CHECK(keys_of(chosen_units(three.units(), {"c", "a"})) == std::vector<std::string>{"a", "c"});
+    CHECK(run({"c"}) == std::vector<std::string>{"c"});
+    CHECK(run({"c", "a"}) == std::vector<std::string>{"a", "c"});
+    CHECK(run({"a"}) == std::vector<std::string>{"a", "c"});
+    CHECK(three.ran == std::vector<std::string>{"c", "a"});
+    CHECK(run({}) == std::vector<std::string>{"a", "b", "c"});
     CHECK(error_of([&] {
-            chosen_units(three.units(), {"a", "x"});
+            check_keys(three.units(), {"a", "x"});
           }) == "[--only] there is no unit 'x'; there are a, b, c");
+    std::vector<Unit> twice = three.units();
+    twice[2].key = "a";
+    CHECK(error_of([&] { check_keys(twice, {}); }).find("two units are called 'a'") != std::string::npos);
   }
 
   TEST_CASE("what cannot be measured costs as much as its share of what was") {
     std::vector<Unit> units(3);
+    units.push_back({.key = "d", .title = "D", .cost = 2, .measure = []() -> double {
+                       FAIL("measured twice");
+                       return 0;
+                     }});
     units[0] = {.key = "a", .title = "A", .cost = 2, .measure = [] { return 60.0; }};
     units[1] = {.key = "b", .title = "B", .cost = 6};
     units[2] = {.key = "c", .title = "C", .cost = 1, .measure = [] { return 30.0; }};
     const std::string text = cost_of(units);
     CAPTURE(text);
     CHECK(text.find("b     B     3 min 00 s") != std::string::npos);  // 6 of 3 that take 90 s
-    CHECK(text.find("3 units, about 4 min 30 s") != std::string::npos);
+    CHECK(text.find("4 units, about 5 min 30 s") != std::string::npos);
   }
 
   TEST_CASE("seconds for many steps follow from a few of them") {

@@ -160,6 +160,7 @@ TEST_SUITE("datasets") {
       files.put(fmt::format("img/00000{}.png", i), png(plain_picture(4, 4, static_cast<uint8_t>(i))));
     const std::string train_only = "images:" + files.folder() + "/img,size=1";
     CHECK(mentions(refusal(train_only, {.split = Split::test}), "no test split"));
+    CHECK(mentions(refusal(train_only, {.split = Split::test}), "list_eval_partition.txt"));
     // A line for a file that is not there, none for the seventh, and Windows' ends of lines.
     files.put(
         "list_eval_partition.txt",
@@ -177,7 +178,7 @@ TEST_SUITE("datasets") {
     files.put("list_eval_partition.txt", "000001.png 3\n");
     CHECK(mentions(refusal(train_only), "'000001.png 3'"));
     files.put("list_eval_partition.txt", "000001.png 0\n");
-    CHECK(mentions(refusal(train_only, {.split = Split::test}), "no test image"));
+    CHECK(mentions(refusal(train_only, {.split = Split::test}), "no test split of its own"));
     files.put("list_eval_partition.txt", "000009.png 0\n");
     CHECK(mentions(refusal(train_only), "that is named in "));
   }

@@ -220,7 +220,10 @@ TEST_SUITE("datasets") {
     CHECK(firsts({.limit = 1, .split = Split::validation}) == Numbers{3});
     CHECK(mentions(refusal(spec, {.division = {0.1, 0}}), "has validation points of its own; leave"));
     files.put("list_eval_partition.txt", "1.png 0\n2.png 2\n");
-    CHECK(mentions(refusal(spec, {.split = Split::validation}), "has no validation image"));
+    CHECK(mentions(refusal(spec, {.split = Split::validation}), "no validation split of its own"));
+    files.put("list_eval_partition.txt", "1.png 0\n2.png 2\n3.png 0\n");
+    CHECK(load_dataset(spec, {.division = {0.5, 0}, .split = Split::validation}).points() == 1);
+    CHECK(firsts({.split = Split::test}) == Numbers{2});
   }
 }
 
