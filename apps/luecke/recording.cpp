@@ -44,11 +44,7 @@ double entropies_in(const LossTerms& terms, int64_t member) {
 
 Json rows_of(const std::vector<std::vector<double>>& rows) {
   Json list = Json::array();
-  for (const auto& row : rows) {
-    Json values = Json::array();
-    for (double value : row) values.push_back(finite_or_null(value));
-    list.push_back(std::move(values));
-  }
+  for (const auto& row : rows) list.push_back(finite_or_null(row));
   return list;
 }
 

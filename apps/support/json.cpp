@@ -28,6 +28,12 @@ void for_each_leaf(const Json& value, const std::string& name, bool into_arrays,
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
+Json finite_or_null(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (double value : values) list.push_back(finite_or_null(value));
+  return list;
+}
+
 double number_or_nan(const Json& value) { return value.is_null() ? std::nan("") : value.get<double>(); }
 
 std::vector<double> numbers_or_nan(const Json& list) {

@@ -16,6 +16,7 @@ using Json = nlohmann::ordered_json;
 
 /// The number, or null for one that JSON cannot hold.
 Json finite_or_null(double value);
+Json finite_or_null(const std::vector<double>& values);
 /// And back: NaN for null.
 double number_or_nan(const Json& value);
 std::vector<double> numbers_or_nan(const Json& list);

@@ -6,12 +6,6 @@
 namespace elbo {
 namespace {
 
-Json numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (double value : values) list.push_back(finite_or_null(value));
-  return list;
-}
-
 /// Calls f(name, value) for every metric: writing and reading are two such f.
 template <class Metrics, class F>
 void each_metric(Metrics& m, F f) {
@@ -52,7 +46,7 @@ Json to_json(const DeepVaeMetrics& metrics) {
     if constexpr (std::is_same_v<Value, double>)
       json[name] = finite_or_null(value);
     else if constexpr (std::is_same_v<Value, std::vector<double>>)
-      json[name] = numbers(value);
+      json[name] = finite_or_null(value);
     else
       json[name] = value;
   });

@@ -10,12 +10,6 @@
 namespace elbo {
 namespace {
 
-Json numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (double value : values) list.push_back(finite_or_null(value));
-  return list;
-}
-
 /// Calls f(name, values) for each curve: writing and reading are two such f.
 template <class History, class F>
 void each_curve(History& history, F f) {
@@ -64,7 +58,7 @@ Json to_json(const DeepRecord& record) {
     evaluations[std::to_string(epoch)] = list_of(metrics);
   for (const MemberHistory& member : record.history) {
     Json curves;
-    each_curve(member, [&](const char* name, const auto& values) { curves[name] = numbers(values); });
+    each_curve(member, [&](const char* name, const auto& values) { curves[name] = finite_or_null(values); });
     history.push_back(curves);
   }
   return {{"metrics", list_of(record.metrics)},
