@@ -117,7 +117,8 @@ std::optional<ImageCache> open_image_cache(const std::string& path, const ImageC
   const std::string_view log(text, static_cast<size_t>(header.log_bytes));
   cache.first_skipped = log.substr(0, log.find('\n'));
   cache.unread.resize(static_cast<size_t>(header.unread));
-  std::memcpy(cache.unread.data(), text + log.size(), cache.unread.size() * sizeof(int64_t));
+  if (!cache.unread.empty())  // memcpy takes no null, which an empty list is
+    std::memcpy(cache.unread.data(), text + log.size(), cache.unread.size() * sizeof(int64_t));
   return cache;
 }
 
