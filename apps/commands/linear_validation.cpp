@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "vae/linear_vae_file.h"
+#include "vae/point_spread.h"
 #include "vae/point_terms.h"
 
 namespace elbo {
@@ -11,22 +12,17 @@ namespace {
 
 constexpr int64_t kRows = 512;  // of one part
 
-double standard_error(const LinearVaeWeights& weights, const LoadedData& data, double mean) {
+double standard_error(const LinearVaeWeights& weights, const LoadedData& data) {
   const auto vae = as_deep_vae(weights);
   const int64_t points = data.dataset.points();
-  double squares = 0;
+  PointSpread elbos(1);
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const Tensor x = data.rows(begin, std::min(begin + kRows, points)).to(DType::f64);
     const Posterior q = vae->encode(x);
-    const Tensor likelihood = linear_point_log_likelihood(*vae, weights.decoder, x, q),
-                 kl = point_kl(*vae, q);
-    for (int64_t i = 0; i < x.size(0); ++i) {
-      const double off = likelihood.at(i) - kl.at(i) - mean;
-      squares += off * off;
-    }
+    const Variable likelihood = linear_point_log_likelihood(*vae, weights.decoder, x, q);
+    elbos.add((likelihood - point_kl(*vae, q)).value());
   }
-  const auto n = static_cast<double>(points);
-  return n > 1 ? std::sqrt(squares / (n - 1) / n) : std::nan("");
+  return elbos.at(0).standard_error;
 }
 
 }  // namespace
@@ -40,7 +36,7 @@ LinearHeldOut linear_held_out(const DataOptions& options, const LoadedData& trai
 HeldOut evaluate_held_out(const LinearVaeWeights& weights, const LinearHeldOut& held_out) {
   const LinearVaeMetrics m = evaluate_linear_vae(weights, held_out.moments);
   return {.elbo = m.elbo,
-          .standard_error = standard_error(weights, held_out.data, m.elbo),
+          .standard_error = standard_error(weights, held_out.data),
           .expected_log_likelihood = m.elbo + m.kl,
           .kl = m.kl};
 }

@@ -48,7 +48,6 @@ Unit unit_of(const DeepUnit& deep, std::shared_ptr<const LoadedData> data, const
                 const DeepRun trained = run_deep(deep.training, deep.members, *data, place.directory,
                                                  {.seed = run.seed,
                                                   .device = device_of(run),
-                                                  .quiet = place.quiet,
                                                   .resume = place.resuming,
                                                   .folder = place.folder,
                                                   .progress = place.progress,

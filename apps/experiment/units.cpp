@@ -132,7 +132,7 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
     progress.begin(unit, ran++);
     const double begin = now();
     const UnitPlace place{
-        directory, folder_of(unit), options.resuming, options.quiet,
+        directory, folder_of(unit), options.resuming,
         [&](double share, const std::function<std::string()>& text) { progress.update(share, text); }};
     Json result = unit.run(place);
     if (interrupted()) continue;

@@ -22,7 +22,6 @@ struct UnitPlace {
   const RunDirectory& directory;
   std::string folder;     ///< its own, "k-50/", inside of the directory
   bool resuming = false;  ///< an earlier process may have begun this unit
-  bool quiet = false;
   ShowProgress progress;  ///< how far the unit is
 };
 

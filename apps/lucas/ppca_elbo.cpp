@@ -51,13 +51,7 @@ LinearVae model_for(const Options& o, const LinearInput& input, int64_t k) {
 }
 
 FullBatchOptions training_for(const Options& o, int64_t k) {
-  const int64_t steps = steps_for(o, k);
-  return {.steps = steps,
-          .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = steps},
-          .rates = {o.rate},
-          .adam = {.beta1 = 0.95, .beta2 = 0.98},
-          .seed = o.run.seed,
-          .evaluate_every = std::max<int64_t>(steps / 20, 1)};
+  return cosine_training(steps_for(o, k), o.rate, o.run.seed);
 }
 
 /// (b): one trained linear VAE, beside the closed form.

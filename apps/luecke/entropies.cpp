@@ -11,40 +11,23 @@ namespace {
 
 using namespace luecke;
 
-struct Options : ExperimentOptions {
-  int64_t runs = 10, ring_runs = 100, points = 10000, samples = 100, batch = 2000;
-  int64_t linear_epochs = 2000, image_epochs = 500, ring_epochs = 1000, latent = 10;
-  double rate = 1e-3, fixed_sigma = 0.2;
-  Options() { data.subset = 0; }
+struct Options : ThreeModelOptions {
+  int64_t runs = 10, ring_runs = 100, latent = 10;
+  double fixed_sigma = 0.2;
   template <class F>
   void each(F f) {
+    each_common(f);
     f("runs", runs);
     f("ring_runs", ring_runs);
-    f("points", points);
-    f("samples", samples);
-    f("batch", batch);
-    f("linear_epochs", linear_epochs);
-    f("image_epochs", image_epochs);
-    f("ring_epochs", ring_epochs);
     f("latent", latent);
-    f("lr", rate);
     f("fixed_sigma", fixed_sigma);
   }
 };
 
 void prepare(Options& o, const Arguments& arguments) {
+  quicken_common(o, arguments);
   quicken(arguments, o.quick, "--runs", o.runs, 3);
   quicken(arguments, o.quick, "--ring-runs", o.ring_runs, 5);
-  quicken(arguments, o.quick, "--points", o.points, 1000);
-  quicken(arguments, o.quick, "--batch", o.batch, 200);
-  quicken(arguments, o.quick, "--samples", o.samples, 10);
-  quicken(arguments, o.quick, "--image-epochs", o.image_epochs, 400);
-  quicken(arguments, o.quick, "--ring-epochs", o.ring_epochs, 800);
-  if (!arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 1000);
-}
-
-RecordedTraining training_of(const Options& o, int64_t epochs) {
-  return {.epochs = epochs, .batch = o.batch, .samples = o.samples, .rate = o.rate, .seed = o.run.seed};
 }
 
 ToyRuns linear_of(const Options& o) {
@@ -54,7 +37,7 @@ ToyRuns linear_of(const Options& o) {
           .toys = pca_toys(),
           .runs = o.runs,
           .points = o.points,
-          .training = training_of(o, o.linear_epochs),
+          .training = o.training(o.linear_epochs),
           .looks = 400};
 }
 
@@ -75,7 +58,7 @@ ToyRuns ring_of(const Options& o) {
           .toys = ring_toys(),
           .runs = o.ring_runs,
           .points = o.points,
-          .training = training_of(o, o.ring_epochs)};
+          .training = o.training(o.ring_epochs)};
 }
 
 /// (b): runs of VAE-1 on the same images, which differ in where they start and in their noise.
@@ -89,7 +72,7 @@ Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
                       o.run.seed);
   };
   const auto x = [o, data] { return data->all().to(DType::f32).to(device_of(o.run)); };
-  const RecordedTraining how = training_of(o, o.image_epochs);
+  const RecordedTraining how = o.training(o.image_epochs);
   return {.key = "images",
           .title = "VAE-1 on " + data->dataset.name,
           .cost = cost_of_training(*model(), data->dataset.points(), how),
@@ -289,17 +272,11 @@ void add_options(Arguments& arguments) {
   };
   number("--runs", o->runs, kCount, "Runs of the linear VAE and of VAE-1");
   number("--ring-runs", o->ring_runs, kCount, "Runs of VAE-3");
-  number("--points", o->points, kCount, "Points of a toy data set, for training and for testing");
+  add_points_option(arguments, *o);
   arguments.begin_group("Model");
   number("--latent", o->latent, kCount, "Latent dimension of VAE-1");
   number("--fixed-sigma", o->fixed_sigma, kPositive, "Where sigma is fixed: its value");
-  arguments.begin_group("Optimisation");
-  number("--linear-epochs", o->linear_epochs, kCount, "Epochs of the linear VAE");
-  number("--image-epochs", o->image_epochs, kCount, "Epochs of VAE-1");
-  number("--ring-epochs", o->ring_epochs, kCount, "Epochs of VAE-3");
-  number("--batch", o->batch, kCount, "Points in a minibatch");
-  number("--samples", o->samples, kCount, "Draws of z for each point");
-  number("--lr", o->rate, kPositive, "Adam's learning rate");
+  add_step_options(arguments, *o);
   arguments.run([o, &arguments] {
     run_experiment<Options>({"luecke-entropies", prepare, plan}, *o, arguments);
   });

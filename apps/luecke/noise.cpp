@@ -8,29 +8,24 @@ namespace {
 
 using namespace luecke;
 
-struct Options : ExperimentOptions {
-  int64_t runs = 100, points = 10000, samples = 100, epochs = 3000, batch = 2000, small_batch = 100;
-  double rate = 1e-3, high_rate = 5e-3;
+struct Options : TrainedOptions {
+  int64_t runs = 100, epochs = 3000, small_batch = 100;
+  double high_rate = 5e-3;
   Options() { has_data = false; }
   template <class F>
   void each(F f) {
+    each_common(f);
     f("runs", runs);
-    f("points", points);
-    f("samples", samples);
     f("epochs", epochs);
-    f("batch", batch);
     f("small_batch", small_batch);
-    f("lr", rate);
     f("high_lr", high_rate);
   }
 };
 
 void prepare(Options& o, const Arguments& arguments) {
+  quicken_common(o, arguments);
   quicken(arguments, o.quick, "--runs", o.runs, 4);
-  quicken(arguments, o.quick, "--points", o.points, 1000);
-  quicken(arguments, o.quick, "--batch", o.batch, 200);
   quicken(arguments, o.quick, "--small-batch", o.small_batch, 50);
-  quicken(arguments, o.quick, "--samples", o.samples, 10);
   quicken(arguments, o.quick, "--epochs", o.epochs, 1000);
   if (o.small_batch > o.batch)
     fail("[--small-batch] must not be larger than --batch, got {} and {}", o.small_batch, o.batch);
@@ -178,14 +173,12 @@ void add_options(Arguments& arguments) {
     arguments.add_number(name, value, help, bounds).show_default();
   };
   number("--runs", o->runs, kCount, "Runs of each setting");
-  number("--points", o->points, kCount, "Points of each ring");
+  add_points_option(arguments, *o);
   arguments.begin_group("Optimisation");
   number("--epochs", o->epochs, kCount, "Passes over the data");
-  number("--batch", o->batch, kCount, "Points in a minibatch");
-  number("--small-batch", o->small_batch, kCount, "The same, where batches are small");
-  number("--samples", o->samples, kCount, "Draws of z for each point");
-  number("--lr", o->rate, kPositive, "Adam's learning rate");
-  number("--high-lr", o->high_rate, kPositive, "The same, where it is high");
+  add_step_options(arguments, *o);
+  number("--small-batch", o->small_batch, kCount, "Points in a minibatch where batches are small");
+  number("--high-lr", o->high_rate, kPositive, "Adam's learning rate where it is high");
   arguments.run([o, &arguments] { run_experiment<Options>({"luecke-noise", prepare, plan}, *o, arguments); });
 }
 

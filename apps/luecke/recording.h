@@ -19,7 +19,7 @@ struct RecordedTraining {
   uint64_t seed = 0;
 };
 
-/// /// [member][epoch], nats per data point; NaN from where a run's bound was no longer finite.
+/// [member][epoch], nats per data point; NaN from where a run's bound was no longer finite.
 struct Recorded {
   std::vector<std::vector<double>> bound, entropies;
   int64_t first_run = 0;    ///< the run that member 0 is
@@ -30,7 +30,7 @@ struct Recorded {
 /// Called with the epochs that are done, 0 before the first; null: nothing of it is kept.
 using Look = std::function<Json(int64_t epoch)>;
 
-/// /// x (N, D), or (M, N, D) where members have their own data. The result is for `recorded_from`; null
+/// x (N, D), or (M, N, D) where members have their own data. The result is for `recorded_from`; null
 /// where the run was interrupted, which then goes on from the last checkpoint. A run that breaks stops, and
 /// the others do not notice; throws where all did.
 Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, const UnitPlace& place,
@@ -39,7 +39,7 @@ Recorded recorded_from(const Json& json);
 /// Adds the members of another ensemble with as many epochs.
 void append(Recorded& to, const Recorded& more);
 
-/// /// Seconds that the training takes on this machine.
+/// Seconds that the training takes on this machine.
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how);
 /// A measure of that for progress: numbers that the networks handle.
 double cost_of_training(const Vae& vae, int64_t points, const RecordedTraining& how);

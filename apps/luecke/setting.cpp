@@ -70,6 +70,38 @@ size_t tail_of(const Recorded& runs) { return static_cast<size_t>(std::max<int64
 
 }  // namespace
 
+void quicken_common(TrainedOptions& o, const Arguments& arguments) {
+  quicken(arguments, o.quick, "--points", o.points, 1000);
+  quicken(arguments, o.quick, "--batch", o.batch, 200);
+  quicken(arguments, o.quick, "--samples", o.samples, 10);
+  if (o.has_data && !arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 1000);
+}
+
+void quicken_common(ThreeModelOptions& o, const Arguments& arguments) {
+  quicken_common(static_cast<TrainedOptions&>(o), arguments);
+  quicken(arguments, o.quick, "--image-epochs", o.image_epochs, 400);
+  quicken(arguments, o.quick, "--ring-epochs", o.ring_epochs, 800);
+}
+
+void add_points_option(Arguments& arguments, TrainedOptions& o) {
+  arguments.add_number("--points", o.points, "Points of a toy data set, for training and for testing", kCount)
+      .show_default();
+}
+
+void add_step_options(Arguments& arguments, TrainedOptions& o) {
+  arguments.add_number("--batch", o.batch, "Points in a minibatch", kCount).show_default();
+  arguments.add_number("--samples", o.samples, "Draws of z for each point", kCount).show_default();
+  arguments.add_number("--lr", o.rate, "Adam's learning rate", kPositive).show_default();
+}
+
+void add_step_options(Arguments& arguments, ThreeModelOptions& o) {
+  arguments.begin_group("Optimisation");
+  arguments.add_number("--linear-epochs", o.linear_epochs, "Epochs of the linear VAE", kCount).show_default();
+  arguments.add_number("--image-epochs", o.image_epochs, "Epochs of VAE-1", kCount).show_default();
+  arguments.add_number("--ring-epochs", o.ring_epochs, "Epochs of VAE-3", kCount).show_default();
+  add_step_options(arguments, static_cast<TrainedOptions&>(o));
+}
+
 std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options) {
   std::vector<Unit> units;
   const Device device = device_of(options);

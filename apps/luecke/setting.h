@@ -11,6 +11,42 @@
 
 namespace elbo::luecke {
 
+/// The options of every experiment that trains these models.
+struct TrainedOptions : ExperimentOptions {
+  int64_t points = 10000, samples = 100, batch = 2000;
+  double rate = 1e-3;
+  template <class F>
+  void each_common(F f) {
+    f("points", points);
+    f("samples", samples);
+    f("batch", batch);
+    f("lr", rate);
+  }
+  RecordedTraining training(int64_t epochs) const {
+    return {.epochs = epochs, .batch = batch, .samples = samples, .rate = rate, .seed = run.seed};
+  }
+};
+/// What --quick makes of them, and of the images where the experiment has data.
+void quicken_common(TrainedOptions& options, const Arguments& arguments);
+/// --points; and --batch, --samples, --lr.
+void add_points_option(Arguments& arguments, TrainedOptions& options);
+void add_step_options(Arguments& arguments, TrainedOptions& options);
+
+/// Of those with a linear VAE, VAE-1 on images and VAE-3 on rings.
+struct ThreeModelOptions : TrainedOptions {
+  int64_t linear_epochs = 2000, image_epochs = 500, ring_epochs = 1000;
+  ThreeModelOptions() { data.subset = 0; }
+  template <class F>
+  void each_common(F f) {
+    TrainedOptions::each_common(f);
+    f("linear_epochs", linear_epochs);
+    f("image_epochs", image_epochs);
+    f("ring_epochs", ring_epochs);
+  }
+};
+void quicken_common(ThreeModelOptions& options, const Arguments& arguments);
+void add_step_options(Arguments& arguments, ThreeModelOptions& options);
+
 /// Data sets drawn anew for each run, and an ensemble that has one for each member.
 struct ToyRuns {
   const char* key;    ///< of the units, "ring"
@@ -27,12 +63,12 @@ struct ToyRuns {
 inline constexpr int64_t kRunsOfUnit = 10;
 
 /// Their units, keys "ring-0", "ring-10", ..., or "linear" where there is one. Where there are looks, each is
-/// /// {"epoch", "log_likelihood", "held_out"}: of run 0, whose decoder is linear, exact ln p(x) of training
+/// {"epoch", "log_likelihood", "held_out"}: of run 0, whose decoder is linear, exact ln p(x) of training
 /// and test data, nats per data point.
 std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options);
-/// What those units that are done recorded, and how many runs that is.
+/// What those of them that are done recorded, one run after the other.
 Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes);
-/// /// What a run's data say: ln p(x) of the truth, nats per data point, on training and test data.
+/// What a run's data say: ln p(x) of the truth, nats per data point, on training and test data.
 struct Truth {
   double train = 0, test = 0;
 };
@@ -42,7 +78,7 @@ Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, con
 /// Their curves over the epochs.
 std::vector<Series> likelihood_curves(const Recorded& run);
 
-/// /// Bound and entropies of a member over its epochs, the axis cut to where they end.
+/// Bound and entropies of a member over its epochs, the axis cut to where they end.
 Figure bound_figure(const std::string& title, const Recorded& run, size_t member);
 /// Median and quartiles over the runs of the relative error, percent, on a log axis.
 Figure error_figure(const std::string& title, const Recorded& runs);

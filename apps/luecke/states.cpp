@@ -13,37 +13,23 @@ namespace {
 
 using namespace luecke;
 
-struct Options : ExperimentOptions {
-  int64_t points = 10000, samples = 100, batch = 2000, latent = 2, frames = 40, shown = 1000;
-  int64_t linear_epochs = 2000, image_epochs = 500, ring_epochs = 1000;
+struct Options : ThreeModelOptions {
+  int64_t latent = 2, frames = 40, shown = 1000;
   std::vector<int64_t> at{1, 100, 700};
-  double rate = 1e-3;
-  Options() { data.subset = 0; }
   template <class F>
   void each(F f) {
-    f("points", points);
-    f("samples", samples);
-    f("batch", batch);
+    each_common(f);
     f("latent", latent);
     f("frames", frames);
     f("shown", shown);
-    f("linear_epochs", linear_epochs);
-    f("image_epochs", image_epochs);
-    f("ring_epochs", ring_epochs);
     f("at", at);
-    f("lr", rate);
   }
 };
 
 void prepare(Options& o, const Arguments& arguments) {
-  quicken(arguments, o.quick, "--points", o.points, 1000);
-  quicken(arguments, o.quick, "--batch", o.batch, 200);
-  quicken(arguments, o.quick, "--samples", o.samples, 10);
+  quicken_common(o, arguments);
   quicken(arguments, o.quick, "--shown", o.shown, 300);
   quicken(arguments, o.quick, "--frames", o.frames, 12);
-  quicken(arguments, o.quick, "--image-epochs", o.image_epochs, 400);
-  quicken(arguments, o.quick, "--ring-epochs", o.ring_epochs, 800);
-  if (!arguments.given("--subset")) quicken(arguments, o.quick, "--limit", o.data.limit, 1000);
 }
 
 /// One of the three strips.
@@ -73,17 +59,13 @@ std::vector<Strip> strips_of(const Options& o, const LoadedData& data) {
            ring.train_log_likelihood[0]}};
 }
 
-RecordedTraining training_of(const Options& o, const Strip& strip) {
-  return {.epochs = strip.epochs, .batch = o.batch, .samples = o.samples, .rate = o.rate, .seed = o.run.seed};
-}
-
 std::unique_ptr<Vae> model_of(const Options& o, const Strip& strip) {
   return luecke_vae(strip.model,
                     {.dimensions = strip.x.size(1), .latent = strip.latent, .device = device_of(o.run)},
                     o.run.seed);
 }
 
-/// /// Epochs of the still pictures: those asked for, or, of one beyond the training's end, the same share of
+/// Epochs of the still pictures: those asked for, or, of one beyond the training's end, the same share of
 /// it as 700 is of 2000; and the last.
 std::set<int64_t> still_epochs(const Options& o, int64_t epochs) {
   std::set<int64_t> at{epochs};
@@ -172,7 +154,7 @@ Json trained(const Options& o, const Strip& strip, const UnitPlace& place) {
   const DataMoments train = has_test ? data_moments(strip.x.to(DType::f64)) : DataMoments{},
                     test = has_test ? data_moments(strip.test.to(DType::f64)) : DataMoments{};
   Json result =
-      train_recorded(*vae, strip.x.to(device), training_of(o, strip), place, [&](int64_t epoch) -> Json {
+      train_recorded(*vae, strip.x.to(device), o.training(strip.epochs), place, [&](int64_t epoch) -> Json {
         if (!at.contains(epoch)) return {};
         const Posterior q = vae->encode(points);
         const Variable z = vae->draw(q, key).z;
@@ -235,10 +217,9 @@ std::vector<Figure> curves_of(const Strip& strip, const Recorded& run) {
   return with_zoom(whole, {.x_low = end / 2, .x_high = end});
 }
 
-void present_strip(const Options& o, const Strip& strip, const Json& found, Presentation& p) {
+void present_strip(const Options& o, const Strip& strip, const Recorded& run, const Json& data,
+                   Presentation& p) {
   Report& report = *p.report;
-  const Recorded run = recorded_from(found);
-  const Json& data = found.at("data");
   const std::set<int64_t> moments = still_epochs(o, strip.epochs);
   FigureGrid still{.name = strip.key, .title = strip.title};
   std::vector<Figure> z, x;
@@ -305,8 +286,9 @@ void present(const Options& o, const std::vector<Strip>& strips, const Outcomes&
       "Lücke et al., Fig 3: latent space, data space and bound of three VAEs along their training.");
   for (const Strip& strip : strips) {
     if (!outcomes.has(strip.key)) continue;
-    present_strip(o, strip, outcomes.at(strip.key), p);
-    const Recorded run = recorded_from(outcomes.at(strip.key));
+    const Json& found = outcomes.at(strip.key);
+    const Recorded run = recorded_from(found);
+    present_strip(o, strip, run, found.at("data"), p);
     table.row({strip.title, std::to_string(run.epochs()), fmt::format("{:.3f}", run.bound[0].back()),
                fmt::format("{:.3f}", run.entropies[0].back()), fmt::format("{:.3f}", final_error(run))});
   }
@@ -327,11 +309,11 @@ ExperimentPlan plan(Options& o) {
     plan.units.push_back(
         {.key = strip.key,
          .title = strip.title,
-         .cost = cost_of_training(*model_of(o, strip), strip.x.size(0), training_of(o, strip)),
+         .cost = cost_of_training(*model_of(o, strip), strip.x.size(0), o.training(strip.epochs)),
          .measure =
              [o, strip] {
                return seconds_of_training(*model_of(o, strip), strip.x.to(device_of(o.run)),
-                                          training_of(o, strip));
+                                          o.training(strip.epochs));
              },
          .run = [o, strip](const UnitPlace& place) { return trained(o, strip, place); }});
   plan.present = [o, strips](const Outcomes& outcomes, Presentation& p) { present(o, strips, outcomes, p); };
@@ -344,19 +326,13 @@ void add_options(Arguments& arguments) {
   const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
     arguments.add_number(name, value, help, bounds).show_default();
   };
-  number("--points", o->points, kCount, "Points of a toy data set");
+  add_points_option(arguments, *o);
   number("--shown", o->shown, kCount, "Points in the pictures");
   number("--frames", o->frames, kCount, "Pictures of each sequence");
   number("--at", o->at, kCount, "Epochs of the still pictures, E[,E...]; the last is the early stop");
   arguments.begin_group("Model");
   number("--latent", o->latent, {2, 1e9L}, "Latent dimension of VAE-1");
-  arguments.begin_group("Optimisation");
-  number("--linear-epochs", o->linear_epochs, kCount, "Epochs of the linear VAE");
-  number("--image-epochs", o->image_epochs, kCount, "Epochs of VAE-1");
-  number("--ring-epochs", o->ring_epochs, kCount, "Epochs of VAE-3");
-  number("--batch", o->batch, kCount, "Points in a minibatch");
-  number("--samples", o->samples, kCount, "Draws of z for each point");
-  number("--lr", o->rate, kPositive, "Adam's learning rate");
+  add_step_options(arguments, *o);
   arguments.run([o, &arguments] {
     run_experiment<Options>({"luecke-states", prepare, plan}, *o, arguments);
   });

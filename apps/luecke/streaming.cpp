@@ -59,14 +59,7 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(steady_clock::now() - begin).count() / static_cast<double>(times);
 }
 
-FullBatchOptions training_of(const Options& o) {
-  return {.steps = o.steps,
-          .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .warmup_steps = 32, .total_steps = o.steps},
-          .rates = {o.rate},
-          .adam = {.beta1 = 0.95, .beta2 = 0.98},
-          .seed = o.run.seed,
-          .evaluate_every = std::max<int64_t>(o.steps / 20, 1)};
-}
+FullBatchOptions training_of(const Options& o) { return cosine_training(o.steps, o.rate, o.run.seed); }
 
 LinearVae model_of(const Options& o, const Source& source) {
   return LinearVae({.dimensions = source.x.size(1), .latent = source.latent, .device = device_of(o.run)},

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "tensor/file.h"
+#include "apps/support/csv.h"
 #include "vae/elbo_loss.h"
 
 namespace elbo {
@@ -61,16 +59,11 @@ void read_history(const std::string& metrics, const std::vector<std::string>& co
     return static_cast<size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin());
   };
   const size_t kl = column(kKl), sigma2 = column("sigma2");
-  std::istringstream rows(read_file(metrics));
-  for (std::string row; std::getline(rows, row);) {
+  const std::vector<std::vector<double>> rows = read_columns(metrics, columns.size(), INFINITY);
+  for (size_t r = 0; r < rows[0].size(); ++r) {
     std::vector<double> cell;
-    for (const char* at = row.c_str(); *at;) {
-      char* end = nullptr;
-      cell.push_back(std::strtod(at, &end));
-      if (end == at) break;
-      at = *end == ',' ? end + 1 : end;
-    }
-    if (cell.size() != columns.size() || cell[1] >= static_cast<double>(history.size())) continue;
+    for (const std::vector<double>& values : rows) cell.push_back(values[r]);
+    if (cell[1] >= static_cast<double>(history.size())) continue;
     MemberHistory& of = history[static_cast<size_t>(cell[1])];
     of.epoch.push_back(cell[0]);
     of.elbo.push_back(cell[2]);

@@ -15,22 +15,6 @@ namespace {
 
 const double kLog2PiE = std::log(2 * std::acos(-1.0)) + 1;
 
-std::unique_ptr<DeepVae> example(Likelihood likelihood, int64_t members, DType dtype = DType::f64) {
-  auto vae = std::make_unique<DeepVae>(DeepVaeOptions{.dimensions = 4,
-                                                      .latent = 3,
-                                                      .encoder_hidden = {6},
-                                                      .decoder_hidden = {5},
-                                                      .encoder_activation = Activation::tanh,
-                                                      .decoder_activation = Activation::softplus,
-                                                      .likelihood = likelihood,
-                                                      .sigma2 = {0.6},
-                                                      .dtype = dtype,
-                                                      .members = members},
-                                       1);
-  randomise(*vae, 0.7, 30);
-  return vae;
-}
-
 MetricsOptions drawn(int64_t samples) { return {.seed = 4, .samples = samples, .progress = nullptr}; }
 
 }  // namespace
@@ -42,7 +26,7 @@ TEST_SUITE("vae") {
       for (const int64_t members : {0, 2})
         for (const int64_t samples : {1, 3})
           for (const bool narrow : {false, true}) {
-            const auto vae = example(likelihood, members);
+            const auto vae = small_deep_vae(likelihood, members);
             if (narrow) {  // every z is its mean, to 13 digits, so that loops know it
               vae->parameters().at("encoder.log_variance.weight").value.fill(0);
               vae->parameters().at("encoder.log_variance.bias").value.fill(-60);
@@ -90,9 +74,10 @@ TEST_SUITE("vae") {
   TEST_CASE("deep entropies: f32 numbers are those of f64 to the precision of f32") {
     for (const Likelihood likelihood : {Likelihood::gaussian, Likelihood::diagonal_gaussian}) {
       const Tensor x = draw({600, 4}, 3);
-      const EntropyGauge exact = evaluate_deep_vae(*example(likelihood, 2), x, drawn(2))[1].entropies;
+      const EntropyGauge exact = evaluate_deep_vae(*small_deep_vae(likelihood, 2), x, drawn(2))[1].entropies;
       const EntropyGauge rounded =
-          evaluate_deep_vae(*example(likelihood, 2, DType::f32), x.to(DType::f32), drawn(2))[1].entropies;
+          evaluate_deep_vae(*small_deep_vae(likelihood, 2, DType::f32), x.to(DType::f32), drawn(2))[1]
+              .entropies;
       CHECK(close(rounded.sum, exact.sum, 1e-5));
       CHECK(close(rounded.gap, exact.gap, 1e-5));
       CHECK(close(rounded.decoder_gap + rounded.prior_gap, rounded.gap, 1e-5));
@@ -101,7 +86,7 @@ TEST_SUITE("vae") {
 
   TEST_CASE("deep entropies: they say where the theorem does not hold, and why") {
     const Tensor x = data_for(Likelihood::bernoulli, 20, 4, 3);
-    const auto bernoulli = evaluate_deep_vae(*example(Likelihood::bernoulli, 0), x)[0];
+    const auto bernoulli = evaluate_deep_vae(*small_deep_vae(Likelihood::bernoulli, 0), x)[0];
     CHECK(bernoulli.entropies.obstacle == "the likelihood is not Gaussian");
     CHECK(std::isnan(bernoulli.entropies.sum));
     CHECK(bernoulli.entropies.second_moments.empty());
@@ -125,7 +110,7 @@ TEST_SUITE("vae") {
         for (const int64_t samples : {1, 3, 4096}) {
           CAPTURE(std::string(name(likelihood)));
           CAPTURE(samples);
-          const auto vae = example(likelihood, members);
+          const auto vae = small_deep_vae(likelihood, members);
           const Tensor x = data_for(likelihood, 9, 4, 3);
           const RandomKey key{.seed = 2, .stream = kLatentNoise, .step = 6};
           const Loss loss = elbo_loss(*vae, {}, samples);

@@ -21,18 +21,7 @@ const double kLog2Pi = std::log(2 * std::acos(-1.0));
 
 /// k = 3: one unit that lives, one that hardly moves with x, one between.
 std::unique_ptr<DeepVae> example(Likelihood likelihood, int64_t members = 0, DType dtype = DType::f64) {
-  auto vae = std::make_unique<DeepVae>(DeepVaeOptions{.dimensions = 4,
-                                                      .latent = 3,
-                                                      .encoder_hidden = {6},
-                                                      .decoder_hidden = {5},
-                                                      .encoder_activation = Activation::tanh,
-                                                      .decoder_activation = Activation::softplus,
-                                                      .likelihood = likelihood,
-                                                      .sigma2 = {0.6},
-                                                      .dtype = dtype,
-                                                      .members = members},
-                                       1);
-  randomise(*vae, 0.7, 30);
+  auto vae = small_deep_vae(likelihood, members, dtype);
   const double size[] = {1, 0.01, 0.1};
   for (const char* head : {"encoder.mean", "encoder.log_variance"})
     for (const char* part : {".weight", ".bias"}) {

@@ -24,6 +24,24 @@ inline void randomise(DeepVae& vae, double scale, uint64_t seed) {
           (draw(parameter->value.shape(), seed++) * scale).value().to(vae.options().dtype));
 }
 
+/// k = 3, D = 4, with random weights.
+inline std::unique_ptr<DeepVae> small_deep_vae(Likelihood likelihood, int64_t members = 0,
+                                               DType dtype = DType::f64) {
+  auto vae = std::make_unique<DeepVae>(DeepVaeOptions{.dimensions = 4,
+                                                      .latent = 3,
+                                                      .encoder_hidden = {6},
+                                                      .decoder_hidden = {5},
+                                                      .encoder_activation = Activation::tanh,
+                                                      .decoder_activation = Activation::softplus,
+                                                      .likelihood = likelihood,
+                                                      .sigma2 = {0.6},
+                                                      .dtype = dtype,
+                                                      .members = members},
+                                       1);
+  randomise(*vae, 0.7, 30);
+  return vae;
+}
+
 /// Data that each likelihood can have come from: in [0, 1] for Bernoulli.
 inline Tensor data_for(Likelihood likelihood, int64_t n, int64_t dimensions, uint64_t seed) {
   return likelihood == Likelihood::bernoulli

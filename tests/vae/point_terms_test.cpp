@@ -9,30 +9,11 @@
 
 using namespace elbo;
 
-namespace {
-
-std::unique_ptr<DeepVae> example(Likelihood likelihood) {
-  auto vae = std::make_unique<DeepVae>(DeepVaeOptions{.dimensions = 4,
-                                                      .latent = 3,
-                                                      .encoder_hidden = {6},
-                                                      .decoder_hidden = {5},
-                                                      .encoder_activation = Activation::tanh,
-                                                      .decoder_activation = Activation::softplus,
-                                                      .likelihood = likelihood,
-                                                      .sigma2 = {0.6},
-                                                      .dtype = DType::f64},
-                                       1);
-  randomise(*vae, 0.7, 30);
-  return vae;
-}
-
-}  // namespace
-
 TEST_SUITE("vae") {
   TEST_CASE("means over points are the metrics, with the same z, in every part of the data") {
     for (const Likelihood likelihood : kAllLikelihoods) {
       CAPTURE(name(likelihood));
-      const auto vae = example(likelihood);
+      const auto vae = small_deep_vae(likelihood);
       const int64_t n = 2 * kPointsOfPart + 100;
       const Tensor x = data_for(likelihood, n, 4, 3);
       double kl = 0, log_likelihood = 0;
@@ -50,7 +31,7 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("the KL of a point is the sum over its units, and every draw has a z of its own") {
-    const auto vae = example(Likelihood::gaussian);
+    const auto vae = small_deep_vae(Likelihood::gaussian);
     const Tensor x = data_for(Likelihood::gaussian, 6, 4, 3);
     const Posterior q = vae->encode(x);
     const PlainVae plain(*vae);
