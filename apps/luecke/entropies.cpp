@@ -241,8 +241,8 @@ void present(const Options& o, int64_t points_of_images, const Outcomes& outcome
   report.figure(
       draw(grid, p.directory.figures()),
       "Above: bound and entropies of one run, averaged over each epoch's batches before their steps, "
-      "beside what is known of the data. Below: median and quartiles over the runs of their relative "
-      "difference.");
+      "beside what is known of the data. Below: median and quartiles over the runs of the error, "
+      "|bound - entropies| in percent of the final bound.");
   report.table(table,
                "At the end; nats per data point of the first run, and the median over the runs of the "
                "relative difference, averaged over the last twentieth of the epochs.");

@@ -149,8 +149,8 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
   report.figure(
       draw(grid, p.directory.figures()),
       "Top: three runs, their bound and, dashed, their entropies. Middle: median and quartiles over the "
-      "runs of the relative difference. Bottom: its mean without taking magnitudes, and the moving average "
-      "of that.");
+      "runs of the error, |bound - entropies| in percent of the final bound. Bottom: its mean without taking "
+      "magnitudes, and the moving average of that.");
   report.table(table,
                "At the end: the median over the runs, averaged over the last twentieth of the epochs; the "
                "signed deviation is the mean over runs and the last 100 epochs.");

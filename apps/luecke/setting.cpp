@@ -177,7 +177,7 @@ Figure bound_figure(const std::string& title, const Recorded& run, size_t member
 Figure error_figure(const std::string& title, const Recorded& runs) {
   std::vector<std::vector<double>> errors;
   for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m));
-  Figure figure{.title = title, .x = {"epoch"}, .y = {.label = "|difference| (% of bound)", .log = true}};
+  Figure figure{.title = title, .x = {"epoch"}, .y = {.label = "error (% of bound)", .log = true}};
   figure.series = {quartile_band("median and quartiles", epochs_of(runs), errors)};
   return figure;
 }

@@ -20,6 +20,18 @@ std::string point_of(const Look& look, double size) {
                      see_through(look.colour, look.opacity));
 }
 
+constexpr const char* kDashes = " dashtype 11";
+
+/// The line as the legend shows it. A dashed one has a colour that nobody can tell from its own there:
+/// gnuplot draws neighbours of one colour with one pattern of dashes.
+std::string sample_line(const Look& look) {
+  if (!look.line.ends_with(kDashes)) return look.line;
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string nearly = look.colour;
+  nearly.back() = kDigits.at(kDigits.find(nearly.back()) ^ 1);
+  return std::string(look.line).replace(look.line.find(look.colour), nearly.size(), nearly);
+}
+
 /// Smaller where there are many, so that they stay apart.
 double point_size(size_t count) { return count <= 100 ? 0.5 : count <= 1000 ? 0.36 : 0.26; }
 
@@ -41,7 +53,7 @@ Look look_of(const Series& series, int colour) {
   }
   look.points = series.style == Style::points || series.style == Style::line_points;
   if (series.style != Style::points) look.line = fmt::format("linecolor rgb '{}' linewidth 2", look.colour);
-  if (series.style == Style::dashed) look.line += " dashtype 11";
+  if (series.style == Style::dashed) look.line += kDashes;
   return look;
 }
 
@@ -106,7 +118,7 @@ std::string Legend::commands(double page_width, double page_height) const {
     };
     const Look& look = entry.look;
     if (!look.line.empty())
-      text += fmt::format("set arrow from {} to {} nohead {}\n", at(0), at(kSample), look.line);
+      text += fmt::format("set arrow from {} to {} nohead {}\n", at(0), at(kSample), sample_line(look));
     if (look.points)
       text += fmt::format("set label '' at {} point {}\n", at(kSample / 2), point_of(look, 0.5));
     if (!look.shape.empty())

@@ -100,6 +100,26 @@ TEST_SUITE("apps") {
     CHECK(read_file(directory / "example.csv").starts_with("step,ELBO (nats),low,high,series\n"));
   }
 
+  TEST_CASE("the legend shows a dashed series beside a solid one of its colour") {
+    if (!have_gnuplot()) return;
+    const TemporaryDirectory directory;
+    const auto dashes = [&](Style second) {
+      Figure figure{.name = "dashes", .x = {"x"}, .y = {"y"}};
+      for (Style style : {Style::line, second})
+        figure.series.push_back({.name = style == Style::line ? "solid" : "other",
+                                 .x = {0, 1},
+                                 .y = {1, style == Style::line ? 2.0 : 3.0},
+                                 .style = style,
+                                 .colour = 0});
+      const std::string svg = draw(figure, directory.path()).svg;
+      int count = 0;
+      for (size_t at = 0; (at = svg.find("stroke-dasharray", at)) != std::string::npos; ++at) ++count;
+      return count;
+    };
+    // In the plot and in the legend.
+    CHECK(dashes(Style::dashed) - dashes(Style::line_points) == 2);
+  }
+
   TEST_CASE("what a series is called does not change what is drawn") {
     if (!have_gnuplot()) return;
     const TemporaryDirectory directory;
