@@ -65,7 +65,8 @@ class Maker {
 
   double start_of_sigma() const {
     if (!o_.fixed_sigma) return 0;
-    return o_.softplus ? *o_.fixed_sigma + std::log(-std::expm1(-*o_.fixed_sigma)) : 2 * std::log(*o_.fixed_sigma);
+    return o_.softplus ? *o_.fixed_sigma + std::log(-std::expm1(-*o_.fixed_sigma))
+                       : 2 * std::log(*o_.fixed_sigma);
   }
 
   Encoder make_encoder() {
