@@ -11,8 +11,6 @@
 namespace elbo {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
 Statistics statistics_at(const std::vector<std::vector<double>>& runs, size_t place) {
   std::vector<double> values;
   for (const auto& run : runs) values.push_back(run[place]);
