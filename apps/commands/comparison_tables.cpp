@@ -1,4 +1,6 @@
 // How a comparison is shown: tables, a figure, JSON.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
