@@ -185,8 +185,8 @@ void complete_image(SafetensorsFile& file, const LoadedData& data) {
 void add_saved_model_options(Arguments& arguments, SavedModelOptions& o) {
   arguments
       .add_text("model", o.model,
-                "A run directory of train, collapse, ppca-elbo or stochastic-elbo, a folder of one of "
-                "encoders, or a .safetensors file")
+                "A run directory of train or of an experiment, a folder of one of its units, "
+                "or a .safetensors file")
       .required();
   arguments.add_number(
       "--member", o.member,
