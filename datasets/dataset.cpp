@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "datasets/images.h"
 #include "datasets/mnist.h"
 #include "datasets/npy.h"
+#include "datasets/toys.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
 #include "tensor/random.h"
@@ -42,12 +44,24 @@ Dataset load_npy(const std::string& file, const LoadOptions&) {
   return data;
 }
 
-Dataset load_ppca(const std::string&, const LoadOptions& options) {
-  return make_ppca_data(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
+/// Which of a seed's toys "3" is; the first where nothing is said.
+int64_t toy_number(const std::string& argument) {
+  int64_t number = 0;
+  const char* const end = argument.data() + argument.size();
+  const auto [rest, error] = std::from_chars(argument.data(), end, number);
+  if (!argument.empty() && (error != std::errc{} || rest != end || number < 0))
+    fail("[data] {} is no number of a toy; toys of a seed are numbered 0, 1, 2, ...", quote(argument));
+  return number;
 }
 
-Dataset load_ring(const std::string&, const LoadOptions& options) {
-  return make_ring_data(options.limit > 0 ? options.limit : kGeneratedPoints, options.seed, options.split);
+Dataset load_ppca(const std::string& run, const LoadOptions& options) {
+  return make_toy_data(pca_toy(options.seed, toy_number(run)),
+                       options.limit > 0 ? options.limit : kGeneratedPoints, options.split);
+}
+
+Dataset load_ring(const std::string& run, const LoadOptions& options) {
+  return make_toy_data(ring_toy(options.seed, toy_number(run)),
+                       options.limit > 0 ? options.limit : kGeneratedPoints, options.split);
 }
 
 Dataset load_digits(const std::string&, const LoadOptions& options) {
@@ -199,8 +213,9 @@ std::span<const DatasetKind> dataset_kinds() {
        "the PNG and JPEG files in a folder; crop=N, WxH or WxH+X+Y, size=N or WxH (64), rgb or grey, strict",
        &load_images, &has_images_for},
       {"npy", ":FILE", "the points (N, ...) in a NumPy file", &load_npy, &has_training_points_only},
-      {"ppca", "", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca, &has_test},
-      {"ppca-ring", "", "generated: the same, bent to a ring", &load_ring, &has_test},
+      {"ppca", "[:RUN]", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca, &has_test,
+       false},
+      {"ppca-ring", "[:RUN]", "generated: the same, bent to a ring", &load_ring, &has_test, false},
       {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits, &has_test},
       {"sprites", "", "generated: a square, ellipse or heart 64x64, with the factors it was made from",
        &load_sprites, &has_test},

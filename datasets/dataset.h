@@ -76,11 +76,12 @@ Dataset load_dataset(const std::string& spec, const LoadOptions& options = {});
 /// One kind of data that a specification can name.
 struct DatasetKind {
   std::string name;
-  std::string argument;  ///< "" none, "[:DIR]" optional, ":FILE" required
+  std::string argument;  ///< "" none, "[:DIR]" optional, ":FILE" required, "[:RUN]" the number of a toy
   std::string summary;   ///< for --help
   Dataset (*load)(const std::string& argument, const LoadOptions&);  ///< the file of a split that it has
   /// Whether the source has points of its own for validation, for test.
   bool (*has)(const std::string& argument, Split split);
+  bool has_path = true;  ///< whether the argument is one
 };
 std::span<const DatasetKind> dataset_kinds();
 

@@ -2,9 +2,8 @@
 #include "datasets/toys.h"
 
 namespace elbo {
-namespace {
 
-Dataset drawn_from(const Toy& toy, int64_t points, Split split) {
+Dataset make_toy_data(const Toy& toy, int64_t points, Split split) {
   if (points < 1 || points > kMostGeneratedPoints)
     fail("[{}] cannot make {} points; ask for 1 to {}", toy.name, points, kMostGeneratedPoints);
   Dataset data;
@@ -15,14 +14,12 @@ Dataset drawn_from(const Toy& toy, int64_t points, Split split) {
   return data;
 }
 
-}  // namespace
-
 Dataset make_ppca_data(int64_t points, uint64_t seed, Split split) {
-  return drawn_from(pca_toy(seed, 0), points, split);
+  return make_toy_data(pca_toy(seed, 0), points, split);
 }
 
 Dataset make_ring_data(int64_t points, uint64_t seed, Split split) {
-  return drawn_from(ring_toy(seed, 0), points, split);
+  return make_toy_data(ring_toy(seed, 0), points, split);
 }
 
 }  // namespace elbo

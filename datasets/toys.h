@@ -44,6 +44,9 @@ using MakeToy = std::function<Toy(uint64_t seed, int64_t run)>;
 MakeToy pca_toys(const PcaToyOptions& options = {});
 MakeToy ring_toys(const PcaToyOptions& options = {});
 
+/// One of them as a data set of so many points. Throws for a number of points that makes no sense.
+Dataset make_toy_data(const Toy& toy, int64_t points, Split split = Split::train);
+
 /// Several sets at once, as an ensemble takes them whose members have data of their own.
 struct ToySets {
   std::vector<Toy> toys;

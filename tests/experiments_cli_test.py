@@ -92,6 +92,19 @@ run = elbo("encoders", "--resume", "encoders")
 check("a unit that was taken away is run again, and no other", run.returncode == 0 and result("encoders") == expected and
       os.stat("encoders/linear/members/00.safetensors").st_mtime_ns == stamp, run.stderr)
 
+# ---- their models are models: they know their data and draw what the experiment drew
+for folder, member, data in (("linear", 1, "ppca:1"), ("images", 0, "ppca"), ("ring-10", 11, "ppca-ring:11")):
+    run = elbo("evaluate", f"luecke-entropies/{folder}", "--member", member, "--json")
+    found = json.loads(run.stdout) if run.returncode == 0 else {"config": {}}
+    listed = json.load(open(f"luecke-entropies/{folder}/members/members.json"))["members"]
+    bound = next(entry["elbo"] for entry in listed if entry["member"] == member)
+    check(f"evaluate opens a model of {folder}, on its data", found["config"].get("data") == data and
+          found["config"]["model_card"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
+          abs(found["metrics"]["elbo"] - bound) < 0.2 * abs(bound) + 3, run.stderr or (found["config"], bound))
+run = elbo("encode", "luecke-states/ring", "--json", "--out", "codes.npz")
+check("encode writes what it makes of its points", run.returncode == 0 and json.loads(run.stdout)["metrics"]["arrays"]["means"]["shape"] == [50, 2],
+      run.stderr)
+
 # ---- only some of them
 run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out", "some")
 rows = result("some")["rows"] if run.returncode == 0 else []

@@ -126,6 +126,9 @@ check("evaluate says which data, preprocessing and seed it took", (told["limit"]
       (50, 3, "logit", 1e-6) and told["model_card"] == card, told)
 check("and in words whether the model knows the data", "which it was trained on" in elbo("evaluate", "logit").stdout and
       "which it was not trained on" in elbo("evaluate", "logit", "--data", "npy:other.npy").stdout)
+check("points of its own set that are cut in another way are not called unknown to it", all(
+    "trained on points of the same set" in elbo("evaluate", "logit", "--data", "npy:pixels.npy", *how).stdout
+    for how in (["--test", 0.3, "--split", "test"], ["--limit", 20])))
 told = json.loads(elbo("evaluate", "logit", "--data", "npy:other.npy", "--json").stdout)
 check("other data are not cut to the run's limit", told["config"]["limit"] == 0 and told["provenance"]["data"]["N"] == 80, told["config"])
 

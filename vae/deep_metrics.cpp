@@ -82,12 +82,6 @@ struct Gathered {
 /// Tensors of the ensemble with the member axis written out, (M, rows, last), also where there is one model.
 Tensor by_member(const Vae& vae, const Tensor& x) { return x.reshape({vae.models(), -1, x.size(-1)}); }
 
-/// q with a log variance for every point, also where all share one.
-Posterior of_each_point(const Posterior& q) {
-  return {q.mean, q.log_variance.shape() == q.mean.shape() ? q.log_variance
-                                                           : broadcast_to(q.log_variance, q.mean.shape())};
-}
-
 /// z (M, S, N, k), also of a single model, in the units in which the prior is N(0, I).
 Tensor z_in_prior_units(const Vae& vae, const Tensor& z) {
   const Tensor prior = vae.prior_log_variance().value();

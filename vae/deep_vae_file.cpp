@@ -1,20 +1,13 @@
 #include "vae/deep_vae_file.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "nn/parameter_file.h"
+#include "vae/file_description.h"
 
 namespace elbo {
 namespace {
-
-const std::string& described(const SafetensorsFile& file, const char* what) {
-  const auto found = file.metadata.find(what);
-  if (found == file.metadata.end())
-    fail("[load] {}: the metadata do not say '{}'; is it a model that elbo train wrote?", file.path, what);
-  return found->second;
-}
 
 /// A layer's outputs. That its inputs are those that the layer before it gives is checked before a network of
 /// these widths is made, which could be far larger than the file.
@@ -34,15 +27,6 @@ std::vector<int64_t> widths_of(const SafetensorsFile& file, const std::string& p
     inputs = outputs_of(file, name, inputs);
     widths.push_back(inputs);
   }
-}
-
-int64_t number_in(const SafetensorsFile& file, const char* what) {
-  const std::string& text = described(file, what);
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || number < 1 || number > (1 << 20))
-    fail("[load] {}: the metadata's '{}' must be a positive number, got '{}'", file.path, what, text);
-  return number;
 }
 
 /// What the widths of a file's layers say about its multilayer perceptrons.
@@ -91,7 +75,11 @@ void save_deep_vae(const std::string& path, const DeepVae& vae, int64_t member,
   save_parameters(path, vae.parameters(), member, description);
 }
 
-bool is_deep_vae(const SafetensorsFile& file) { return file.contains("encoder.mean.weight"); }
+bool is_deep_vae(const SafetensorsFile& file) {
+  const auto model = file.metadata.find("model");
+  const bool another = model != file.metadata.end() && model->second != "mlp" && model->second != "conv";
+  return !another && file.contains("encoder.mean.weight");
+}
 
 bool is_convolutional(const SafetensorsFile& file) {
   return std::any_of(file.tensors.begin(), file.tensors.end(),

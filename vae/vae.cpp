@@ -100,6 +100,11 @@ PosteriorTerms Vae::draw(const Posterior& q, const RandomKey& key, int64_t sampl
   return drawn;
 }
 
+Posterior of_each_point(const Posterior& q) {
+  return {q.mean, q.log_variance.shape() == q.mean.shape() ? q.log_variance
+                                                           : broadcast_to(q.log_variance, q.mean.shape())};
+}
+
 ElboTerms elbo_terms(const Vae& vae, const Variable& x, const RandomKey& key, int64_t samples) {
   const PosteriorTerms drawn = vae.draw(vae.encode(x), for_members_of(vae, key), samples);
   const Variable log_likelihood = vae.log_likelihood(x, vae.decode(drawn.z));

@@ -43,6 +43,9 @@ struct Posterior {
   Variable log_variance;  ///< of that shape, or (k) or (M, 1, k) where it is the same for all points
 };
 
+/// With a log variance for every point, also where all share one.
+Posterior of_each_point(const Posterior& q);
+
 /// p(x|z).
 struct Observation {
   Variable mean;          ///< (M?, S?, N, D); logits for the Bernoulli likelihood
@@ -87,6 +90,7 @@ class Vae {
   /// by the seed; those of parameters that are given and not trained are the caller's to set. Throws for
   /// sizes that are not positive, and where there is no encoder or decoder.
   Vae(const VaeOptions& options, const std::function<Parts(ParameterStore&)>& make, uint64_t seed);
+  virtual ~Vae() = default;
 
   /// x (N, D), seen by every member, or (M, N, D), in the model's type on its device.
   Posterior encode(const Variable& x, Mode mode = Mode::evaluate) const;

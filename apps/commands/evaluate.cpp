@@ -115,6 +115,22 @@ std::string evaluate_deep(const Options& o, const SavedModel& model, Result& res
   return note;
 }
 
+/// Whether points that the user named are of the set that the model's were, divided in another way, so that
+/// it may have been trained on them.
+bool may_have_been_trained_on(const SavedModel& model) {
+  const Dataset& data = model.data.dataset;
+  const ModelCard& card = *model.card;
+  // A source's own test points are not divided, and no part of what models are trained on.
+  const bool own_split = data.divided.empty() && data.split != Split::train && data.split != Split::all;
+  const bool same_name =
+      absolute_specification(model.named.data) == card.data && model.seed == card.seed && !own_split;
+  const bool same_points = (data.divided.empty() ? data.fingerprint : data.divided) ==
+                           (card.divided.empty() ? card.fingerprint : card.divided);
+  const bool held_out = card.division.any() && model.named.division == card.division &&
+                        data.split != Split::train && data.split != Split::all;
+  return (same_name || same_points) && !held_out;
+}
+
 /// How the model knows the data, for people.
 std::string acquaintance(const Options& o, const SavedModel& model) {
   if (!model.card) return "";
@@ -123,6 +139,8 @@ std::string acquaintance(const Options& o, const SavedModel& model) {
   if (model.own_source && split == Split::all) return ", and it was trained on some of them";
   if (model.own_source && split == Split::train && (o.data.limit > 0 || o.data.subset > 0))
     return "";  // some of them, or some more
+  if (!model.own_source && may_have_been_trained_on(model))
+    return ", and it was trained on points of the same set";
   return ", which it was not trained on";
 }
 

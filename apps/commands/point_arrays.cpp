@@ -52,14 +52,14 @@ bool PointEncoder::wants(std::string_view array) const {
 
 Shape PointEncoder::shape_of(std::string_view array, int64_t points) const {
   const Dataset& data = model_.data.dataset;
-  if (array == "means" || array == "variances") return {points, model_.vae->options().latent};
+  if (array == "means" || array == "variances") return {points, model_.vae->latent()};
   if (array != "reconstructions") return {points};
   if (data.height > 0) return {points, data.height, data.width, data.channels};
   return {points, data.dimensions()};
 }
 
 DType PointEncoder::dtype_of(std::string_view array) const {
-  if (array == "means" || array == "variances") return model_.vae->options().dtype;
+  if (array == "means" || array == "variances") return model_.vae->dtype();
   if (array == "reconstructions") return model_.data.dtype();
   if (array == "rows") return DType::i64;
   return array == "labels" ? model_.data.dataset.labels.dtype() : DType::f64;
@@ -73,9 +73,9 @@ std::vector<ArrayPlan> PointEncoder::plans() const {
 }
 
 Tensor PointEncoder::reconstructions(const Tensor& mean) const {
-  const DeepVae& vae = *model_.vae;
+  const Vae& vae = *model_.vae;
   const Variable output = vae.decode(mean).mean;
-  const bool logits = vae.options().likelihood == Likelihood::bernoulli;
+  const bool logits = vae.likelihood() == Likelihood::bernoulli;
   const Tensor expected = (logits ? sigmoid(output) : output).value().to(Device::cpu);
   // In f64: f32 would lose the spread of data that were standardised because they lie far from 0.
   return to_intensities(model_.data.dataset, model_.data.preprocessing, expected.to(DType::f64))
@@ -83,7 +83,7 @@ Tensor PointEncoder::reconstructions(const Tensor& mean) const {
 }
 
 Tensor PointEncoder::log_likelihood(const Tensor& x, const Posterior& q, int64_t begin) const {
-  const DeepVae& vae = *model_.vae;
+  const Vae& vae = *model_.vae;
   if (model_.linear) return linear_point_log_likelihood(vae, model_.linear->decoder, x, q);
   const RandomKey key = evaluation_key(vae, model_.seed, begin);
   const Tensor total = Tensor::zeros({x.size(0)}, DType::f64);
@@ -95,12 +95,12 @@ Tensor PointEncoder::log_likelihood(const Tensor& x, const Posterior& q, int64_t
 }
 
 std::vector<Tensor> PointEncoder::rows(int64_t begin, int64_t end) const {
-  const DeepVae& vae = *model_.vae;
+  const Vae& vae = *model_.vae;
   const Dataset& data = model_.data.dataset;
   const int64_t n = end - begin;
   std::map<std::string, Tensor, std::less<>> found;
-  const Tensor x = model_.data.rows(begin, end).to(vae.options().dtype).to(vae.options().device);
-  const Posterior q = vae.encode(x);
+  const Tensor x = model_.data.rows(begin, end).to(vae.dtype()).to(vae.device());
+  const Posterior q = of_each_point(vae.encode(x));
   const Variable means = q.mean.value().to(Device::cpu);
   found["means"] = means.value();
   found["variances"] = exp(q.log_variance.value().to(Device::cpu)).value();

@@ -63,14 +63,11 @@ ToyRuns ring_of(const Options& o) {
 
 /// (b): runs of VAE-1 on the same images, which differ in where they start and in their noise.
 Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
-  const auto model = [o, data] {
-    return luecke_vae(LueckeModel::vae1,
-                      {.dimensions = data->dataset.dimensions(),
-                       .latent = o.latent,
-                       .device = device_of(o.run),
-                       .members = o.runs},
-                      o.run.seed);
-  };
+  const LueckeOptions options{.dimensions = data->dataset.dimensions(),
+                              .latent = o.latent,
+                              .device = device_of(o.run),
+                              .members = o.runs};
+  const auto model = [o, options] { return luecke_vae(LueckeModel::vae1, options, o.run.seed); };
   const auto x = [o, data] { return data->all().to(DType::f32).to(device_of(o.run)); };
   const RecordedTraining how = o.training(o.image_epochs);
   return {.key = "images",
@@ -81,7 +78,9 @@ Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
               [=](const UnitPlace& place) {
                 const auto vae = model();
                 Json result = train_recorded(*vae, x(), how, place);
-                if (!result.is_null()) save_members(*vae, place);
+                if (!result.is_null())
+                  save_members(LueckeModel::vae1, options, *vae, recorded_from(result), place,
+                               [&](int64_t) { return card_of(o.data, *data); });
                 return result;
               }};
 }

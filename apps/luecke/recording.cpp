@@ -10,9 +10,9 @@
 
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
-#include "nn/parameter_file.h"
 #include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
+#include "vae/luecke_file.h"
 #include "vae/set_batches.h"
 #include "vae/training.h"
 
@@ -134,10 +134,19 @@ double cost_of_training(const Vae& vae, int64_t points, const RecordedTraining& 
   return draws * (parameters + static_cast<double>(vae.models() * vae.dimensions()) * 20);
 }
 
-void save_members(const Vae& vae, const UnitPlace& place, int64_t first_run) {
-  for (int64_t m = 0; m < vae.models(); ++m)
-    save_parameters(place.directory.file(place.folder + model_name(!vae.has_members(), first_run + m)),
-                    vae.parameters(), m);
+void save_members(LueckeModel model, const LueckeOptions& options, const Vae& vae, const Recorded& recorded,
+                  const UnitPlace& place, const std::function<ModelCard(int64_t run)>& card) {
+  std::vector<SavedMember> list;
+  for (int64_t m = 0; m < vae.models(); ++m) {
+    const int64_t run = options.first_member + m;
+    ModelCard own = card(run);
+    own.member = run;
+    own.entropies_obstacle = "";  // of its training; that sigma is fixed is seen in the model
+    save_luecke_vae(place.directory.file(place.folder + model_name(!vae.has_members(), run)), model, options,
+                    vae, m, metadata_of(own));
+    list.push_back({run, fmt::format("run {}", run), recorded.bound.at(static_cast<size_t>(m)).back()});
+  }
+  if (vae.has_members()) write_member_list(place.directory, place.folder, list);
 }
 
 std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed) {

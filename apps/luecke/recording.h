@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "apps/experiment/units.h"
+#include "apps/training/model_card.h"
 #include "vae/luecke_models.h"
 
 namespace elbo {
@@ -43,9 +44,11 @@ void append(Recorded& to, const Recorded& more);
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how);
 /// A measure of that for progress: numbers that the networks handle.
 double cost_of_training(const Vae& vae, int64_t points, const RecordedTraining& how);
-/// Writes each member's parameters by name: members/NN.safetensors in the unit's folder, counted from
-/// `first_run`, or of a single model model.safetensors.
-void save_members(const Vae& vae, const UnitPlace& place, int64_t first_run = 0);
+/// Writes each member as a model, with the card of the run that it is: members/NN.safetensors in the unit's
+/// folder, counted from the options' first member, and the list of them; or of a single model
+/// model.safetensors. The options are those that made `vae`.
+void save_members(LueckeModel model, const LueckeOptions& options, const Vae& vae, const Recorded& recorded,
+                  const UnitPlace& place, const std::function<ModelCard(int64_t run)>& card);
 
 /// |bound - entropies| / |bound at the end|, in percent, of a member; signed: without the magnitude above.
 std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed = false);

@@ -33,15 +33,17 @@ ToySets data_of(const ToyRuns& runs, const Slice& slice) {
                                .seed = runs.training.seed});
 }
 
-std::unique_ptr<Vae> model_of(const ToyRuns& runs, const Slice& slice, int64_t dimensions, Device device) {
-  return luecke_vae(runs.model,
-                    {.dimensions = dimensions,
-                     .latent = 2,
-                     .fixed_sigma = runs.fixed_sigma,
-                     .device = device,
-                     .members = slice.count,
-                     .first_member = slice.first},
-                    runs.training.seed);
+LueckeOptions options_of(const ToyRuns& runs, const Slice& slice, Device device) {
+  return {.dimensions = kDimensions,
+          .latent = 2,
+          .fixed_sigma = runs.fixed_sigma,
+          .device = device,
+          .members = slice.count,
+          .first_member = slice.first};
+}
+
+std::unique_ptr<Vae> model_of(const ToyRuns& runs, const Slice& slice, Device device) {
+  return luecke_vae(runs.model, options_of(runs, slice, device), runs.training.seed);
 }
 
 /// Those of run 0, so many times and at the end.
@@ -58,11 +60,13 @@ Look looks_at(const ToyRuns& runs, const Vae& vae, const ToySets& data) {
 
 Json trained(const ToyRuns& runs, const Slice& slice, Device device, const UnitPlace& place) {
   const ToySets data = data_of(runs, slice);
-  const auto vae = model_of(runs, slice, kDimensions, device);
+  const auto vae = model_of(runs, slice, device);
   const Look look = slice.first == 0 ? looks_at(runs, *vae, data) : Look{};
   Json result = train_recorded(*vae, data.train.to(device), runs.training, place, look);
   if (result.is_null()) return result;
-  save_members(*vae, place, slice.first);
+  save_members(
+      runs.model, options_of(runs, slice, device), *vae, recorded_from(result), place,
+      [&](int64_t run) { return card_of_toy(data.toys[0].name, run, runs.points, runs.training.seed); });
   return result;
 }
 
@@ -110,11 +114,10 @@ std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options) {
               .title = slice.count == 1 ? runs.title
                                         : fmt::format("{}, runs {} to {}", runs.title, slice.first,
                                                       slice.first + slice.count - 1),
-              .cost = cost_of_training(*model_of(runs, slice, kDimensions, Device::cpu), runs.points,
-                                       runs.training),
+              .cost = cost_of_training(*model_of(runs, slice, Device::cpu), runs.points, runs.training),
               .measure = [runs, slice, device] {
                 const ToySets data = data_of(runs, slice);
-                const auto vae = model_of(runs, slice, kDimensions, device);
+                const auto vae = model_of(runs, slice, device);
                 return seconds_of_training(*vae, data.train.to(device), runs.training);
               }};
     unit.run = [runs, slice, device](const UnitPlace& place) { return trained(runs, slice, device, place); };
@@ -135,6 +138,12 @@ Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
     append(all, part);
   }
   return all;
+}
+
+ModelCard card_of_toy(const std::string& name, int64_t run, int64_t points, uint64_t seed) {
+  const DataOptions data{
+      .data = run == 0 ? name : fmt::format("{}:{}", name, run), .preprocess = "none", .limit = points};
+  return card_of(data, load_data(data, seed));
 }
 
 Truth truth_of(const ToyRuns& runs, int64_t run) {

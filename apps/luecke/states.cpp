@@ -37,6 +37,7 @@ struct Strip {
   std::string key, title;
   LueckeModel model;
   int64_t latent, epochs;
+  ModelCard card;                 // of its models
   Tensor x;                       // (N, D) f32
   Tensor test{};                  // held-out data, where likelihoods are taken
   std::optional<double> truth{};  // ln p(x) of the data's own distribution, nats per data point
@@ -45,24 +46,28 @@ struct Strip {
 std::vector<Strip> strips_of(const Options& o, const LoadedData& data) {
   const ToySetsOptions one{.train = o.points, .test = o.points, .seed = o.run.seed};
   const ToySets linear = draw_sets(pca_toys(), one), ring = draw_sets(ring_toys(), one);
-  return {{"linear", "linear VAE, PCA data", LueckeModel::linear, 2, o.linear_epochs,
+  const auto card = [&](const char* toy) { return card_of_toy(toy, 0, o.points, o.run.seed); };
+  return {{"linear", "linear VAE, PCA data", LueckeModel::linear, 2, o.linear_epochs, card("ppca"),
            linear.train.slice(0).clone(), linear.test.slice(0).clone(), linear.train_log_likelihood[0]},
           {"images", "VAE-1, " + data.dataset.name, LueckeModel::vae1, o.latent, o.image_epochs,
-           data.all().to(DType::f32)},
+           card_of(o.data, data), data.all().to(DType::f32)},
           {"ring",
            "VAE-3, ring",
            LueckeModel::vae3,
            2,
            o.ring_epochs,
+           card("ppca-ring"),
            ring.train.slice(0).clone(),
            {},
            ring.train_log_likelihood[0]}};
 }
 
+LueckeOptions options_of(const Options& o, const Strip& strip) {
+  return {.dimensions = strip.x.size(1), .latent = strip.latent, .device = device_of(o.run)};
+}
+
 std::unique_ptr<Vae> model_of(const Options& o, const Strip& strip) {
-  return luecke_vae(strip.model,
-                    {.dimensions = strip.x.size(1), .latent = strip.latent, .device = device_of(o.run)},
-                    o.run.seed);
+  return luecke_vae(strip.model, options_of(o, strip), o.run.seed);
 }
 
 /// Epochs of the still pictures: those asked for, or, of one beyond the training's end, the same share of
@@ -168,7 +173,8 @@ Json trained(const Options& o, const Strip& strip, const UnitPlace& place) {
         return look;
       });
   if (result.is_null()) return result;
-  save_members(*vae, place);
+  save_members(strip.model, options_of(o, strip), *vae, recorded_from(result), place,
+               [&](int64_t) { return strip.card; });
   result["data"] = projected(strip.x.slice(0, shown), plane);
   return result;
 }

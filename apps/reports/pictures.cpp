@@ -30,9 +30,9 @@ ImageGrid grid_of(const LoadedData& data, const std::string& name, int64_t colum
 }
 
 /// What the decoder expects to see, as intensities: z (n, k) -> (n, D).
-Tensor decoded(const DeepVae& vae, const LoadedData& data, const Tensor& z) {
+Tensor decoded(const Vae& vae, const LoadedData& data, const Tensor& z) {
   const Variable output = vae.decode(z).mean;
-  const bool logits = vae.options().likelihood == Likelihood::bernoulli;
+  const bool logits = vae.likelihood() == Likelihood::bernoulli;
   return to_intensities(data.dataset, data.preprocessing, (logits ? sigmoid(output) : output).value());
 }
 
@@ -44,26 +44,25 @@ Tensor rows_of(const LoadedData& data, const std::vector<int64_t>& points, const
 }
 
 /// Posterior means of points: (n, k).
-Tensor codes(const DeepVae& vae, const LoadedData& data, const std::vector<int64_t>& points,
-             const char* what) {
-  return vae.encode(rows_of(data, points, what).to(vae.options().dtype)).mean.value();
+Tensor codes(const Vae& vae, const LoadedData& data, const std::vector<int64_t>& points, const char* what) {
+  return vae.encode(rows_of(data, points, what).to(vae.dtype())).mean.value();
 }
 
 }  // namespace
 
 bool has_pictures(const Dataset& data) { return data.height > 0 && data.width > 0; }
 
-ImageGrid sample_grid(const DeepVae& vae, const LoadedData& data, int64_t count, uint64_t seed) {
-  const Tensor z =
-      normal({count, vae.options().latent}, vae.options().dtype, {.seed = seed, .stream = kEvaluation});
-  return grid_of(data, "samples", kColumns, decoded(vae, data, z));
+ImageGrid sample_grid(const Vae& vae, const LoadedData& data, int64_t count, uint64_t seed) {
+  Variable z = normal({count, vae.latent()}, vae.dtype(), {.seed = seed, .stream = kEvaluation});
+  if (const Variable prior = vae.prior_log_variance(); prior.value().defined()) z = z * exp(prior / 2);
+  return grid_of(data, "samples", kColumns, decoded(vae, data, z.value()));
 }
 
-ImageGrid reconstruction_grid(const DeepVae& vae, const LoadedData& data, int64_t count) {
+ImageGrid reconstruction_grid(const Vae& vae, const LoadedData& data, int64_t count) {
   count = std::min(count, data.dataset.points());
   std::vector<int64_t> points(static_cast<size_t>(count));
   std::iota(points.begin(), points.end(), int64_t{0});
-  const Tensor x = rows_of(data, points, "reconstruct").to(vae.options().dtype);
+  const Tensor x = rows_of(data, points, "reconstruct").to(vae.dtype());
   const Tensor original = to_intensities(data.dataset, data.preprocessing, x);
   const Tensor again = decoded(vae, data, vae.encode(x).mean.value());
   // A row of originals, then the row of what became of them.
@@ -76,12 +75,13 @@ ImageGrid reconstruction_grid(const DeepVae& vae, const LoadedData& data, int64_
   return grid_of(data, "reconstructions", std::min(kColumns, count), rows);
 }
 
-std::vector<RankedUnit> rank_units(const DeepVae& vae, const LoadedData& data, int64_t count) {
+std::vector<RankedUnit> rank_units(const Vae& vae, const LoadedData& data, int64_t count) {
   const Points points = points_of(data, kPointsForRanking);
   const Codes q = encode_all(vae, points);
-  const Tensor kl = mean(gaussian_kl(q.mean, q.log_variance), {0}).value();
+  const Posterior of_prior = vae.in_prior_units({q.mean, q.log_variance});
+  const Tensor kl = mean(gaussian_kl(of_prior.mean, of_prior.log_variance), {0}).value();
   std::vector<RankedUnit> units;
-  for (int64_t unit = 0; unit < vae.options().latent; ++unit)
+  for (int64_t unit = 0; unit < vae.latent(); ++unit)
     units.push_back({.unit = unit, .kl = kl.at(unit), .factor = {}, .information = 0, .entropy = 0});
   std::stable_sort(units.begin(), units.end(),
                    [](const RankedUnit& a, const RankedUnit& b) { return a.kl > b.kl; });
@@ -98,7 +98,7 @@ std::vector<RankedUnit> rank_units(const DeepVae& vae, const LoadedData& data, i
   return units;
 }
 
-ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t point,
+ImageGrid traversal_grid(const Vae& vae, const LoadedData& data, int64_t point,
                          const std::vector<RankedUnit>& units) {
   const std::vector<double> start = codes(vae, data, {point}, "traverse").to_vector();
   std::vector<double> z;
@@ -110,13 +110,13 @@ ImageGrid traversal_grid(const DeepVae& vae, const LoadedData& data, int64_t poi
       z.insert(z.end(), moved.begin(), moved.end());
     }
   const auto count = static_cast<int64_t>(units.size()) * kColumns;
-  const Tensor codes_of_rows = Tensor::from<double>({count, vae.options().latent}, z).to(vae.options().dtype);
+  const Tensor codes_of_rows = Tensor::from<double>({count, vae.latent()}, z).to(vae.dtype());
   return grid_of(data, "traversals", kColumns, decoded(vae, data, codes_of_rows));
 }
 
-ImageGrid interpolation_grid(const DeepVae& vae, const LoadedData& data,
+ImageGrid interpolation_grid(const Vae& vae, const LoadedData& data,
                              const std::vector<std::pair<int64_t, int64_t>>& pairs) {
-  const int64_t k = vae.options().latent;
+  const int64_t k = vae.latent();
   std::vector<double> z;
   for (const auto& [from, to] : pairs) {
     const std::vector<double> ends = codes(vae, data, {from, to}, "interpolate").to_vector();
@@ -127,15 +127,15 @@ ImageGrid interpolation_grid(const DeepVae& vae, const LoadedData& data,
     }
   }
   const Tensor codes_of_rows =
-      Tensor::from<double>({static_cast<int64_t>(pairs.size()) * kColumns, k}, z).to(vae.options().dtype);
+      Tensor::from<double>({static_cast<int64_t>(pairs.size()) * kColumns, k}, z).to(vae.dtype());
   return grid_of(data, "interpolations", kColumns, decoded(vae, data, codes_of_rows));
 }
 
-ImageGrid plane_grid(const DeepVae& vae, const LoadedData& data, const std::vector<int64_t>& points,
+ImageGrid plane_grid(const Vae& vae, const LoadedData& data, const std::vector<int64_t>& points,
                      int64_t side) {
   if (points.size() != 3) fail("[plane] three points make a plane, got {}", points.size());
   if (side < 2) fail("[plane] a side must have at least 2 images, got {}", side);
-  const auto k = static_cast<size_t>(vae.options().latent);
+  const auto k = static_cast<size_t>(vae.latent());
   const std::vector<double> corners = codes(vae, data, points, "plane").to_vector();
   std::vector<double> z;
   for (int64_t row = 0; row < side; ++row)
@@ -145,26 +145,25 @@ ImageGrid plane_grid(const DeepVae& vae, const LoadedData& data, const std::vect
       for (size_t i = 0; i < k; ++i)
         z.push_back((1 - right - down) * corners[i] + right * corners[k + i] + down * corners[2 * k + i]);
     }
-  const Tensor plane =
-      Tensor::from<double>({side * side, static_cast<int64_t>(k)}, z).to(vae.options().dtype);
+  const Tensor plane = Tensor::from<double>({side * side, static_cast<int64_t>(k)}, z).to(vae.dtype());
   return grid_of(data, "plane", side, decoded(vae, data, plane));
 }
 
 ImageGrid reconstructions_by_model(const std::string& name, const LoadedData& data, int64_t models,
-                                   const std::function<std::unique_ptr<DeepVae>(int64_t)>& model) {
+                                   const std::function<std::unique_ptr<Vae>(int64_t)>& model) {
   const int64_t count = std::min(kColumns, data.dataset.points());
   const Tensor x = data.rows(0, count);
   const Tensor rows = Tensor::empty({(models + 1) * count, x.size(1)}, DType::f32);
   copy_range(rows, 0, to_intensities(data.dataset, data.preprocessing, x).to(DType::f32), 0, 0, count);
   for (int64_t m = 0; m < models; ++m) {
     const auto vae = model(m);
-    const Tensor again = decoded(*vae, data, vae->encode(x.to(vae->options().dtype)).mean.value());
+    const Tensor again = decoded(*vae, data, vae->encode(x.to(vae->dtype())).mean.value());
     copy_range(rows, (m + 1) * count, again.to(DType::f32), 0, 0, count);
   }
   return grid_of(data, name, count, rows);
 }
 
-void add_pictures(Report& report, const DeepVae& vae, const LoadedData& data, const std::string& folder,
+void add_pictures(Report& report, const Vae& vae, const LoadedData& data, const std::string& folder,
                   const ReportedPictures& which) {
   report.image(draw(reconstruction_grid(vae, data, which.pairs), folder),
                "Rows in pairs: images of the training data, and below them what the model makes of their "

@@ -40,6 +40,11 @@ ModelInput input_of(const DeepVaeOptions& model) {
   return input;
 }
 
+ModelInput input_of(const Vae& model) {
+  if (const auto* deep = dynamic_cast<const DeepVae*>(&model)) return input_of(deep->options());
+  return {.dimensions = model.dimensions(), .likelihood = model.likelihood()};
+}
+
 void check_fits(const ModelInput& model, const LoadedData& data) {
   const Dataset& d = data.dataset;
   if (model.image) {

@@ -13,6 +13,7 @@ struct ModelInput {
   Likelihood likelihood = Likelihood::gaussian;
 };
 ModelInput input_of(const DeepVaeOptions& model);
+ModelInput input_of(const Vae& model);
 
 /// Throws unless the model can take the data: of its dimensions, images of its size where it is
 /// convolutional, all between 0 and 1 where its likelihood is Bernoulli.

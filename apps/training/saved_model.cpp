@@ -11,6 +11,7 @@
 #include "tensor/file.h"
 #include "vae/deep_vae_file.h"
 #include "vae/linear_vae_file.h"
+#include "vae/luecke_file.h"
 
 namespace elbo {
 namespace {
@@ -184,8 +185,8 @@ void complete_image(SafetensorsFile& file, const LoadedData& data) {
 void add_saved_model_options(Arguments& arguments, SavedModelOptions& o) {
   arguments
       .add_text("model", o.model,
-                "A run directory of train, collapse, ppca-elbo or stochastic-elbo, a folder of one of "
-                "encoders, or a .safetensors file")
+                "A run directory of train or of an experiment, a folder of one of its units, "
+                "or a .safetensors file")
       .required();
   arguments.add_number(
       "--member", o.member,
@@ -239,15 +240,18 @@ SavedModel open_saved_model(const SavedModelOptions& o, DataNeed need, Device de
   read_data(o, need, model);
   if (!o.factors.empty()) model.data.dataset.factors = read_factors(o.factors, model.data.dataset.points());
   complete_image(file, model.data);
-  if (is_deep_vae(file)) {
-    model.vae = load_deep_vae(file, device, model.card ? model.card->member : 0);
+  const int64_t member = model.card ? model.card->member : 0;
+  if (is_luecke_vae(file)) {
+    model.vae = load_luecke_vae(file, device, member);
+  } else if (is_deep_vae(file)) {
+    model.vae = load_deep_vae(file, device, member);
   } else {
     model.linear = load_linear_vae(file);
     model.vae = as_deep_vae(*model.linear);
   }
   if (const std::string broken = model.vae->parameters().first_not_finite(); !broken.empty())
     fail("[load] {} of {} is not finite: the model broke in training", broken, quote(model.path));
-  check_fits(input_of(model.vae->options()), model.data);
+  check_fits(input_of(*model.vae), model.data);
   return model;
 }
 

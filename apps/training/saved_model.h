@@ -32,7 +32,7 @@ void add_factor_option(Arguments& arguments, SavedModelOptions& options);
 struct SavedModel {
   std::string path;                        ///< of the file
   std::optional<ModelCard> card;           ///< nothing where the user had to say what it says
-  std::unique_ptr<DeepVae> vae;            ///< a linear VAE is one without hidden layers
+  std::unique_ptr<Vae> vae;                ///< a linear one is a deep one without hidden layers
   std::optional<LinearVaeWeights> linear;  ///< where it is a linear one
   DataOptions named;                       ///< the data, as they were found and preprocessed
   uint64_t seed = 0;                       ///< of everything random: the user's, or else the model's

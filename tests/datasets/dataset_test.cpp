@@ -232,16 +232,18 @@ TEST_SUITE("datasets") {
   }
 
   TEST_CASE("an unknown or half-written specification is refused, naming what exists") {
-    CHECK(
-        mentions(refusal("minst"),
-                 "unknown data set 'minst'; there are mnist[:DIR], fashion-mnist[:DIR], kmnist[:DIR], "
-                 "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca, ppca-ring, digits, sprites, faces"));
+    CHECK(mentions(refusal("minst"),
+                   "unknown data set 'minst'; there are mnist[:DIR], fashion-mnist[:DIR], kmnist[:DIR], "
+                   "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca[:RUN], ppca-ring[:RUN], digits, "
+                   "sprites, faces"));
     CHECK(mentions(refusal(""), "unknown data set"));
     CHECK(mentions(refusal(":"), "unknown data set"));
     CHECK(mentions(refusal("npy"), "give npy:FILE"));
     CHECK(mentions(refusal("npy:"), "give npy:FILE"));
     CHECK(mentions(refusal("mnist:"), "lacks what follows the colon"));
-    CHECK(mentions(refusal("ppca:3"), "takes nothing after its name"));
+    CHECK(mentions(refusal("digits:3"), "takes nothing after its name"));
+    for (const char* no_number : {"ppca:-1", "ppca-ring:two", "ppca:3x"})
+      CHECK(mentions(refusal(no_number), "no number of a toy"));
     CHECK(mentions(refusal("npy:/no/such/file"), "No such file"));
     CHECK(mentions(refusal("digits", {.limit = -1}), "cannot be negative"));
     CHECK(mentions(refusal("digits", {.limit = 10, .subset = -1}), "cannot be negative"));

@@ -1,0 +1,18 @@
+// What the metadata of a model's file say of it, read with the errors that a damaged file deserves.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nn/safetensors.h"
+
+namespace elbo {
+
+/// Text under a name. Throws where there is none.
+const std::string& described(const SafetensorsFile& file, const char* what);
+/// A positive number, at most 2^20. Throws for anything else.
+int64_t number_in(const SafetensorsFile& file, const char* what);
+/// "50,50", or "" for none.
+std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what);
+
+}  // namespace elbo
