@@ -10,6 +10,7 @@
 #include "datasets/yacoby_toys.h"
 #include "tensor/gemm.h"
 #include "tensor/linalg.h"
+#include "tensor/math.h"
 
 namespace elbo {
 namespace {
@@ -32,10 +33,12 @@ std::string matrix_text(const Tensor& m) {
   return fmt::format("{:.4f} {:.4f}; {:.4f} {:.4f}", m.at(0), m.at(1), m.at(2), m.at(3));
 }
 
+/// Four digits, and 0 for what is no more than rounding.
+std::string digits(double value) { return fmt::format("{:.4f}", std::abs(value) < 5e-5 ? 0.0 : value); }
+
 void add_row(Table& table, const std::string& name, const Known& known) {
-  table.row({name, fmt::format("{:.4f}", known.loss.likelihood), fmt::format("{:.4f}", known.loss.posterior),
-             fmt::format("{:.4f}", known.loss.total()), fmt::format("{:.4f}", known.log_likelihood),
-             fmt::format("{:.4f}", known.information), matrix_text(known.covariance),
+  table.row({name, digits(known.loss.likelihood), digits(known.loss.posterior), digits(known.loss.total()),
+             digits(known.log_likelihood), digits(known.information), matrix_text(known.covariance),
              matrix_text(known.aggregated)});
 }
 
@@ -79,7 +82,8 @@ void present_plane(const Json& found, Presentation& p, Report& report) {
        .paper = "not optimal (Fig 1 B)",
        .here = fmt::format("{:.2f}, of {:.2f} to {:.2f} nats", information[marked], *lowest, *highest),
        .holds = information[marked] > *lowest && information[marked] < *highest});
-  const double furthest = *std::max_element(likelihood.begin(), likelihood.end());
+  double furthest = 0;
+  for (const double value : likelihood) furthest = std::max(furthest, std::abs(value));
   p.claims.push_back({.claim = "the data are the same for every B",
                       .paper = "MLE objective 0",
                       .here = fmt::format("at most {:.1e} nats", furthest),
@@ -199,13 +203,13 @@ void present_densities(const Options& o, const Outcomes& outcomes, Presentation&
   report.table(table,
                "Closed forms of each model, where the data are the truth's. L = KL of the data + posterior "
                "term, with the best mean-field q. Covariances are row by row.");
-  report.figure(draw(clouds("fig1cd", "Data: what made them, and what was learned of them", {"x_1", "x_2"},
-                            data, truth.covariance, "truth, at 2 deviations"),
+  report.figure(draw(clouds("fig1cd", "Data: what made them, and what was learned of them", {"x₁", "x₂"},
+                            data, truth.covariance, "truth, at 2 deviations", "training data", false),
                      p.directory.figures()),
-                "Density of each model, with contours at 1, 2 and 3 deviations, and the training data.");
+                "The density of each model by its contours, which are ellipses, and the training data.");
   report.figure(
-      draw(clouds("fig1ef", "Aggregated posteriors", {"z_1", "z_2"}, latents, identity_matrix(2, DType::f64),
-                  "prior, at 2 deviations"),
+      draw(clouds("fig1ef", "Aggregated posteriors", {"z₁", "z₂"}, latents, identity_matrix(2, DType::f64),
+                  "prior, at 2 deviations", "draws of z for the training data", true),
            p.directory.figures()),
       "E_data[q(z|x)] with the best mean-field q of each model, and draws: the z that made the data, "
       "of the best q for them, and of the trained encoder's.");
@@ -216,19 +220,21 @@ void present_densities(const Options& o, const Outcomes& outcomes, Presentation&
 void present_case2(Presentation& p, Report& report) {
   std::vector<double> ratios, information, losses;
   const Tensor covariance = Tensor::full({1, 1}, kSigma2, DType::f64);
-  for (const double ratio : evenly(0, 0.999, 200)) {
+  for (const double turn : evenly(0, 0.49 * math::kPi, 200)) {
+    const double ratio = std::sin(turn);  // close together where I is steep
     const LinearGaussian model{.weight = Tensor::full({1, 1}, ratio * std::sqrt(kSigma2), DType::f64),
                                .noise = Tensor::full({1}, kSigma2 * (1 - ratio * ratio), DType::f64)};
     ratios.push_back(ratio);
     information.push_back(mutual_information(model));
     losses.push_back(optimal_loss(model, covariance).total());
   }
-  const double largest = *std::max_element(losses.begin(), losses.end());
+  double largest = 0;
+  for (const double loss : losses) largest = std::max(largest, std::abs(loss));
   p.claims.push_back({.claim = "Case 2: every θ is a global optimum, whatever z tells of x",
                       .paper = "L = 0 for all θ (Eq. 5)",
-                      .here = fmt::format("L at most {:.0e}, I from {:.2f} to {:.2f} nats", std::abs(largest),
+                      .here = fmt::format("L at most {:.0e}, I from {:.2f} to {:.2f} nats", largest,
                                           information.front(), information.back()),
-                      .holds = std::abs(largest) < 1e-9 && information.front() == 0 && information.back() > 3,
+                      .holds = largest < 1e-9 && information.front() == 0 && information.back() > 3,
                       .note = "θ² up to σ², where I is infinite"});
   p.claims.push_back({.claim = "I(X; Z) = 1/2 [ln(σ² / (σ² - θ²)) - 4] (Eq. 15)",
                       .paper = "as printed",

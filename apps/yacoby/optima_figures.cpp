@@ -11,14 +11,20 @@
 namespace elbo::yacoby {
 namespace {
 
-/// Two deviations of N(0, covariance).
-Series ellipse_of(const Tensor& covariance, const std::string& name) {
+constexpr int kOfPoints = 0, kOfModel = 1;  // colours
+
+/// N(0, covariance) at so many deviations, one curve after the other.
+Series ellipses_of(const Tensor& covariance, const std::vector<double>& deviations) {
   const Tensor root = cholesky(covariance);
-  Series line{.name = name, .style = Style::dashed, .colour = kBlack};
-  for (const double turn : evenly(0, 2 * math::kPi, 121)) {
-    const double a = 2 * std::cos(turn), b = 2 * std::sin(turn);
-    line.x.push_back(root.at(0) * a);
-    line.y.push_back(root.at(2) * a + root.at(3) * b);
+  Series line;
+  for (const double deviation : deviations) {
+    for (const double turn : evenly(0, 2 * math::kPi, 121)) {
+      const double a = deviation * std::cos(turn), b = deviation * std::sin(turn);
+      line.x.push_back(root.at(0) * a);
+      line.y.push_back(root.at(2) * a + root.at(3) * b);
+    }
+    line.x.push_back(std::nan(""));
+    line.y.push_back(std::nan(""));
   }
   return line;
 }
@@ -29,7 +35,7 @@ FigureGrid planes_of_b(const std::vector<double>& grid, const std::vector<double
                        const std::vector<double>& information, size_t marked) {
   FigureGrid page{.name = "fig1ab", .title = "The model of Eq. 3 over B: every B gives the same data"};
   const auto plane = [&](const char* title, const char* unit, const std::vector<double>& values) {
-    Figure cell{.title = title, .x = {"B_{22}"}, .y = {"B_{11}"}};
+    Figure cell{.title = title, .x = {"B₂₂"}, .y = {"B₁₁"}};
     cell.surface = Surface{.x = grid, .y = grid, .values = values};
     cell.colours.label = unit;
     cell.series.push_back({.name = "least posterior term",
@@ -46,44 +52,35 @@ FigureGrid planes_of_b(const std::vector<double>& grid, const std::vector<double
 }
 
 FigureGrid clouds(const std::string& name, const std::string& title, const std::array<const char*, 2>& axes,
-                  const std::vector<Cloud>& all, const Tensor& reference, const std::string& of_reference) {
-  // Three deviations and a little of the widest.
-  double wide = 0, high = 0;
-  for (const Cloud& cloud : all) {
-    wide = std::max(wide, 3.3 * std::sqrt(cloud.covariance.at(0)));
-    high = std::max(high, 3.3 * std::sqrt(cloud.covariance.at(3)));
-  }
+                  const std::vector<Cloud>& all, const Tensor& reference, const std::string& of_reference,
+                  const std::string& of_points, bool equal) {
   FigureGrid page{.name = name, .title = title, .columns = static_cast<int>(all.size())};
   for (const Cloud& cloud : all) {
-    const double a = cloud.covariance.at(0), b = cloud.covariance.at(1), d = cloud.covariance.at(3);
-    const double determinant = a * d - b * b, peak = 1 / (2 * math::kPi * std::sqrt(determinant));
-    Figure cell{.title = cloud.title, .x = {axes[0]}, .y = {axes[1]}};
-    cell.surface = surface_of(
-        [&](double x, double y) {
-          return peak * std::exp(-0.5 * (d * x * x - 2 * b * x * y + a * y * y) / determinant);
-        },
-        evenly(-wide, wide, 81), evenly(-high, high, 81));
-    for (const double deviations : {3.0, 2.0, 1.0})
-      cell.surface->levels.push_back(peak * std::exp(-0.5 * deviations * deviations));
-    cell.colours.label = "density";
-    Series points{.style = Style::points, .colour = 1, .opacity = 0.5};
+    Series points{.name = of_points, .style = Style::points, .colour = kOfPoints, .opacity = 0.3};
     for (int64_t n = 0; n < cloud.points.size(0); ++n) {
       points.x.push_back(cloud.points.at(2 * n));
       points.y.push_back(cloud.points.at(2 * n + 1));
     }
-    cell.series = {std::move(points), ellipse_of(reference, of_reference)};
-    cell.equal = true;
+    Series model = ellipses_of(cloud.covariance, {1, 2, 3}), other = ellipses_of(reference, {2});
+    model.name = "model, at 1, 2 and 3 deviations";
+    model.colour = kOfModel;
+    other.name = of_reference;
+    other.style = Style::dashed;
+    other.colour = kBlack;
+    Figure cell{.title = cloud.title, .x = {axes[0]}, .y = {axes[1]}};
+    cell.series = {std::move(points), std::move(model), std::move(other)};
     cell.note = cloud.note;
+    cell.equal = equal;
     page.cells.push_back(std::move(cell));
   }
-  page.share_x = page.share_y = page.share_colours = true;
+  page.share_x = page.share_y = true;
   return page;
 }
 
 Figure curve_of_information(const std::vector<double>& theta, const std::vector<double>& information,
                             const std::vector<double>& loss) {
   Figure figure{
-      .name = "case2", .title = "Eq. 5: every θ is a global optimum", .x = {"θ / σ_{ε}"}, .y = {"nats"}};
+      .name = "case2", .title = "Eq. 5: every θ is a global optimum", .x = {"θ / σ"}, .y = {"nats"}};
   figure.series = {{.name = "I(X; Z)", .x = theta, .y = information},
                    {.name = "L(θ, φ) at its least over φ", .x = theta, .y = loss, .style = Style::dashed}};
   return figure;

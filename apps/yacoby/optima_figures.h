@@ -22,10 +22,12 @@ struct Cloud {
   Tensor covariance;        ///< (2, 2)
   Tensor points;            ///< (N, 2)
 };
-/// Their densities as colours, ellipses at 1, 2 and 3 deviations and points, all on the same axes; and what
-/// each is to be compared with, N(0, reference), as its ellipse at 2 deviations, called `of_reference`.
+/// Each as its ellipses at 1, 2 and 3 deviations and its points, all on the same axes; and what they are to
+/// be compared with, N(0, reference), as its ellipse at 2 deviations, called `of_reference`. `equal`: circles
+/// are round.
 FigureGrid clouds(const std::string& name, const std::string& title, const std::array<const char*, 2>& axes,
-                  const std::vector<Cloud>& all, const Tensor& reference, const std::string& of_reference);
+                  const std::vector<Cloud>& all, const Tensor& reference, const std::string& of_reference,
+                  const std::string& of_points, bool equal);
 
 /// Case 2: I(X; Z) over theta / sigma_e, and the loss, which is the same for all.
 Figure curve_of_information(const std::vector<double>& theta, const std::vector<double>& information,
