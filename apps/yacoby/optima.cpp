@@ -290,6 +290,6 @@ void add_options(Arguments& arguments) {
 
 const Command yacoby_optima_command{"yacoby-optima",
                                     "What the loss of a VAE prefers, in closed form and trained",
-                                    "Fig 1, Case 2", "2 min (--quick: 20 s)", add_options};
+                                    "Fig 1, Case 2", "1 min (--quick: 10 s)", add_options};
 
 }  // namespace elbo

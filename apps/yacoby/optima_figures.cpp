@@ -34,10 +34,11 @@ Series ellipses_of(const Tensor& covariance, const std::vector<double>& deviatio
 FigureGrid planes_of_b(const std::vector<double>& grid, const std::vector<double>& posterior,
                        const std::vector<double>& information, size_t marked) {
   FigureGrid page{.name = "fig1ab", .title = "The model of Eq. 3 over B: every B gives the same data"};
-  const auto plane = [&](const char* title, const char* unit, const std::vector<double>& values) {
+  const auto plane = [&](const char* title, const std::vector<double>& values,
+                         const std::vector<double>& levels) {
     Figure cell{.title = title, .x = {"B₂₂"}, .y = {"B₁₁"}};
-    cell.surface = Surface{.x = grid, .y = grid, .values = values};
-    cell.colours.label = unit;
+    cell.surface = Surface{.x = grid, .y = grid, .values = values, .levels = levels};
+    cell.colours.label = "nats";
     cell.series.push_back({.name = "least posterior term",
                            .x = {grid[marked % grid.size()]},
                            .y = {grid[marked / grid.size()]},
@@ -46,8 +47,9 @@ FigureGrid planes_of_b(const std::vector<double>& grid, const std::vector<double
     cell.equal = true;
     return cell;
   };
-  page.cells = {plane("A: posterior term at its least over φ", "nats", posterior),
-                plane("B: mutual information I(X; Z)", "nats", information)};
+  page.cells = {plane("A: posterior term at its least over φ", posterior, {0.02, 0.05, 0.1, 0.2, 0.5, 1, 2}),
+                plane("B: mutual information I(X; Z)", information, {})};
+  page.cells[0].colours.log = true;  // most of the plane is far below its right edge
   return page;
 }
 
