@@ -135,6 +135,7 @@ TEST_SUITE("datasets") {
       const Tensor x = toy.draw(points, Split::train), z = toy.latents(points, Split::train);
       const ReluNet net = mobius_network();
       double squares = 0;
+      Estimate with_z1, with_z2;  // noise that is z's own
       for (int64_t n = 0; n < points; ++n) {
         const double z1 = z.at(2 * n), z2 = z.at(2 * n + 1);
         Values y;
@@ -150,12 +151,18 @@ TEST_SUITE("datasets") {
           if (toy.name == "cubic-jtex")
             for (double& value : y) value = std::pow(value, 3);
         }
-        for (int64_t i = 0; i < kind.dimensions; ++i)
-          squares += std::pow(x.at(n * kind.dimensions + i) - y[static_cast<size_t>(i)], 2);
+        for (int64_t i = 0; i < kind.dimensions; ++i) {
+          const double left = x.at(n * kind.dimensions + i) - y[static_cast<size_t>(i)];
+          squares += left * left;
+          if (i == 0) with_z1.add(left * z1);
+          if (i == 1) with_z2.add(left * z2);
+        }
       }
       const auto count = static_cast<double>(points * kind.dimensions);
       const double expected = toy.name == "gaussian" ? 1e-6 : toy.name == "mobius" ? 1e-5 : 0.004;
       CHECK(std::abs(squares / count / expected - 1) < 5 * std::sqrt(2 / count));
+      CHECK(std::abs(with_z1.mean()) < 5 * with_z1.standard_error());
+      CHECK(std::abs(with_z2.mean()) < 5 * with_z2.standard_error());
       CHECK(std::abs(toy.truth.at("noise_variance").item() / expected - 1) < 1e-12);
     }
   }
@@ -220,14 +227,17 @@ TEST_SUITE("datasets") {
   }
 
   TEST_CASE("ReLU nets: across a kink, the density is the closed form's") {
-    // f(z) = (s relu(z_1), s z_2): x_1 is a half N(0, v), and where z_1 > 0 a part of N(0, s^2 + v).
-    const double s = 0.09, v = 1e-5;
-    const ReluNet net = net_of({1, 0, 0, 1, 0, -1}, {0, 0, 0}, {s, 0, 0, 0, s, -s}, {0, 0});
+    // f(z) = (s relu(z_1 - c), s z_2): x_1 is noise where z_1 < c, and beyond a part of N(-s c, s^2 + v).
+    const double s = 0.09, v = 1e-5, c = 0.3137;
+    const ReluNet net = net_of({1, 0, 0, 1, 0, -1}, {-c, 0, 0}, {s, 0, 0, 0, s, -s}, {0, 0});
+    const auto above = [](double x) { return 0.5 * std::erfc(x / std::sqrt(2)); };
     for (const double x1 : {-0.008, -0.002, 0.0, 0.001, 0.004, 0.02, 0.11})
       for (const double x2 : {0.0, -0.05, 0.2}) {
-        const double total = s * s + v, mean = s * x1 / total, deviation = std::sqrt(v / total);
-        const double on = normal_density(x1, total) * 0.5 * std::erfc(-mean / deviation / std::sqrt(2));
-        const double expected = std::log((0.5 * normal_density(x1, v) + on) * normal_density(x2, s * s + v));
+        const double total = s * s + v, y1 = x1 + s * c;
+        const double mean = s * y1 / total, deviation = std::sqrt(v / total);
+        const double first = (1 - above(c)) * normal_density(x1, v) +
+                             normal_density(y1, total) * above((c - mean) / deviation);
+        const double expected = std::log(first * normal_density(x2, total));
         CHECK(std::abs(relu_log_density(net, v, rows({{x1, x2}})).item() - expected) < 2e-5);
       }
   }
