@@ -91,7 +91,10 @@ Json trained(const OptimaOptions& o, const UnitPlace& place) {
   if (place.resuming && std::filesystem::exists(checkpoint)) training.load(checkpoint);
   auto saved_at = std::chrono::steady_clock::now();
   while (training.step()) {
-    if (interrupted()) return {};
+    if (interrupted()) {
+      training.save(checkpoint);
+      return {};
+    }
     const int64_t done = training.steps();
     if (done % 100 != 0) continue;
     place.progress(static_cast<double>(done) / static_cast<double>(o.steps),
@@ -101,11 +104,10 @@ Json trained(const OptimaOptions& o, const UnitPlace& place) {
     saved_at = std::chrono::steady_clock::now();
   }
   bool any = false;
-  for (int64_t m = 0; m < o.members; ++m) {
-    any = any || training.stopped(m) < 0;
-    save_parameters(place.directory.file(place.folder + model_name(false, m)), vae->parameters(), m);
-  }
+  for (int64_t m = 0; m < o.members; ++m) any = any || training.stopped(m) < 0;
   if (!any) fail("[yacoby-optima] no restart's ELBO is finite; try a smaller --lr");
+  for (int64_t m = 0; m < o.members; ++m)
+    save_parameters(place.directory.file(place.folder + model_name(false, m)), vae->parameters(), m);
   return measured(o, *vae, training, data);
 }
 
