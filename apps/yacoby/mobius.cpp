@@ -1,6 +1,11 @@
 // elbo yacoby-mobius: fits the network that stands for the Moebius transform (Yacoby et al., appendix E) and
 // says how well, and how well the stored one does, which made the data that elbo calls Mobius. The bits of a
 // fit depend on the BLAS and the processor, so that another machine's has another fingerprint.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/progress.h"
@@ -66,8 +71,13 @@ std::optional<ReluNet> fit(const Options& o) {
                       .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .total_steps = o.steps}}},
                     shuffled_batches(pairs, o.batch, o.run.seed), {.seed = o.run.seed});
   const InterruptGuard guard;
-  while (training.step())
+  Progress progress(o.steps, "fit", {.quiet = o.run.json});
+  while (training.step()) {
     if (interrupted()) return {};
+    progress.update(training.steps(), [&] {
+      return fmt::format("root mean square error {:.1e}", std::sqrt(2 * training.terms().cost.item()));
+    });
+  }
   if (training.stopped(0) >= 0) fail("[yacoby-mobius] the fit diverged; try a smaller --lr");
   return ReluNet{first[0]->value.clone(), first[1]->value.clone(), second[0]->value.clone(),
                  second[1]->value.clone()};

@@ -1,6 +1,7 @@
 #include "apps/yacoby/optima_units.h"
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "apps/support/figure_parts.h"
