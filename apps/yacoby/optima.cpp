@@ -29,17 +29,23 @@ void prepare(Options& o, const Arguments& arguments) {
 
 Tensor matrix_of(const Json& numbers) { return Tensor::from<double>({2, 2}, numbers_or_nan(numbers)); }
 
-std::string matrix_text(const Tensor& m) {
-  return fmt::format("{:.4f} {:.4f}; {:.4f} {:.4f}", m.at(0), m.at(1), m.at(2), m.at(3));
-}
+double correlation(const Tensor& c) { return c.at(1) / std::sqrt(c.at(0) * c.at(3)); }
 
 /// Four digits, and 0 for what is no more than rounding.
 std::string digits(double value) { return fmt::format("{:.4f}", std::abs(value) < 5e-5 ? 0.0 : value); }
 
 void add_row(Table& table, const std::string& name, const Known& known) {
   table.row({name, digits(known.loss.likelihood), digits(known.loss.posterior), digits(known.loss.total()),
-             digits(known.log_likelihood), digits(known.information), matrix_text(known.covariance),
-             matrix_text(known.aggregated)});
+             digits(known.log_likelihood), digits(known.information),
+             fmt::format("{:.3f}", correlation(known.aggregated))});
+}
+
+/// Elements of two symmetric matrices.
+void add_covariances(Table& table, const std::string& name, const Known& known) {
+  std::vector<std::string> row{name};
+  for (const Tensor& c : {known.covariance, known.aggregated})
+    for (const int64_t i : {0, 1, 3}) row.push_back(digits(c.at(i)));
+  table.row(row);
 }
 
 Json to_json(const Known& known) {
@@ -104,8 +110,6 @@ Tensor draws_of_posterior(const Known& known, const Tensor& x, uint64_t seed) {
   return draws_of(mean, all, seed);
 }
 
-double correlation(const Tensor& c) { return c.at(1) / std::sqrt(c.at(0) * c.at(3)); }
-
 using AddPanels = std::function<void(const std::string& name, const Known& known, const Tensor& z)>;
 
 /// The restarts, and the one that its own objective prefers.
@@ -158,14 +162,17 @@ void present_densities(const Options& o, const Outcomes& outcomes, Presentation&
   const Tensor x = toy.draw(o.points, Split::train);
   const Known truth = known_of(true_model().weight);
   Table table({"model", Table::number("KL of the data"), Table::number("posterior term"), Table::number("L"),
-               Table::number("E ln p(x)"), Table::number("I(X; Z)"), "covariance of p(x)",
-               "covariance of q(z)"});
+               Table::number("E ln p(x)"), Table::number("I(X; Z)"), Table::number("correlation of q(z)")});
+  Table covariances({"model", Table::number("var x₁"), Table::number("cov x₁, x₂"), Table::number("var x₂"),
+                     Table::number("var z₁"), Table::number("cov z₁, z₂"), Table::number("var z₂")});
   add_row(table, "truth", truth);
+  add_covariances(covariances, "truth", truth);
   p.result.set("truth", to_json(truth), kNatsPerPoint);
   std::vector<Cloud> data{{"C: truth", "", truth.covariance, x}},
       latents{{"E: truth", "", truth.aggregated, toy.latents(o.points, Split::train)}};
   const auto panels = [&](const std::string& name, const Known& known, const Tensor& z) {
     const std::string note = fmt::format("L = {:.3f}", known.loss.total());
+    add_covariances(covariances, "learned, " + name, known);
     data.push_back({"D: learned, " + name, note, known.covariance, x});
     latents.push_back({"F: learned, " + name, note, known.aggregated, z});
   };
@@ -200,9 +207,10 @@ void present_densities(const Options& o, const Outcomes& outcomes, Presentation&
   }
   if (outcomes.has(kTrained)) present_restarts(o, outcomes.at(kTrained), p, table, panels);
   report.section("B given, A learned (Fig 1 C to F)");
-  report.table(table,
-               "Closed forms of each model, where the data are the truth's. L = KL of the data + posterior "
-               "term, with the best mean-field q. Covariances are row by row.");
+  report.table(
+      table,
+      "Closed forms of each model, where the data are the truth's. L = KL of the data + posterior "
+      "term, with the best mean-field q, whose E_data[q(z|x)] is q(z). The prior's correlation is 0.");
   report.figure(draw(clouds("fig1cd", "Data: what made them, and what was learned of them", {"x₁", "x₂"},
                             data, truth.covariance, "truth, at 2 deviations", "training data", false),
                      p.directory.figures()),
@@ -211,8 +219,9 @@ void present_densities(const Options& o, const Outcomes& outcomes, Presentation&
       draw(clouds("fig1ef", "Aggregated posteriors", {"z₁", "z₂"}, latents, identity_matrix(2, DType::f64),
                   "prior, at 2 deviations", "draws of z for the training data", true),
            p.directory.figures()),
-      "E_data[q(z|x)] with the best mean-field q of each model, and draws: the z that made the data, "
+      "q(z) = E_data[q(z|x)] with the best mean-field q of each model, and draws: the z that made the data, "
       "of the best q for them, and of the trained encoder's.");
+  report.table(covariances, "Covariances of p(x) and of q(z): what the panels show.");
   p.text = table.text();
 }
 
