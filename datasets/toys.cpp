@@ -3,17 +3,27 @@
 #include <cmath>
 #include <limits>
 
-#include "datasets/generators.h"
-#include "tensor/linalg.h"
+#include "datasets/toy_parts.h"
 #include "tensor/map.h"
-#include "tensor/parallel.h"
-#include "tensor/random.h"
 
 namespace elbo {
 namespace {
 
-// What a draw of stream kSynthesis is for: its step. The test split draws its own points.
-enum Draw : uint64_t { kWeights, kMean, kTrainLatents, kTrainNoise, kTestLatents, kTestNoise };
+// What a draw of stream kSynthesis is for: its step. Each split draws its own points.
+enum Draw : uint64_t {
+  kWeights,
+  kMean,
+  kTrainLatents,
+  kTrainNoise,
+  kTestLatents,
+  kTestNoise,
+  kValidationLatents,
+  kValidationNoise
+};
+
+Draw of_split(Split split, Draw train, Draw validation, Draw test) {
+  return split == Split::train ? train : split == Split::validation ? validation : test;
+}
 
 /// N(mean, W W^T + sigma^2 I), by what it is made from.
 struct LinearGaussian {
@@ -25,17 +35,8 @@ struct LinearGaussian {
       : key{.seed = seed, .member = static_cast<uint32_t>(run), .stream = kSynthesis},
         weights(uniform({o.dimensions, o.latent}, DType::f64, of(kWeights))),
         mean(uniform({o.dimensions}, DType::f64, of(kMean))),
-        sigma(o.sigma) {
-    const int64_t d = o.dimensions, k = o.latent;
-    const Tensor covariance = Tensor::zeros({d, d}, DType::f64);
-    double* c = covariance.data<double>();
-    for (int64_t i = 0; i < d; ++i)
-      for (int64_t j = 0; j < d; ++j, ++c) {
-        for (int64_t h = 0; h < k; ++h) *c += weights.at(i * k + h) * weights.at(j * k + h);
-        if (i == j) *c += sigma * sigma;
-      }
-    root = cholesky(covariance);
-  }
+        root(cholesky(outer_plus(weights, o.sigma * o.sigma))),
+        sigma(o.sigma) {}
 
   RandomKey of(Draw draw) const {
     RandomKey own = key;
@@ -43,18 +44,20 @@ struct LinearGaussian {
     return own;
   }
 
+  Tensor latents(int64_t points, Split split) const {
+    check_drawn(points, split);
+    return normal({points, weights.size(1)}, DType::f64,
+                  of(of_split(split, kTrainLatents, kValidationLatents, kTestLatents)));
+  }
+
   /// W z + sigma noise + offset (D).
   Tensor draw(int64_t points, Split split, const Tensor& offset) const {
-    if (points < 1 || points > kMostGeneratedPoints)
-      fail("[toys] cannot make {} points; ask for 1 to {}", points, kMostGeneratedPoints);
-    if (split != Split::train && split != Split::test)
-      fail("[toys] a toy has points for training and for testing, no others");
     const int64_t dimensions = weights.size(0), latent = weights.size(1);
-    const bool train = split == Split::train;
-    const Tensor latents = normal({points, latent}, DType::f64, of(train ? kTrainLatents : kTestLatents));
-    const Tensor all = normal({points, dimensions}, DType::f64, of(train ? kTrainNoise : kTestNoise));
+    const Tensor z_of_points = latents(points, split);
+    const Tensor all = normal({points, dimensions}, DType::f64,
+                              of(of_split(split, kTrainNoise, kValidationNoise, kTestNoise)));
     // Plain loops: a matrix product could round differently for another number of points.
-    const double *w = weights.data<double>(), *z = latents.data<double>(), *mu = offset.data<double>();
+    const double *w = weights.data<double>(), *z = z_of_points.data<double>(), *mu = offset.data<double>();
     double* x = all.data<double>();
     for (int64_t n = 0; n < points; ++n)
       for (int64_t d = 0; d < dimensions; ++d, ++x) {
@@ -63,40 +66,7 @@ struct LinearGaussian {
       }
     return all;
   }
-
-  /// At x (D) off the mean; `scratch` (D) is written to.
-  double log_density(const double* x, std::vector<double>& scratch) const {
-    const int64_t d = root.size(0);
-    const double* l = root.data<double>();
-    double result = -0.5 * static_cast<double>(d) * math::kLogTwoPi;
-    for (int64_t i = 0; i < d; ++i, l += d) {
-      double value = x[i];
-      for (int64_t j = 0; j < i; ++j) value -= l[j] * scratch[static_cast<size_t>(j)];
-      value /= l[i];
-      scratch[static_cast<size_t>(i)] = value;
-      result -= 0.5 * value * value + std::log(l[i]);
-    }
-    return result;
-  }
 };
-
-/// f(point off the mean (D), scratch (D)) of every point of x (N, D).
-template <class F>
-Tensor each_point(const Tensor& x, const Tensor& mean, const F& f) {
-  const int64_t d = mean.elements();
-  if (x.rank() != 2 || x.size(1) != d)
-    fail("[toys] the log density is of points (N, {}), got {}", d, x.shape().str());
-  const Tensor values = Tensor::empty({x.size(0)}, DType::f64);
-  const double *from = x.data<double>(), *mu = mean.data<double>();
-  parallel_for(x.size(0), 256, [&](int64_t begin, int64_t end) {
-    std::vector<double> point(static_cast<size_t>(d)), scratch(point.size());
-    for (int64_t n = begin; n < end; ++n) {
-      for (int64_t j = 0; j < d; ++j) point[static_cast<size_t>(j)] = from[n * d + j] - mu[j];
-      values.data<double>()[n] = f(point.data(), scratch);
-    }
-  });
-  return values;
-}
 
 double length(const double* x, int64_t d) {
   double squares = 0;
@@ -113,6 +83,7 @@ Toy toy_of(const char* name, const LinearGaussian& p) {
           .dimensions = p.weights.size(0),
           .truth = {{"weights", p.weights}, {"mean", p.mean}, {"sigma", Tensor::scalar(p.sigma, DType::f64)}},
           .draw = {},
+          .latents = [p](int64_t points, Split split) { return p.latents(points, split); },
           .log_density = {}};
 }
 
@@ -128,7 +99,7 @@ Toy pca_toy(uint64_t seed, int64_t run, const PcaToyOptions& options) {
   toy.draw = [p](int64_t points, Split split) { return p.draw(points, split, p.mean); };
   toy.log_density = [p](const Tensor& x) {
     return each_point(x, p.mean, [&](const double* at, std::vector<double>& scratch) {
-      return p.log_density(at, scratch);
+      return log_density_of_root(p.root, at, scratch);
     });
   };
   return toy;
@@ -153,7 +124,7 @@ Toy ring_toy(uint64_t seed, int64_t run, const PcaToyOptions& options) {
       const double outer = length(at, d), inner = 10 * (outer - 1);  // |x'| = |x|/10 + 1
       if (!(inner > 0)) return -std::numeric_limits<double>::infinity();
       scale(at, d, inner / outer);
-      return p.log_density(at, scratch) + std::log(10.0) -
+      return log_density_of_root(p.root, at, scratch) + std::log(10.0) -
              static_cast<double>(d - 1) * std::log(outer / inner);
     });
   };
@@ -181,6 +152,8 @@ ToySets draw_sets(const MakeToy& make, const ToySetsOptions& o) {
       log_likelihood.push_back(mean_of(toy.log_density(x)));
     };
     draw(Split::train, o.train, all.train, all.train_log_likelihood);
+    if (o.validation > 0)
+      draw(Split::validation, o.validation, all.validation, all.validation_log_likelihood);
     draw(Split::test, o.test, all.test, all.test_log_likelihood);
   }
   return all;

@@ -7,7 +7,8 @@
 //
 //   const ToySets data = draw_sets(pca_toys(), {.sets = 10, .seed = 7});     // data.train (10, 10000, 10)
 //   data.test_log_likelihood[3];                                          // of set 3 under its own truth
-// // Knows no models.
+//
+// Those of one paper that are fixed but for their points are in yacoby_toys.h. Knows no models.
 #pragma once
 
 #include <functional>
@@ -20,8 +21,10 @@ struct Toy {
   std::string name;
   int64_t dimensions = 0;               ///< D
   std::map<std::string, Tensor> truth;  ///< its own parameters by name, f64
-  /// So many points of a split: (N, D) f64.
+  /// So many points of a split, but not of all: (N, D) f64.
   std::function<Tensor(int64_t points, Split split)> draw;
+  /// The z that made these points: (N, k) f64.
+  std::function<Tensor(int64_t points, Split split)> latents;
   /// ln p(x) of each point: x (N, D) f64 -> (N) f64, nats; -infinity where the density is 0.
   std::function<Tensor(const Tensor& x)> log_density;
 };
@@ -50,12 +53,13 @@ Dataset make_toy_data(const Toy& toy, int64_t points, Split split = Split::train
 /// Several sets at once, as an ensemble takes them whose members have data of their own.
 struct ToySets {
   std::vector<Toy> toys;
-  Tensor train, test;                                             ///< (M, N, D)
-  std::vector<double> train_log_likelihood, test_log_likelihood;  ///< (M): of the truth, nats per data point
+  Tensor train, validation, test;  ///< (M, N, D)
+  /// (M): of the truth, nats per data point.
+  std::vector<double> train_log_likelihood, validation_log_likelihood, test_log_likelihood;
 };
 struct ToySetsOptions {
-  int64_t sets = 1, first = 0;  ///< runs first .. first + sets - 1
-  int64_t train = 10000, test = 10000;
+  int64_t sets = 1, first = 0;                          ///< runs first .. first + sets - 1
+  int64_t train = 10000, validation = 0, test = 10000;  ///< points; 0 for validation: there are none
   uint64_t seed = 0;
   DType dtype = DType::f32;
 };

@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "luecke-states": [*DATA, "--points", 50, "--batch", 25, "--samples", 2, "--frames", 3, "--shown", 20, "--at", "1,4", "--linear-epochs", 30,
                       "--image-epochs", 15, "--ring-epochs", 15, "--latent", 2],
     "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
+    "yacoby-optima": ["--threads", 1, "--grid", 5, "--starts", 2, "--members", 2, "--points", 40, "--steps", 8000],
 }
 
 

@@ -159,6 +159,23 @@ TEST_SUITE("datasets") {
       CHECK(std::abs(three.test_log_likelihood[m] -
                      mean_of(three.toys[m].log_density(three.test.slice(set)))) < 1e-12);
     }
+    const std::vector<Split> splits{Split::train, Split::validation, Split::test};
+    for (const Split split : splits)
+      for (const Split other : splits) {
+        CHECK((three.toys[1].draw(5, split).to_vector() == three.toys[1].draw(5, other).to_vector()) ==
+              (split == other));
+        CHECK((three.toys[1].latents(5, split).to_vector() == three.toys[1].latents(5, other).to_vector()) ==
+              (split == other));
+      }
+    // Without noise, PCA data are W z + mu.
+    const Toy exact = pca_toy(2, 0, {.sigma = 1e-6});
+    const Tensor latents = exact.latents(4, Split::validation), made = exact.draw(4, Split::validation);
+    for (int64_t i = 0; i < 40; ++i) {
+      const Tensor& w = exact.truth.at("weights");
+      const int64_t d = i % 10, n = i / 10;
+      CHECK(std::abs(made.at(i) - exact.truth.at("mean").at(d) - w.at(2 * d) * latents.at(2 * n) -
+                     w.at(2 * d + 1) * latents.at(2 * n + 1)) < 1e-5);
+    }
     // The test split's noise is its own, too: where there is hardly anything else, points are far apart.
     const Toy noise = pca_toy(2, 0, {.dimensions = 10, .latent = 2, .sigma = 1000});
     const Tensor a = noise.draw(5, Split::train), b = noise.draw(5, Split::test);
