@@ -50,6 +50,13 @@ double dot(const double* a, const double* b, int64_t n) {
   return total;
 }
 
+/// The sum of a block's numbers, which are used up.
+double fold(double* block) {
+  for (int64_t half = kBlock / 2; half > 0; half /= 2)
+    for (int64_t t = 0; t < half; ++t) block[t] += block[t + half];
+  return block[0];
+}
+
 /// y -= factor x.
 void subtract(double* y, double factor, const double* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] -= factor * x[i];
@@ -144,9 +151,8 @@ struct PairSums {
 template <bool kWithGradient>
 void add_pairs_of(int64_t j, const Whitened& y, double half_b2, PairSums& sums, double* own) {
   const int64_t n = y.points(), d = y.dimensions(), stride = y.stride();
-  double e[kBlock];
-  double lanes[kLanes] = {};
-  if constexpr (kWithGradient) std::fill(own, own + d * kLanes, 0.0);
+  double e[kBlock], near[kBlock] = {};
+  if constexpr (kWithGradient) std::fill(own, own + d * kBlock, 0.0);
   for (int64_t first = j + 1; first < n; first += kBlock) {
     std::fill(e, e + kBlock, 0.0);
     for (int64_t i = 0; i < d; ++i) {
@@ -158,8 +164,7 @@ void add_pairs_of(int64_t j, const Whitened& y, double half_b2, PairSums& sums, 
       }
     }
     for (int64_t t = 0; t < kBlock; ++t) e[t] = exp_not_positive(-half_b2 * e[t]);
-    for (int64_t t = 0; t < kBlock; t += kLanes)
-      for (int64_t l = 0; l < kLanes; ++l) lanes[l] += e[t + l];
+    for (int64_t t = 0; t < kBlock; ++t) near[t] += e[t];
     if constexpr (kWithGradient) {
       double* w = sums.w.data() + first;
       for (int64_t t = 0; t < kBlock; ++t) w[t] += e[t];
@@ -168,20 +173,16 @@ void add_pairs_of(int64_t j, const Whitened& y, double half_b2, PairSums& sums, 
         const double mine = y.row(i)[j];
         double* v = sums.v.data() + i * stride + first;
         for (int64_t t = 0; t < kBlock; ++t) v[t] = math::multiply_add(e[t], mine, v[t]);
-        double* own_lanes = own + i * kLanes;
-        for (int64_t t = 0; t < kBlock; t += kLanes)
-          for (int64_t l = 0; l < kLanes; ++l)
-            own_lanes[l] = math::multiply_add(e[t + l], other[t + l], own_lanes[l]);
+        double* sum = own + i * kBlock;
+        for (int64_t t = 0; t < kBlock; ++t) sum[t] = math::multiply_add(e[t], other[t], sum[t]);
       }
     }
   }
-  double total = 0;
-  for (double lane : lanes) total += lane;
+  const double total = fold(near);
   sums.total += total;
   if constexpr (!kWithGradient) return;
   sums.w[static_cast<size_t>(j)] += total;
-  for (int64_t i = 0; i < d; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) sums.v[static_cast<size_t>(i * stride + j)] += own[i * kLanes + l];
+  for (int64_t i = 0; i < d; ++i) sums.v[static_cast<size_t>(i * stride + j)] += fold(own + i * kBlock);
 }
 
 /// The pairs whose first point is in every `parts`-th block of points, from `part` on: each part has its
@@ -191,7 +192,7 @@ PairSums pairs_of_part(const Whitened& y, double half_b2, int64_t part, int64_t 
   const auto points = static_cast<size_t>(y.stride()), numbers = points * static_cast<size_t>(y.dimensions());
   PairSums sums;
   if constexpr (kWithGradient) sums.w.assign(points, 0.0), sums.v.assign(numbers, 0.0);
-  std::vector<double> own(static_cast<size_t>(y.dimensions() * kLanes));
+  std::vector<double> own(static_cast<size_t>(y.dimensions() * kBlock));
   for (int64_t j = 0; j < y.points(); ++j)
     if (j / kLanes % parts == part) add_pairs_of<kWithGradient>(j, y, half_b2, sums, own.data());
   return sums;

@@ -71,6 +71,7 @@ class SoftChoice {
         after_(k_) {}
 
   void choose(const std::vector<double>& distances, std::vector<double>& chances) {
+    if (k_ == 1) return choose_one(distances, chances);
     std::iota(order_.begin(), order_.end(), size_t{0});
     // Of the others beyond the nearest k, only that they are beyond matters.
     std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(k_), order_.end(),
@@ -78,14 +79,28 @@ class SoftChoice {
                         return distances[a] < distances[b] || (distances[a] == distances[b] && a < b);
                       });
     for (size_t s = 0; s < m_; ++s) sorted_[s] = distances[order_[s]];
-    for (size_t r = 0; r < k_; ++r)
-      for (size_t s = r; s < m_; ++s)
-        ratio_[r * m_ + s] = exp_not_positive(-alpha_ * (sorted_[s] - sorted_[r]));
+    for (size_t r = 0; r < k_; ++r) weigh(sorted_.data() + r, sorted_[r], ratio_.data() + r * m_ + r, m_ - r);
     const double all = sum_before();
     sum_after(all, chances);
   }
 
  private:
+  /// weights = e^(-alpha (distances - nearest)).
+  void weigh(const double* distances, double nearest, double* weights, size_t count) const {
+    const double alpha = alpha_;
+    for (size_t s = 0; s < count; ++s) weights[s] = exp_not_positive(-alpha * (distances[s] - nearest));
+  }
+
+  /// What `choose` is for k = 1, a softmax, in a tenth of the time.
+  void choose_one(const std::vector<double>& distances, std::vector<double>& chances) const {
+    double nearest = distances[0];
+    for (double each : distances) nearest = each < nearest ? each : nearest;
+    weigh(distances.data(), nearest, chances.data(), m_);
+    double all = 0;
+    for (double chance : chances) all += chance;
+    for (double& chance : chances) chance /= all;
+  }
+
   double ratio(size_t s, size_t r) const { return ratio_[r * m_ + s]; }  // r <= s
   /// The polynomial of degree r of the first s others.
   double& before(size_t s, size_t r) { return before_[s * k_ + r]; }
