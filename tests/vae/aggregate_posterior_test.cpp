@@ -97,6 +97,14 @@ TEST_SUITE("vae") {
     const AggregatePosterior collapsed = of(Diagonal(2, 0, 0, 1).vae, x);
     CHECK(collapsed.z.p_value > 0.01);
     CHECK(std::isnan(collapsed.means.statistic));
+    // Its z are draws of the prior's law, and not the same draws.
+    int64_t closest = 0;
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      const AggregatePosterior again = of(Diagonal(2, 0, 0, 1).vae, x.slice(0, 100), seed);
+      closest += again.mmd.p_value == 1 ? 1 : 0;
+      CHECK(again.knn.mean > -3);
+    }
+    CHECK(closest < 3);
     CHECK(collapsed.mean_distance == 0);
     CHECK(collapsed.covariance_distance < 1e-12);
     CHECK(error_of([&] { of(Diagonal(2, 1, 0, 1).vae, x.slice(0, 1)); }) ==

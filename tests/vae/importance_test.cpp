@@ -116,6 +116,32 @@ TEST_SUITE("vae") {
       CHECK(close(rounded.log_likelihood.at(i), expected[static_cast<size_t>(i)], 1e-5));
   }
 
+  TEST_CASE(
+      "importance sampling: of the samples that are drawn, it is the mean of the weights and what they "
+      "count") {
+    const auto vae = small_deep_vae(Likelihood::gaussian);
+    const PlainVae plain(*vae);
+    const Tensor x = draw({1, 4}, 2);
+    const int64_t samples = 300;
+    const ImportancePoints got = importance_points(*vae, x, {.samples = samples, .inflation = 3, .seed = 5});
+    const PlainVae::Normal q = plain.encode(row(x, 0));
+    Posterior wide = vae->encode(x);
+    wide.log_variance = wide.log_variance + std::log(3.0);
+    const Tensor z = vae->draw(wide, {.seed = 5, .stream = kEvaluation}, samples).z.value();  // (S, 1, k)
+    double total = 0, squares = 0;
+    for (int64_t s = 0; s < samples; ++s) {
+      const Numbers own = z.slice(s).to_vector();
+      double log_weight = plain.log_likelihood(row(x, 0), own);
+      for (size_t i = 0; i < own.size(); ++i)
+        log_weight += PlainVae::log_normal(own[i], 0, 0) -
+                      PlainVae::log_normal(own[i], q.mean[i], q.log_variance[i] + std::log(3.0));
+      total += std::exp(log_weight);
+      squares += std::exp(2 * log_weight);
+    }
+    CHECK(close(got.log_likelihood.item(), std::log(total / samples), 1e-12));
+    CHECK(close(got.effective_samples.item(), total * total / squares, 1e-11));
+  }
+
   TEST_CASE("importance sampling: says so where few samples carry the weight, or numbers are broken") {
     AtOptimum s(30, 4, 2);
     // The posterior looked for in the wrong place, ten of its deviations away, and too narrow.
@@ -146,6 +172,10 @@ TEST_SUITE("vae") {
     CHECK_FALSE(warned());
     effective[9] = 9.9;
     CHECK(warned());
+    // All weights zero: nothing counts, and that is not taken for a mean.
+    const ImportanceEstimate zero =
+        summarise(Tensor::from<double>({1}, {-INFINITY}), Tensor::from<double>({1}, {0}), 100);
+    CHECK(zero.warning == "unreliable: the likelihood of some points is not finite");
     vae->parameters().at("decoder.0.bias").value.fill(NAN);
     const ImportanceEstimate broken = importance_log_likelihood(*vae, s.centred, {.samples = 20}).at(0);
     CHECK(std::isnan(broken.mean));
@@ -161,8 +191,12 @@ TEST_SUITE("vae") {
     for (const parts_models::Model& model : parts_models::models()) {
       CAPTURE(std::string(model.name));
       const auto all = parts_models::make(model, 2);
+      if (all->prior_log_variance().value().defined()) {
+        const Tensor prior = all->parameters().at("prior.log_variance").value;
+        prior.copy_from((Variable(draw(prior.shape(), 7)) * 0.7).value());
+      }
       const Tensor x = parts_models::data({2, 6, parts_models::kDimensions});
-      const ImportanceOptions options{.samples = 2500, .seed = 3};
+      const ImportanceOptions options{.samples = 2500, .inflation = 6, .seed = 3};  // q is as drawn
       const ImportancePoints got = importance_points(*all, x, options);
       REQUIRE(got.log_likelihood.shape() == Shape{2, 6});
       // A sum over draws from the prior itself, which needs no weights.
@@ -186,6 +220,8 @@ TEST_SUITE("vae") {
       }
       // A member has the numbers that it has alone.
       const auto second_alone = parts_models::make(model, 1, 1);
+      for (const Parameter* parameter : all->parameters().trained())
+        second_alone->parameters().at(parameter->name).value.copy_from(parameter->value.slice(1, 2));
       const Tensor own = x.slice(1).reshape({1, 6, parts_models::kDimensions});
       const ImportancePoints alone = importance_points(*second_alone, own, options);
       CHECK(alone.log_likelihood.to_vector() == got.log_likelihood.slice(1).to_vector());

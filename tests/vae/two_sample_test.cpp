@@ -250,9 +250,11 @@ TEST_SUITE("vae") {
         error_of([&] { repeated_smooth_knn(points_among(a, {}), points_among(a, {}), {.repetitions = 0}); }),
         "0 repetitions"));
     Tensor broken = a.clone();
-    broken.data<double>()[3] = NAN;
-    CHECK(std::isnan(smooth_knn(broken, a).statistic));
-    CHECK(std::isnan(maximum_mean_discrepancy(broken, a).squared));
+    for (double value : {NAN, INFINITY}) {
+      broken.data<double>()[3] = value;
+      for (int64_t k : {1, 2}) CHECK(std::isnan(smooth_knn(broken, a, {.neighbours = k}).statistic));
+      CHECK(std::isnan(maximum_mean_discrepancy(broken, a).squared));
+    }
     // Points that are all one have neighbours, and no median distance.
     const Tensor one = Tensor::zeros({5, 2}, DType::f64);
     CHECK(close(smooth_knn(one, one).statistic, 0, 1e-9));
