@@ -7,6 +7,8 @@
 #include "tensor/copy.h"
 #include "tensor/gemm.h"
 #include "tensor/map_loops.h"
+#include "vae/importance.h"
+#include "vae/metric_parts.h"
 
 namespace elbo {
 namespace {
@@ -35,16 +37,6 @@ struct SquaredErrorOfLogit {
   ELBO_HD T operator()(T x, T logit) const {
     const T error = x - math::sigmoid(logit);
     return error * error;
-  }
-};
-
-/// ln p(z) - ln q(z|x) of one unit; the constants cancel.
-struct PriorOverPosterior {
-  template <class T>
-  ELBO_HD T operator()(T z, T mean, T log_variance) const {
-    // By the standard deviation: e^-log_variance alone overflows in float while the product is small.
-    const T eps = (z - mean) * math::exp(T(-0.5) * log_variance);
-    return T(0.5) * (eps * eps + log_variance - z * z);
   }
 };
 
@@ -218,31 +210,11 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
 
 std::vector<MeanOfPoints> importance_weighted_bound(const Vae& vae, const Points& x, int64_t samples,
                                                     uint64_t seed) {
-  if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
-  const int64_t m = vae.models(), k = vae.latent(), points = x.count();
-  const int64_t rows = std::max<int64_t>(1, kRows / samples);
-  PointSpread bounds(m);
-  for (int64_t begin = 0; begin < points; begin += rows) {
-    const Tensor part = rows_for(vae, x, begin, std::min(begin + rows, points));
-    const int64_t n = part.size(-2);
-    const RandomKey key{.seed = seed, .stream = kEvaluation, .step = static_cast<uint64_t>(begin / rows)};
-    const Posterior q = of_each_point(vae.encode(part)), of_prior = vae.in_prior_units(q);
-    const Variable z = vae.draw(q, for_members_of(vae, key), samples).z;
-    const Tensor log_likelihood = vae.log_likelihood(part, vae.decode(z)).value().reshape({m, samples, n, 1});
-    const Tensor mean = of_prior.mean.value().reshape({m, 1, n, k}),
-                 log_variance = of_prior.log_variance.value().reshape({m, 1, n, k});
-    const Tensor ratio =
-        map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{},
-                        z_in_prior_units(vae, z.value().reshape({m, samples, n, k})), mean, log_variance);
-    const Variable log_weight = Variable(log_likelihood) + Variable(ratio);
-    bounds.add(logsumexp(log_weight, {1}).value());  // (M, n, 1)
-  }
-  std::vector<MeanOfPoints> all;
-  for (int64_t member = 0; member < m; ++member) {
-    all.push_back(bounds.at(member));
-    all.back().mean -= std::log(static_cast<double>(samples));
-  }
-  return all;
+  std::vector<MeanOfPoints> bounds;
+  for (const ImportanceEstimate& own :
+       importance_log_likelihood(vae, x, {.samples = samples, .inflation = 1, .seed = seed}))
+    bounds.push_back({own.mean, own.standard_error});
+  return bounds;
 }
 
 Codes encode_all(const Vae& vae, const Points& x) {

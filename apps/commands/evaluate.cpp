@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "apps/command.h"
+#include "apps/reports/aggregate_report.h"
 #include "apps/reports/deep_report.h"
 #include "apps/reports/linear_report.h"
 #include "apps/support/arguments.h"
@@ -10,12 +11,17 @@
 #include "tensor/copy.h"
 #include "tensor/file.h"
 #include "vae/disentanglement.h"
+#include "vae/importance.h"
 
 namespace elbo {
 namespace {
 
+constexpr int64_t kMostAggregatePoints = 5000;  // their kernel takes 800 MB
+
 struct Options : SavedModelOptions {
   int64_t importance_samples = 50, importance_points = 1000;
+  double importance_inflation = 1;
+  int64_t aggregate_points = 1000;
 };
 
 /// A model that broke in training is found out here.
@@ -25,17 +31,23 @@ void require_finite(double elbo, const SavedModel& model) {
          quote(model.path));
 }
 
+/// Some of the points, chosen at random: their numbers, or all.
+Tensor choose_points(const SavedModel& model, int64_t most) {
+  const int64_t points = model.data.dataset.points();
+  return permutation(points, {.seed = model.seed, .stream = kEvaluation}).slice(0, std::min(most, points));
+}
+Points those_points(const SavedModel& model, const Tensor& chosen) {
+  return {chosen.size(0), [&model, chosen](int64_t begin, int64_t end) {
+            return model.data.rows(chosen.slice(begin, end).span<int64_t>());
+          }};
+}
+
 /// How well units tell the factors that the data were made from, on points at random.
 void evaluate_factors(const SavedModel& model, Result& result, Table& table) {
-  const Dataset& data = model.data.dataset;
-  const Factors& factors = data.factors;
+  const Factors& factors = model.data.dataset.factors;
   if (factors.names.empty()) return;
-  const Tensor chosen = permutation(data.points(), {.seed = model.seed, .stream = kEvaluation})
-                            .slice(0, std::min(kGapPoints, data.points()));
-  const std::span<const int64_t> rows = chosen.span<int64_t>();
-  const Points some(chosen.size(0), [&](int64_t begin, int64_t end) {
-    return model.data.rows(rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
-  });
+  const Tensor chosen = choose_points(model, kGapPoints);
+  const Points some = those_points(model, chosen);
   const Disentanglement found =
       disentanglement(encode_all(*model.vae, some).mean, gather_rows(factors.indices, chosen));
   const auto row = [&](const std::string& what, double value) {
@@ -60,6 +72,16 @@ void evaluate_factors(const SavedModel& model, Result& result, Table& table) {
   result.set("mig_points", some.count());
 }
 
+/// How far q(z) of points at random is from the prior, and samples of the model from data.
+void evaluate_aggregate(const Options& o, const SavedModel& model, Result& result, Table& table) {
+  const Tensor chosen = choose_points(model, o.aggregate_points);
+  if (chosen.size(0) < 2) return;
+  const AggregateFindings found =
+      look_at_aggregate(*model.vae, those_points(model, chosen), {.seed = model.seed});
+  set_metrics(result, found);
+  add_rows(table, found);
+}
+
 /// Why the ELBO need not be the sum of the entropies, as far as the file says; empty where it must.
 std::string entropies_obstacle(const SavedModel& model) {
   if (!model.card || !model.card->entropies_obstacle)
@@ -70,7 +92,7 @@ std::string entropies_obstacle(const SavedModel& model) {
   return "these are not the points that the model was trained on";
 }
 
-void evaluate_linear(const SavedModel& model, Result& result, Table& table) {
+void evaluate_linear(const Options& o, const SavedModel& model, Result& result, Table& table) {
   const DataMoments moments = data_moments(model.data.all());
   const LinearVaeFindings findings =
       find_out(*model.linear, model.data, moments, principal_components(moments), entropies_obstacle(model));
@@ -79,6 +101,7 @@ void evaluate_linear(const SavedModel& model, Result& result, Table& table) {
   set_data_units(result, model.data, {{"elbo", findings.metrics.elbo}});
   table = comparison(findings);
   evaluate_factors(model, result, table);
+  evaluate_aggregate(o, model, result, table);
 }
 
 /// The metrics that training reports, and two that cost more: on the first points only. Returns the note that
@@ -94,25 +117,40 @@ std::string evaluate_deep(const Options& o, const SavedModel& model, Result& res
   set_data_units(result, model.data, {{"elbo", metrics.elbo}});
   table = metrics_table(metrics, to_paper);
   evaluate_factors(model, result, table);
+  evaluate_aggregate(o, model, result, table);
   const Points some = points_of(model.data, o.importance_points);
   const int64_t points = some.count();
   const std::string note = precision_note(metrics.samples) + "\n";
   if (points == 0 || o.importance_samples == 0) return note;
   const MeanOfPoints single = importance_weighted_bound(*model.vae, some, 1, model.seed)[0];
-  const MeanOfPoints bound = importance_weighted_bound(*model.vae, some, o.importance_samples, model.seed)[0];
+  const ImportanceEstimate bound = importance_log_likelihood(
+      *model.vae, some,
+      {.samples = o.importance_samples, .inflation = o.importance_inflation, .seed = model.seed})[0];
   const double information = mutual_information(*model.vae, some, model.seed)[0];
   result.set("importance_weighted_bound", bound.mean, kNatsPerPoint);
   result.set("importance_weighted_bound_standard_error", bound.standard_error, kNatsPerPoint);
   result.set("importance_samples", o.importance_samples);
   result.set("importance_points", points);
+  result.set("importance_inflation", o.importance_inflation,
+             "variances of what the samples are drawn from, in those of q(z|x)");
+  result.set("importance_effective_samples",
+             {{"median", finite_or_null(bound.median_effective_samples)},
+              {"least", finite_or_null(bound.least_effective_samples)}},
+             "(sum w)^2 / sum w^2 of a point's weights, over the points");
+  result.set("importance_poorly_sampled", bound.poorly_sampled,
+             "points with fewer than 10 effective samples");
+  result.set("importance_warning", bound.warning, "empty, or why the bound is no estimate of ln p(x)");
   result.set("mutual_information", information, "nats; at most the logarithm of importance_points");
   table.row(
       {fmt::format("ELBO of the first {} points", points), with_error(single.mean, single.standard_error)});
   table.row({fmt::format("their bound with {} importance samples", o.importance_samples),
              with_error(bound.mean, bound.standard_error)});
+  table.row({"  effective samples of a point: median, fewest",
+             fmt::format("{:.1f}, {:.1f}", bound.median_effective_samples, bound.least_effective_samples)});
   table.row({fmt::format("I(x; z) among them (at most {:.2f})", std::log(static_cast<double>(points))),
              fmt::format("{:.3f}", information)});
-  return note;
+  if (bound.warning.empty()) return note;
+  return note + "As an estimate of ln p(x) the bound is " + bound.warning + ".\n";
 }
 
 /// Whether points that the user named are of the set that the model's were, divided in another way, so that
@@ -156,7 +194,7 @@ void evaluate(Options o) {
   Table table({""});
   std::string note;
   if (model.linear)
-    evaluate_linear(model, result, table);
+    evaluate_linear(o, model, result, table);
   else
     note = evaluate_deep(o, model, result, table);
   if (o.run.json)
@@ -178,6 +216,15 @@ void add_options(Arguments& arguments) {
   arguments
       .add_number("--importance-points", o->importance_points, "and how many points it and I(x; z) take",
                   kCountOrNone)
+      .show_default();
+  arguments
+      .add_number("--importance-inflation", o->importance_inflation,
+                  "Its samples come from q(z|x) with the variances times this", kPositive)
+      .show_default();
+  arguments
+      .add_number("--aggregate-points", o->aggregate_points,
+                  "Points at random whose q(z) is set beside the prior, all pairs of them; 0: none",
+                  Bounds{0, kMostAggregatePoints})
       .show_default();
   arguments.run([o] { evaluate(*o); });
 }
