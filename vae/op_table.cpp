@@ -1,6 +1,7 @@
 #include "vae/op_table.h"
 
 #include "vae/fused.h"
+#include "vae/henze_zirkler.h"
 
 namespace elbo {
 namespace {
@@ -67,6 +68,10 @@ OpRow linear_vae_row(bool from_covariance, Shape members) {
           run(x, linear_vae_elbo_twin)};
 }
 
+OpRow henze_zirkler_row(Shape z) {
+  return {"henze_zirkler", op_function(henze_zirkler), {z}, Domain::real, op_function(henze_zirkler_twin)};
+}
+
 std::vector<OpRow> make_table() {
   return {
       // Each point with its own variance; one variance for all; members with theirs; several samples.
@@ -94,6 +99,12 @@ std::vector<OpRow> make_table() {
       linear_vae_row(false, {2}),
       linear_vae_row(true, {}),
       linear_vae_row(true, {2}),
+      // One dimension and several, hardly more points than they; members.
+      henze_zirkler_row({7, 1}),
+      henze_zirkler_row({6, 2}),
+      henze_zirkler_row({7, 5}),
+      henze_zirkler_row({40, 2}),
+      henze_zirkler_row({2, 6, 3}),
       {"gaussian_kl", op_function(gaussian_kl), {{4, 3}, {3}}, Domain::real, op_function(gaussian_kl_twin)},
   };
 }
