@@ -158,14 +158,15 @@ for what, arguments, words in (
         ("annealing in LiBI", [*libi, "--annealing", "linear"], ["--annealing", "libi"]),
         ("a capacity with a lagging encoder", [*lagging, "--penalty", "capacity"], ["--penalty", "vae"]),
         ("patience with LiBI", [*libi, "--validation", 0.1, "--validate-every", 1, "--patience", 2], ["--patience", "libi"]),
-        ("a last batch too small for LiBI's statistics", [*libi, "--limit", 103], ["--batch", "3 points"]),
+        ("a last batch too small for LiBI's statistics", [*libi, "--subset", 203], ["--batch", "3 points"]),
         ("a GPU", [*libi, "--device", "cuda"], ["--device", "libi"])):
     rejects(what, *arguments, "--out", "never", mentions=words)
 check("and nothing is written", not os.path.exists("never"))
 rejects("a method of the linear model", "train", "--data", "digits", "--method", "libi", mentions=["--method", "deep"])
 rejects("more epochs where phases depend on them", "train", "--resume", "segments", "--epochs", 12, mentions=["--epochs", "phases"])
 rejects("another method when resumed", "train", "--resume", "segments", "--method", "vae", mentions=["--method"])
-run = elbo(*libi, "--latent", 12, "--batch", 60, "--epochs", 2, "--out", "warned")
+run = elbo("train", "--model", "mlp", "--data", "digits", "--limit", 120, "--hidden", "16", "--latent", 12, "--batch", 60, "--method", "libi",
+           "--epochs", 2, "--out", "warned")
 check("batches that are small for LiBI's statistics are warned of", run.returncode == 0 and "small for LiBI" in run.stderr, run.stderr)
 
 finish()
