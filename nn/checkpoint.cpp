@@ -70,7 +70,7 @@ std::vector<NamedTensor> model_tensors(const ParameterStore& store) {
 }
 
 void save_checkpoint(const std::string& path, const ParameterStore& store, const Adam& adam,
-                     const std::map<std::string, std::string>& extra) {
+                     const std::map<std::string, std::string>& extra, const std::vector<NamedTensor>& more) {
   std::vector<NamedTensor> tensors = model_tensors(store);
   const Tensor first = adam.first_moment().to(Device::cpu), second = adam.second_moment().to(Device::cpu);
   const std::vector<std::string> broken = first_not_finite(store, tensors, first, second);
@@ -79,6 +79,7 @@ void save_checkpoint(const std::string& path, const ParameterStore& store, const
          adam.steps(), broken[0], quote(path));
   tensors.push_back({kFirst, first});
   tensors.push_back({kSecond, second});
+  tensors.insert(tensors.end(), more.begin(), more.end());
   std::map<std::string, std::string> metadata = extra;
   metadata[kSteps] = std::to_string(adam.steps());
   write_safetensors(path, tensors, metadata);

@@ -17,13 +17,16 @@ std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 /// there is none.
 std::vector<std::string> first_not_finite(const ParameterStore& store, const Adam& adam);
 
-/// Writes parameters, moments, step count and `extra` text; a previous file stays whole until the new one is.
+/// Writes parameters, moments, step count, `extra` text and `more` tensors, on the CPU; a previous file stays
+/// whole until the new one is.
 /// Throws, and leaves the previous file, when there is no member whose numbers are all finite: the last
 /// checkpoint is one to go on from.
 void save_checkpoint(const std::string& path, const ParameterStore& store, const Adam& adam,
-                     const std::map<std::string, std::string>& extra);
+                     const std::map<std::string, std::string>& extra,
+                     const std::vector<NamedTensor>& more = {});
 
-/// Restores what save_checkpoint wrote into a store and an optimiser of the same model; returns `extra`.
+/// Restores what save_checkpoint wrote into a store and an optimiser of the same model; returns `extra`. (Who
+/// wrote more finds it in the file.)
 /// Throws when names, shapes or types do not match, leaving both as they were.
 std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store,
                                                    Adam& adam);

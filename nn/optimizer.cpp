@@ -49,13 +49,14 @@ void check_rates(const ParameterStore& store, std::span<const double> rates, con
 
 /// One rate for all that there is: the whole arena is a single stretch. Otherwise each span has its member's.
 /// Those with rate 0 are passed over: 0 times a NaN would be one, and what is left alone has no new moments.
+/// A sweep is told which of the rates is its own.
 template <class Sweep>
 void for_each_stretch(const ParameterStore& store, const std::vector<ParameterStore::Span>& spans,
                       std::span<const double> rates, const Sweep& sweep) {
   if (spans.size() == store.spans().size() && rates.size() == 1) {
     if (rates[0] == 0) return;
     parallel_for(store.values().elements(), kParallelGrain,
-                 [&](int64_t begin, int64_t end) { sweep(begin, end, rates[0]); });
+                 [&](int64_t begin, int64_t end) { sweep(begin, end, size_t{0}); });
     return;
   }
   const auto count = static_cast<int64_t>(spans.size());
@@ -64,8 +65,8 @@ void for_each_stretch(const ParameterStore& store, const std::vector<ParameterSt
   parallel_for(count, grain, [&](int64_t first, int64_t last) {
     for (int64_t s = first; s < last; ++s) {
       const ParameterStore::Span& span = spans[static_cast<size_t>(s)];
-      const double rate = rates[rates.size() == 1 ? 0 : static_cast<size_t>(span.member)];
-      if (rate != 0) sweep(span.begin, span.end, rate);
+      const size_t which = rates.size() == 1 ? 0 : static_cast<size_t>(span.member);
+      if (rates[which] != 0) sweep(span.begin, span.end, which);
     }
   });
 }
@@ -105,6 +106,28 @@ void Adam::step(std::span<const double> rates) {
       numbers_.resize(static_cast<size_t>(1 + std::max<int64_t>(store_.members(), 1)), numbers_[1]);
     return apply(Tensor::from<double>({static_cast<int64_t>(numbers_.size())}, numbers_).to(Device::cuda));
   }
+  sweep(std::span(numbers_).first(1), std::span(numbers_).subspan(1));
+  store_.consume_gradients();
+}
+
+void Adam::step_at(std::span<const int64_t> t, std::span<const double> rates) {
+  check_rates(store_, rates, "adam");
+  if (t.size() != rates.size())
+    fail("[adam] {} numbers of steps for {} learning rates; give as many", t.size(), rates.size());
+  if (store_.device() == Device::cuda)
+    fail("[adam] steps of different numbers are for parameters on the CPU");
+  numbers_.resize(rates.size());
+  roots_.resize(rates.size());
+  for (size_t i = 0; i < rates.size(); ++i) {
+    double own[2];
+    step_numbers(t[i], rates.subspan(i, 1), own);
+    roots_[i] = own[0];
+    numbers_[i] = rates[i] == 0 ? 0 : own[1];  // before a first step there is nothing to divide by
+  }
+  sweep(roots_, numbers_);
+}
+
+void Adam::sweep(std::span<const double> one_over_root_c2, std::span<const double> rates_over_c1) {
   store_.complete_gradients();
   visit_floating(store_.dtype(), "adam", [&](auto zero) {
     using T = decltype(zero);
@@ -112,14 +135,13 @@ void Adam::step(std::span<const double> rates) {
     T* const m = m_.data<T>();
     T* const v = v_.data<T>();
     const T* const g = store_.gradients().data<T>();
-    const auto sweep = [&](int64_t begin, int64_t end, double rate) {
-      const AdamFormula<T> formula(options_, rate, numbers_[0]);
+    for_each_stretch(store_, spans_, rates_over_c1, [&](int64_t begin, int64_t end, size_t which) {
+      const double root = one_over_root_c2[one_over_root_c2.size() == 1 ? 0 : which];
+      const AdamFormula<T> formula(options_, rates_over_c1[which], root);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) formula(w[i], m[i], v[i], g[i]);
-    };
-    for_each_stretch(store_, spans_, std::span(numbers_).subspan(1), sweep);
+    });
   });
-  store_.consume_gradients();
 }
 
 void Adam::step_numbers(int64_t t, std::span<const double> rates, std::span<double> numbers) const {
@@ -172,8 +194,8 @@ void Sgd::step(std::span<const double> rates) {
     T* const u = velocity_.data<T>();
     const T* const g = store_.gradients().data<T>();
     const T momentum = static_cast<T>(momentum_);
-    for_each_stretch(store_, store_.spans(), rates, [&](int64_t begin, int64_t end, double rate) {
-      const T step = static_cast<T>(rate);
+    for_each_stretch(store_, store_.spans(), rates, [&](int64_t begin, int64_t end, size_t which) {
+      const T step = static_cast<T>(rates[which]);
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) {
         u[i] = momentum * u[i] + g[i];

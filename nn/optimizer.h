@@ -50,6 +50,10 @@ class Adam {
   /// moments included, whatever its gradient holds: so a member that broke can be stopped.
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
+  /// The same where members have taken different numbers of steps, so that for member m this one is t[m],
+  /// from
+  /// 1. It counts nothing and leaves the gradients: another optimiser may move other parameters by them. CPU.
+  void step_at(std::span<const int64_t> t, std::span<const double> learning_rates);
 
   /// For steps captured once and replayed on a GPU, whose rates the host must not pass by value:
   /// `step_numbers` writes what step t (from 1) comes down to, one number more than there are rates; `apply`
@@ -66,12 +70,14 @@ class Adam {
   void restore(int64_t steps, const Tensor& first_moment, const Tensor& second_moment);
 
  private:
+  void sweep(std::span<const double> one_over_root_c2, std::span<const double> rates_over_c1);
+
   ParameterStore& store_;
   AdamOptions options_;
   std::vector<ParameterStore::Span> spans_;  // of the arena, that it moves
   Tensor m_, v_;
-  std::vector<double> numbers_;  // of the latest step
-  Tensor tiles_;                 // on a GPU: the stretches of the arena that its blocks sweep
+  std::vector<double> numbers_, roots_;  // of the latest step
+  Tensor tiles_;                         // on a GPU: the stretches of the arena that its blocks sweep
   int64_t steps_ = 0;
 };
 

@@ -17,6 +17,7 @@ constexpr const char* kPhase = "training.phase";
 constexpr const char* kOver = "training.phase_over";
 constexpr const char* kSteps = "training.steps";
 constexpr const char* kStopped = "training.stopped";
+constexpr std::string_view kNote = "note.";  // before the name of each
 
 /// What is saved under a key; `without` where nothing is.
 int64_t whole_number(const std::map<std::string, std::string>& saved, const char* key, int64_t without) {
@@ -31,6 +32,17 @@ int64_t whole_number(const std::map<std::string, std::string>& saved, const char
 
 BatchSource whole_set(const Tensor& x) {
   return {1, [x](int64_t) { return x; }};
+}
+
+std::vector<int64_t> equal_lengths(int64_t total, int64_t phases, int64_t unit) {
+  if (phases < 1 || unit < 1 || total % unit != 0 || total / unit < phases)
+    fail("[training] {} phases of whole epochs need at least {} steps of {} to an epoch, and not {}", phases,
+         phases * unit, unit, total);
+  const int64_t units = total / unit;
+  std::vector<int64_t> lengths;
+  for (int64_t p = 0; p < phases; ++p)
+    lengths.push_back((units * (p + 1) / phases - units * p / phases) * unit);
+  return lengths;
 }
 
 Training::Training(ParameterStore& parameters, std::vector<Phase> phases, BatchSource batches,
@@ -71,19 +83,33 @@ bool Training::step() {
   }
   if (std::none_of(stopped_.begin(), stopped_.end(), [](int64_t at) { return at < 0; })) return false;
   const Phase& phase = phases_[at_];
+  if (phase.before) phase.before(*this);
   x_ = batches_.batch(steps_);
   terms_ = differentiate(phase.loss, x_, time(), noise_at(steps_));
   for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
   if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, phase.moves);
-  rates_.resize(stopped_.size());
-  const double factor = phase.schedule.at(in_phase_);
-  for (size_t m = 0; m < rates_.size(); ++m)
-    rates_[m] = stopped_[m] < 0 ? phase.rates[phase.rates.size() == 1 ? 0 : m] * factor : 0;
+  set_rates(rates_);
+  if (phase.beside) phase.beside(*this);
   adam_->step(rates_);
   ++steps_;
   ++in_phase_;
   phase_over_ = phase.until && phase.until(in_phase_, terms_);
+  if ((phase_over_ || in_phase_ == phase.steps) && phase.after) phase.after(*this);
   return true;
+}
+
+void Training::set_rates(std::vector<double>& rates) const {
+  const Phase& phase = phases_[at_];
+  rates.resize(stopped_.size());
+  const double factor = phase.schedule.at(in_phase_);
+  for (size_t m = 0; m < rates.size(); ++m)
+    rates[m] = stopped_[m] < 0 ? phase.rates[phase.rates.size() == 1 ? 0 : m] * factor : 0;
+}
+
+std::vector<double> Training::rates_now() const {
+  std::vector<double> rates;
+  set_rates(rates);
+  return rates;
 }
 
 void Training::stop(int64_t member, int64_t step) {
@@ -102,7 +128,9 @@ void Training::save(const std::string& path, const std::map<std::string, std::st
   all[kOver] = phase_over_ ? "1" : "0";
   all[kSteps] = std::to_string(steps_);
   all[kStopped] = fmt::format("{}", fmt::join(stopped_, ","));
-  save_checkpoint(path, parameters_, *adam_, all);
+  std::vector<NamedTensor> notes;
+  for (const auto& [name, note] : notes_) notes.push_back({std::string(kNote) + name, note.to(Device::cpu)});
+  save_checkpoint(path, parameters_, *adam_, all, notes);
 }
 
 std::map<std::string, std::string> Training::load(const std::string& path) {
@@ -123,6 +151,9 @@ std::map<std::string, std::string> Training::load(const std::string& path) {
         "{}",
         quote(path), phase + 1, stopped.size(), phases_.size(), stopped_.size());
   auto adam = std::make_unique<Adam>(parameters_, settings_.adam, phases_[static_cast<size_t>(phase)].moves);
+  TrainingNotes notes;
+  for (const NamedTensor& tensor : file.tensors)
+    if (tensor.name.starts_with(kNote)) notes[tensor.name.substr(kNote.size())] = tensor.value;
   saved = load_checkpoint(std::move(file), parameters_, *adam);
   at_ = static_cast<size_t>(phase);
   adam_ = std::move(adam);
@@ -130,6 +161,7 @@ std::map<std::string, std::string> Training::load(const std::string& path) {
   steps_ = steps < 0 ? in_phase_ : steps;
   phase_over_ = over != 0;
   stopped_ = stopped;
+  notes_ = std::move(notes);
   for (const char* own : {kPhase, kOver, kSteps, kStopped}) saved.erase(own);
   return saved;
 }

@@ -10,7 +10,9 @@
 //
 // A member whose loss is not finite is stopped: from that step on nothing moves it, and the others do not
 // notice. Random numbers follow from the seed and the step, so that a training that was saved and loaded goes
-// on as if nothing had happened, bit for bit. Knows no run directories and no data sets.
+// on as if nothing had happened, bit for bit. Methods that do more than that (libi.h, lagging.h) hook into
+// their phases and keep what they remember in the training's notes. Knows no run directories and no data
+// sets.
 #pragma once
 
 #include <map>
@@ -30,6 +32,8 @@ struct BatchSource {
 /// Every batch is all of x.
 BatchSource whole_set(const Tensor& x);
 
+class Training;
+
 struct Phase {
   std::string name = "training";  ///< in what is said and recorded
   Loss loss{};
@@ -41,7 +45,21 @@ struct Phase {
   double clip = 0;  ///< largest norm of a member's gradient; 0: no bound
   /// Ends the phase after a step, of which it gets the number in the phase, from 1, and the terms.
   std::function<bool(int64_t step, const LossTerms& terms)> until{};
+  /// Hooks, for methods that do more than make a loss small. Whatever they remember from one call to the next
+  /// they keep in the training's notes. They are called before each step;
+  std::function<void(Training&)> before{};
+  /// within it, when the gradients of the phase's loss lie in all parameters and nothing has moved yet;
+  std::function<void(Training&)> beside{};
+  /// and once after the phase's last step, however it came to that.
+  std::function<void(Training&)> after{};
 };
+
+/// What hooks remember, by name, on any device. A checkpoint holds it all, as it is.
+using TrainingNotes = std::map<std::string, Tensor>;
+
+/// Lengths of so many phases that together take `total` steps, each a whole number of `unit` steps (an
+/// epoch's) and as equal as that allows. Throws where that leaves a phase without steps, or steps over.
+std::vector<int64_t> equal_lengths(int64_t total, int64_t phases, int64_t unit = 1);
 
 struct TrainingSettings {
   uint64_t seed = 0;  ///< of the noise
@@ -63,6 +81,8 @@ class Training {
   int64_t steps() const { return steps_; }
   const LossTerms& terms() const { return terms_; }
   const Tensor& x() const { return x_; }  ///< its batch
+  /// The learning rates of the present step, one for each member: 0 where it was stopped. For hooks.
+  std::vector<double> rates_now() const;
   /// The key of the noise of a step, counted from 0 over all phases.
   RandomKey noise_at(int64_t step) const;
   /// The phase that the latest step was in, or the first; and that step's number in it, from 1.
@@ -75,8 +95,13 @@ class Training {
   int64_t stopped(int64_t member) const { return stopped_.at(static_cast<size_t>(member)); }
   void stop(int64_t member, int64_t step);
 
+  ParameterStore& parameters() { return parameters_; }
+  const TrainingSettings& settings() const { return settings_; }
+  TrainingNotes& notes() { return notes_; }
+  const TrainingNotes& notes() const { return notes_; }
+
   /// For steps of the present phase that something else takes with this optimiser, as captured ones are: it
-  /// tells how many there were.
+  /// tells how many there were. The phase must have no hooks.
   Adam& adam() { return *adam_; }
   void took(int64_t steps);
 
@@ -88,6 +113,7 @@ class Training {
 
  private:
   void begin_phase(size_t phase);
+  void set_rates(std::vector<double>& rates) const;
 
   ParameterStore& parameters_;
   const std::vector<Phase> phases_;
@@ -101,6 +127,7 @@ class Training {
   std::vector<double> rates_;  // of the latest step
   Tensor x_;
   LossTerms terms_;
+  TrainingNotes notes_;
 };
 
 }  // namespace elbo

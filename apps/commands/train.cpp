@@ -4,6 +4,7 @@
 #include "apps/command.h"
 #include "apps/support/arguments.h"
 #include "apps/training/resume.h"
+#include "apps/training/training_method.h"
 
 namespace elbo {
 namespace {
@@ -31,6 +32,7 @@ void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::ve
       fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
     if (arguments.given("--polish")) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
     set_model_defaults(o.training, arguments);
+    check_method_options(o.training, arguments);
     if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
     return;
   }
@@ -86,6 +88,9 @@ void train(TrainOptions o, const Arguments& arguments, const std::vector<Argumen
     keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
     if (arguments.given("--epochs") && asked.training.epochs != o.training.epochs) {
       const auto& annealings = o.training.annealings;
+      if (!has_one_phase(o.training))
+        fail("[--epochs] the phases of this run depend on its {} epochs, which cannot change",
+             o.training.epochs);
       if (o.training.schedule != "constant" ||
           std::find(annealings.begin(), annealings.end(), "cyclical") != annealings.end())
         fail(
@@ -96,7 +101,12 @@ void train(TrainOptions o, const Arguments& arguments, const std::vector<Argumen
     if (arguments.given("--polish")) o.polish = asked.polish;
     check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   }
-  apply(o.run);
+  if (o.training.method != "vae" && o.run.device == "cuda")
+    fail("[--device] --method {} trains on the CPU only; use --device cpu", o.training.method);
+  if (o.training.method == "vae")
+    apply(o.run);
+  else
+    apply_on_cpu(o.run);
   if (o.training.model == "linear") return train_linear(o);
   train_deep(o);
 }
@@ -111,6 +121,7 @@ void add_options(Arguments& arguments) {
   const size_t before = arguments.all().size();
   add_optimisation_options(arguments, o->training);
   add_member_options(arguments, o->training);
+  add_method_options(arguments, o->training);
   add_network_options(arguments, o->training);
   const auto all = arguments.all();
   const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());

@@ -6,6 +6,7 @@
 #include "apps/experiment/experiment.h"
 #include "apps/reports/deep_report.h"
 #include "apps/reports/entropy_report.h"
+#include "apps/reports/method_report.h"
 #include "apps/reports/pictures.h"
 #include "apps/reports/validation_report.h"
 #include "apps/support/interrupt.h"
@@ -48,6 +49,7 @@ Json members_json(const DeepRun& run) {
     else
       entry["metrics"] = to_json(run.metrics[m]);
     if (!run.validation.empty()) entry["validation"] = to_json(run.validation[m]);
+    if (const Json method = method_json(run.method, m); !method.is_null()) entry["method"] = method;
     list.push_back(entry);
   }
   return list;
@@ -73,6 +75,7 @@ void train_deep(const TrainOptions& asked) {
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
   check_training(o.training, members, data);
+  check_method(o.training, members, data);
   const bool resuming = !o.resume.empty();
   std::optional<LoadedData> held_out;
   if (o.training.validation.every > 0) held_out = load_validation(o.data, data);
@@ -105,6 +108,8 @@ void train_deep(const TrainOptions& asked) {
     result.set("member", run.members[best].index, "the one with the highest ELBO, whose metrics these are");
     result.set("members", members_json(run));
   }
+  if (const Json method = method_json(run.method, best); !method.is_null())
+    result.set("method", method, method_note(o.training));
   const std::optional<ValidationFindings> validation = findings_of(run, held_out, o);
   if (validation) set_validation(result, *validation);
   const bool ensemble = members.size() > 1;
@@ -135,6 +140,7 @@ void train_deep(const TrainOptions& asked) {
                   validation ? "; with points, that on the validation split after the epoch, by "
                                "the same noise each time"
                              : ""));
+  add_method_section(report, run, o.training);
   report.section("Units");
   report.figure(draw(unit_kl_figure(metrics), directory.figures()),
                 "KL of each latent unit from the prior. Units near zero have collapsed.");

@@ -6,33 +6,20 @@
 #include <filesystem>
 #include <optional>
 
-#include "apps/support/best.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
 #include "apps/training/deep_metrics_json.h"
+#include "apps/training/deep_progress.h"
 #include "apps/training/epochs.h"
 #include "apps/training/evaluations.h"
 #include "apps/training/gpu_steps.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
 #include "vae/elbo_loss.h"
-#include "vae/training.h"
 
 namespace elbo {
 namespace {
-
-std::string progress_text(const DeepRun& run) {
-  const MemberHistory* best = nullptr;
-  for (const MemberHistory& h : run.history)
-    if (!h.elbo.empty() && (!best || beats(h.elbo.back(), best->elbo.back()))) best = &h;
-  if (!best) return "epoch 1";
-  std::string text = fmt::format("epoch {:.0f}: {}ELBO {:.1f}, KL {:.1f} nats", best->epoch.back(),
-                                 run.history.size() > 1 ? "best " : "", best->elbo.back(), best->kl.back());
-  if (run.vae->has_scalar_sigma2()) text += fmt::format(", sigma^2 {:.3g}", best->sigma2.back());
-  if (!run.stopped.empty()) text += fmt::format(", {} stopped", run.stopped.size());
-  return text;
-}
 
 class Run {
  public:
@@ -48,24 +35,21 @@ class Run {
     network.device = how.device;
     run_.vae = std::make_unique<DeepVae>(network, how.seed);
     run_.vae->centre_encoder(mean_of(data).to(network.dtype));
-    loss_ = elbo_loss(*run_.vae, objective_of(options, members), options.samples);
-    columns_ = columns_for(loss_.probes);
-    sums_ = fresh_sums();
     run_.history.resize(members.size());
     if (options.validation.every > 0)
       validation_.emplace(options.validation, run_.vae->parameters(), run, how.folder);
     per_epoch_ = batches_per_epoch(data.dataset, data.preprocessing, batches_);
     run_.steps_total = options.epochs * per_epoch_;
-    schedule_ = {
-        .kind = parse_schedule(options.schedule),
-        .base = 1,
-        .warmup_steps = options.schedule == "constant" ? 0 : std::min<int64_t>(32, run_.steps_total / 10),
-        .total_steps = run_.steps_total,
-        .step_every = std::max<int64_t>(run_.steps_total / 3, 1)};
+    const std::vector<Phase> phases =
+        phases_of(options, members, *run_.vae, {data, how.validation, batches_}, run_.steps_total);
+    columns_ = columns_for(probes_of(phases), options.method != "vae");
+    const auto batch = [this](int64_t) { return loader_->next().x; };
+    training_.emplace(run_.vae->parameters(), phases, BatchSource{per_epoch_, batch},
+                      TrainingSettings{.seed = how.seed});
+    sums_ = fresh_sums();
   }
 
   DeepRun run() {
-    begin_training();
     const std::string checkpoint = directory_.file(how_.folder + "checkpoint/state.safetensors");
     const std::string metrics = directory_.file(how_.folder + "metrics.csv");
     const bool continues = how_.resume && std::filesystem::exists(checkpoint);
@@ -93,7 +77,7 @@ class Run {
       receive(true);
       csv_->save();
       std::map<std::string, std::string> extra{
-          {"epoch", to_json(sums_, loss_.probes, run_.stopped, seconds()).dump()}};
+          {"epoch", to_json(sums_, probes(), run_.stopped, seconds()).dump()}};
       if (validation_) extra["validation"] = validation_->save(training_->steps());
       training_->save(checkpoint, extra);
       if (validation_) validation_->saved();
@@ -102,7 +86,7 @@ class Run {
     if (begun == 0) save();  // from here on the run can always be resumed
     int64_t step = begun;
     const auto text = [&](double rate) {
-      return progress_text(run_) + (validation_ ? validation_->text() : "") +
+      return progress_text(run_, *training_, per_epoch_) + (validation_ ? validation_->text() : "") +
              fmt::format(", {:.0f} points/s", rate);
     };
     while (step < run_.steps_total && !all_ended() && !interrupted()) {
@@ -130,6 +114,7 @@ class Run {
     } else if ((step == run_.steps_total || all_ended()) && !interrupted())
       run_.metrics = evaluate(data_);
     if (run_.finished()) stop_broken();
+    run_.method = outcome_of(o_, *training_);
     if (run_.finished() && validation_) keep_best();
     return std::move(run_);
   }
@@ -149,7 +134,8 @@ class Run {
   void take_up(const std::map<std::string, std::string>& extra, const std::string& checkpoint) {
     try {
       const Json state = Json::parse(extra.at("epoch"));
-      from_json(state, loss_.probes, sums_, run_.stopped);
+      sums_ = fresh_sums();
+      from_json(state, probes(), sums_, run_.stopped);
       before_ = state.at("seconds");
       for (const StoppedMember& stopped : run_.stopped) training_->stop(stopped.member, stopped.step);
       if (validation_) validation_->resume(extra.at("validation"));
@@ -158,15 +144,6 @@ class Run {
     } catch (const std::exception&) {  // of the map, or of the JSON library
       fail("[resume] {} is not a checkpoint of this training", quote(checkpoint));
     }
-  }
-
-  void begin_training() {
-    Phase phase{
-        .loss = loss_, .steps = run_.steps_total, .rates = {}, .schedule = schedule_, .clip = o_.clip};
-    for (const Member& member : run_.members) phase.rates.push_back(member.rate);
-    const auto batch = [this](int64_t) { return loader_->next().x; };
-    training_.emplace(run_.vae->parameters(), std::vector{phase}, BatchSource{per_epoch_, batch},
-                      TrainingSettings{.seed = how_.seed});
   }
 
   /// Makes what takes the steps on this device.
@@ -182,15 +159,15 @@ class Run {
                                      .watched = run_.vae->has_scalar_sigma2() ? "log_sigma2" : ""},
                         .batches = batches_,
                         .rates = training_->phase().rates,
-                        .schedule = schedule_,
+                        .schedule = training_->phase().schedule,
                         .total = run_.steps_total};
     CapturedTraining::Sums sums{sums_.probes, {}, {}};
     for (int64_t m = 0; m < run_.vae->models(); ++m) {
       sums.stopped.push_back(ended(m) ? -1 : training_->stopped(m));
       if (ended(m)) plan.rates[static_cast<size_t>(m)] = 0;
     }
-    gpu_.emplace(run_.vae->parameters(), training_->adam(), loss_, data_.dataset, data_.preprocessing, plan,
-                 begun, sums);
+    gpu_.emplace(run_.vae->parameters(), training_->adam(), training_->phase().loss, data_.dataset,
+                 data_.preprocessing, plan, begun, sums);
   }
 
   /// Takes in what the GPU has measured.
@@ -228,6 +205,7 @@ class Run {
   int64_t take_step(int64_t step) {
     training_->step();
     const LossTerms& terms = training_->terms();
+    if (sums_.points == 0) sums_ = fresh_sums();  // perhaps another phase has begun
     const auto n = static_cast<double>(training_->x().size(0));
     for (size_t m = 0; m < run_.members.size(); ++m) {
       const auto member = static_cast<int64_t>(m);
@@ -247,9 +225,12 @@ class Run {
     return 1;
   }
 
+  /// What the present phase's loss measures.
+  const std::vector<std::string>& probes() const { return training_->phase().loss.probes; }
+
   bool all_stopped() const { return run_.stopped.size() == run_.members.size(); }
 
-  EpochSums fresh_sums() const { return EpochSums(loss_.probes.size(), run_.members.size()); }
+  EpochSums fresh_sums() const { return EpochSums(probes().size(), run_.members.size()); }
 
   void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
     if (run_.stop_of(member)) return;
@@ -282,23 +263,21 @@ class Run {
   /// Records the epoch that ends with a step, at which the models had these sigma^2.
   void end_epoch(int64_t step, const std::vector<double>& sigma2s) {
     const int64_t epoch = (step + 1) / per_epoch_;
-    const TrainingTime time{step, per_epoch_, run_.steps_total};
+    const Phase& phase = training_->phase();
+    const int64_t in_phase = step - (training_->steps() - training_->steps_in_phase());
+    const TrainingTime time{in_phase, per_epoch_, phase.steps};
     for (size_t m = 0; m < run_.members.size(); ++m) {
       if (run_.stop_of(static_cast<int64_t>(m)) || ended(static_cast<int64_t>(m))) continue;
-      std::vector<double> probes;
-      for (const std::vector<double>& sums : sums_.probes) probes.push_back(sums[m] / sums_.points);
-      const double elbo = probes[0] - probes[1], kl = probes[1], sigma2 = sigma2s[m];
-      MemberHistory& history = run_.history[m];
-      history.epoch.push_back(static_cast<double>(epoch));
-      history.elbo.push_back(elbo);
-      history.kl.push_back(kl);
-      history.sigma2.push_back(sigma2);
-      history.entropies.push_back(entropy_sum(loss_.probes, probes));
-      std::vector<CsvCell> row{epoch, m, elbo};
-      row.insert(row.end(), probes.begin(), probes.end());
-      row.insert(row.end(), {sigma2, run_.members[m].weight.at(time),
-                             run_.members[m].rate * schedule_.at(step), seconds()});
-      csv_->row(row);
+      EpochRow row{.epoch = epoch,
+                   .member = m,
+                   .sigma2 = sigma2s[m],
+                   .kl_weight = run_.members[m].weight.at(time),
+                   .learning_rate = run_.members[m].rate * phase.schedule.at(in_phase),
+                   .seconds = seconds(),
+                   .phase = phase_of(*training_, static_cast<int64_t>(m))};
+      for (const std::vector<double>& sums : sums_.probes) row.probes.push_back(sums[m] / sums_.points);
+      add(run_.history[m], row, probes());
+      csv_->row(cells_of(row, probes(), columns_));
     }
     sums_ = fresh_sums();
   }
@@ -365,6 +344,7 @@ class Run {
   /// Why the ELBO of a member after so many steps need not be the sum of its entropies; empty where it must.
   std::string obstacle_after(int64_t steps, int64_t member) const {
     if (run_.vae->has_scalar_sigma2() && !run_.vae->learns_sigma2(member)) return "σ² is fixed";
+    if (o_.method == "libi") return "the generative model was not learned by the ELBO";
     return why_not_elbo(objective_of(o_, run_.members),
                         {std::max<int64_t>(steps - 1, 0), per_epoch_, run_.steps_total}, member);
   }
@@ -373,7 +353,6 @@ class Run {
   const LoadedData& data_;
   const RunDirectory& directory_;
   const DeepRunOptions& how_;
-  Loss loss_;
   std::vector<std::string> columns_;
   const BatchLoader::Options batches_;
   std::optional<Training> training_;
@@ -383,7 +362,6 @@ class Run {
   std::optional<Validation> validation_;
   EpochSums sums_{0, 0};
   DeepRun run_;
-  Schedule schedule_;
   int64_t per_epoch_ = 1;
   double before_ = 0;  // seconds of training that earlier processes spent
   std::chrono::steady_clock::time_point begun_at_ = std::chrono::steady_clock::now();

@@ -13,6 +13,7 @@
 #include "apps/support/progress.h"
 #include "apps/support/run_directory.h"
 #include "apps/training/deep_record.h"
+#include "apps/training/training_method.h"
 #include "vae/deep_vae.h"
 
 namespace elbo {
@@ -21,6 +22,7 @@ struct DeepRun : DeepRecord {
   std::unique_ptr<DeepVae> vae;
   std::vector<MemberValidation> validation;  ///< of each member; empty: there was none
   std::vector<std::string> best_obstacles;   ///< of them, as ModelCard has it
+  MethodOutcome method;                      ///< what it decided
   std::unique_ptr<DeepVae> best;  ///< each member at its best on the validation split, on the CPU; or null
   int64_t steps_done = 0, steps_total = 0;
   double seconds = 0;            ///< of training, with that of the processes that this one resumes

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps/support/csv.h"
 #include "vae/elbo_loss.h"
 
 namespace elbo {
@@ -23,11 +22,48 @@ StoppedMember stopped_member_from(const Json& json) {
   return {json.at("member"), json.at("epoch"), json.at("step"), json.at("tensor")};
 }
 
-std::vector<std::string> columns_for(const std::vector<std::string>& probes) {
+namespace {
+
+constexpr const char* kPhase = "phase";
+
+/// What a loss calls so; NaN where it does not measure it.
+double value_of(const char* name, const std::vector<std::string>& names, const std::vector<double>& values) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  return found == names.end() ? std::nan("") : values[static_cast<size_t>(found - names.begin())];
+}
+
+double elbo_of(const EpochRow& row, const std::vector<std::string>& names) {
+  return value_of(kExpectedLogLikelihood, names, row.probes) - value_of(kKl, names, row.probes);
+}
+
+}  // namespace
+
+std::vector<std::string> columns_for(const std::vector<std::string>& probes, bool phases) {
   std::vector<std::string> columns{"epoch", "member", "elbo"};
   columns.insert(columns.end(), probes.begin(), probes.end());
   columns.insert(columns.end(), {"sigma2", "kl_weight", "learning_rate", "seconds"});
+  if (phases) columns.push_back(kPhase);
   return columns;
+}
+
+std::vector<CsvCell> cells_of(const EpochRow& row, const std::vector<std::string>& names,
+                              const std::vector<std::string>& columns) {
+  const bool has_phase = columns.back() == kPhase;
+  const size_t last = columns.size() - (has_phase ? 5 : 4);
+  std::vector<CsvCell> cells{row.epoch, row.member, elbo_of(row, names)};
+  for (size_t c = cells.size(); c < last; ++c)
+    cells.push_back(value_of(columns[c].c_str(), names, row.probes));
+  cells.insert(cells.end(), {row.sigma2, row.kl_weight, row.learning_rate, row.seconds});
+  if (has_phase) cells.push_back(row.phase);
+  return cells;
+}
+
+void add(MemberHistory& history, const EpochRow& row, const std::vector<std::string>& names) {
+  history.epoch.push_back(static_cast<double>(row.epoch));
+  history.elbo.push_back(elbo_of(row, names));
+  history.kl.push_back(value_of(kKl, names, row.probes));
+  history.sigma2.push_back(row.sigma2);
+  history.entropies.push_back(entropy_sum(names, row.probes));
 }
 
 Json to_json(const EpochSums& sums, const std::vector<std::string>& names,
@@ -46,10 +82,7 @@ void from_json(const Json& json, const std::vector<std::string>& names, EpochSum
 }
 
 double entropy_sum(const std::vector<std::string>& names, const std::vector<double>& probes) {
-  const auto probe = [&](const char* name) {
-    const auto found = std::find(names.begin(), names.end(), name);
-    return found == names.end() ? std::nan("") : probes[static_cast<size_t>(found - names.begin())];
-  };
+  const auto probe = [&](const char* name) { return value_of(name, names, probes); };
   return probe(kEncoderEntropy) - probe(kPriorEntropy) - probe(kDecoderEntropy);
 }
 
@@ -59,7 +92,8 @@ void read_history(const std::string& metrics, const std::vector<std::string>& co
     return static_cast<size_t>(std::find(columns.begin(), columns.end(), name) - columns.begin());
   };
   const size_t kl = column(kKl), sigma2 = column("sigma2");
-  const std::vector<std::vector<double>> rows = read_columns(metrics, columns.size(), INFINITY);
+  const size_t numbers = columns.size() - (columns.back() == kPhase);  // a name is no number
+  const std::vector<std::vector<double>> rows = read_columns(metrics, numbers, INFINITY);
   for (size_t r = 0; r < rows[0].size(); ++r) {
     std::vector<double> cell;
     for (const std::vector<double>& values : rows) cell.push_back(values[r]);

@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "apps/support/csv.h"
 #include "apps/support/json.h"
 
 namespace elbo {
 
 struct MemberHistory {
   std::vector<double> epoch, elbo, kl,
-      sigma2;                     ///< ELBO and KL as averaged over the epoch's batches, nats per point
+      sigma2;                     ///< ELBO and KL as averaged over the epoch's batches, nats per point; NaN
+                                  ///< where the loss has none
   std::vector<double> entropies;  ///< their sum (vae/entropies.h), likewise; NaN where the loss has none
 };
 
@@ -25,10 +27,24 @@ Json to_json(const StoppedMember& stopped);
 Json to_json(const std::vector<StoppedMember>& stopped);
 StoppedMember stopped_member_from(const Json& json);
 
-/// The columns of metrics.csv, for a loss with these probes.
-std::vector<std::string> columns_for(const std::vector<std::string>& probes);
+/// The columns of metrics.csv, for losses with these probes. Where there are several phases the last is the
+/// name of the phase that a row's epoch was in, and what its loss does not measure is nan.
+std::vector<std::string> columns_for(const std::vector<std::string>& probes, bool phases = false);
 /// The sum of the three entropies among a loss's probes; NaN where they are not.
 double entropy_sum(const std::vector<std::string>& names, const std::vector<double>& probes);
+/// One epoch of one member.
+struct EpochRow {
+  int64_t epoch = 0;
+  size_t member = 0;
+  std::vector<double> probes{};  ///< means over the epoch, of the loss's names
+  double sigma2 = 0, kl_weight = 1, learning_rate = 0, seconds = 0;
+  std::string phase{};
+};
+/// Its cells, for these columns.
+std::vector<CsvCell> cells_of(const EpochRow& row, const std::vector<std::string>& names,
+                              const std::vector<std::string>& columns);
+/// Adds it to the history of its member.
+void add(MemberHistory& history, const EpochRow& row, const std::vector<std::string>& names);
 /// Fills the history of each member from the rows of an interrupted run.
 void read_history(const std::string& metrics, const std::vector<std::string>& columns,
                   std::vector<MemberHistory>& history);

@@ -164,20 +164,27 @@ std::vector<int64_t> parse_widths(const std::string& text) {
 
 std::vector<Member> members_of(const TrainingOptions& o) {
   std::vector<Member> members;
-  for (int64_t trial = 0; trial < o.trials; ++trial)
+  Member member{.learn_sigma2 = o.learn_sigma2};
+  member.weight.epochs = o.annealing_epochs;
+  member.weight.cycles = o.cycles;
+  for (member.trial = 0; member.trial < o.trials; ++member.trial)
     for (double rate : o.rates)
       for (const std::string& annealing : o.annealings)
         for (double beta : o.betas)
-          for (double sigma2 : o.sigma2)
-            members.push_back({.index = static_cast<int64_t>(members.size()),
-                               .sigma2 = sigma2,
-                               .learn_sigma2 = o.learn_sigma2,
-                               .rate = rate,
-                               .weight = {.beta = beta,
-                                          .annealing = parse_annealing(annealing),
-                                          .epochs = o.annealing_epochs,
-                                          .cycles = o.cycles},
-                               .trial = trial});
+          for (double eps_mu : o.eps_mu)
+            for (double eps_sigma : o.eps_sigma)
+              for (double eps_hz : o.eps_hz)
+                for (double sigma2 : o.sigma2) {
+                  member.index = static_cast<int64_t>(members.size());
+                  member.rate = rate;
+                  member.weight.annealing = parse_annealing(annealing);
+                  member.weight.beta = beta;
+                  member.eps_mu = eps_mu;
+                  member.eps_sigma = eps_sigma;
+                  member.eps_hz = eps_hz;
+                  member.sigma2 = sigma2;
+                  members.push_back(member);
+                }
   if (o.only_member < 0) return members;
   if (o.only_member >= static_cast<int64_t>(members.size()))
     fail("[--only-member] there is no member {}; the ensemble has {}", o.only_member, members.size());
@@ -229,6 +236,13 @@ std::string describe(const Member& member) {
   if (member.weight.beta != 1) text += fmt::format(", β\u00a0=\u00a0{:g}", member.weight.beta);
   if (member.weight.annealing != KlWeight::Annealing::none)
     text += fmt::format(", {}\u00a0annealing", name(member.weight.annealing));
+  const Member usual;
+  const auto epsilon = [&](const char* of, double value, double otherwise) {
+    if (value != otherwise) text += fmt::format(", ε\u00a0{}\u00a0{:g}", of, value);
+  };
+  epsilon("HZ", member.eps_hz, usual.eps_hz);
+  epsilon("Σ", member.eps_sigma, usual.eps_sigma);
+  epsilon("μ", member.eps_mu, usual.eps_mu);
   text += fmt::format(", lr\u00a0{:g}", member.rate);
   if (member.trial > 0) text += fmt::format(", trial\u00a0{}", member.trial + 1);
   return text;

@@ -1,8 +1,8 @@
 // What a person can choose about training a VAE, and what follows from it: the members of the ensemble and
 // the model.
 //
-// Several sigma^2, learning rates, betas or annealings make an ensemble of every combination, times the
-// number of trials; they train together.
+// Several sigma^2, learning rates, betas, annealings or epsilons of LiBI make an ensemble of every
+// combination, times the number of trials; they train together.
 #pragma once
 
 #include "apps/training/options.h"
@@ -22,6 +22,10 @@ struct TrainingOptions {
   std::string activation = "relu", encoder_activation;
   std::string likelihood = "gaussian", initializer = "xavier_uniform";
   int64_t latent = 200, epochs = 100, batch = 128, samples = 1;
+  std::string method = "vae";  ///< apps/training/training_method.h; what follows is of one method each
+  int64_t libi_repetitions = 1;
+  std::vector<double> eps_hz{1}, eps_sigma{0.5}, eps_mu{0.5};
+  int64_t lagging_segments = 0;  ///< 0: as He et al.
   std::vector<double> sigma2{1};
   bool learn_sigma2 = true;
   std::vector<double> rates{1e-3};
@@ -46,6 +50,7 @@ struct Member {
   bool learn_sigma2 = true;
   double rate = 1e-3;
   KlWeight weight{};
+  double eps_hz = 1, eps_sigma = 0.5, eps_mu = 0.5;  ///< LiBI's
   int64_t trial = 0;
 };
 
@@ -75,6 +80,12 @@ void each_training_option(Options& o, F f) {
   f("epochs", o.epochs);
   f("batch", o.batch);
   f("samples", o.samples);
+  f("method", o.method);
+  f("libi_repetitions", o.libi_repetitions);
+  f("eps_hz", o.eps_hz);
+  f("eps_sigma", o.eps_sigma);
+  f("eps_mu", o.eps_mu);
+  f("lagging_segments", o.lagging_segments);
   f("sigma2", o.sigma2);
   f("learn_sigma2", o.learn_sigma2);
   f("lr", o.rates);

@@ -188,6 +188,41 @@ TEST_SUITE("nn") {
     }
   }
 
+  TEST_CASE("members that take different numbers of Adam's steps get what each would get alone") {
+    const double rates[] = {0.1, 0.001, 0.02};
+    const int every[] = {1, 2, 3};  // member m takes a step at each so many
+    for (DType dtype : {DType::f32, DType::f64}) {
+      ParameterStore together(dtype, 3), start(dtype, 3);
+      declare(together);
+      declare(start);
+      Adam adam(together);
+      int64_t taken[3] = {};
+      for (int t = 1; t <= 20; ++t) {
+        set_gradients(together, t);
+        double now[3];
+        for (int m = 0; m < 3; ++m) {
+          now[m] = t % every[m] == 0 ? rates[m] : 0;
+          taken[m] += now[m] != 0;
+        }
+        adam.step_at(taken, now);
+        CHECK(together.at("w").has_gradient);
+        together.consume_gradients();
+      }
+      CHECK(adam.steps() == 0);
+      for (uint32_t m = 0; m < 3; ++m) {
+        ParameterStore alone(dtype);
+        declare(alone);
+        copy_member(alone, start, m);
+        Adam own(alone);
+        for (int t = every[m]; t <= 20; t += every[m]) {
+          set_gradients(alone, t, m);
+          own.step(rates[m]);
+        }
+        CHECK(numbers_of(alone) == member_of(together, m));
+      }
+    }
+  }
+
   TEST_CASE_TEMPLATE(
       "what has the rate 0 is left as it is, memory of gradients included, whatever its gradient", Optimizer,
       Adam, Sgd) {
@@ -339,6 +374,10 @@ TEST_SUITE("nn") {
           "[adam] 2 learning rates for 3 members; give one for all or one for each");
     CHECK(mentions(error_of([&] { sgd.step(rates); }), "[sgd] 2 learning rates for 3 members"));
     CHECK(mentions(error_of([&] { adam.step(std::span<const double>{}); }), "[adam] 0 learning rates"));
+    const int64_t t[] = {1, 1};
+    CHECK(error_of([&] {
+            adam.step_at(t, std::vector<double>{1, 2, 3});
+          }) == "[adam] 2 numbers of steps for 3 learning rates; give as many");
     CHECK(adam.steps() == 0);
     CHECK(all_values(store) == before);
     CHECK(store.at("w").has_gradient);

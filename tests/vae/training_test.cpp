@@ -124,6 +124,63 @@ TEST_SUITE("vae") {
     CHECK(seen.back() == kSecond - 1);
   }
 
+  TEST_CASE("training: hooks are called at their places, and what they note is in checkpoints as it is") {
+    const TemporaryDirectory folder;
+    const std::string path = (folder.path() / "state.safetensors").string();
+    Toy toy(kMembers, 0, Device::cpu);
+    std::vector<std::string> called;
+    std::vector<Phase> two = phases(toy, rates());
+    two[0].until = [](int64_t step, const LossTerms&) { return step == 3; };
+    two[1].steps = 2;
+    for (Phase& phase : two) {
+      phase.before = [&, name = phase.name](Training& t) {
+        called.push_back(fmt::format("before {} {}", name, t.steps()));
+        const Phase& now = t.phase();
+        CHECK(t.rates_now().at(5) ==
+              now.rates[now.rates.size() == 1 ? 0 : 5] * now.schedule.at(t.time().step));
+      };
+      phase.beside = [&](Training& t) {
+        called.push_back(fmt::format("beside {}", t.steps()));
+        for (const char* name : kNames) CHECK(t.parameters().at(name).has_gradient);
+      };
+      phase.after = [&, name = phase.name](Training& t) {
+        called.push_back(fmt::format("after {} {}", name, t.steps()));
+        t.notes()["of " + name] = Tensor::full({2, 2}, static_cast<double>(t.steps()), DType::f64);
+      };
+    }
+    const auto begin = [&] { return Training(toy.parameters(), two, whole_set(data_sets()), {.seed = 4}); };
+    Training training = begin();
+    while (training.steps() < 4) training.step();
+    training.notes()["mine"] = Tensor::from<double>({3}, {0.1, std::nan(""), -INFINITY});
+    training.notes()["count"] = Tensor::full({}, 7, DType::i64);
+    training.save(path, {{"extra", "text"}});
+    Training resumed = begin();
+    resumed.notes()["of another"] = Tensor::zeros({1});
+    CHECK(resumed.load(path).size() == 1);
+    REQUIRE(resumed.notes().size() == 3);
+    CHECK(resumed.notes().at("of encoder").to_vector() == Numbers{3, 3, 3, 3});
+    const Numbers mine = resumed.notes().at("mine").to_vector();
+    CHECK(mine[0] == 0.1);
+    CHECK(std::isnan(mine[1]));
+    CHECK(mine[2] == -INFINITY);
+    CHECK(resumed.notes().at("count").span<int64_t>()[0] == 7);
+    run(resumed);
+    CHECK(resumed.notes().at("of generator").at(0) == 5);
+    CHECK(called == std::vector<std::string>{"before encoder 0", "beside 0", "before encoder 1", "beside 1",
+                                             "before encoder 2", "beside 2", "after encoder 3",
+                                             "before generator 3", "beside 3", "before generator 4",
+                                             "beside 4", "after generator 5"});
+  }
+
+  TEST_CASE("training: equal lengths add up to the whole, in whole epochs") {
+    CHECK(equal_lengths(70, 6, 10) == std::vector<int64_t>{10, 10, 10, 10, 10, 20});
+    CHECK(equal_lengths(7, 3) == std::vector<int64_t>{2, 2, 3});
+    CHECK(error_of([] { equal_lengths(50, 6, 10); }) ==
+          "[training] 6 phases of whole epochs need at least 60 steps of 10 to an epoch, and not 50");
+    CHECK(error_of([] { equal_lengths(75, 6, 10); }).starts_with("[training] 6 phases of whole epochs"));
+    CHECK(error_of([] { equal_lengths(5, 0); }).starts_with("[training] 0 phases"));
+  }
+
   TEST_CASE("training: what cannot be trained is refused before anything is") {
     Toy toy(kMembers, 0, Device::cpu);
     const auto error = [&](Phase phase) {
