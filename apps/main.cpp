@@ -31,7 +31,9 @@ const std::vector<CommandGroup>& command_groups() {
        {ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command, encoders_command,
         collapse_command}},
       {"Lücke et al., The ELBO of VAEs converges to a sum of three entropies",
-       {luecke_entropies_command, luecke_noise_command, luecke_states_command, luecke_streaming_command}}};
+       {luecke_entropies_command, luecke_noise_command, luecke_states_command, luecke_streaming_command}},
+      {"Asperti 2019, VAEs and the variable collapse phenomenon",
+       {asperti_units_command, asperti_trajectories_command, asperti_noise_command}}};
   return all;
 }
 

@@ -15,6 +15,7 @@ from program import BINARY, check, elbo, finish, rejects, work_in_a_folder_of_it
 work_in_a_folder_of_its_own("experiments")
 random.seed(os.getpid())
 DATA = ["--data", "ppca", "--limit", 200, "--subset", 0, "--threads", 1]
+DIGITS = ["--data", "digits", "--limit", 200, "--subset", 0, "--threads", 1, "--batch", 50]
 # Long enough to be hit, short enough to be ended.
 EXPERIMENTS = {
     "ppca-landscape": [*DATA, "--grid", 41, "--first", 4, "--second", 5],
@@ -28,6 +29,11 @@ EXPERIMENTS = {
     "luecke-noise": ["--threads", 1, "--runs", 3, "--points", 40, "--batch", 20, "--small-batch", 10, "--samples", 2, "--epochs", 25],
     "luecke-states": [*DATA, "--points", 50, "--batch", 25, "--samples", 2, "--frames", 3, "--shown", 20, "--at", "1,4", "--linear-epochs", 30,
                       "--image-epochs", 15, "--ring-epochs", 15, "--latent", 2],
+    "asperti-units": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--epochs", 6, "--members", 2, "--conv-members", 1, "--conv-epochs", 1,
+                      "--pictures", 20],
+    "asperti-trajectories": [*DIGITS, "--hidden", "32,16", "--epochs", 6, "--every", 5, "--members", 2],
+    "asperti-noise": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--lr", 0.003, "--base-epochs", 30, "--epochs", 15, "--seeds",
+                      2, "--units", 2, "--increment", 1, "--settle", 1],
     "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
 }
 

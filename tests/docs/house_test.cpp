@@ -40,6 +40,7 @@ std::map<std::string, Folders> house() {
           {"apps/bench", room},
           {"apps/lucas", room},
           {"apps/luecke", room},
+          {"apps/asperti", room},
           {"apps", {"apps/support", "tensor"}}};
 }
 
