@@ -110,6 +110,10 @@ rejects("a unit that is not there", "ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--o
 run = elbo("ppca-elbo", "--resume", "some", "--only", "k-2")
 check("a part of a whole run leaves it whole", run.returncode == 0 and result("some") == result("ppca-elbo"), run.stderr)
 rejects("options that the run does not have", "ppca-elbo", "--resume", "some", "--steps", 7, mentions=["--steps", "2500"])
+rejects("a plane of three dimensions", "asperti-trajectories", *DIGITS, "--latent", 3, "--out", "never", mentions=["--latent", "two dimensions"])
+rejects("numbers that no sigmoid gives", "asperti-noise", *DATA, "--out", "never", mentions=["--data", "from 0 to 1"])
+rejects("images that a network is not for", "asperti-units", "--data", "sprites", "--limit", 20, "--out", "never",
+        mentions=["--conv-members", "28 x 28"])
 check("and writes nothing", not os.path.exists("never"))
 open("some/k-2/unit.json", "w").write("{}")
 rejects("a unit's result that is none", "ppca-elbo", "--resume", "some", mentions=["k-2/unit.json", "remove it"])

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
 
 namespace elbo {
 namespace {
@@ -40,22 +41,30 @@ std::vector<int64_t> at_odds(const UnitFindings& found) {
   return units;
 }
 
-Json to_json(const UnitDiagnostics& unit) {
-  Json json = {{"unit", unit.unit}};
-  const auto set = [&](const char* name, double value) { json[name] = finite_or_null(value); };
-  set("mean_of_mean", unit.mean_of_mean);
-  set("variance_of_mean", unit.variance_of_mean);
-  set("mean_variance", unit.mean_variance);
-  set("law", unit.law);
-  set("law_standard_error", unit.law_standard_error);
-  set("kl", unit.kl);
-  set("gain", unit.gain.mean);
-  set("gain_standard_error", unit.gain.standard_error);
-  set("gain_of_prior", unit.gain_of_prior.mean);
-  set("gain_of_prior_standard_error", unit.gain_of_prior.standard_error);
-  for (const Criterion& criterion : kCriteria) json["active"][criterion.key] = (unit.*criterion.holds)();
-  json["criteria_agree"] = unit.criteria_agree();
-  return json;
+/// A list for each number, in the order of the units.
+Json to_json(const std::vector<UnitDiagnostics>& units) {
+  Json lists;
+  const auto set = [&](const char* name, auto value) {
+    std::vector<double> values;
+    for (const UnitDiagnostics& unit : units) values.push_back(value(unit));
+    lists[name] = finite_or_null(values);
+  };
+  set("mean_of_mean", [](const auto& unit) { return unit.mean_of_mean; });
+  set("variance_of_mean", [](const auto& unit) { return unit.variance_of_mean; });
+  set("mean_variance", [](const auto& unit) { return unit.mean_variance; });
+  set("law", [](const auto& unit) { return unit.law; });
+  set("law_standard_error", [](const auto& unit) { return unit.law_standard_error; });
+  set("kl", [](const auto& unit) { return unit.kl; });
+  set("gain", [](const auto& unit) { return unit.gain.mean; });
+  set("gain_standard_error", [](const auto& unit) { return unit.gain.standard_error; });
+  set("gain_of_prior", [](const auto& unit) { return unit.gain_of_prior.mean; });
+  set("gain_of_prior_standard_error", [](const auto& unit) { return unit.gain_of_prior.standard_error; });
+  for (const Criterion& criterion : kCriteria) {
+    std::vector<bool> active;
+    for (const UnitDiagnostics& unit : units) active.push_back((unit.*criterion.holds)());
+    lists[fmt::format("active_by_{}", criterion.key)] = active;
+  }
+  return lists;
 }
 
 }  // namespace
@@ -67,14 +76,12 @@ UnitFindings find_units(const Vae& vae, const DeepVaeMetrics& metrics, const Loa
 }
 
 void set_units(Result& result, const UnitFindings& found) {
-  Json list = Json::array(), counts;
-  for (const UnitDiagnostics& unit : found.units) list.push_back(to_json(unit));
-  for (const Criterion& criterion : kCriteria) counts[criterion.key] = count_by(found, criterion);
-  result.set(
-      "units", list,
-      "KL and gains in nats per data point; gain: loss with z_i = 0, or drawn from the prior, minus loss");
+  result.set("units", to_json(found.units),
+             "lists over the units; KL and gains in nats per data point; gain: loss with z_i = 0, or drawn "
+             "from the prior, minus loss");
   result.set("unit_gain_points", found.points);
-  result.set("active_by", counts, "units, by each criterion");
+  for (const Criterion& criterion : std::span(kCriteria).subspan(1))  // the first's are metrics.active_units
+    result.set(fmt::format("active_by_{}", criterion.key), count_by(found, criterion));
   result.set("criteria_at_odds", at_odds(found), "units about which the criteria disagree");
 }
 

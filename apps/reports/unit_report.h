@@ -19,7 +19,7 @@ struct UnitFindings {
 /// Of a single model with these metrics: gains on the first points of the data.
 UnitFindings find_units(const Vae& vae, const DeepVaeMetrics& metrics, const LoadedData& data, uint64_t seed);
 
-/// metrics.units, and how many of them are active by each criterion.
+/// metrics.units, a list for each number, and how many of them are active by each criterion.
 void set_units(Result& result, const UnitFindings& found);
 
 /// A unit a row, the largest KL first, at most so many. What is at odds about a unit stands in its last cell.
