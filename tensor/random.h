@@ -25,6 +25,7 @@ enum StreamId : uint32_t {
   kSubset = 6,
   kEvaluation = 7,
   kTestInput = 8,
+  kUnitNoise = 9,
 };
 
 struct RandomKey {

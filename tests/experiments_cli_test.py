@@ -15,6 +15,7 @@ from program import BINARY, check, elbo, finish, rejects, work_in_a_folder_of_it
 work_in_a_folder_of_its_own("experiments")
 random.seed(os.getpid())
 DATA = ["--data", "ppca", "--limit", 200, "--subset", 0, "--threads", 1]
+DIGITS = ["--data", "digits", "--limit", 200, "--subset", 0, "--threads", 1, "--batch", 50]
 # Long enough to be hit, short enough to be ended.
 EXPERIMENTS = {
     "ppca-landscape": [*DATA, "--grid", 41, "--first", 4, "--second", 5],
@@ -28,6 +29,11 @@ EXPERIMENTS = {
     "luecke-noise": ["--threads", 1, "--runs", 3, "--points", 40, "--batch", 20, "--small-batch", 10, "--samples", 2, "--epochs", 25],
     "luecke-states": [*DATA, "--points", 50, "--batch", 25, "--samples", 2, "--frames", 3, "--shown", 20, "--at", "1,4", "--linear-epochs", 30,
                       "--image-epochs", 15, "--ring-epochs", 15, "--latent", 2],
+    "asperti-units": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--epochs", 6, "--members", 2, "--conv-members", 1, "--conv-epochs", 1,
+                      "--pictures", 20],
+    "asperti-trajectories": [*DIGITS, "--hidden", "32,16", "--epochs", 6, "--every", 5, "--members", 2],
+    "asperti-noise": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--lr", 0.003, "--base-epochs", 30, "--epochs", 15, "--seeds",
+                      2, "--units", 2, "--increment", 1, "--settle", 1],
     "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
     "yacoby-optima": ["--threads", 1, "--grid", 5, "--starts", 2, "--members", 2, "--points", 40, "--steps", 8000],
 }
@@ -118,6 +124,10 @@ rejects("a unit that is not there", "ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--o
 run = elbo("ppca-elbo", "--resume", "some", "--only", "k-2")
 check("a part of a whole run leaves it whole", run.returncode == 0 and result("some") == result("ppca-elbo"), run.stderr)
 rejects("options that the run does not have", "ppca-elbo", "--resume", "some", "--steps", 7, mentions=["--steps", "2500"])
+rejects("a plane of three dimensions", "asperti-trajectories", *DIGITS, "--latent", 3, "--out", "never", mentions=["--latent", "two dimensions"])
+rejects("numbers that no sigmoid gives", "asperti-noise", *DATA, "--out", "never", mentions=["--data", "from 0 to 1"])
+rejects("images that a network is not for", "asperti-units", "--data", "sprites", "--limit", 20, "--out", "never",
+        mentions=["--conv-members", "28 x 28"])
 check("and writes nothing", not os.path.exists("never"))
 open("some/k-2/unit.json", "w").write("{}")
 rejects("a unit's result that is none", "ppca-elbo", "--resume", "some", mentions=["k-2/unit.json", "remove it"])

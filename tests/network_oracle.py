@@ -175,6 +175,15 @@ for likelihood, data, options in (("gaussian", "real", ["--hidden", "16,8", "--a
     for name, value in expected.items():
         error = np.max(np.abs(np.asarray(ours[name]) - value) / (np.abs(value) + 1e-3))
         check(f"{what}: {name} is NumPy's", error < 1e-4, f"relative error {error}")
+    spread = (mean - mean.mean(0)) ** 2 + np.exp(log_variance)
+    of_units = {"mean_of_mean": mean.mean(0), "variance_of_mean": mean.var(0), "mean_variance": np.exp(log_variance).mean(0),
+                "law": spread.mean(0), "law_standard_error": spread.std(0, ddof=1) / len(x) ** 0.5, "kl": unit_kl.mean(0)}
+    for name, value in of_units.items():
+        found = np.array(ours["units"][name])
+        check(f"{what}: {name} of each unit is NumPy's", np.allclose(found, value, rtol=1e-4, atol=1e-6), f"{found}, {value}")
+    again = json.loads(elbo("evaluate", run, "--json").stdout)["metrics"]
+    same = ["units", "unit_gain_points", "active_by_gain", "criteria_at_odds"]
+    check(f"{what}: evaluate says the same of each unit", [again[name] for name in same] == [ours[name] for name in same])
     if likelihood == "gaussian":
         check(f"{what}: sigma2 is the file's", abs(ours["sigma2"] / np.exp(weights["log_sigma2"][0]) - 1) < 1e-6)
     if torch:

@@ -15,7 +15,6 @@ namespace {
 
 constexpr int64_t kRows = kPointsOfPart;
 constexpr int64_t kPairs = int64_t{1} << 21;  // of points that are looked at together: 16 MiB in f64
-constexpr double kActive = 0.01;
 
 struct IsBelow {
   double limit;
@@ -29,6 +28,22 @@ struct Exponential {
   template <class T>
   ELBO_HD T operator()(T x) const {
     return math::exp(x);
+  }
+};
+
+/// E_q z^2 of one unit, its square, and its product with E_q z: what the variance of the law's terms is made
+/// of.
+struct SquaredSecondMoment {
+  template <class T>
+  ELBO_HD T operator()(T mean, T log_variance) const {
+    const T moment = mean * mean + math::exp(log_variance);
+    return moment * moment;
+  }
+};
+struct SecondMomentTimesMean {
+  template <class T>
+  ELBO_HD T operator()(T mean, T log_variance) const {
+    return (mean * mean + math::exp(log_variance)) * mean;
   }
 };
 
@@ -52,7 +67,8 @@ struct RunningSum {
 
 /// What one pass over the data gathers, of every member.
 struct Gathered {
-  RunningSum unit_kl, means, squared_means, variances, log_likelihood, error, error_of_mean;
+  RunningSum unit_kl, means, squared_means, variances, squared_moments, moments_by_means, log_likelihood,
+      error, error_of_mean;
   PointSpread elbo;
   EntropySums entropies;
   std::vector<RunningSum> below;  // points with KL under each epsilon
@@ -62,6 +78,8 @@ struct Gathered {
         means(m, k),
         squared_means(m, k),
         variances(m, k),
+        squared_moments(m, k),
+        moments_by_means(m, k),
         log_likelihood(m, 1),
         error(m, 1),
         error_of_mean(m, 1),
@@ -111,6 +129,8 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   sums.means.add(over_points(Identity{}, mean));
   sums.squared_means.add(over_points(SquareOf{}, mean));
   sums.variances.add(over_points(Exponential{}, log_variance));
+  sums.squared_moments.add(map_reduce<Sum>({m, 1, k}, SquaredSecondMoment{}, mean, log_variance));
+  sums.moments_by_means.add(map_reduce<Sum>({m, 1, k}, SecondMomentTimesMean{}, mean, log_variance));
 
   const Observation p = vae.decode(vae.draw(q, key, samples).z);
   const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, samples, n});
@@ -128,6 +148,19 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
                                                 : broadcast_to(p.log_variance, p.mean.shape()).value()});
 }
 
+bool is_table_epsilon(size_t e) { return std::abs(collapse_epsilons()[e] / kTableEpsilon - 1) < 1e-9; }
+
+/// Of the mean over points of (mu - mean mu)^2 + sigma^2 = a - 2 (mean mu) mu + const, with a = E_q z^2.
+double law_standard_error(const Gathered& sums, int64_t member, int64_t unit, double points) {
+  const auto mean_of = [&](const RunningSum& sum) { return sum.at(member, unit) / points; };
+  const double mu = mean_of(sums.means), squares = mean_of(sums.squared_means),
+               moment = squares + mean_of(sums.variances);
+  const double variance = mean_of(sums.squared_moments) - moment * moment -
+                          4 * mu * (mean_of(sums.moments_by_means) - moment * mu) +
+                          4 * mu * mu * (squares - mu * mu);
+  return points > 1 ? std::sqrt(std::max(variance, 0.0) / (points - 1)) : std::nan("");
+}
+
 DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, double points,
                           int64_t samples) {
   const int64_t k = vae.latent();
@@ -139,11 +172,17 @@ DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, 
     metrics.kl_per_dim.push_back(sums.unit_kl.at(member, i) / points);
     const double mean = sums.means.at(member, i) / points;
     const double variance_of_mean = sums.squared_means.at(member, i) / points - mean * mean;
-    if (variance_of_mean > kActive) ++metrics.active_units;
+    if (variance_of_mean > kActiveVariance) ++metrics.active_units;
+    metrics.mean_of_mean.push_back(mean);
+    metrics.variance_of_mean.push_back(variance_of_mean);
     metrics.variance_law.push_back(variance_of_mean + sums.variances.at(member, i) / points);
+    metrics.variance_law_standard_error.push_back(law_standard_error(sums, member, i, points));
   }
   metrics.kl = std::accumulate(metrics.kl_per_dim.begin(), metrics.kl_per_dim.end(), 0.0);
-  for (const RunningSum& below : sums.below) {
+  for (size_t e = 0; e < sums.below.size(); ++e) {
+    const RunningSum& below = sums.below[e];
+    if (is_table_epsilon(e))
+      for (int64_t i = 0; i < k; ++i) metrics.share_below.push_back(below.at(member, i) / points);
     int64_t collapsed = 0;
     for (int64_t i = 0; i < k; ++i)
       if (below.at(member, i) >= (1 - kCollapseDelta) * points) ++collapsed;
@@ -186,9 +225,8 @@ RandomKey evaluation_key(const Vae& vae, uint64_t seed, int64_t begin) {
 }
 
 double DeepVaeMetrics::table_collapse_percent() const {
-  const auto& epsilons = collapse_epsilons();
   for (size_t e = 0; e < collapse_percent.size(); ++e)
-    if (std::abs(epsilons[e] / kTableEpsilon - 1) < 1e-9) return collapse_percent[e];
+    if (is_table_epsilon(e)) return collapse_percent[e];
   return std::nan("");
 }
 

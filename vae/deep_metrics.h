@@ -21,6 +21,9 @@ const std::vector<double>& collapse_epsilons();
 inline constexpr double kTableEpsilon = 0.01;
 inline constexpr double kCollapseDelta = 0.01;
 
+/// Units are active whose mean varies by more than this over the points (Burda et al. 2016).
+inline constexpr double kActiveVariance = 0.01;
+
 /// Points are looked at so many at a time, the first part beginning at point 0. The z that metrics draw for a
 /// part, which begins at point `begin`, are those of this key.
 inline constexpr int64_t kPointsOfPart = 512;
@@ -40,9 +43,12 @@ struct DeepVaeMetrics {
   double elbo_tuned = 0;  ///< the ELBO there, nats per data point; NaN unless there is one sigma^2
   double row_identity_gap =
       0;  ///< ELBO minus what sigma^2, sigma2_tuned and KL say it must be, nats; NaN likewise
-  int64_t active_units = 0;              ///< units with Var_x(E_q z_i) > 0.01 (Burda et al. 2016)
+  int64_t active_units = 0;              ///< units with Var_x(E_q z_i) > kActiveVariance
   std::vector<double> collapse_percent;  ///< of units, for each of collapse_epsilons(); delta = 0.01
   std::vector<double> variance_law;  ///< Var_x(E_q z_i) + E_x Var_q z_i of each unit: 1 at a stationary point
+  std::vector<double> variance_law_standard_error;     ///< over the points; NaN for one point
+  std::vector<double> mean_of_mean, variance_of_mean;  ///< over x, of E_q z_i of each unit
+  std::vector<double> share_below;  ///< of points at which the unit's KL is below kTableEpsilon
   EntropyGauge entropies;  ///< the ELBO beside the three entropies; how it was trained is not known here
 
   /// The percentage of units with KL below kTableEpsilon for at least 1 - delta of the points.

@@ -6,6 +6,7 @@
 #include "apps/reports/aggregate_report.h"
 #include "apps/reports/deep_report.h"
 #include "apps/reports/linear_report.h"
+#include "apps/reports/unit_report.h"
 #include "apps/support/arguments.h"
 #include "apps/training/saved_model.h"
 #include "tensor/copy.h"
@@ -120,7 +121,8 @@ std::string evaluate_deep(const Options& o, const SavedModel& model, Result& res
   evaluate_aggregate(o, model, result, table);
   const Points some = points_of(model.data, o.importance_points);
   const int64_t points = some.count();
-  const std::string note = precision_note(metrics.samples) + "\n";
+  const std::string note = precision_note(metrics.samples) + "\n" +
+                           evaluate_units(*model.vae, metrics, model.data, model.seed, result);
   if (points == 0 || o.importance_samples == 0) return note;
   const MeanOfPoints single = importance_weighted_bound(*model.vae, some, 1, model.seed)[0];
   const ImportanceEstimate bound = importance_log_likelihood(

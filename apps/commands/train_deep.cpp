@@ -8,6 +8,7 @@
 #include "apps/reports/entropy_report.h"
 #include "apps/reports/method_report.h"
 #include "apps/reports/pictures.h"
+#include "apps/reports/unit_report.h"
 #include "apps/reports/validation_report.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/deep_metrics_json.h"
@@ -112,6 +113,9 @@ void train_deep(const TrainOptions& asked) {
     result.set("method", method, method_note(o.training));
   const std::optional<ValidationFindings> validation = findings_of(run, held_out, o);
   if (validation) set_validation(result, *validation);
+  const UnitFindings units =
+      find_units(*member_alone(*run.vae, static_cast<int64_t>(best)), metrics, data, o.run.seed);
+  set_units(result, units);
   const bool ensemble = members.size() > 1;
   const Table table = ensemble ? ensemble_table(run, to_paper) : metrics_table(metrics, to_paper);
   Report report(
@@ -146,6 +150,7 @@ void train_deep(const TrainOptions& asked) {
                 "KL of each latent unit from the prior. Units near zero have collapsed.");
   report.figure(draw(collapse_figure("collapse", "Collapsed units", {{"", &metrics}}), directory.figures()),
                 "Units whose KL is below ε on at least 99% of the points.");
+  add_units(report, units, directory.figures());
   const MemberHistory& history = run.history[best];
   std::optional<Drawing> over_epochs;
   if (std::isfinite(metrics.entropies.sum))

@@ -48,7 +48,8 @@ struct Series {
   /// Of rectangles and ellipses around (x, y), from side to side: as long as x. Without heights, they are as
   /// high as wide.
   std::vector<double> width = {}, height = {};
-  double opacity = 1;  ///< of points and of what fills shapes, 0 to 1; outlines are always seen
+  double opacity = 1;    ///< of points and of what fills shapes, 0 to 1; outlines are always seen
+  bool outlines = true;  ///< of rectangles and ellipses
 };
 
 /// A thin dashed line across the figure, at a y (or, vertical, an x) that means something.

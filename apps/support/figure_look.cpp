@@ -69,8 +69,11 @@ std::string plot_style(const Look& look, const Series& series) {
   if (!look.shape.empty()) {
     const std::string kind = look.shape == "rectangle" ? "boxxyerror" : "ellipses units xy";
     const std::string colour = valued ? "palette" : fmt::format("rgb '{}'", look.colour);
-    return fmt::format("with {} linewidth 0.8 fillcolor {} fillstyle transparent solid {} border{}", kind,
-                       colour, look.opacity, valued ? "" : " linecolor " + colour);
+    const std::string border = !series.outlines ? "noborder"
+                               : valued         ? "border"
+                                                : "border linecolor " + colour;
+    return fmt::format("with {} linewidth 0.8 fillcolor {} fillstyle transparent solid {} {}", kind, colour,
+                       look.opacity, border);
   }
   const double size = point_size(series.x.size());
   if (look.line.empty())

@@ -23,6 +23,10 @@ void each_metric(Metrics& m, F f) {
   f("active_units", m.active_units);
   f("collapse_curve", m.collapse_percent);
   f("variance_law", m.variance_law);
+  f("variance_law_standard_error", m.variance_law_standard_error);
+  f("mean_of_mean", m.mean_of_mean);
+  f("variance_of_mean", m.variance_of_mean);
+  f("share_below", m.share_below);
   f("prior_entropy", m.entropies.prior);
   f("decoder_entropy", m.entropies.decoder);
   f("encoder_entropy", m.entropies.encoder);

@@ -106,6 +106,13 @@ TEST_SUITE("apps") {
       CHECK(axes.x_low < -0.5);
       CHECK(axes.y_high > 14);
       CHECK(count(d.svg, "fill-opacity = '0.200000'") == 2);
+      // Their outlines have the colour in full, or there are none.
+      const auto outlines = [&](const Drawn& of) { return count(of.svg, "stroke='" + std::string(kBlue)); };
+      const auto outlined = outlines(d);
+      figure.series[0].outlines = false;
+      CHECK(outlines(drawn(figure)) == outlined - 2);
+      CHECK(filled_in(drawn(figure).svg, kBlue).size() == 2);
+      figure.series[0].outlines = true;
       // Without heights they are as high as wide.
       figure.series[0].height.clear();
       figure.series[0].width = {1, 0.5, 0.25, 3, 2};

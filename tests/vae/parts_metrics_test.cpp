@@ -1,6 +1,6 @@
 // Metrics of VAEs made of parts (parts_models.h): with a learned prior, with variances that all points share,
 // with data of each member's own.
-#include "vae/deep_metrics.h"
+#include "vae/unit_diagnostics.h"
 
 #include <doctest/doctest.h>
 
@@ -41,6 +41,7 @@ TEST_SUITE("vae") {
                  b = evaluate_deep_vae(same, x, {.seed = 3, .samples = 2, .progress = {}});
       const auto bound_a = importance_weighted_bound(*vae, x, 5, 4),
                  bound_b = importance_weighted_bound(same, x, 5, 4);
+      const auto gains_a = unit_gains(*vae, x, 4), gains_b = unit_gains(same, x, 4);
       const Numbers information_a = mutual_information(*vae, x, 4),
                     information_b = mutual_information(same, x, 4);
       for (size_t m = 0; m < 2; ++m) {
@@ -56,6 +57,11 @@ TEST_SUITE("vae") {
         CHECK(a[m].collapse_percent == b[m].collapse_percent);
         for (size_t j = 0; j < kLatent; ++j) near(a[m].variance_law[j], b[m].variance_law[j]);
         near(bound_a[m].mean, bound_b[m].mean);
+        for (size_t j = 0; j < kLatent; ++j) {
+          near(a[m].variance_law_standard_error[j], b[m].variance_law_standard_error[j]);
+          near(gains_a[m].zero[j].mean, gains_b[m].zero[j].mean);
+          near(gains_a[m].prior[j].mean, gains_b[m].prior[j].mean);
+        }
         near(information_a[m], information_b[m]);
       }
       CHECK(a[0].elbo != a[1].elbo);

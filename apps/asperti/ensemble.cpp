@@ -1,0 +1,169 @@
+#include "apps/asperti/ensemble.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "apps/asperti/watched.h"
+#include "apps/support/interrupt.h"
+#include "apps/training/model_folder.h"
+#include "nn/parameter_file.h"
+#include "vae/set_batches.h"
+
+namespace elbo::asperti {
+namespace {
+
+constexpr int64_t kShown = 10, kPointsForGains = 1000;
+
+/// Variance of mu and mean of sigma^2 over points, of the first member's units.
+Json look_at(const Vae& vae, const Tensor& batch, int64_t step) {
+  const Posterior q = vae.encode(batch);
+  const Variable mean_of_mean = mean(q.mean, {-2});
+  const auto of_first = [&](const Variable& values) {
+    return rounded(values.value().reshape({vae.models(), vae.latent()}).slice(0).to_vector());
+  };
+  return {{"step", step},
+          {"variance", of_first(mean(square(q.mean), {-2}) - square(mean_of_mean))},
+          {"sigma2", of_first(mean(exp(q.log_variance), {-2}))}};
+}
+
+/// (M?, 1, k): 1 for units in use.
+Variable mask_of(const Vae& vae, const std::vector<std::vector<UnitDiagnostics>>& units) {
+  std::vector<double> mask;
+  for (const auto& member : units)
+    for (const UnitDiagnostics& unit : member) mask.push_back(in_use(unit) ? 1 : 0);
+  const Shape shape = vae.has_members() ? Shape{vae.models(), 1, vae.latent()} : Shape{vae.latent()};
+  return Tensor::from<double>(shape, mask).to(vae.dtype()).to(vae.device());
+}
+
+std::vector<double> first_pictures(const Vae& vae, const Tensor& pictures) {
+  return pictures.reshape({vae.models(), -1, vae.dimensions()})
+      .slice(0)
+      .slice(0, std::min(kShown, pictures.size(-2)))
+      .to_vector();
+}
+
+/// Draws from the prior, with and without the units that are not in use.
+void draw_silenced(const Vae& vae, const EnsembleTraining& how, Ensemble& found) {
+  const Shape shape =
+      vae.has_members() ? Shape{vae.models(), how.pictures, vae.latent()} : Shape{how.pictures, vae.latent()};
+  const RandomKey key = for_members_of(vae, {.seed = how.seed, .stream = kUnitNoise});
+  const Variable z = normal(shape, vae.dtype(), key, vae.models(), vae.device());
+  const Variable whole = vae.decode(z).mean, without = vae.decode(z * mask_of(vae, found.units)).mean;
+  const Variable difference = reshape(abs(whole - without), {vae.models(), how.pictures * vae.dimensions()});
+  const Tensor largest = max(difference, {-1}).value(), average = mean(difference, {-1}).value();
+  for (int64_t m = 0; m < vae.models(); ++m) found.silenced.push_back({largest.at(m), average.at(m)});
+  found.drawn = first_pictures(vae, whole.value().to(Device::cpu));
+  found.drawn_without = first_pictures(vae, without.value().to(Device::cpu));
+}
+
+/// Calls f(name, value) for each number of a unit: writing and reading are two such f.
+template <class Unit, class F>
+void each_number(Unit& unit, F f) {
+  f("mean_of_mean", unit.mean_of_mean);
+  f("variance", unit.variance_of_mean);
+  f("sigma2", unit.mean_variance);
+  f("law", unit.law);
+  f("law_standard_error", unit.law_standard_error);
+  f("kl", unit.kl);
+  f("share_below", unit.share_below);
+  f("gain", unit.gain.mean);
+  f("gain_standard_error", unit.gain.standard_error);
+  f("gain_of_prior", unit.gain_of_prior.mean);
+  f("gain_of_prior_standard_error", unit.gain_of_prior.standard_error);
+}
+
+Json to_json(const Ensemble& found, const std::vector<Json>& looks) {
+  Json members = Json::array();
+  for (size_t m = 0; m < found.members(); ++m) {
+    Json units = Json::array();
+    for (const UnitDiagnostics& unit : found.units[m]) {
+      Json own;
+      each_number(unit, [&](const char* name, double value) { own[name] = finite_or_null(value); });
+      units.push_back(own);
+    }
+    members.push_back({{"units", units},
+                       {"squared_error", finite_or_null(found.squared_error[m])},
+                       {"silenced_largest", finite_or_null(found.silenced[m].largest)},
+                       {"silenced_mean", finite_or_null(found.silenced[m].mean)}});
+  }
+  return {{"looks", looks},
+          {"members", members},
+          {"gain_points", found.gain_points},
+          {"drawn", rounded(found.drawn)},
+          {"drawn_without", rounded(found.drawn_without)}};
+}
+
+}  // namespace
+
+bool in_use(const UnitDiagnostics& unit) { return unit.variance_of_mean > unit.mean_variance; }
+
+int64_t count_in_use(const std::vector<UnitDiagnostics>& units) {
+  return std::count_if(units.begin(), units.end(), in_use);
+}
+
+Json train_ensemble(Vae& vae, const Tensor& x, const EnsembleTraining& how, const UnitPlace& place) {
+  const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
+  const int64_t steps = how.epochs * batches.per_epoch;
+  Training training(vae.parameters(),
+                    {{.loss = asperti_loss(vae, how.part),
+                      .steps = steps,
+                      .rates = {how.rate},
+                      .schedule = {.kind = how.schedule, .base = 1, .total_steps = steps}}},
+                    batches, {.seed = how.seed});
+  const std::vector<int64_t> listed = looking_steps(steps, how.looks);
+  const std::set<int64_t> at(listed.begin(), listed.end());
+  const Watch watch{.look = [&](int64_t step) -> Json {
+                      if (!at.contains(step)) return {};
+                      return look_at(vae, step == 0 ? batches.batch(0) : training.x(), step);
+                    },
+                    .text =
+                        [&] {
+                          return fmt::format("epoch {}, ELBO {:.2f} nats",
+                                             training.steps() / batches.per_epoch + 1,
+                                             elbo_in(training.terms()));
+                        }};
+  const auto looks = train_watched(training, steps, watch, place);
+  if (!looks) return {};
+  Ensemble found;
+  const std::vector<DeepVaeMetrics> metrics = evaluate_deep_vae(
+      vae, x, {.seed = how.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+  if (metrics.empty()) return {};
+  const Tensor some = x.slice(0, std::min(kPointsForGains, x.size(0)));
+  const std::vector<UnitGains> gains = unit_gains(vae, some, how.seed);
+  found.gain_points = some.size(0);
+  for (size_t m = 0; m < metrics.size(); ++m) {
+    found.units.push_back(unit_diagnostics(metrics[m], gains[m]));
+    found.squared_error.push_back(metrics[m].sigma2_tuned * static_cast<double>(vae.dimensions()));
+  }
+  draw_silenced(vae, how, found);
+  for (int64_t m = 0; m < vae.models(); ++m)
+    save_parameters(place.directory.file(place.folder + model_name(!vae.has_members(), m)), vae.parameters(),
+                    m);
+  return to_json(found, *looks);
+}
+
+Ensemble ensemble_from(const Json& json) {
+  Ensemble found;
+  for (const Json& look : json.at("looks"))
+    found.looks.push_back(
+        {look.at("step"), numbers_or_nan(look.at("variance")), numbers_or_nan(look.at("sigma2"))});
+  for (const Json& member : json.at("members")) {
+    std::vector<UnitDiagnostics>& units = found.units.emplace_back();
+    for (const Json& unit : member.at("units")) {
+      UnitDiagnostics& own = units.emplace_back();
+      own.unit = static_cast<int64_t>(units.size()) - 1;
+      each_number(own, [&](const char* name, double& value) { value = number_or_nan(unit.at(name)); });
+    }
+    found.squared_error.push_back(number_or_nan(member.at("squared_error")));
+    found.silenced.push_back(
+        {number_or_nan(member.at("silenced_largest")), number_or_nan(member.at("silenced_mean"))});
+  }
+  found.gain_points = json.at("gain_points");
+  found.drawn = numbers_or_nan(json.at("drawn"));
+  found.drawn_without = numbers_or_nan(json.at("drawn_without"));
+  return found;
+}
+
+}  // namespace elbo::asperti

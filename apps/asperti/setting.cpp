@@ -1,0 +1,69 @@
+#include "apps/asperti/setting.h"
+
+#include "apps/support/arguments.h"
+#include "apps/training/training_options.h"
+#include "tensor/cuda/device.h"
+#include "tensor/file.h"
+#include "vae/set_batches.h"
+
+namespace elbo::asperti {
+
+void add_common_options(Arguments& arguments, CommonOptions& o) {
+  const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
+    arguments.add_number(name, value, help, bounds).show_default();
+  };
+  arguments.begin_group("Model");
+  arguments
+      .add_widths("--hidden", o.hidden, "Widths of the dense encoder's layers, which the decoder mirrors")
+      .show_default();
+  number("--latent", o.latent, kCount, "Latent dimension");
+  number("--lambda", o.lambda, kPositive, "Weight of the KL beside the squared error");
+  arguments.begin_group("Optimisation");
+  number("--batch", o.batch, kCount, "Points in a minibatch");
+  number("--lr", o.rate, kPositive, "Adam's learning rate");
+}
+
+std::shared_ptr<const LoadedData> load_pixels(CommonOptions& o) {
+  const auto data = std::make_shared<const LoadedData>(load_data(o.data, o.run.seed));
+  o.data.preprocess = name(data->preprocessing.kind);
+  const Range range = range_of(*data);
+  if (!(range.low >= 0 && range.high <= 1))
+    fail("[--data] the decoder's sigmoid gives numbers from 0 to 1, {} has some from {:g} to {:g}",
+         quote(data->dataset.name), range.low, range.high);
+  return data;
+}
+
+AspertiOptions dense_network(const CommonOptions& o, const Dataset& data, int64_t members,
+                             int64_t first_member) {
+  return {.dimensions = data.dimensions(),
+          .latent = o.latent,
+          .hidden = parse_widths(o.hidden),
+          .lambda = o.lambda,
+          .device = device_of(o.run),
+          .members = members,
+          .first_member = first_member};
+}
+
+std::string unlike_paper(const CommonOptions& o, const Dataset& data) {
+  const CommonOptions paper;
+  if (data.name != "mnist" || data.points() != 60000) return "other data than MNIST's 60 000 images";
+  if (o.hidden != paper.hidden || o.latent != paper.latent) return "another network than the paper's";
+  if (o.lambda != paper.lambda) return fmt::format("another lambda than {:g}", paper.lambda);
+  if (o.batch != paper.batch || o.rate > paper.rate) return "other batches or a larger rate";
+  return "";
+}
+
+double training_cost(const Vae& vae, int64_t points, int64_t epochs) {
+  return static_cast<double>(vae.parameters().count()) * static_cast<double>(points) *
+         static_cast<double>(epochs);
+}
+
+double seconds_of(Vae& vae, const Loss& loss, const Tensor& x, int64_t batch, int64_t steps) {
+  Training training(vae.parameters(), {{.loss = loss, .steps = steps + 1}}, shuffled_batches(x, batch, 1));
+  return seconds_for_steps(steps, [&](int64_t n) {
+    for (int64_t i = 0; i < n; ++i) training.step();
+    cuda::synchronize();
+  });
+}
+
+}  // namespace elbo::asperti

@@ -1,0 +1,80 @@
+#include "apps/asperti/watched.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "apps/support/interrupt.h"
+#include "tensor/error.h"
+
+namespace elbo::asperti {
+namespace {
+
+constexpr const char* kLooks = "looks";  // in a checkpoint
+constexpr auto kBetweenCheckpoints = std::chrono::seconds(20);
+
+}  // namespace
+
+std::optional<std::vector<Json>> train_watched(Training& training, int64_t steps, const Watch& watch,
+                                               const UnitPlace& place, const std::string& folder,
+                                               double begin, double end) {
+  const std::string checkpoint = place.directory.file(place.folder + folder + "checkpoint.safetensors");
+  std::vector<Json> looks;
+  const auto keep = [&](int64_t step) {
+    if (!watch.look) return;
+    Json found = watch.look(step);
+    if (found.is_null()) return;
+    // As a resumed run reads it.
+    looks.push_back(Json::parse(found.dump()));
+    if (watch.taken) watch.taken(looks.back());
+  };
+  const auto save = [&] { training.save(checkpoint, {{kLooks, Json(looks).dump()}}); };
+  if (place.resuming && std::filesystem::exists(checkpoint)) {
+    const Json kept = Json::parse(training.load(checkpoint).at(kLooks));
+    for (const Json& look : kept) {
+      looks.push_back(look);
+      if (watch.taken) watch.taken(look);
+    }
+  } else {
+    keep(0);
+  }
+  auto saved_at = std::chrono::steady_clock::now();
+  while (training.steps() < steps) {
+    if (interrupted()) {
+      if (training.steps() > 0) save();
+      return std::nullopt;
+    }
+    if (!training.step()) fail("[train] no loss of these models is finite; try a smaller learning rate");
+    keep(training.steps());
+    const double share = static_cast<double>(training.steps()) / static_cast<double>(steps);
+    place.progress(begin + (end - begin) * share, watch.text);
+    if (std::chrono::steady_clock::now() - saved_at < kBetweenCheckpoints) continue;
+    save();
+    saved_at = std::chrono::steady_clock::now();
+  }
+  save();  // a later part of the unit may be broken off, and begins with this model
+  return looks;
+}
+
+std::vector<int64_t> looking_steps(int64_t steps, int64_t count) {
+  std::set<int64_t> at{0, steps};
+  for (int64_t i = 1; i <= count; ++i) {
+    const double share = static_cast<double>(i) / static_cast<double>(count);
+    at.insert(std::llround(share * static_cast<double>(steps)));
+    at.insert(std::llround(std::pow(static_cast<double>(steps), share)));
+  }
+  return {at.begin(), at.end()};
+}
+
+Json rounded(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values)
+    list.push_back(std::isfinite(value) ? Json::parse(fmt::format("{:.5g}", value)) : Json(nullptr));
+  return list;
+}
+
+}  // namespace elbo::asperti
