@@ -33,7 +33,9 @@ const std::vector<CommandGroup>& command_groups() {
       {"Lücke et al., The ELBO of VAEs converges to a sum of three entropies",
        {luecke_entropies_command, luecke_noise_command, luecke_states_command, luecke_streaming_command}},
       {"Yacoby et al., Characterizing and avoiding problematic global optima of VAEs",
-       {yacoby_optima_command, yacoby_mobius_command}}};
+       {yacoby_optima_command, yacoby_table1_command, yacoby_posteriors_command, yacoby_mobius_command}},
+      {"Asperti 2019, VAEs and the variable collapse phenomenon",
+       {asperti_units_command, asperti_trajectories_command, asperti_noise_command}}};
   return all;
 }
 

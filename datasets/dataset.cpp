@@ -14,6 +14,7 @@
 #include "datasets/mnist.h"
 #include "datasets/npy.h"
 #include "datasets/toys.h"
+#include "datasets/yacoby_toys.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
 #include "tensor/random.h"
@@ -54,14 +55,30 @@ int64_t toy_number(const std::string& argument) {
   return number;
 }
 
-Dataset load_ppca(const std::string& run, const LoadOptions& options) {
-  return make_toy_data(pca_toy(options.seed, toy_number(run)),
+/// `make` is given the seed and the number.
+template <class Make>
+Dataset load_toy(const Make& make, const std::string& run, const LoadOptions& options) {
+  return make_toy_data(make(options.seed, toy_number(run)),
                        options.limit > 0 ? options.limit : kGeneratedPoints, options.split);
 }
 
+Dataset load_ppca(const std::string& run, const LoadOptions& options) {
+  return load_toy(pca_toys(), run, options);
+}
 Dataset load_ring(const std::string& run, const LoadOptions& options) {
-  return make_toy_data(ring_toy(options.seed, toy_number(run)),
-                       options.limit > 0 ? options.limit : kGeneratedPoints, options.split);
+  return load_toy(ring_toys(), run, options);
+}
+Dataset load_linear_jtex(const std::string& run, const LoadOptions& options) {
+  return load_toy(linear_jtex_toys(), run, options);
+}
+Dataset load_cubic_jtex(const std::string& run, const LoadOptions& options) {
+  return load_toy(cubic_jtex_toys(), run, options);
+}
+Dataset load_gaussian(const std::string& run, const LoadOptions& options) {
+  return load_toy(gaussian_toys(), run, options);
+}
+Dataset load_mobius(const std::string& run, const LoadOptions& options) {
+  return load_toy(mobius_toys(), run, options);
 }
 
 Dataset load_digits(const std::string&, const LoadOptions& options) {
@@ -201,7 +218,7 @@ Dataset load_split(const Source& source) {
 }  // namespace
 
 std::span<const DatasetKind> dataset_kinds() {
-  static const std::array<DatasetKind, 11> kinds{{
+  static const std::array<DatasetKind, 15> kinds{{
       {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist, &has_test},
       {"fashion-mnist", "[:DIR]", "photographs of clothes 28x28, from files called as MNIST's",
        &load_fashion_mnist, &has_test},
@@ -216,6 +233,13 @@ std::span<const DatasetKind> dataset_kinds() {
       {"ppca", "[:RUN]", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca, &has_test,
        false},
       {"ppca-ring", "[:RUN]", "generated: the same, bent to a ring", &load_ring, &has_test, false},
+      {"linear-jtex", "[:RUN]", "generated: two dimensions from two, whose posteriors no mean field has",
+       &load_linear_jtex, &has_test, false},
+      {"cubic-jtex", "[:RUN]", "generated: the cubes of such points", &load_cubic_jtex, &has_test, false},
+      {"gaussian", "[:RUN]", "generated: four dimensions from two, with hardly any noise", &load_gaussian,
+       &has_test, false},
+      {"mobius", "[:RUN]", "generated: a Möbius transform of a Gaussian, with hardly any noise", &load_mobius,
+       &has_test, false},
       {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits, &has_test},
       {"sprites", "", "generated: a square, ellipse or heart 64x64, with the factors it was made from",
        &load_sprites, &has_test},

@@ -35,6 +35,9 @@ EXPERIMENTS = {
     "asperti-noise": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--lr", 0.003, "--base-epochs", 30, "--epochs", 15, "--seeds",
                       2, "--units", 2, "--increment", 1, "--settle", 1],
     "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
+    "yacoby-table1": ["--threads", 1, "--data-sets", "linear-jtex,gaussian", "--methods", "vae,lagging,libi", "--settings",
+                      "vae,lagging-5,libi-1-0.5-0.5-6", "--sets", 2, "--restarts", 2, "--points", 40, "--epochs", 600, "--knn-repetitions", 3],
+    "yacoby-posteriors": ["--threads", 1, "--restarts", 2, "--points", 40, "--epochs", 300, "--importance-samples", 50],
     "yacoby-optima": ["--threads", 1, "--grid", 5, "--starts", 2, "--members", 2, "--points", 40, "--steps", 8000],
 }
 
@@ -106,7 +109,7 @@ for folder, member, data in (("linear", 1, "ppca:1"), ("images", 0, "ppca"), ("r
     listed = json.load(open(f"luecke-entropies/{folder}/members/members.json"))["members"]
     bound = next(entry["elbo"] for entry in listed if entry["member"] == member)
     check(f"evaluate opens a model of {folder}, on its data", found["config"].get("data") == data and
-          found["config"]["model_card"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
+          found["config"]["model_card"]["data"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
           abs(found["metrics"]["elbo"] - bound) < 0.2 * abs(bound) + 3, run.stderr or (found["config"], bound))
 run = elbo("encode", "luecke-states/ring", "--json", "--out", "codes.npz")
 check("encode writes what it makes of its points", run.returncode == 0 and json.loads(run.stdout)["metrics"]["arrays"]["means"]["shape"] == [50, 2],

@@ -92,18 +92,6 @@ struct Gathered {
 /// Tensors of the ensemble with the member axis written out, (M, rows, last), also where there is one model.
 Tensor by_member(const Vae& vae, const Tensor& x) { return x.reshape({vae.models(), -1, x.size(-1)}); }
 
-/// z (M, S, N, k), also of a single model, in the units in which the prior is N(0, I).
-Tensor z_in_prior_units(const Vae& vae, const Tensor& z) {
-  const Tensor prior = vae.prior_log_variance().value();
-  if (!prior.defined()) return z;
-  return (Variable(z) * exp(-0.5 * Variable(prior.reshape({vae.models(), 1, 1, -1})))).value();
-}
-
-/// Points begin .. end - 1 as the model takes them.
-Tensor rows_for(const Vae& vae, const Points& x, int64_t begin, int64_t end) {
-  return x.rows(begin, end).to(vae.dtype()).to(vae.device());
-}
-
 /// Sum over points, samples and dimensions of (x - prediction)^2: (M). prediction (M?, S?, n, D) as the
 /// decoder gives it.
 Tensor squared_error(const Vae& vae, const Tensor& x, const Tensor& output) {

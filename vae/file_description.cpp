@@ -1,6 +1,8 @@
 #include "vae/file_description.h"
 
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
 
 #include "tensor/error.h"
 
@@ -26,6 +28,15 @@ const std::string& described(const SafetensorsFile& file, const char* what) {
 
 int64_t number_in(const SafetensorsFile& file, const char* what) {
   return number_of(file, what, described(file, what));
+}
+
+double decimal_in(const SafetensorsFile& file, const char* what) {
+  const std::string& text = described(file, what);
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != 0 || !(number > 0) || !std::isfinite(number))
+    fail("[load] {}: the metadata's '{}' must be a positive number, got '{}'", file.path, what, text);
+  return number;
 }
 
 std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what) {

@@ -12,6 +12,8 @@ namespace elbo {
 const std::string& described(const SafetensorsFile& file, const char* what);
 /// A positive number, at most 2^20. Throws for anything else.
 int64_t number_in(const SafetensorsFile& file, const char* what);
+/// A positive, finite number. Throws for anything else.
+double decimal_in(const SafetensorsFile& file, const char* what);
 /// "50,50", or "" for none.
 std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what);
 

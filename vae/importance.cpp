@@ -30,34 +30,44 @@ Tensor z_in_prior_units(const Vae& vae, const Tensor& z) {
   return (Variable(z) * exp(-0.5 * Variable(prior.reshape({vae.models(), 1, 1, -1})))).value();
 }
 
-/// ln w of so many samples: (M, samples, n, 1) f64 on the CPU. x (n, D) or (M, n, D), q' its proposal.
-Tensor log_weights(const Vae& vae, const Tensor& x, const Posterior& proposal, const RandomKey& key,
-                   int64_t samples) {
+struct Weighted {
+  Tensor z;            ///< (M, samples, n, k) f64
+  Tensor log_weights;  ///< (M, samples, n, 1) f64
+};
+/// So many samples and their ln w, on the CPU. x (n, D) or (M, n, D), q' its proposal.
+Weighted weighted_samples(const Vae& vae, const Tensor& x, const Posterior& proposal, const RandomKey& key,
+                          int64_t samples) {
   const int64_t m = vae.models(), k = vae.latent(), n = x.size(-2);
   const Posterior of_prior = vae.in_prior_units(proposal);
   const Variable z = vae.draw(proposal, for_members_of(vae, key), samples).z;
+  const Tensor drawn = z.value().reshape({m, samples, n, k});
   const Tensor log_likelihood = vae.log_likelihood(x, vae.decode(z)).value().reshape({m, samples, n, 1});
-  const Tensor ratio = map_reduce<Sum>(
-      {m, samples, n, 1}, PriorOverPosterior{}, z_in_prior_units(vae, z.value().reshape({m, samples, n, k})),
-      of_prior.mean.value().reshape({m, 1, n, k}), of_prior.log_variance.value().reshape({m, 1, n, k}));
-  return (Variable(log_likelihood) + Variable(ratio)).value().to(DType::f64).to(Device::cpu);
+  const Tensor ratio = map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{}, z_in_prior_units(vae, drawn),
+                                       of_prior.mean.value().reshape({m, 1, n, k}),
+                                       of_prior.log_variance.value().reshape({m, 1, n, k}));
+  const auto here = [](const Tensor& x) { return x.to(DType::f64).to(Device::cpu); };
+  return {here(drawn), here((Variable(log_likelihood) + Variable(ratio)).value())};
 }
 
-/// Sums of w and w^2, in units of the largest w so far.
+/// Sums of w, w^2 and w z, in units of the largest w so far.
 struct WeightSums {
+  explicit WeightSums(int64_t k) : z(static_cast<size_t>(k)) {}
   double largest = -INFINITY, sum = 0, squares = 0;
+  std::vector<double> z;
 
-  void add(double log_weight) {
+  void add(double log_weight, const double* at) {
     if (log_weight == -INFINITY) return;
     if (!(log_weight <= largest)) {  // or NaN, which stays
       const double shrink = std::exp(largest - log_weight);
       sum *= shrink;
       squares *= shrink * shrink;
+      for (double& each : z) each *= shrink;
       largest = log_weight;
     }
     const double weight = std::exp(log_weight - largest);
     sum += weight;
     squares += weight * weight;
+    for (size_t i = 0; i < z.size(); ++i) z[i] += weight * at[i];
   }
   double log_mean(int64_t samples) const { return largest + std::log(sum / static_cast<double>(samples)); }
   double effective() const { return squares > 0 || std::isnan(squares) ? sum * sum / squares : 0; }
@@ -70,7 +80,9 @@ ImportancePoints importance_points(const Vae& vae, const Points& x, const Import
   if (samples < 1) fail("[importance] at least one sample is needed, got {}", samples);
   if (!(options.inflation > 0) || !std::isfinite(options.inflation))
     fail("[importance] the variance's factor must be positive, got {}", options.inflation);
-  const ImportancePoints all{Tensor::empty({m, points}, DType::f64), Tensor::empty({m, points}, DType::f64)};
+  const int64_t k = vae.latent();
+  const ImportancePoints all{Tensor::empty({m, points}, DType::f64), Tensor::empty({m, points}, DType::f64),
+                             Tensor::empty({m, points, k}, DType::f64)};
   const int64_t rows = std::max<int64_t>(1, kTogether / samples);
   const int64_t parts = (samples + kTogether - 1) / kTogether;  // of the samples of one point
   for (int64_t begin = 0; begin < points; begin += rows) {
@@ -79,20 +91,24 @@ ImportancePoints importance_points(const Vae& vae, const Points& x, const Import
     const Posterior q = of_each_point(vae.encode(part));
     const Posterior proposal{
         q.mean, options.inflation == 1 ? q.log_variance : q.log_variance + std::log(options.inflation)};
-    std::vector<WeightSums> sums(static_cast<size_t>(m * n));
+    std::vector<WeightSums> sums(static_cast<size_t>(m * n), WeightSums(k));
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t count = std::min(kTogether, samples - p * kTogether);
       const RandomKey key{.seed = options.seed,
                           .stream = kEvaluation,
                           .step = static_cast<uint64_t>(begin / rows * parts + p)};
-      const Tensor weights = log_weights(vae, part, proposal, key, count);
-      for (int64_t i = 0; i < weights.elements(); ++i)
-        sums[static_cast<size_t>(i / (count * n) * n + i % n)].add(weights.data<double>()[i]);
+      const auto [z, log_weights] = weighted_samples(vae, part, proposal, key, count);
+      for (int64_t i = 0; i < log_weights.elements(); ++i)
+        sums[static_cast<size_t>(i / (count * n) * n + i % n)].add(log_weights.data<double>()[i],
+                                                                   z.data<double>() + i * k);
     }
     for (int64_t i = 0; i < m * n; ++i) {
       const int64_t at = i / n * points + begin + i % n;
-      all.log_likelihood.data<double>()[at] = sums[static_cast<size_t>(i)].log_mean(samples);
-      all.effective_samples.data<double>()[at] = sums[static_cast<size_t>(i)].effective();
+      const WeightSums& own = sums[static_cast<size_t>(i)];
+      all.log_likelihood.data<double>()[at] = own.log_mean(samples);
+      all.effective_samples.data<double>()[at] = own.effective();
+      for (int64_t j = 0; j < k; ++j)
+        all.posterior_mean.data<double>()[at * k + j] = own.z[static_cast<size_t>(j)] / own.sum;
     }
   }
   return all;

@@ -29,6 +29,7 @@ struct ImportanceOptions {
 /// S.
 struct ImportancePoints {
   Tensor log_likelihood, effective_samples;
+  Tensor posterior_mean;  ///< E z under p(z|x), by the weights over their sum: (M, N, k) f64
 };
 /// Of the points of x (N, D), or (M, N, D) where each member has its own. Memory does not grow with S.
 ImportancePoints importance_points(const Vae& vae, const Points& x, const ImportanceOptions& options = {});

@@ -160,7 +160,7 @@ std::vector<Phase> libi_phases(Vae& vae, const LibiOptions& options, const Phase
   const std::vector<int64_t> lengths = equal_lengths(whole.steps, 2 * options.repetitions, unit);
   const Loss generative = libi_loss(vae, options);
   std::shared_ptr<const Repetitions> several;
-  if (options.repetitions > 1) several = std::make_shared<Repetitions>(vae, options);
+  if (options.chosen_on.defined()) several = std::make_shared<Repetitions>(vae, options);
   std::vector<Phase> phases;
   for (int64_t r = 0; r < options.repetitions; ++r) {
     Phase first = whole, second = whole;

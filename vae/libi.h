@@ -53,7 +53,7 @@ struct LibiOutcome {
   std::vector<std::vector<double>> costs;  ///< Eq. 44 after step 1, [repetition][member]; NaN: not yet
   std::vector<int64_t> kept;  ///< of each member, the repetition, from 1, that it keeps; 0: none yet
 };
-/// Of one repetition there are no costs.
+/// Without points to compare on, of one repetition, there are no costs.
 LibiOutcome libi_outcome(const Training& training);
 
 }  // namespace elbo

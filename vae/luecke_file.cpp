@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <cmath>
-#include <cstdlib>
 
 #include "nn/parameter_file.h"
 #include "vae/file_description.h"
@@ -22,14 +20,9 @@ LueckeModel model_in(const SafetensorsFile& file) {
   fail("[load] {}: there is no model '{}'", file.path, model);
 }
 
-/// Text that fmt wrote of a double is read as that double.
 std::optional<double> sigma_in(const SafetensorsFile& file) {
-  const std::string& text = described(file, "fixed_sigma");
-  if (text == "no") return std::nullopt;
-  char* end = nullptr;
-  const double sigma = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != 0) fail("[load] {}: 'fixed_sigma' is no number: '{}'", file.path, text);
-  return sigma;
+  if (described(file, "fixed_sigma") == "no") return std::nullopt;
+  return decimal_in(file, "fixed_sigma");
 }
 
 /// Before networks of these sizes are made, which could be far larger than the file.

@@ -101,6 +101,20 @@ YacobyModel parse_yacoby_model(std::string_view text) {
   fail("[yacoby] there is no model '{}'; there are linear-jtex, cubic-jtex, gaussian and mobius", text);
 }
 
+const char* name(YacobyModel model) {
+  switch (model) {
+    case YacobyModel::linear_jtex:
+      return "linear-jtex";
+    case YacobyModel::cubic_jtex:
+      return "cubic-jtex";
+    case YacobyModel::gaussian:
+      return "gaussian";
+    case YacobyModel::mobius:
+      return "mobius";
+  }
+  return "";
+}
+
 std::unique_ptr<Vae> yacoby_vae(YacobyModel model, const YacobyTruth& truth, const YacobyOptions& o,
                                 uint64_t seed) {
   return std::make_unique<Vae>(

@@ -30,6 +30,7 @@ enum class YacobyModel {
 };
 /// "linear-jtex", "cubic-jtex", "gaussian", "mobius", as the toys are called; anything else is an Error.
 YacobyModel parse_yacoby_model(std::string_view text);
+const char* name(YacobyModel model);
 
 struct YacobyOptions {
   Device device = Device::cpu;

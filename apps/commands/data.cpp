@@ -32,7 +32,7 @@ void list(const Options& o) {
   std::string faults;
   for (const DatasetKind& kind : dataset_kinds()) {
     Json row{{"name", kind.name}, {"summary", kind.summary}};
-    if (kind.argument.starts_with('[')) {
+    if (kind.argument.starts_with('[') && kind.has_path) {
       const PublishedData& data = published_data(kind.name);
       const FoundPublished found = find_published(data);
       const std::string get = found.complete(data) ? "" : "elbo data fetch " + data.name;
@@ -48,7 +48,7 @@ void list(const Options& o) {
       table.row({kind.name, found.folder.value_or("not found"), count_text(found.train, data.train),
                  count_text(found.test, data.test), get});
     } else {
-      const bool generated = kind.argument.empty();
+      const bool generated = kind.argument.empty() || !kind.has_path;
       const std::string get = fmt::format("--data {}{}", kind.name, kind.argument);
       row["generated"] = generated;
       row["how_to_get_it"] = get;

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "apps/experiment/training_unit.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
 #include "tensor/cuda/device.h"
@@ -20,7 +19,6 @@ namespace elbo {
 namespace {
 
 constexpr const char* kRecord = "record";  // in a checkpoint
-constexpr auto kBetweenCheckpoints = std::chrono::seconds(20);
 
 Training training_of(Vae& vae, const Tensor& x, const RecordedTraining& how) {
   const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
@@ -60,7 +58,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
   Training training = training_of(vae, x, how);
   const auto members = static_cast<size_t>(vae.models());
   const int64_t per_epoch = steps_of_epoch(x, how);
-  const std::string checkpoint = place.directory.file(place.folder + "checkpoint.safetensors");
+  UnitCheckpoint checkpoint(place);
   Recorded record;
   record.bound.resize(members);
   record.entropies.resize(members);
@@ -68,11 +66,10 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     if (!look) return;
     if (Json found = look(epoch); !found.is_null()) record.looks.push_back(std::move(found));
   };
-  if (place.resuming && std::filesystem::exists(checkpoint))
-    record = recorded_from(Json::parse(training.load(checkpoint).at(kRecord)));
+  if (checkpoint.there())
+    record = recorded_from(Json::parse(checkpoint.take_up(training).at(kRecord)));
   else
     keep(0);
-  auto saved_at = std::chrono::steady_clock::now();
   while (record.epochs() < how.epochs) {
     std::vector<double> bound(members), entropies(members);
     double points = 0;
@@ -97,9 +94,9 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
       return fmt::format("epoch {}, bound {:.3f}, entropies {:.3f} nats", done, record.bound[0].back(),
                          record.entropies[0].back());
     });
-    if (std::chrono::steady_clock::now() - saved_at < kBetweenCheckpoints) continue;
-    training.save(checkpoint, {{kRecord, to_json(record).dump()}});
-    saved_at = std::chrono::steady_clock::now();
+    checkpoint.save_when_due(training, [&] {
+      return std::map<std::string, std::string>{{kRecord, to_json(record).dump()}};
+    });
   }
   return to_json(record);
 }

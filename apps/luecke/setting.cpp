@@ -140,12 +140,6 @@ Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
   return all;
 }
 
-ModelCard card_of_toy(const std::string& name, int64_t run, int64_t points, uint64_t seed) {
-  const DataOptions data{
-      .data = run == 0 ? name : fmt::format("{}:{}", name, run), .preprocess = "none", .limit = points};
-  return card_of(data, load_data(data, seed));
-}
-
 Truth truth_of(const ToyRuns& runs, int64_t run) {
   const ToySets data = data_of(runs, {"", run, 1});
   return {data.train_log_likelihood[0], data.test_log_likelihood[0]};

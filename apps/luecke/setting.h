@@ -68,8 +68,6 @@ inline constexpr int64_t kRunsOfUnit = 10;
 std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options);
 /// What those of them that are done recorded, one run after the other.
 Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes);
-/// The card of a model trained on a toy of that seed, whose name is that of a data set.
-ModelCard card_of_toy(const std::string& name, int64_t run, int64_t points, uint64_t seed);
 /// What a run's data say: ln p(x) of the truth, nats per data point, on training and test data.
 struct Truth {
   double train = 0, test = 0;

@@ -129,6 +129,12 @@ Json to_json(const ModelCard& c) {
   return json;
 }
 
+ModelCard card_of_toy(const std::string& name, int64_t run, int64_t points, uint64_t seed) {
+  const DataOptions data{
+      .data = run == 0 ? name : fmt::format("{}:{}", name, run), .preprocess = "none", .limit = points};
+  return card_of(data, load_data(data, seed));
+}
+
 std::map<std::string, std::string> metadata_of(const ModelCard& card) {
   return {{kKey, to_json(card).dump(-1, ' ', false, Json::error_handler_t::replace)}};
 }

@@ -35,6 +35,9 @@ struct ModelCard {
 /// The card of a model trained on these data, which `options` named.
 ModelCard card_of(const DataOptions& options, const LoadedData& data, int64_t member = 0);
 
+/// The card of a model trained on so many points of a seed's toy, whose name is that of a data set.
+ModelCard card_of_toy(const std::string& name, int64_t run, int64_t points, uint64_t seed);
+
 /// As a file's metadata, and back: nothing where a file has none. Throws for a card that makes no sense.
 std::map<std::string, std::string> metadata_of(const ModelCard& card);
 std::optional<ModelCard> card_in(const SafetensorsFile& file);

@@ -12,6 +12,7 @@
 #include "vae/deep_vae_file.h"
 #include "vae/linear_vae_file.h"
 #include "vae/luecke_file.h"
+#include "vae/yacoby_file.h"
 
 namespace elbo {
 namespace {
@@ -243,6 +244,8 @@ SavedModel open_saved_model(const SavedModelOptions& o, DataNeed need, Device de
   const int64_t member = model.card ? model.card->member : 0;
   if (is_luecke_vae(file)) {
     model.vae = load_luecke_vae(file, device, member);
+  } else if (is_yacoby_vae(file)) {
+    model.vae = load_yacoby_vae(file, device, member);
   } else if (is_deep_vae(file)) {
     model.vae = load_deep_vae(file, device, member);
   } else {

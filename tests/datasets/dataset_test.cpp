@@ -234,7 +234,8 @@ TEST_SUITE("datasets") {
   TEST_CASE("an unknown or half-written specification is refused, naming what exists") {
     CHECK(mentions(refusal("minst"),
                    "unknown data set 'minst'; there are mnist[:DIR], fashion-mnist[:DIR], kmnist[:DIR], "
-                   "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca[:RUN], ppca-ring[:RUN], digits, "
+                   "cifar10[:DIR], images:DIR[,OPTION...], npy:FILE, ppca[:RUN], ppca-ring[:RUN], "
+                   "linear-jtex[:RUN], cubic-jtex[:RUN], gaussian[:RUN], mobius[:RUN], digits, "
                    "sprites, faces"));
     CHECK(mentions(refusal(""), "unknown data set"));
     CHECK(mentions(refusal(":"), "unknown data set"));

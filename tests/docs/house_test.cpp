@@ -41,6 +41,7 @@ std::map<std::string, Folders> house() {
           {"apps/lucas", room},
           {"apps/luecke", room},
           {"apps/yacoby", room},
+          {"apps/asperti", room},
           {"apps", {"apps/support", "tensor"}}};
 }
 

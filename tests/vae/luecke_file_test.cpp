@@ -79,8 +79,9 @@ TEST_SUITE("vae") {
     CHECK(mentions(refusal_with("hidden", "5,,3"), "'hidden' must be a positive number, got ''"));
     CHECK(mentions(refusal_with("hidden", "1000000,1000000"), "larger network than the file holds"));
     CHECK(mentions(refusal_with("hidden", "5,4"), "model.safetensors"));
-    CHECK(mentions(refusal_with("fixed_sigma", "tiny"), "'fixed_sigma' is no number: 'tiny'"));
-    CHECK(mentions(refusal_with("fixed_sigma", "-1"), "sigma must be positive"));
+    CHECK(
+        mentions(refusal_with("fixed_sigma", "tiny"), "'fixed_sigma' must be a positive number, got 'tiny'"));
+    CHECK(mentions(refusal_with("fixed_sigma", "-1"), "'fixed_sigma' must be a positive number, got '-1'"));
     SafetensorsFile file = saved(LueckeModel::vae3, three_members(LueckeModel::vae3));
     file.metadata.erase("hidden");
     CHECK(mentions(error_of([&] { load_luecke_vae(file); }), "the metadata do not say 'hidden'"));

@@ -1,0 +1,50 @@
+#include "apps/experiment/training_unit.h"
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/support/interrupt.h"
+
+namespace elbo {
+namespace {
+
+constexpr double kBetweenCheckpoints = 20;  // seconds
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+UnitCheckpoint::UnitCheckpoint(const UnitPlace& place)
+    : file_(place.directory.file(place.folder + "checkpoint.safetensors")),
+      resuming_(place.resuming),
+      saved_at_(now()) {}
+
+bool UnitCheckpoint::there() const { return resuming_ && std::filesystem::exists(file_); }
+
+std::map<std::string, std::string> UnitCheckpoint::take_up(Training& training) const {
+  return training.load(file_);
+}
+
+void UnitCheckpoint::save_when_due(const Training& training,
+                                   const std::function<std::map<std::string, std::string>()>& extra) {
+  if (now() - saved_at_ < kBetweenCheckpoints) return;
+  training.save(file_, extra ? extra() : std::map<std::string, std::string>{});
+  saved_at_ = now();
+}
+
+bool run_training(Training& training, int64_t steps, const UnitPlace& place,
+                  const std::function<std::string()>& text) {
+  UnitCheckpoint checkpoint(place);
+  if (checkpoint.there()) checkpoint.take_up(training);
+  while (!interrupted()) {
+    if (!training.step()) return true;
+    place.progress(static_cast<double>(training.steps()) / static_cast<double>(steps), text);
+    checkpoint.save_when_due(training);
+  }
+  return false;
+}
+
+}  // namespace elbo

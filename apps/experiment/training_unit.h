@@ -1,0 +1,33 @@
+// A training (vae/training.h) as a unit of an experiment: progress, checkpoints in the unit's folder, and
+// going on from them. Knows no models.
+#pragma once
+
+#include "apps/experiment/units.h"
+#include "vae/training.h"
+
+namespace elbo {
+
+/// Where a unit's training is kept on disk, and when it is due again.
+class UnitCheckpoint {
+ public:
+  explicit UnitCheckpoint(const UnitPlace& place);
+  /// Whether an earlier process left one.
+  bool there() const;
+  /// `extra` as it was saved.
+  std::map<std::string, std::string> take_up(Training& training) const;
+  /// Every 20 seconds; `extra` is made then only.
+  void save_when_due(const Training& training,
+                     const std::function<std::map<std::string, std::string>()>& extra = {});
+
+ private:
+  std::string file_;
+  bool resuming_;
+  double saved_at_;  // seconds of a steady clock
+};
+
+/// Takes the steps of a training that has `steps` of them, from its checkpoint on where the run is resumed.
+/// `text` says what the progress shows. False where the run was interrupted before the end.
+bool run_training(Training& training, int64_t steps, const UnitPlace& place,
+                  const std::function<std::string()>& text);
+
+}  // namespace elbo

@@ -1,0 +1,40 @@
+#include "vae/yacoby_file.h"
+
+#include "nn/parameter_file.h"
+#include "vae/file_description.h"
+
+namespace elbo {
+namespace {
+
+constexpr const char* kPrefix = "yacoby-";
+constexpr const char* kGiven[] = {"noise_variance", "floor"};  // numbers of the truth that are not learned
+
+}  // namespace
+
+void save_yacoby_vae(const std::string& path, YacobyModel model, const YacobyTruth& truth, const Vae& vae,
+                     int64_t member, const std::map<std::string, std::string>& more) {
+  std::map<std::string, std::string> description = more;
+  description["model"] = std::string(kPrefix) + name(model);
+  for (const char* what : kGiven)
+    if (const auto found = truth.find(what); found != truth.end())
+      description[what] = fmt::format("{}", found->second.item());
+  save_parameters(path, vae.parameters(), member, description);
+}
+
+bool is_yacoby_vae(const SafetensorsFile& file) {
+  const auto model = file.metadata.find("model");
+  return model != file.metadata.end() && model->second.starts_with(kPrefix);
+}
+
+std::unique_ptr<Vae> load_yacoby_vae(const SafetensorsFile& file, Device device, int64_t first_member) {
+  YacobyTruth truth;
+  for (const char* what : kGiven)
+    if (file.metadata.contains(what)) truth[what] = Tensor::scalar(decimal_in(file, what), DType::f64);
+  const std::string& model = described(file, "model");
+  auto vae = yacoby_vae(parse_yacoby_model(model.substr(std::string_view(kPrefix).size())), truth,
+                        {.device = device, .members = 0, .first_member = first_member}, 0);
+  load_parameters(file, vae->parameters());
+  return vae;
+}
+
+}  // namespace elbo
