@@ -45,7 +45,7 @@ Weighted weighted_samples(const Vae& vae, const Tensor& x, const Posterior& prop
   const Tensor ratio = map_reduce<Sum>({m, samples, n, 1}, PriorOverPosterior{}, z_in_prior_units(vae, drawn),
                                        of_prior.mean.value().reshape({m, 1, n, k}),
                                        of_prior.log_variance.value().reshape({m, 1, n, k}));
-  const auto here = [](const Tensor& x) { return x.to(DType::f64).to(Device::cpu); };
+  const auto here = [](const Tensor& t) { return t.to(DType::f64).to(Device::cpu); };
   return {here(drawn), here((Variable(log_likelihood) + Variable(ratio)).value())};
 }
 

@@ -38,7 +38,7 @@ struct UnitDiagnostics {
   double law = 0, law_standard_error = 0;  ///< the sum of both: 1 at a stationary point (Asperti, section 4)
   double kl = 0;
   double share_below = 0;  ///< of points at which its KL is below kTableEpsilon
-  MeanOfPoints gain, gain_of_prior;
+  MeanOfPoints gain = {}, gain_of_prior = {};
 
   /// Whether the unit is active, by four criteria.
   bool by_variance() const { return variance_of_mean > kActiveVariance; }  ///< Burda et al. 2016

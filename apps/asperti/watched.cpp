@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "apps/experiment/training_unit.h"
 #include "apps/support/interrupt.h"
 #include "tensor/error.h"
 
@@ -15,14 +14,13 @@ namespace elbo::asperti {
 namespace {
 
 constexpr const char* kLooks = "looks";  // in a checkpoint
-constexpr auto kBetweenCheckpoints = std::chrono::seconds(20);
 
 }  // namespace
 
 std::optional<std::vector<Json>> train_watched(Training& training, int64_t steps, const Watch& watch,
                                                const UnitPlace& place, const std::string& folder,
                                                double begin, double end) {
-  const std::string checkpoint = place.directory.file(place.folder + folder + "checkpoint.safetensors");
+  UnitCheckpoint checkpoint(place, folder);
   std::vector<Json> looks;
   const auto keep = [&](int64_t step) {
     if (!watch.look) return;
@@ -32,9 +30,9 @@ std::optional<std::vector<Json>> train_watched(Training& training, int64_t steps
     looks.push_back(Json::parse(found.dump()));
     if (watch.taken) watch.taken(looks.back());
   };
-  const auto save = [&] { training.save(checkpoint, {{kLooks, Json(looks).dump()}}); };
-  if (place.resuming && std::filesystem::exists(checkpoint)) {
-    const Json kept = Json::parse(training.load(checkpoint).at(kLooks));
+  const auto extra = [&] { return std::map<std::string, std::string>{{kLooks, Json(looks).dump()}}; };
+  if (checkpoint.there()) {
+    const Json kept = Json::parse(checkpoint.take_up(training).at(kLooks));
     for (const Json& look : kept) {
       looks.push_back(look);
       if (watch.taken) watch.taken(look);
@@ -42,21 +40,18 @@ std::optional<std::vector<Json>> train_watched(Training& training, int64_t steps
   } else {
     keep(0);
   }
-  auto saved_at = std::chrono::steady_clock::now();
   while (training.steps() < steps) {
     if (interrupted()) {
-      if (training.steps() > 0) save();
+      if (training.steps() > 0) checkpoint.save(training, extra);
       return std::nullopt;
     }
     if (!training.step()) fail("[train] no loss of these models is finite; try a smaller learning rate");
     keep(training.steps());
     const double share = static_cast<double>(training.steps()) / static_cast<double>(steps);
     place.progress(begin + (end - begin) * share, watch.text);
-    if (std::chrono::steady_clock::now() - saved_at < kBetweenCheckpoints) continue;
-    save();
-    saved_at = std::chrono::steady_clock::now();
+    checkpoint.save_when_due(training, extra);
   }
-  save();  // a later part of the unit may be broken off, and begins with this model
+  checkpoint.save(training, extra);  // a later part of the unit may be broken off, and begins with this model
   return looks;
 }
 

@@ -17,8 +17,8 @@ double now() {
 
 }  // namespace
 
-UnitCheckpoint::UnitCheckpoint(const UnitPlace& place)
-    : file_(place.directory.file(place.folder + "checkpoint.safetensors")),
+UnitCheckpoint::UnitCheckpoint(const UnitPlace& place, const std::string& folder)
+    : file_(place.directory.file(place.folder + folder + "checkpoint.safetensors")),
       resuming_(place.resuming),
       saved_at_(now()) {}
 
@@ -28,11 +28,13 @@ std::map<std::string, std::string> UnitCheckpoint::take_up(Training& training) c
   return training.load(file_);
 }
 
-void UnitCheckpoint::save_when_due(const Training& training,
-                                   const std::function<std::map<std::string, std::string>()>& extra) {
-  if (now() - saved_at_ < kBetweenCheckpoints) return;
+void UnitCheckpoint::save(const Training& training, const Extra& extra) {
   training.save(file_, extra ? extra() : std::map<std::string, std::string>{});
   saved_at_ = now();
+}
+
+void UnitCheckpoint::save_when_due(const Training& training, const Extra& extra) {
+  if (now() - saved_at_ >= kBetweenCheckpoints) save(training, extra);
 }
 
 bool run_training(Training& training, int64_t steps, const UnitPlace& place,
@@ -44,6 +46,7 @@ bool run_training(Training& training, int64_t steps, const UnitPlace& place,
     place.progress(static_cast<double>(training.steps()) / static_cast<double>(steps), text);
     checkpoint.save_when_due(training);
   }
+  if (training.steps() > 0) checkpoint.save(training);
   return false;
 }
 

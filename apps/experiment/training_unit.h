@@ -10,14 +10,16 @@ namespace elbo {
 /// Where a unit's training is kept on disk, and when it is due again.
 class UnitCheckpoint {
  public:
-  explicit UnitCheckpoint(const UnitPlace& place);
+  /// `folder`, such as "base/", where a unit has several trainings.
+  explicit UnitCheckpoint(const UnitPlace& place, const std::string& folder = "");
   /// Whether an earlier process left one.
   bool there() const;
   /// `extra` as it was saved.
   std::map<std::string, std::string> take_up(Training& training) const;
+  using Extra = std::function<std::map<std::string, std::string>()>;
+  void save(const Training& training, const Extra& extra = {});
   /// Every 20 seconds; `extra` is made then only.
-  void save_when_due(const Training& training,
-                     const std::function<std::map<std::string, std::string>()>& extra = {});
+  void save_when_due(const Training& training, const Extra& extra = {});
 
  private:
   std::string file_;
@@ -26,7 +28,8 @@ class UnitCheckpoint {
 };
 
 /// Takes the steps of a training that has `steps` of them, from its checkpoint on where the run is resumed.
-/// `text` says what the progress shows. False where the run was interrupted before the end.
+/// `text` says what the progress shows. False where the run was interrupted before the end, of which no step
+/// is lost.
 bool run_training(Training& training, int64_t steps, const UnitPlace& place,
                   const std::function<std::string()>& text);
 

@@ -7,6 +7,7 @@
 #include "apps/support/figure_parts.h"
 #include "apps/yacoby/optima_figures.h"
 #include "apps/yacoby/optima_units.h"
+#include "apps/yacoby/tables.h"
 #include "datasets/yacoby_toys.h"
 #include "tensor/gemm.h"
 #include "tensor/linalg.h"
@@ -18,7 +19,6 @@ namespace {
 using namespace yacoby;
 using Options = OptimaOptions;
 
-constexpr double kPaperAtTruth = 0.532, kPaperAtOptimum = 0.196;
 constexpr double kNear = 0.02;  // nats: a restart is at the optimum
 
 void prepare(Options& o, const Arguments& arguments) {
@@ -137,7 +137,7 @@ void present_restarts(const Options& o, const Json& found, Presentation& p, Tabl
     panels("trained", known, Tensor::from<double>({o.points, 2}, numbers_or_nan(found.at("latents"))));
     p.claims.push_back(claim_of({.what = "L(θ, φ*) of the restart that validation data prefer",
                                  .unit = "nats",
-                                 .paper = kPaperAtOptimum,
+                                 .paper = kLossAtOptimum,
                                  .here = known.loss.total(),
                                  .tolerance = kNear,
                                  .note = fmt::format("{} steps; its own encoder's: {:.3f}", o.steps,
@@ -186,14 +186,14 @@ void present_densities(const Options& o, const Outcomes& outcomes, Presentation&
     panels("closed form", optimum, draws_of_posterior(optimum, x, o.run.seed));
     p.claims.push_back(claim_of({.what = "L(θ_GT, φ_GT)",
                                  .unit = "nats",
-                                 .paper = kPaperAtTruth,
+                                 .paper = kLossAtTruth,
                                  .here = truth.loss.total(),
                                  .tolerance = 5e-4,
                                  .note = "closed form",
                                  .digits = 4}));
     p.claims.push_back(claim_of({.what = "L(θ*, φ*)",
                                  .unit = "nats",
-                                 .paper = kPaperAtOptimum,
+                                 .paper = kLossAtOptimum,
                                  .here = optimum.loss.total(),
                                  .tolerance = 5e-4,
                                  .note = fmt::format("closed form, the best of {} starts", o.starts),

@@ -1,22 +1,19 @@
 #include "apps/yacoby/optima_units.h"
 
-#include <chrono>
 #include <cmath>
-#include <filesystem>
 
+#include "apps/experiment/training_unit.h"
 #include "apps/support/figure_parts.h"
-#include "apps/support/interrupt.h"
+#include "apps/training/model_card.h"
 #include "apps/training/model_folder.h"
 #include "datasets/yacoby_toys.h"
-#include "nn/parameter_file.h"
 #include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
 #include "vae/training.h"
+#include "vae/yacoby_file.h"
 
 namespace elbo::yacoby {
 namespace {
-
-constexpr auto kBetweenCheckpoints = std::chrono::seconds(20);
 
 ToySets data_of(const OptimaOptions& o) {
   return draw_sets(
@@ -84,32 +81,34 @@ Json measured(const OptimaOptions& o, const Vae& vae, const Training& training, 
   return {{"members", members}, {"chosen", chosen}, {"latents", latents.to_vector()}};
 }
 
+/// Each as a model that knows its data; the best is the one that is chosen.
+void save_restarts(const OptimaOptions& o, const Vae& vae, const YacobyTruth& truth, const Json& found,
+                   const UnitPlace& place) {
+  ModelCard card = card_of_toy("linear-jtex", 0, o.points, o.run.seed);
+  std::vector<SavedMember> list;
+  for (int64_t m = 0; m < o.members; ++m) {
+    card.member = m;
+    save_yacoby_vae(place.directory.file(place.folder + model_name(false, m)), YacobyModel::linear_jtex,
+                    truth, vae, m, metadata_of(card));
+    const Json& own = found.at("members").at(static_cast<size_t>(m));
+    list.push_back({m, fmt::format("restart {}", m),
+                    own.is_null() ? std::nan("") : -own.at("validation_loss").get<double>()});
+  }
+  write_member_list(place.directory, place.folder, list);
+}
+
 Json trained(const OptimaOptions& o, const UnitPlace& place) {
   const ToySets data = data_of(o);
   const auto vae = model_of(o, data);
   Training training = training_of(o, *vae, data);
-  const std::string checkpoint = place.directory.file(place.folder + "checkpoint.safetensors");
-  if (place.resuming && std::filesystem::exists(checkpoint)) training.load(checkpoint);
-  auto saved_at = std::chrono::steady_clock::now();
-  while (training.step()) {
-    if (interrupted()) {
-      training.save(checkpoint);
-      return {};
-    }
-    const int64_t done = training.steps();
-    if (done % 100 != 0) continue;
-    place.progress(static_cast<double>(done) / static_cast<double>(o.steps),
-                   [&] { return fmt::format("ELBO {:.3f} nats", elbo_in(training.terms())); });
-    if (std::chrono::steady_clock::now() - saved_at < kBetweenCheckpoints) continue;
-    training.save(checkpoint);
-    saved_at = std::chrono::steady_clock::now();
-  }
+  const auto text = [&] { return fmt::format("ELBO {:.3f} nats", elbo_in(training.terms())); };
+  if (!run_training(training, o.steps, place, text)) return {};
   bool any = false;
   for (int64_t m = 0; m < o.members; ++m) any = any || training.stopped(m) < 0;
   if (!any) fail("[yacoby-optima] no restart's ELBO is finite; try a smaller --lr");
-  for (int64_t m = 0; m < o.members; ++m)
-    save_parameters(place.directory.file(place.folder + model_name(false, m)), vae->parameters(), m);
-  return measured(o, *vae, training, data);
+  Json found = measured(o, *vae, training, data);
+  save_restarts(o, *vae, data.toys[0].truth, found, place);
+  return found;
 }
 
 Json closed_form(const OptimaOptions& o) {
