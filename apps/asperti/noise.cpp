@@ -210,6 +210,6 @@ void add_options(Arguments& arguments) {
 
 const Command asperti_noise_command{"asperti-noise",
                                     "Noise on a unit until it collapses, and its return without it",
-                                    "Section 5, Fig 7", "3 h (--quick: 3 min)", add_options};
+                                    "Section 5, Fig 7", "90 min (--quick: 2 min)", add_options};
 
 }  // namespace elbo

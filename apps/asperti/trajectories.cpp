@@ -272,6 +272,6 @@ void add_options(Arguments& arguments) {
 
 const Command asperti_trajectories_command{"asperti-trajectories",
                                            "Ten digits in a plane during the first epoch", "Fig 1",
-                                           "2 min (--quick: 20 s)", add_options};
+                                           "1 min (--quick: 30 s)", add_options};
 
 }  // namespace elbo

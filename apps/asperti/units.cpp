@@ -146,6 +146,6 @@ void add_options(Arguments& arguments) {
 
 const Command asperti_units_command{"asperti-units",
                                     "Which units of a VAE collapse, and what the others are worth",
-                                    "Table 1, Figs 2 to 5", "5 h (--quick: 3 min)", add_options};
+                                    "Table 1, Figs 2 to 5", "2 h (--quick: 3 min)", add_options};
 
 }  // namespace elbo
