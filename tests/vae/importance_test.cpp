@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/gemm.h"
 #include "tests/error_of.h"
 #include "tests/vae/deep_setting.h"
 #include "tests/vae/parts_models.h"
 #include "vae/deep_metrics.h"
+#include "vae/linear_gaussian.h"
 
 using namespace elbo;
 
@@ -65,6 +67,20 @@ TEST_SUITE("vae") {
     }
     CHECK(squares > 0.4);  // the error is what it says
     CHECK(squares < 2);
+    // E z under p(z|x): P x, as far as so many effective samples tell, in deviations of the posterior.
+    const LinearPosterior posterior =
+        exact_posterior({s.value("decoder.weight"), Tensor::full({4}, s.sigma2(), DType::f64)});
+    const Tensor means = matmul(s.centred, Op::none, posterior.projection, Op::transpose);
+    REQUIRE(points.posterior_mean.shape() == Shape{1, 25, 2});
+    double off_squared = 0;
+    for (int64_t i = 0; i < 50; ++i) {
+      const double error = std::sqrt(posterior.covariance.at(i % 2 * 3) / points.effective_samples.at(i / 2)),
+                   off = (points.posterior_mean.at(i) - means.at(i)) / error;
+      CHECK(std::abs(off) < 5);
+      off_squared += off * off / 50;
+    }
+    CHECK(off_squared > 0.3);
+    CHECK(off_squared < 3);
     const ImportanceEstimate estimate =
         importance_log_likelihood(*vae, s.centred, {.samples = samples, .seed = 4}).at(0);
     CHECK(estimate.points == 25);
