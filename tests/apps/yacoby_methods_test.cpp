@@ -90,17 +90,22 @@ TEST_SUITE("apps") {
     CHECK(own.slice(0).to_vector() == from.slice(1).to_vector());
     CHECK(own.slice(2).to_vector() == from.slice(4).to_vector());
     const int64_t n = 20000;
-    const Tensor x = samples_of(*chosen, n, {.seed = 3, .stream = kEvaluation});
-    REQUIRE(x.shape() == Shape{3, n, 4});
-    const Tensor expected = data_covariance(linear_gaussian_of(*chosen, 2));
-    for (int64_t i = 0; i < 4; ++i)
-      for (int64_t j = 0; j < 4; ++j) {
-        double sum = 0;
-        for (int64_t p = 0; p < n; ++p) sum += x.slice(2).at(4 * p + i) * x.slice(2).at(4 * p + j);
-        const double spread = std::sqrt(expected.at(5 * i) * expected.at(5 * j));
-        CHECK(std::abs(sum / static_cast<double>(n) - expected.at(4 * i + j)) <
-              6 * spread * std::sqrt(2.0 / n));
-      }
+    const auto check_moments = [&] {
+      const Tensor x = samples_of(*chosen, n, {.seed = 3, .stream = kEvaluation});
+      REQUIRE(x.shape() == Shape{3, n, 4});
+      const Tensor expected = data_covariance(linear_gaussian_of(*chosen, 2));
+      for (int64_t i = 0; i < 4; ++i)
+        for (int64_t j = 0; j < 4; ++j) {
+          double sum = 0;
+          for (int64_t p = 0; p < n; ++p) sum += x.slice(2).at(4 * p + i) * x.slice(2).at(4 * p + j);
+          const double spread = std::sqrt(expected.at(5 * i) * expected.at(5 * j));
+          CHECK(std::abs(sum / static_cast<double>(n) - expected.at(4 * i + j)) <
+                6 * spread * std::sqrt(2.0 / n));
+        }
+    };
+    check_moments();
+    chosen->parameters().at("decoder.weight").value.fill(0);  // and nothing is left but noise
+    check_moments();
   }
 
   TEST_CASE("findings come back from JSON as they were") {
