@@ -45,12 +45,15 @@ Dataset load_npy(const std::string& file, const LoadOptions&) {
   return data;
 }
 
+constexpr int64_t kLastToy = 1000000000;
+
 /// Which of a seed's toys "3" is; the first where nothing is said.
 int64_t toy_number(const std::string& argument) {
   int64_t number = 0;
   const char* const end = argument.data() + argument.size();
   const auto [rest, error] = std::from_chars(argument.data(), end, number);
-  if (!argument.empty() && (error != std::errc{} || rest != end || number < 0))
+  if (!argument.empty() && (error != std::errc{} || rest != end || number < 0 || number > kLastToy ||
+                            (argument[0] == '0' && argument.size() > 1)))
     fail("[data] {} is no number of a toy; toys of a seed are numbered 0, 1, 2, ...", quote(argument));
   return number;
 }

@@ -1,5 +1,7 @@
 #include "vae/yacoby_file.h"
 
+#include <cmath>
+
 #include "nn/parameter_file.h"
 #include "vae/file_description.h"
 
@@ -27,13 +29,23 @@ bool is_yacoby_vae(const SafetensorsFile& file) {
 }
 
 std::unique_ptr<Vae> load_yacoby_vae(const SafetensorsFile& file, Device device, int64_t first_member) {
+  const std::string model = described(file, "model").substr(std::string_view(kPrefix).size());
   YacobyTruth truth;
   for (const char* what : kGiven)
-    if (file.metadata.contains(what)) truth[what] = Tensor::scalar(decimal_in(file, what), DType::f64);
-  const std::string& model = described(file, "model");
-  auto vae = yacoby_vae(parse_yacoby_model(model.substr(std::string_view(kPrefix).size())), truth,
-                        {.device = device, .members = 0, .first_member = first_member}, 0);
+    if (what == kGiven[0] || model.ends_with("jtex"))
+      truth[what] = Tensor::scalar(decimal_in(file, what), DType::f64);
+  std::unique_ptr<Vae> vae;
+  try {
+    vae = yacoby_vae(parse_yacoby_model(model), truth,
+                     {.device = device, .members = 0, .first_member = first_member}, 0);
+  } catch (const Error& error) {
+    fail("[load] {}: {}", file.path, error.what());
+  }
   load_parameters(file, vae->parameters());
+  const double given = decimal_in(file, kGiven[0]),
+               held = std::exp(vae->parameters().at("log_sigma2").value.item());
+  if (std::abs(held - given) > 1e-9 * given)
+    fail("[load] {}: the metadata say noise of variance {}, the parameters {}", file.path, given, held);
   return vae;
 }
 

@@ -76,11 +76,11 @@ void train_deep(const TrainOptions& asked) {
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
   check_training(o.training, members, data);
-  check_method(o.training, members, data);
   const bool resuming = !o.resume.empty();
   std::optional<LoadedData> held_out;
   if (o.training.validation.every > 0) held_out = load_validation(o.data, data);
   if (held_out) check_training(o.training, members, *held_out);
+  check_method(o.training, members, data, held_out ? &*held_out : nullptr);
   if (resuming) check_same_data(data, o.resume, held_out);
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("train", o.run.out,

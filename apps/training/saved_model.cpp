@@ -70,7 +70,9 @@ void complete(SafetensorsFile& file, const SavedModelOptions& o, std::vector<std
     if (!has) {
       if (given(o, fact.option))
         fail("[{}] {} holds a {} VAE, which has none", fact.option, quote(file.path),
-             deep ? conv ? "convolutional" : "dense" : "linear");
+             deep                              ? conv ? "convolutional" : "dense"
+             : file.metadata.contains("model") ? file.metadata.at("model")
+                                               : "linear");
     } else if (said == file.metadata.end()) {
       if (fact.value.empty()) missing.push_back(fmt::format("{} ({})", fact.what, fact.option));
       file.metadata[fact.key] = fact.value;

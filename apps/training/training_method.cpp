@@ -87,8 +87,14 @@ void check_method_options(const TrainingOptions& o, const Arguments& arguments) 
     if (o.method != "lagging" && arguments.given(option)) fail("[{}] is for --method lagging", option);
 }
 
-void check_method(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
+void check_method(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data,
+                  const LoadedData* validation) {
   if (o.method == "vae") return;
+  if (o.method == "libi" && validation && validation->dataset.points() <= o.latent)
+    fail(
+        "[--validation] LiBI compares its repetitions on more points than there are latent dimensions; {} "
+        "for {}",
+        validation->dataset.points(), o.latent);
   if (o.method != "libi" && o.method != "lagging")
     fail("[--method] unknown method '{}'; there are vae, libi, lagging", o.method);
   for (const Member& member : members)

@@ -19,7 +19,7 @@
 namespace elbo {
 
 /// Repetitions are compared, and mutual information is taken, on so many points at most: the first of the
-/// validation split where there is one, else of those that are trained on.
+/// validation split where it is watched (--validate-every), else of those that are trained on.
 inline constexpr int64_t kPointsOfMethod = 1000;
 
 /// --method and the options of each.
@@ -28,7 +28,8 @@ void add_method_options(Arguments& arguments, TrainingOptions& options);
 void check_method_options(const TrainingOptions& options, const Arguments& arguments);
 /// Throws for what a method cannot do: objectives that change over time, too few epochs, batches that are too
 /// small; warns where the batch is small for LiBI's statistics, which are of the batch.
-void check_method(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data);
+void check_method(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,
+                  const LoadedData* validation);
 /// Of one phase whose length need not be known beforehand: such a run can be given more epochs.
 bool has_one_phase(const TrainingOptions& options);
 

@@ -43,8 +43,7 @@ std::vector<int64_t> lagging_segments_of(YacobyModel model) {
 }
 
 std::vector<double> eps_hz_of(YacobyModel model) {
-  const bool linear_encoder = model == YacobyModel::linear_jtex || model == YacobyModel::gaussian;
-  if (linear_encoder) return {1};
+  if (model == YacobyModel::linear_jtex) return {1};
   if (model == YacobyModel::mobius) return {1, 10, 20};
   return {0.001, 1, 10, 20};
 }
@@ -137,6 +136,15 @@ std::vector<Setting> grid_of(const DataKind& kind, Method method) {
   return grid;
 }
 
+void check_length(const Setting& s, int64_t steps) {
+  const int64_t least = s.method == Method::libi      ? 2 * s.repetitions
+                        : s.method == Method::lagging ? 2 * s.segments
+                                                      : 1;
+  if (steps < least)
+    fail("[--epochs] {} has {} phases, so it needs at least {} steps, got {}", title_of(s), least, least,
+         steps);
+}
+
 std::vector<Phase> phases_of(const Setting& s, Vae& vae, int64_t steps, double rate,
                              const Tensor& validation) {
   KlWeight weight{.beta = s.beta};
@@ -152,18 +160,18 @@ std::vector<Phase> phases_of(const Setting& s, Vae& vae, int64_t steps, double r
 
 std::vector<double> scores_of(const Setting& s, Vae& vae, const Training& training, const Tensor& validation,
                               uint64_t seed) {
-  std::vector<double> scores;
-  if (s.method == Method::libi) {
-    const LibiOutcome outcome = libi_outcome(training);
-    for (size_t m = 0; m < outcome.kept.size(); ++m) {
-      const int64_t kept = outcome.kept[m];
-      scores.push_back(kept > 0 ? -outcome.costs.at(static_cast<size_t>(kept - 1)).at(m) : std::nan(""));
-    }
-    return scores;
+  std::vector<double> scores(static_cast<size_t>(vae.models()), std::nan(""));
+  const LibiOutcome outcome = libi_outcome(training);  // of other methods it is empty
+  std::vector<DeepVaeMetrics> metrics;
+  if (s.method != Method::libi)
+    metrics = evaluate_deep_vae(vae, validation, {.seed = seed, .samples = kDraws, .progress = {}});
+  for (size_t m = 0; m < scores.size(); ++m) {
+    if (training.stopped(static_cast<int64_t>(m)) >= 0) continue;
+    if (!metrics.empty())
+      scores[m] = metrics[m].expected_log_likelihood - s.beta * metrics[m].kl;
+    else if (!outcome.kept.empty() && outcome.kept[m] > 0)
+      scores[m] = -outcome.costs.at(static_cast<size_t>(outcome.kept[m] - 1)).at(m);
   }
-  for (const DeepVaeMetrics& m :
-       evaluate_deep_vae(vae, validation, {.seed = seed, .samples = kDraws, .progress = {}}))
-    scores.push_back(m.expected_log_likelihood - s.beta * m.kl);
   return scores;
 }
 

@@ -30,9 +30,12 @@ struct Setting {
 std::string key_of(const Setting& setting);    ///< "beta-0.5"
 std::string title_of(const Setting& setting);  ///< "β-VAE, β = 0.5"
 
-/// The settings that the paper tries. HZ does not change under a linear map, so where the encoder is linear
-/// it is constant and eps_HZ has one value.
+/// The settings that the paper tries. HZ does not change under an invertible linear map, so for LinearJTEx,
+/// whose encoder is one, it is constant and eps_HZ has one value.
 std::vector<Setting> grid_of(const DataKind& kind, Method method);
+
+/// Throws, naming --epochs, where so many steps cannot be divided among the setting's phases.
+void check_length(const Setting& setting, int64_t steps);
 
 /// What stands for so many steps at a rate; LiBI's repetitions are compared on each member's validation data.
 std::vector<Phase> phases_of(const Setting& setting, Vae& vae, int64_t steps, double rate,

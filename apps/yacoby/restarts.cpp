@@ -42,7 +42,7 @@ void add_restart_options(Arguments& arguments, RestartOptions& o) {
   };
   number("--sets", o.sets, kCount, "Data sets of each kind");
   number("--restarts", o.restarts, kCount, "Restarts on each data set");
-  number("--points", o.points, {2, 1e9L}, "Points of a data set, for training, validation and testing each");
+  number("--points", o.points, {3, 1e9L}, "Points of a data set, for training, validation and testing each");
   number("--epochs", o.epochs, kCount, "Steps on all points, of a whole training");
   number("--lr", o.rate, kPositive, "Adam's learning rate");
 }

@@ -60,7 +60,7 @@ TEST_SUITE("apps") {
     CHECK(settings_of("cubic-jtex") == 44);
     CHECK(settings_of("mobius") == 36);
     CHECK(settings_of("linear-jtex") == 44 - 24);
-    CHECK(settings_of("gaussian") == 44 - 24);
+    CHECK(settings_of("gaussian") == 44);
     CHECK(error_of([] { parse_method("gan"); }) ==
           "[--methods] there is no method gan; there are vae, beta, anneal, lagging, libi");
     CHECK(mentions(error_of([] { data_kind("moons"); }),

@@ -243,7 +243,7 @@ TEST_SUITE("datasets") {
     CHECK(mentions(refusal("npy:"), "give npy:FILE"));
     CHECK(mentions(refusal("mnist:"), "lacks what follows the colon"));
     CHECK(mentions(refusal("digits:3"), "takes nothing after its name"));
-    for (const char* no_number : {"ppca:-1", "ppca-ring:two", "ppca:3x"})
+    for (const char* no_number : {"ppca:-1", "ppca-ring:two", "ppca:3x", "ppca:4294967296", "mobius:03"})
       CHECK(mentions(refusal(no_number), "no number of a toy"));
     CHECK(mentions(refusal("npy:/no/such/file"), "No such file"));
     CHECK(mentions(refusal("digits", {.limit = -1}), "cannot be negative"));

@@ -72,6 +72,8 @@ TEST_SUITE("vae") {
     CHECK(mentions(with("model", "yacoby-gaussian"), "model.safetensors"));
     CHECK(mentions(with("floor", "much"), "'floor' must be a positive number, got 'much'"));
     CHECK(mentions(with("noise_variance", "-1"), "'noise_variance' must be a positive number, got '-1'"));
+    CHECK(mentions(with("noise_variance", "0.5"), "noise of variance 0.5"));
+    CHECK(mentions(with("model", "yacoby-moons"), "model.safetensors"));
     SafetensorsFile file = saved(all_kinds()[1], 0);
     file.metadata.erase("floor");
     CHECK(mentions(refusal(file), "floor"));

@@ -1,0 +1,35 @@
+// Table 1 of Yacoby et al.: what is trained for it, and what is said of the results.
+#pragma once
+
+#include "apps/yacoby/findings.h"
+
+namespace elbo::yacoby {
+
+struct Table1Options : RestartOptions {
+  std::vector<std::string> kinds, methods, settings;
+  int64_t importance_samples = 5000, knn_repetitions = 2000;
+  template <class F>
+  void each(F f) {
+    each_common(f);
+    f("data_sets", kinds);
+    f("methods", methods);
+    f("settings", settings);
+    f("importance_samples", importance_samples);
+    f("knn_repetitions", knn_repetitions);
+  }
+};
+
+/// What is trained on one kind of data.
+struct Cell {
+  const DataKind* kind;
+  Setting setting;
+  std::string key() const { return fmt::format("{}-{}", kind->key, key_of(setting)); }
+};
+
+/// Those that the options leave. Throws for names that are none.
+std::vector<const DataKind*> kinds_of(const Table1Options& options);
+std::vector<Cell> cells_of(const Table1Options& options);
+
+void present_table1(const Table1Options& options, const Outcomes& outcomes, Presentation& presentation);
+
+}  // namespace elbo::yacoby
