@@ -251,6 +251,7 @@ Unit unit_for(const Options& o, const DataKind& kind, Learner learner) {
 
 ExperimentPlan plan(Options& o) {
   if (o.sets != 1) fail("[--sets] the figures are of one data set, got {}", o.sets);
+  check_length(setting_of(o, Learner::libi), o.epochs);
   ExperimentPlan plan{
       .what = fmt::format("Trains an encoder, a VAE and LiBI on {} kinds of data, {} restarts each.",
                           o.kinds.size(), o.restarts)};
