@@ -46,7 +46,8 @@ Loss libi_loss(Vae& vae, const LibiOptions& options);
 /// stand for: its loss, the ELBO, is step 2's; its steps are divided among them (equal_lengths, of `unit`);
 /// rates, schedule and clip are those of each. Step 2 moves the parameters called "encoder." Whenever a
 /// repetition is over, each member keeps its parameters if Eq. 44 on `chosen_on`, after step 1, was its
-/// lowest so far; after the last one it has those it kept, unless it was stopped. Throws for options that make no sense.
+/// lowest so far; after the last one it has those it kept, unless it was stopped. Throws for options that
+/// make no sense.
 std::vector<Phase> libi_phases(Vae& vae, const LibiOptions& options, const Phase& whole, int64_t unit = 1);
 
 struct LibiOutcome {
