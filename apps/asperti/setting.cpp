@@ -1,8 +1,8 @@
 #include "apps/asperti/setting.h"
 
+#include "apps/experiment/training_unit.h"
 #include "apps/support/arguments.h"
 #include "apps/training/training_options.h"
-#include "tensor/cuda/device.h"
 #include "tensor/file.h"
 #include "vae/set_batches.h"
 
@@ -60,10 +60,7 @@ double training_cost(const Vae& vae, int64_t points, int64_t epochs) {
 
 double seconds_of(Vae& vae, const Loss& loss, const Tensor& x, int64_t batch, int64_t steps) {
   Training training(vae.parameters(), {{.loss = loss, .steps = steps + 1}}, shuffled_batches(x, batch, 1));
-  return seconds_for_steps(steps, [&](int64_t n) {
-    for (int64_t i = 0; i < n; ++i) training.step();
-    cuda::synchronize();
-  });
+  return seconds_of(training, steps);
 }
 
 }  // namespace elbo::asperti

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/experiment/training_unit.h"
 #include "apps/training/trained_models.h"
 #include "datasets/batch_loader.h"
-#include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
 #include "vae/training.h"
 
@@ -25,10 +25,7 @@ double seconds_for(const DeepUnit& deep, const LoadedData& data, const RunOption
         .steps = steps + 1,
         .clip = deep.training.clip}},
       {1, [&](int64_t) { return loader.next().x.to(network.device); }}, {.seed = run.seed});
-  return seconds_for_steps(steps, [&](int64_t n) {
-    for (int64_t i = 0; i < n; ++i) training.step();
-    cuda::synchronize();
-  });
+  return seconds_of(training, steps);
 }
 
 }  // namespace

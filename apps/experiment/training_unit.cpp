@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/support/interrupt.h"
+#include "tensor/cuda/device.h"
 
 namespace elbo {
 namespace {
@@ -35,6 +36,13 @@ void UnitCheckpoint::save(const Training& training, const Extra& extra) {
 
 void UnitCheckpoint::save_when_due(const Training& training, const Extra& extra) {
   if (now() - saved_at_ >= kBetweenCheckpoints) save(training, extra);
+}
+
+double seconds_of(Training& training, int64_t steps) {
+  return seconds_for_steps(steps, [&](int64_t n) {
+    for (int64_t i = 0; i < n; ++i) training.step();
+    cuda::synchronize();
+  });
 }
 
 bool run_training(Training& training, int64_t steps, const UnitPlace& place,

@@ -27,6 +27,9 @@ class UnitCheckpoint {
   double saved_at_;  // seconds of a steady clock
 };
 
+/// Seconds that so many steps of the training take here, found by some of them: one more than it measures.
+double seconds_of(Training& training, int64_t steps);
+
 /// Takes the steps of a training that has `steps` of them, from its checkpoint on where the run is resumed.
 /// `text` says what the progress shows. False where the run was interrupted before the end, of which no step
 /// is lost.

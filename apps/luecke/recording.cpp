@@ -9,7 +9,6 @@
 #include "apps/experiment/training_unit.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
-#include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
 #include "vae/luecke_file.h"
 #include "vae/set_batches.h"
@@ -118,10 +117,7 @@ double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& ho
   RecordedTraining longer = how;
   ++longer.epochs;  // seconds_for_steps takes a step more, to warm up
   Training training = training_of(vae, x, longer);
-  return seconds_for_steps(how.epochs * steps_of_epoch(x, how), [&](int64_t n) {
-    for (int64_t i = 0; i < n; ++i) training.step();
-    cuda::synchronize();
-  });
+  return seconds_of(training, how.epochs * steps_of_epoch(x, how));
 }
 
 double cost_of_training(const Vae& vae, int64_t points, const RecordedTraining& how) {

@@ -7,7 +7,6 @@
 #include "apps/training/model_card.h"
 #include "apps/training/model_folder.h"
 #include "datasets/yacoby_toys.h"
-#include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
 #include "vae/training.h"
 #include "vae/yacoby_file.h"
@@ -178,10 +177,7 @@ Unit trained_unit(const OptimaOptions& o) {
                 OptimaOptions longer = o;
                 ++longer.steps;  // seconds_for_steps takes a step more, to warm up
                 Training training = training_of(longer, *vae, data);
-                return seconds_for_steps(o.steps, [&](int64_t n) {
-                  for (int64_t i = 0; i < n; ++i) training.step();
-                  cuda::synchronize();
-                });
+                return seconds_of(training, o.steps);
               },
           .run = [o](const UnitPlace& place) { return trained(o, place); }};
 }

@@ -7,7 +7,6 @@
 #include "apps/experiment/training_unit.h"
 #include "apps/support/figure.h"
 #include "apps/yacoby/findings.h"
-#include "tensor/cuda/device.h"
 #include "vae/elbo_loss.h"
 #include "vae/importance.h"
 
@@ -224,9 +223,9 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
   report.table(
       table,
       "Root mean square distance of the means of posteriors, in units of the prior's deviation. Means of "
-      "p(z|x) are by importance sampling, which rests on so many samples (the median of the points; * where "
-      "too few for "
-      "too many of them).");
+      "p(z|x) are by importance sampling, on so many effective samples, the median of the points; * where "
+      "too "
+      "many points have too few.");
   p.text = table.text();
 }
 
@@ -241,10 +240,7 @@ Unit unit_for(const Options& o, const DataKind& kind, Learner learner) {
                 const auto vae = start_of(o, learner, restarts);
                 Training training(vae->parameters(), phases_for(o, learner, *vae, restarts),
                                   whole_set(restarts.train().to(vae->device())), {.seed = o.run.seed});
-                return seconds_for_steps(std::max<int64_t>(o.epochs - 1, 1), [&](int64_t n) {
-                  for (int64_t i = 0; i < n; ++i) training.step();
-                  cuda::synchronize();
-                });
+                return seconds_of(training, std::max<int64_t>(o.epochs - 1, 1));
               },
           .run = [o, &kind, learner](const UnitPlace& place) { return trained(o, kind, learner, place); }};
 }

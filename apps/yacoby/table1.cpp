@@ -7,7 +7,6 @@
 #include "apps/training/model_card.h"
 #include "apps/training/model_folder.h"
 #include "apps/yacoby/table1.h"
-#include "tensor/cuda/device.h"
 #include "vae/deep_metrics.h"
 #include "vae/yacoby_file.h"
 
@@ -81,10 +80,7 @@ Json trained(const Options& o, const Cell& cell, const UnitPlace& place) {
 
 double seconds_for(const Options& o, const Cell& cell) {
   Running all(o, cell);
-  return seconds_for_steps(std::max<int64_t>(o.epochs - 1, 1), [&](int64_t n) {
-    for (int64_t i = 0; i < n; ++i) all.training.step();
-    cuda::synchronize();
-  });
+  return seconds_of(all.training, std::max<int64_t>(o.epochs - 1, 1));
 }
 
 /// A measure that units have in common, which tells those apart that take other steps.
