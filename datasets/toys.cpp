@@ -145,18 +145,24 @@ ToySets draw_sets(const MakeToy& make, const ToySetsOptions& o) {
   for (int64_t m = 0; m < o.sets; ++m) {
     all.toys.push_back(make(o.seed, o.first + m));
     const Toy& toy = all.toys.back();
-    const auto draw = [&](Split split, int64_t points, Tensor& sets, std::vector<double>& log_likelihood) {
+    const auto draw = [&](Split split, int64_t points, Tensor& sets) {
       const Tensor x = toy.draw(points, split);
       if (!sets.defined()) sets = Tensor::empty({o.sets, points, toy.dimensions}, o.dtype);
       sets.slice(m).copy_from(x.to(o.dtype));
-      log_likelihood.push_back(mean_of(toy.log_density(x)));
     };
-    draw(Split::train, o.train, all.train, all.train_log_likelihood);
-    if (o.validation > 0)
-      draw(Split::validation, o.validation, all.validation, all.validation_log_likelihood);
-    draw(Split::test, o.test, all.test, all.test_log_likelihood);
+    draw(Split::train, o.train, all.train);
+    if (o.validation > 0) draw(Split::validation, o.validation, all.validation);
+    draw(Split::test, o.test, all.test);
   }
   return all;
+}
+
+std::vector<double> ToySets::log_likelihoods(Split split) const {
+  const Tensor& sets = split == Split::train ? train : split == Split::validation ? validation : test;
+  std::vector<double> means;
+  if (!sets.defined()) return means;
+  for (const Toy& toy : toys) means.push_back(mean_of(toy.log_density(toy.draw(sets.size(1), split))));
+  return means;
 }
 
 }  // namespace elbo

@@ -6,7 +6,7 @@
 // them.
 //
 //   const ToySets data = draw_sets(pca_toys(), {.sets = 10, .seed = 7});     // data.train (10, 10000, 10)
-//   data.test_log_likelihood[3];                                          // of set 3 under its own truth
+//   data.log_likelihoods(Split::test)[3];                          // of set 3 under its own truth
 //
 // Those of one paper that are fixed but for their points are in yacoby_toys.h. Knows no models.
 #pragma once
@@ -54,8 +54,10 @@ Dataset make_toy_data(const Toy& toy, int64_t points, Split split = Split::train
 struct ToySets {
   std::vector<Toy> toys;
   Tensor train, validation, test;  ///< (M, N, D)
-  /// (M): of the truth, nats per data point.
-  std::vector<double> train_log_likelihood, validation_log_likelihood, test_log_likelihood;
+
+  /// (M): of the truth on a split's points as they were drawn, nats per data point; empty where there are
+  /// none. Taken anew at each call, as densities by quadrature cost more than points.
+  std::vector<double> log_likelihoods(Split split) const;
 };
 struct ToySetsOptions {
   int64_t sets = 1, first = 0;                          ///< runs first .. first + sets - 1

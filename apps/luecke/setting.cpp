@@ -142,7 +142,7 @@ Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
 
 Truth truth_of(const ToyRuns& runs, int64_t run) {
   const ToySets data = data_of(runs, {"", run, 1});
-  return {data.train_log_likelihood[0], data.test_log_likelihood[0]};
+  return {data.log_likelihoods(Split::train)[0], data.log_likelihoods(Split::test)[0]};
 }
 
 Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test) {

@@ -47,19 +47,20 @@ std::vector<Strip> strips_of(const Options& o, const LoadedData& data) {
   const ToySetsOptions one{.train = o.points, .test = o.points, .seed = o.run.seed};
   const ToySets linear = draw_sets(pca_toys(), one), ring = draw_sets(ring_toys(), one);
   const auto card = [&](const char* toy) { return card_of_toy(toy, 0, o.points, o.run.seed); };
-  return {{"linear", "linear VAE, PCA data", LueckeModel::linear, 2, o.linear_epochs, card("ppca"),
-           linear.train.slice(0).clone(), linear.test.slice(0).clone(), linear.train_log_likelihood[0]},
-          {"images", "VAE-1, " + data.dataset.name, LueckeModel::vae1, o.latent, o.image_epochs,
-           card_of(o.data, data), data.all().to(DType::f32)},
-          {"ring",
-           "VAE-3, ring",
-           LueckeModel::vae3,
-           2,
-           o.ring_epochs,
-           card("ppca-ring"),
-           ring.train.slice(0).clone(),
-           {},
-           ring.train_log_likelihood[0]}};
+  return {
+      {"linear", "linear VAE, PCA data", LueckeModel::linear, 2, o.linear_epochs, card("ppca"),
+       linear.train.slice(0).clone(), linear.test.slice(0).clone(), linear.log_likelihoods(Split::train)[0]},
+      {"images", "VAE-1, " + data.dataset.name, LueckeModel::vae1, o.latent, o.image_epochs,
+       card_of(o.data, data), data.all().to(DType::f32)},
+      {"ring",
+       "VAE-3, ring",
+       LueckeModel::vae3,
+       2,
+       o.ring_epochs,
+       card("ppca-ring"),
+       ring.train.slice(0).clone(),
+       {},
+       ring.log_likelihoods(Split::train)[0]}};
 }
 
 LueckeOptions options_of(const Options& o, const Strip& strip) {

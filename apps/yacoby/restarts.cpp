@@ -58,8 +58,7 @@ Restarts::Restarts(const DataKind& kind, const RestartOptions& o)
                                   .seed = o.run.seed,
                                   .dtype = DType::f64})),
       train_(repeated(sets_.train, restarts_)),
-      validation_(repeated(sets_.validation, restarts_)),
-      test_(repeated(sets_.test, restarts_)) {}
+      validation_(repeated(sets_.validation, restarts_)) {}
 
 std::unique_ptr<Vae> Restarts::model(Device device, int64_t members) const {
   return yacoby_vae(kind_, sets_.toys[0].truth, {.device = device, .members = members}, seed_);

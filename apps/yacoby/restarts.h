@@ -47,7 +47,6 @@ class Restarts {
   /// Each member's own: (M, N, D) f64.
   const Tensor& train() const { return train_; }
   const Tensor& validation() const { return validation_; }
-  const Tensor& test() const { return test_; }
   /// So many members at their start.
   std::unique_ptr<Vae> model(Device device, int64_t members) const;
   /// Of each set, the member with the highest score that is a number; -1 where there is none.
@@ -58,7 +57,7 @@ class Restarts {
   int64_t restarts_;
   uint64_t seed_;
   ToySets sets_;
-  Tensor train_, validation_, test_;
+  Tensor train_, validation_;
 };
 
 }  // namespace elbo::yacoby

@@ -213,7 +213,7 @@ void present_kind(const Table1Options& o, const DataKind& kind, const Outcomes& 
   if (entries.empty()) return;
   Table table({"method", "best setting", Table::number("test log-likelihood"), Table::number("paper"),
                Table::number("smooth k-NN"), Table::number("paper")});
-  const Statistics truth = statistics_of(Restarts(kind, o).sets().test_log_likelihood);
+  const Statistics truth = statistics_of(Restarts(kind, o).sets().log_likelihoods(Split::test));
   table.row({"the truth", "", with_deviation(truth, 2), "", "0", ""});
   for (const Entry& e : entries) {
     const PaperEntry& paper = table1_entry(kind.key, name(e.setting.method));

@@ -154,9 +154,9 @@ TEST_SUITE("datasets") {
     CHECK(three.train.slice(0, 1).slice(0).slice(0, 20).to_vector() != three.test.slice(0).to_vector());
     for (size_t m = 0; m < 3; ++m) {
       const auto set = static_cast<int64_t>(m);
-      CHECK(std::abs(three.train_log_likelihood[m] -
+      CHECK(std::abs(three.log_likelihoods(Split::train)[m] -
                      mean_of(three.toys[m].log_density(three.train.slice(set)))) < 1e-12);
-      CHECK(std::abs(three.test_log_likelihood[m] -
+      CHECK(std::abs(three.log_likelihoods(Split::test)[m] -
                      mean_of(three.toys[m].log_density(three.test.slice(set)))) < 1e-12);
     }
     const std::vector<Split> splits{Split::train, Split::validation, Split::test};

@@ -106,8 +106,8 @@ TEST_SUITE("datasets") {
       CHECK(toy.draw(10, Split::validation).to_vector() == two.validation.slice(1).slice(0, 10).to_vector());
       CHECK(toy.latents(10, Split::test).to_vector() ==
             toy.latents(20, Split::test).slice(0, 10).to_vector());
-      CHECK(std::abs(two.validation_log_likelihood[1] - mean_of(toy.log_density(two.validation.slice(1)))) <
-            1e-12);
+      CHECK(std::abs(two.log_likelihoods(Split::validation)[1] -
+                     mean_of(toy.log_density(two.validation.slice(1)))) < 1e-12);
       std::vector<Values> seen;
       for (const Toy& each : {kind.make(5, 0), toy, kind.make(6, 1)})
         for (const Split split : {Split::train, Split::validation, Split::test})
@@ -120,7 +120,7 @@ TEST_SUITE("datasets") {
     }
     const ToySets without = draw_sets(linear_jtex_toys(), {.train = 4, .test = 4});
     CHECK(!without.validation.defined());
-    CHECK(without.validation_log_likelihood.empty());
+    CHECK(without.log_likelihoods(Split::validation).empty());
     CHECK(draw_sets(pca_toys(), {.train = 4, .validation = 7, .test = 4}).validation.shape() ==
           Shape{1, 7, 10});
     CHECK(mentions(error_of([] { linear_jtex_toy(0, 0, {.sigma2 = 0.01, .floor = 0.01}); }),
