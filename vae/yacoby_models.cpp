@@ -93,14 +93,6 @@ class Maker {
 
 }  // namespace
 
-YacobyModel parse_yacoby_model(std::string_view text) {
-  if (text == "linear-jtex") return YacobyModel::linear_jtex;
-  if (text == "cubic-jtex") return YacobyModel::cubic_jtex;
-  if (text == "gaussian") return YacobyModel::gaussian;
-  if (text == "mobius") return YacobyModel::mobius;
-  fail("[yacoby] there is no model '{}'; there are linear-jtex, cubic-jtex, gaussian and mobius", text);
-}
-
 const char* name(YacobyModel model) {
   switch (model) {
     case YacobyModel::linear_jtex:
@@ -113,6 +105,13 @@ const char* name(YacobyModel model) {
       return "mobius";
   }
   return "";
+}
+
+YacobyModel parse_yacoby_model(std::string_view text) {
+  for (const YacobyModel model :
+       {YacobyModel::linear_jtex, YacobyModel::cubic_jtex, YacobyModel::gaussian, YacobyModel::mobius})
+    if (text == name(model)) return model;
+  fail("[yacoby] there is no model '{}'; there are linear-jtex, cubic-jtex, gaussian and mobius", text);
 }
 
 std::unique_ptr<Vae> yacoby_vae(YacobyModel model, const YacobyTruth& truth, const YacobyOptions& o,
