@@ -129,7 +129,7 @@ Figure panel(const std::string& title, const Columns& z, const std::vector<doubl
   Figure figure{.title = title,
                 .x = {"z1"},
                 .y = {"z2"},
-                .colours = {.label = "angle of x", .palette = Palette::cyclic}};
+                .colours = {.label = "angle of x (radians)", .palette = Palette::cyclic}};
   figure.series = {{.x = z[0], .y = z[1], .style = Style::points, .value = angles}};
   figure.equal = true;
   return figure;
