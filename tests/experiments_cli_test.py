@@ -111,6 +111,14 @@ for folder, member, data in (("linear", 1, "ppca:1"), ("images", 0, "ppca"), ("r
     check(f"evaluate opens a model of {folder}, on its data", found["config"].get("data") == data and
           found["config"]["model_card"]["data"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
           abs(found["metrics"]["elbo"] - bound) < 0.2 * abs(bound) + 3, run.stderr or (found["config"], bound))
+for folder in ("asperti-units/dense", "asperti-units/no-kl", "asperti-units/conv", "asperti-trajectories/paths", "asperti-noise/seed-1"):
+    listed = json.load(open(f"{folder}/members/members.json"))["members"]
+    run = elbo("evaluate", folder, "--member", len(listed) - 1, "--json")
+    found = json.loads(run.stdout)["metrics"] if run.returncode == 0 else {}
+    check(f"evaluate opens a model of {folder}, on its data", run.returncode == 0 and
+          abs(found["elbo"] - listed[-1]["elbo"]) < 1e-4 * abs(listed[-1]["elbo"]), run.stderr or (found["elbo"], listed))
+run = elbo("sample", "asperti-noise/seed-0/base", "--out", "drawn.png")
+check("sample opens the model below the noise", run.returncode == 0 and os.path.exists("drawn.png"), run.stderr)
 run = elbo("encode", "luecke-states/ring", "--json", "--out", "codes.npz")
 check("encode writes what it makes of its points", run.returncode == 0 and json.loads(run.stdout)["metrics"]["arrays"]["means"]["shape"] == [50, 2],
       run.stderr)

@@ -50,4 +50,12 @@ std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what) {
   return numbers;
 }
 
+void check_sizes(const SafetensorsFile& file, const std::vector<int64_t>& widths) {
+  int64_t held = 0;
+  for (const NamedTensor& tensor : file.tensors) held += tensor.value.elements();
+  for (size_t i = 1; i < widths.size(); ++i)
+    if (widths[i - 1] * widths[i] > held)
+      fail("[load] {}: the metadata speak of a larger network than the file holds", file.path);
+}
+
 }  // namespace elbo

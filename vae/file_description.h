@@ -17,4 +17,8 @@ double decimal_in(const SafetensorsFile& file, const char* what);
 /// "50,50", or "" for none.
 std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what);
 
+/// Throws where dense layers between these widths would hold more numbers than the file: before a network of
+/// such sizes is made.
+void check_sizes(const SafetensorsFile& file, const std::vector<int64_t>& widths);
+
 }  // namespace elbo

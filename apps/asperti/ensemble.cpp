@@ -7,8 +7,6 @@
 
 #include "apps/asperti/watched.h"
 #include "apps/support/interrupt.h"
-#include "apps/training/model_folder.h"
-#include "nn/parameter_file.h"
 #include "vae/set_batches.h"
 
 namespace elbo::asperti {
@@ -103,7 +101,10 @@ int64_t count_in_use(const std::vector<UnitDiagnostics>& units) {
   return std::count_if(units.begin(), units.end(), in_use);
 }
 
-Json train_ensemble(Vae& vae, const Tensor& x, const EnsembleTraining& how, const UnitPlace& place) {
+Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const Tensor& x,
+                    const EnsembleTraining& how, const UnitPlace& place) {
+  const auto made = asperti_vae(network, how.seed);
+  Vae& vae = *made;
   const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
   const int64_t steps = how.epochs * batches.per_epoch;
   Training training(vae.parameters(),
@@ -138,9 +139,7 @@ Json train_ensemble(Vae& vae, const Tensor& x, const EnsembleTraining& how, cons
     found.squared_error.push_back(metrics[m].sigma2_tuned * static_cast<double>(vae.dimensions()));
   }
   draw_silenced(vae, how, found);
-  for (int64_t m = 0; m < vae.models(); ++m)
-    save_parameters(place.directory.file(place.folder + model_name(!vae.has_members(), m)), vae.parameters(),
-                    m);
+  save_models(network, vae, card, members_of(metrics), place);
   return to_json(found, *looks);
 }
 

@@ -45,8 +45,10 @@ struct Ensemble {
 bool in_use(const UnitDiagnostics& unit);
 int64_t count_in_use(const std::vector<UnitDiagnostics>& units);
 
-/// x (N, D). Null where the run was interrupted. Models are kept in the unit's folder.
-Json train_ensemble(Vae& vae, const Tensor& x, const EnsembleTraining& how, const UnitPlace& place);
+/// Of this network on x (N, D), which the card speaks of. Null where the run was interrupted. Models are kept
+/// in the unit's folder.
+Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const Tensor& x,
+                    const EnsembleTraining& how, const UnitPlace& place);
 Ensemble ensemble_from(const Json& json);
 
 }  // namespace elbo::asperti

@@ -10,8 +10,6 @@
 #include "apps/asperti/watched.h"
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
-#include "apps/training/model_folder.h"
-#include "nn/parameter_file.h"
 #include "vae/set_batches.h"
 
 namespace elbo {
@@ -47,10 +45,6 @@ void prepare(Options& o, const Arguments& arguments) {
 }
 
 std::string key_of(int64_t seed) { return fmt::format("seed-{}", seed); }
-
-std::unique_ptr<Vae> model_of(const Options& o, const Dataset& data, int64_t members, int64_t first) {
-  return asperti_vae(dense_network(o, data, members, first), o.run.seed);
-}
 
 /// Trains the model that the noise will disturb. False where the run was interrupted.
 bool train_base(const Options& o, Vae& vae, const Tensor& x, const UnitPlace& place, double share) {
@@ -132,23 +126,33 @@ std::optional<std::vector<Json>> disturb(const Options& o, const Vae& base, cons
 
 Json run_seed(const Options& o, int64_t seed, const LoadedData& data, const UnitPlace& place) {
   const Tensor x = data.all().to(DType::f32).to(device_of(o.run));
-  const auto base = model_of(o, data.dataset, 0, seed);
+  const AspertiOptions one = dense_network(o, data.dataset, 0, seed);
+  const auto base = asperti_vae(one, o.run.seed);
   const double share =
       static_cast<double>(o.base_epochs) / static_cast<double>(o.base_epochs + o.units * o.epochs);
   if (!train_base(o, *base, x, place, share)) return {};
-  const std::vector<DeepVaeMetrics> metrics = evaluate_deep_vae(
-      *base, x, {.seed = o.run.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+  const auto measured = [&](const Vae& vae) {
+    return evaluate_deep_vae(
+        vae, x, {.seed = o.run.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+  };
+  const std::vector<DeepVaeMetrics> metrics = measured(*base);
   if (metrics.empty()) return {};
   const Targets targets = targets_of(o, metrics[0]);
-  save_parameters(place.directory.file(place.folder + "base/" + model_name(true, 0)), base->parameters());
+  const ModelCard card = card_of(o.data, data);
+  save_models(one, *base, card, members_of(metrics), place, "base/");
   if (targets.units.empty()) return {{"units", targets.units}, {"looks", Json::array()}};
   // The copies draw noise of their own, whatever the other seeds' do.
-  const auto copies =
-      model_of(o, data.dataset, static_cast<int64_t>(targets.units.size()), 1000 + seed * o.latent);
+  const AspertiOptions several =
+      dense_network(o, data.dataset, static_cast<int64_t>(targets.units.size()), 1000 + seed * o.latent);
+  const auto copies = asperti_vae(several, o.run.seed);
   const auto looks = disturb(o, *base, targets, *copies, x, place, share);
   if (!looks) return {};
-  for (int64_t m = 0; m < copies->models(); ++m)
-    save_parameters(place.directory.file(place.folder + model_name(false, m)), copies->parameters(), m);
+  const std::vector<DeepVaeMetrics> after = measured(*copies);
+  if (after.empty()) return {};
+  std::vector<SavedMember> list = members_of(after);
+  for (SavedMember& own : list)
+    own.setting = fmt::format("noise on unit {}", targets.units[static_cast<size_t>(own.member)]);
+  save_models(several, *copies, card, list, place);
   return {{"units", targets.units}, {"looks", *looks}};
 }
 
@@ -159,7 +163,7 @@ ExperimentPlan plan(Options& o) {
           "Trains {} dense networks for {} epochs, and copies of each for {} with noise on a unit.", o.seeds,
           o.base_epochs, o.epochs),
       .data = data};
-  const auto cost = training_cost(*model_of(o, data->dataset, 0, 0), data->dataset.points(),
+  const auto cost = training_cost(*asperti_vae(dense_network(o, data->dataset, 0), 0), data->dataset.points(),
                                   o.base_epochs + o.units * o.epochs);
   for (int64_t seed = 0; seed < o.seeds; ++seed)
     plan.units.push_back(
@@ -168,7 +172,7 @@ ExperimentPlan plan(Options& o) {
          .cost = cost,
          .measure =
              [o, data] {
-               const auto vae = model_of(o, data->dataset, o.units, 0);
+               const auto vae = asperti_vae(dense_network(o, data->dataset, o.units), o.run.seed);
                const Tensor x = data->all().to(DType::f32).to(device_of(o.run));
                const int64_t per_epoch = (x.size(0) + o.batch - 1) / o.batch;
                return seconds_of(*vae, asperti_loss(*vae), x, o.batch,

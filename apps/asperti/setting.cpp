@@ -4,6 +4,7 @@
 #include "apps/support/arguments.h"
 #include "apps/training/training_options.h"
 #include "tensor/file.h"
+#include "vae/asperti_file.h"
 #include "vae/set_batches.h"
 
 namespace elbo::asperti {
@@ -42,6 +43,27 @@ AspertiOptions dense_network(const CommonOptions& o, const Dataset& data, int64_
           .device = device_of(o.run),
           .members = members,
           .first_member = first_member};
+}
+
+std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics) {
+  std::vector<SavedMember> list;
+  for (const DeepVaeMetrics& own : metrics) {
+    const auto member = static_cast<int64_t>(list.size());
+    list.push_back({member, fmt::format("model {}", member + 1), own.elbo});
+  }
+  return list;
+}
+
+void save_models(const AspertiOptions& network, const Vae& vae, const ModelCard& card,
+                 const std::vector<SavedMember>& list, const UnitPlace& place, const std::string& folder) {
+  ModelCard own = card;
+  own.entropies_obstacle = "";  // of its training; that sigma^2 is fixed is seen in the model
+  for (int64_t m = 0; m < vae.models(); ++m) {
+    own.member = network.first_member + m;
+    save_asperti_vae(place.directory.file(place.folder + folder + model_name(!vae.has_members(), m)), network,
+                     vae, m, metadata_of(own));
+  }
+  if (vae.has_members()) write_member_list(place.directory, place.folder + folder, list);
 }
 
 std::string unlike_paper(const CommonOptions& o, const Dataset& data) {

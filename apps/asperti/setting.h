@@ -8,7 +8,10 @@
 #include <memory>
 
 #include "apps/experiment/experiment.h"
+#include "apps/training/model_card.h"
+#include "apps/training/model_folder.h"
 #include "vae/asperti_models.h"
+#include "vae/deep_metrics.h"
 
 namespace elbo::asperti {
 
@@ -35,6 +38,14 @@ std::shared_ptr<const LoadedData> load_pixels(CommonOptions& options);
 /// The dense network, for these data.
 AspertiOptions dense_network(const CommonOptions& options, const Dataset& data, int64_t members,
                              int64_t first_member = 0);
+
+/// How the models of an ensemble are listed: by number, with their ELBO.
+std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics);
+/// Keeps the members in the unit's folder, as files that the other commands open. `network` made `vae`; the
+/// card is of its data.
+void save_models(const AspertiOptions& network, const Vae& vae, const ModelCard& card,
+                 const std::vector<SavedMember>& list, const UnitPlace& place,
+                 const std::string& folder = "");
 
 /// Why numbers say nothing of the paper's, whose networks were trained on all of MNIST at a lambda that gives
 /// its Table 1 as near as any; empty: they do.

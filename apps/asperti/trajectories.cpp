@@ -10,8 +10,6 @@
 #include "apps/command.h"
 #include "apps/support/figure_parts.h"
 #include "apps/support/statistics.h"
-#include "apps/training/model_folder.h"
-#include "nn/parameter_file.h"
 #include "vae/deep_metrics.h"
 #include "vae/set_batches.h"
 
@@ -71,12 +69,9 @@ Json look_at(const Vae& vae, const Tensor& ten, const Tensor& batch, int64_t ste
           {"batch_sigma2", rounded(sigma2.value().reshape({vae.models()}).to_vector())}};
 }
 
-std::unique_ptr<Vae> model_of(const Options& o, const Dataset& data) {
-  return asperti_vae(dense_network(o, data, o.members), o.run.seed);
-}
-
 Json trained(const Options& o, const LoadedData& data, const UnitPlace& place) {
-  const auto vae = model_of(o, data.dataset);
+  const AspertiOptions network = dense_network(o, data.dataset, o.members);
+  const auto vae = asperti_vae(network, o.run.seed);
   const Tensor x = data.all().to(DType::f32).to(device_of(o.run));
   const Tensor ten = data.rows(chosen_points(data.dataset, o.run.seed)).to(DType::f32).to(device_of(o.run));
   const BatchSource batches = shuffled_batches(x, o.batch, o.run.seed);
@@ -90,11 +85,10 @@ Json trained(const Options& o, const LoadedData& data, const UnitPlace& place) {
   const auto looks = train_watched(training, steps, watch, place);
   if (!looks) return {};
   Json units = Json::array();
-  for (const DeepVaeMetrics& m : evaluate_deep_vae(*vae, x, {.seed = o.run.seed, .progress = {}}))
+  const auto metrics = evaluate_deep_vae(*vae, x, {.seed = o.run.seed, .progress = {}});
+  for (const DeepVaeMetrics& m : metrics)
     units.push_back({{"mean", finite_or_null(m.mean_of_mean)}, {"law", finite_or_null(m.variance_law)}});
-  for (int64_t m = 0; m < vae->models(); ++m)
-    save_parameters(place.directory.file(place.folder + model_name(!vae->has_members(), m)),
-                    vae->parameters(), m);
+  save_models(network, *vae, card_of(o.data, data), members_of(metrics), place);
   return {{"looks", *looks}, {"units", units}};
 }
 
@@ -237,16 +231,17 @@ ExperimentPlan plan(Options& o) {
   ExperimentPlan plan{
       .what = fmt::format("Trains {} dense networks with 2 units for {} steps.", o.members, steps),
       .data = data};
-  plan.units.push_back({.key = kKey,
-                        .title = "ten points",
-                        .cost = training_cost(*model_of(o, data->dataset), points, o.epochs),
-                        .measure =
-                            [o, data, steps] {
-                              const auto vae = model_of(o, data->dataset);
-                              const Tensor x = data->all().to(DType::f32).to(device_of(o.run));
-                              return seconds_of(*vae, asperti_loss(*vae), x, o.batch, steps);
-                            },
-                        .run = [o, data](const UnitPlace& place) { return trained(o, *data, place); }});
+  plan.units.push_back(
+      {.key = kKey,
+       .title = "ten points",
+       .cost = training_cost(*asperti_vae(dense_network(o, data->dataset, o.members), 0), points, o.epochs),
+       .measure =
+           [o, data, steps] {
+             const auto vae = asperti_vae(dense_network(o, data->dataset, o.members), o.run.seed);
+             const Tensor x = data->all().to(DType::f32).to(device_of(o.run));
+             return seconds_of(*vae, asperti_loss(*vae), x, o.batch, steps);
+           },
+       .run = [o, data](const UnitPlace& place) { return trained(o, *data, place); }});
   plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
   return plan;
 }

@@ -58,16 +58,17 @@ ImageSize image_of(const Dataset& data) {
   return has_pictures(data) ? ImageSize{data.height, data.width, data.channels} : ImageSize{};
 }
 
-std::unique_ptr<Vae> model_of(const Options& o, const Variant& variant, const Dataset& data) {
+AspertiOptions network_of(const Options& o, const Variant& variant, const Dataset& data) {
   AspertiOptions network = dense_network(o, data, variant.conv ? o.conv_members : o.members);
   if (variant.conv) network.conv = image_of(data);
-  return asperti_vae(network, o.run.seed);
+  return network;
 }
 
 Unit unit_of(const Options& o, const Variant& variant, std::shared_ptr<const LoadedData> data) {
   const auto x = [data, o] { return data->all().to(DType::f32).to(device_of(o.run)); };
   const EnsembleTraining& how = variant.training;
-  const auto vae = model_of(o, variant, data->dataset);
+  const AspertiOptions network = network_of(o, variant, data->dataset);
+  const auto vae = asperti_vae(network, o.run.seed);
   // A weight of a convolution meets many pixels.
   const double reuse = variant.conv ? 40 : 1;
   return {.key = variant.key,
@@ -75,14 +76,13 @@ Unit unit_of(const Options& o, const Variant& variant, std::shared_ptr<const Loa
           .cost = reuse * training_cost(*vae, data->dataset.points(), how.epochs),
           .measure =
               [=] {
-                const auto own = model_of(o, variant, data->dataset);
+                const auto own = asperti_vae(network, o.run.seed);
                 const int64_t per_epoch = (data->dataset.points() + how.batch - 1) / how.batch;
                 return seconds_of(*own, asperti_loss(*own, how.part), x(), how.batch, how.epochs * per_epoch);
               },
           .run =
               [=](const UnitPlace& place) {
-                const auto own = model_of(o, variant, data->dataset);
-                return train_ensemble(*own, x(), how, place);
+                return train_ensemble(network, card_of(o.data, *data), x(), how, place);
               }};
 }
 

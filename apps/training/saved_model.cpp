@@ -9,6 +9,7 @@
 #include "apps/training/model_input.h"
 #include "datasets/npy.h"
 #include "tensor/file.h"
+#include "vae/asperti_file.h"
 #include "vae/deep_vae_file.h"
 #include "vae/linear_vae_file.h"
 #include "vae/luecke_file.h"
@@ -246,6 +247,8 @@ SavedModel open_saved_model(const SavedModelOptions& o, DataNeed need, Device de
   const int64_t member = model.card ? model.card->member : 0;
   if (is_luecke_vae(file)) {
     model.vae = load_luecke_vae(file, device, member);
+  } else if (is_asperti_vae(file)) {
+    model.vae = load_asperti_vae(file, device, member);
   } else if (is_yacoby_vae(file)) {
     model.vae = load_yacoby_vae(file, device, member);
   } else if (is_deep_vae(file)) {
