@@ -160,9 +160,10 @@ TEST_SUITE("autograd") {
       return std::pair{pa.gradient.item(), pb.gradient.item()};
     };
     const auto quotient = [](const Variable& a, const Variable& b) { return a / b; };
-    for (const auto& [a, b, dy] : {std::array{1e-25, 1e-25, 1.0}, std::array{1e30, 1e25, 1.0},
-                                   std::array{1e-30, 1e-30, -2.0}, std::array{1e20, 1e25, 1e10}}) {
-      CAPTURE(b);
+    for (const auto& numbers : {std::array{1e-25, 1e-25, 1.0}, std::array{1e30, 1e25, 1.0},
+                                std::array{1e-30, 1e-30, -2.0}, std::array{1e20, 1e25, 1e10}}) {
+      CAPTURE(numbers[1]);
+      const auto& [a, b, dy] = numbers;
       const auto [da, db] = gradients(quotient, a, b, dy);
       CHECK(da == doctest::Approx(dy / b).epsilon(1e-6));
       CHECK(db == doctest::Approx(-dy * a / (b * b)).epsilon(1e-6));

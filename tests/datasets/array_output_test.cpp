@@ -84,9 +84,10 @@ TEST_SUITE("datasets") {
     write_all(directory / "c/d", Format::npy);
     const std::map<std::string, std::string> files = unzip(read_file(directory / "a/b.npz"));
     CHECK(files.size() == 3);
-    for (const auto& [name, array] : std::map<std::string, Tensor>{
+    for (const auto& entry : std::map<std::string, Tensor>{
              {"codes.npy", kCodes}, {"images.npy", kImages}, {"labels.npy", kLabels}}) {
-      CAPTURE(name);
+      const auto& [name, array] = entry;
+      CAPTURE(entry.first);
       CHECK(files.at(name) == npy_bytes(directory, array));
       CHECK(read_file(directory / ("c/d/" + name)) == npy_bytes(directory, array));
     }

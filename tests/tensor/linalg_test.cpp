@@ -54,11 +54,10 @@ TEST_SUITE("tensor") {
   TEST_CASE(
       "left singular vectors are the eigenvectors of a a^T, and their values the roots of its eigenvalues") {
     Engine engine(4);
-    for (auto [d, r] :
-         {std::pair<int64_t, int64_t>{1, 1}, {7, 3}, {3, 7}, {6, 6}, {1, 5}, {5, 1}, {80, 20}}) {
-      CAPTURE(d);
-      CAPTURE(r);
-      const Tensor a = rough_numbers({d, r}, DType::f64, engine);
+    for (const Shape& size : {Shape{1, 1}, {7, 3}, {3, 7}, {6, 6}, {1, 5}, {5, 1}, {80, 20}}) {
+      CAPTURE(size.str());
+      const int64_t d = size[0], r = size[1];
+      const Tensor a = rough_numbers(size, DType::f64, engine);
       const Eigen svd = left_singular_vectors(a);
       REQUIRE(svd.values.shape() == Shape{std::min(d, r)});
       REQUIRE(svd.vectors.shape() == Shape{d, std::min(d, r)});

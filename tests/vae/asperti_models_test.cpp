@@ -39,8 +39,9 @@ TEST_SUITE("vae") {
         {"encoder.0", {784, 256}},  {"encoder.1", {256, 64}},           {"encoder.2", {64, 32}},
         {"encoder.mean", {32, 16}}, {"encoder.log_variance", {32, 16}}, {"decoder.0", {16, 32}},
         {"decoder.1", {32, 64}},    {"decoder.2", {64, 256}},           {"decoder.3", {256, 784}}};
-    for (const auto& [name, size] : layers) {
-      CAPTURE(name);
+    for (const auto& layer : layers) {
+      const auto& [name, size] = layer;
+      CAPTURE(layer.first);
       const Tensor weight = vae->parameters().at(name + ".weight").value;
       CHECK(weight.shape() == Shape{size.second, size.first});
       const double bound = std::sqrt(6.0 / static_cast<double>(size.first + size.second));

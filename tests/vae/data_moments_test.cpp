@@ -77,8 +77,9 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("of fewer points than dimensions the components are those of the D x D covariance") {
-    for (auto [n, d] : {std::array<int64_t, 2>{12, 40}, {2, 9}, {39, 40}, {40, 40}, {41, 40}}) {
-      CAPTURE(n);
+    for (const Shape& size : {Shape{12, 40}, {2, 9}, {39, 40}, {40, 40}, {41, 40}}) {
+      CAPTURE(size.str());
+      const int64_t n = size[0], d = size[1];
       const Tensor x = correlated_data(n, d, 8);
       const DataMoments data = data_moments(x);
       const Eigen ours = principal_components(data), whole = symmetric_eigen(covariance(data));
