@@ -30,7 +30,7 @@ EXPERIMENTS = {
     "luecke-states": [*DATA, "--points", 50, "--batch", 25, "--samples", 2, "--frames", 3, "--shown", 20, "--at", "1,4", "--linear-epochs", 30,
                       "--image-epochs", 15, "--ring-epochs", 15, "--latent", 2],
     "asperti-units": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--epochs", 6, "--members", 2, "--conv-members", 1, "--conv-epochs", 1,
-                      "--pictures", 20],
+                      "--pictures", 20, "--law-data", "sprites"],
     "asperti-trajectories": [*DIGITS, "--hidden", "32,16", "--epochs", 6, "--every", 5, "--members", 2],
     "asperti-noise": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--lr", 0.003, "--base-epochs", 30, "--epochs", 15, "--seeds",
                       2, "--units", 2, "--increment", 1, "--settle", 1],
@@ -111,7 +111,7 @@ for folder, member, data in (("linear", 1, "ppca:1"), ("images", 0, "ppca"), ("r
     check(f"evaluate opens a model of {folder}, on its data", found["config"].get("data") == data and
           found["config"]["model_card"]["data"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
           abs(found["metrics"]["elbo"] - bound) < 0.2 * abs(bound) + 3, run.stderr or (found["config"], bound))
-for folder in ("asperti-units/dense", "asperti-units/no-kl", "asperti-units/conv", "asperti-trajectories/paths", "asperti-noise/seed-1"):
+for folder in ("asperti-units/dense", "asperti-units/no-kl", "asperti-units/conv", "asperti-units/law-sprites", "asperti-trajectories/paths", "asperti-noise/seed-1"):
     listed = json.load(open(f"{folder}/members/members.json"))["members"]
     run = elbo("evaluate", folder, "--member", len(listed) - 1, "--json")
     found = json.loads(run.stdout)["metrics"] if run.returncode == 0 else {}

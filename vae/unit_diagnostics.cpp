@@ -1,6 +1,7 @@
 #include "vae/unit_diagnostics.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/ops.h"
 
@@ -52,6 +53,10 @@ std::vector<UnitGains> unit_gains(const Vae& vae, const Points& x, uint64_t seed
     }
   }
   return gains;
+}
+
+double UnitDiagnostics::law_cost() const {
+  return 0.5 * (law + mean_of_mean * mean_of_mean - 1 - std::log(law));
 }
 
 bool UnitDiagnostics::criteria_agree() const {

@@ -11,9 +11,13 @@ namespace {
 
 using namespace asperti;
 
+constexpr const char* kNone = "none";
+constexpr int64_t kLawMembers = 3;
+
 struct Options : CommonOptions {
   int64_t epochs = 50, members = 10, conv_epochs = 10, conv_members = 3, pictures = 1000;
   std::string schedule = "constant";
+  std::vector<std::string> law_data{"digits", "sprites", "faces"};
   template <class F>
   void each(F f) {
     each_common(f);
@@ -23,6 +27,7 @@ struct Options : CommonOptions {
     f("conv_members", conv_members);
     f("pictures", pictures);
     f("schedule", schedule);
+    f("law_data", law_data);
   }
 };
 
@@ -30,10 +35,34 @@ void prepare(Options& o, const Arguments& arguments) {
   quicken(arguments, o.quick, "--epochs", o.epochs, 10);
   quicken(arguments, o.quick, "--members", o.members, 2);
   quicken(arguments, o.quick, "--conv-members", o.conv_members, 0);
+  if (o.quick && !arguments.given("--law-data")) o.law_data = {kNone};
+  if (o.law_data == std::vector<std::string>{kNone}) o.law_data.clear();
+  for (std::string& data : o.law_data) data = absolute_specification(data);
 }
 
-std::vector<Variant> variants_of(const Options& o) {
-  const auto dense = [&](const char* key, const char* title, KlPart part) {
+/// A key may hold letters, digits, points and hyphens.
+std::string key_of(const std::string& data) {
+  std::string key = "law-";
+  for (const char c : data) key += std::isalnum(static_cast<unsigned char>(c)) ? c : '-';
+  return key;
+}
+
+/// A training with the data that it sees.
+struct Task {
+  Variant variant;
+  DataOptions named;
+  std::shared_ptr<const LoadedData> data;
+};
+
+Task on_other_data(CommonOptions o, Variant variant, const std::string& data) {
+  o.data.data = data;
+  const auto loaded = load_pixels(o);
+  variant.other_data = true;
+  return {variant, o.data, loaded};
+}
+
+std::vector<Task> tasks_of(const Options& o, const std::shared_ptr<const LoadedData>& data) {
+  const auto dense = [&](const std::string& key, const std::string& title, KlPart part) {
     return Variant{.key = key,
                    .title = title,
                    .training = {.part = part,
@@ -44,13 +73,16 @@ std::vector<Variant> variants_of(const Options& o) {
                                 .pictures = o.pictures,
                                 .seed = o.run.seed}};
   };
-  std::vector<Variant> all{dense("dense", "dense network", KlPart::whole),
-                           dense("no-kl", "dense, without the KL", KlPart::none),
-                           dense("mean-only", "dense, of the KL only μ²", KlPart::mean)};
-  if (o.conv_members == 0) return all;
-  all.push_back(dense("conv", "convolutional network", KlPart::whole));
-  all.back().conv = true;
-  all.back().training.epochs = o.conv_epochs;
+  std::vector<Task> all{{dense("dense", "dense network", KlPart::whole), o.data, data},
+                        {dense("no-kl", "dense, without the KL", KlPart::none), o.data, data},
+                        {dense("mean-only", "dense, of the KL only μ²", KlPart::mean), o.data, data}};
+  if (o.conv_members > 0) {
+    all.push_back({dense("conv", "convolutional network", KlPart::whole), o.data, data});
+    all.back().variant.conv = true;
+    all.back().variant.training.epochs = o.conv_epochs;
+  }
+  for (const std::string& other : o.law_data)
+    all.push_back(on_other_data(o, dense(key_of(other), "dense network on " + other, KlPart::whole), other));
   return all;
 }
 
@@ -59,12 +91,17 @@ ImageSize image_of(const Dataset& data) {
 }
 
 AspertiOptions network_of(const Options& o, const Variant& variant, const Dataset& data) {
-  AspertiOptions network = dense_network(o, data, variant.conv ? o.conv_members : o.members);
+  AspertiOptions network = dense_network(o, data,
+                                         variant.conv         ? o.conv_members
+                                         : variant.other_data ? std::min(o.members, kLawMembers)
+                                                              : o.members);
   if (variant.conv) network.conv = image_of(data);
   return network;
 }
 
-Unit unit_of(const Options& o, const Variant& variant, std::shared_ptr<const LoadedData> data) {
+Unit unit_of(const Options& o, const Task& task) {
+  const Variant& variant = task.variant;
+  const std::shared_ptr<const LoadedData>& data = task.data;
   const auto x = [data, o] { return data->all().to(DType::f32).to(device_of(o.run)); };
   const EnsembleTraining& how = variant.training;
   const AspertiOptions network = network_of(o, variant, data->dataset);
@@ -82,18 +119,20 @@ Unit unit_of(const Options& o, const Variant& variant, std::shared_ptr<const Loa
               },
           .run =
               [=](const UnitPlace& place) {
-                return train_ensemble(network, card_of(o.data, *data), x(), how, place);
+                return train_ensemble(network, card_of(task.named, *data), x(), how, place);
               }};
 }
 
-void present(const Options& o, const LoadedData& data, const Outcomes& outcomes, Presentation& p) {
+void present(const Options& o, const LoadedData& data, const std::vector<Task>& tasks,
+             const Outcomes& outcomes, Presentation& p) {
   UnitsFindings found;
   found.unlike = unlike_paper(o, data.dataset);
   found.image = image_of(data.dataset);
   found.lambda = o.lambda;
   // The convolutional network's own loss is not stated either.
   found.unlike_conv = !found.unlike.empty() ? found.unlike : o.conv_epochs < 10 ? "fewer than 10 epochs" : "";
-  for (const Variant& variant : variants_of(o)) {
+  for (const Task& task : tasks) {
+    const Variant& variant = task.variant;
     if (!outcomes.has(variant.key)) continue;
     found.variants.push_back(variant);
     found.ensembles.push_back(ensemble_from(outcomes.at(variant.key)));
@@ -107,7 +146,7 @@ ExperimentPlan plan(Options& o) {
   if (o.conv_members > 0 && (set.height != 28 || set.width != 28))
     fail("[--conv-members] the convolutional network is for images of 28 x 28 pixels, {} has none; give 0",
          quote(set.name));
-  const std::vector<Variant> variants = variants_of(o);
+  const std::vector<Task> tasks = tasks_of(o, data);
   ExperimentPlan plan{
       .what = fmt::format("Trains {} dense networks in 3 ways for {} epochs of {} points{}.", o.members,
                           o.epochs, data->dataset.points(),
@@ -115,14 +154,16 @@ ExperimentPlan plan(Options& o) {
                                               : fmt::format(", and {} convolutional ones for {}",
                                                             o.conv_members, o.conv_epochs)),
       .data = data};
-  for (const Variant& variant : variants) plan.units.push_back(unit_of(o, variant, data));
-  plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
+  for (const Task& task : tasks) plan.units.push_back(unit_of(o, task));
+  plan.present = [o, data, tasks](const Outcomes& outcomes, Presentation& p) {
+    present(o, *data, tasks, outcomes, p);
+  };
   return plan;
 }
 
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_experiment_options(arguments, *o, "Two models, ten epochs, no convolutional network");
+  add_experiment_options(arguments, *o, "Two models, ten epochs, no convolutional network, no other data");
   const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
     arguments.add_number(name, value, help, bounds).show_default();
   };
@@ -136,6 +177,10 @@ void add_options(Arguments& arguments) {
   number("--members,--seeds", o->members, kCount,
          "Models of each training, with random numbers of their own");
   number("--conv-members", o->conv_members, kCountOrNone, "Convolutional ones; 0: none");
+  arguments
+      .add_texts("--law-data", o->law_data,
+                 "Other data sets that the variance law is looked at on, with three dense networks; or none")
+      .show_default();
   number("--pictures", o->pictures, {kCount.least, 100000}, "Pictures drawn with and without inactive units");
   arguments.run([o, &arguments] {
     run_experiment<Options>({"asperti-units", prepare, plan}, *o, arguments);

@@ -54,6 +54,15 @@ Statistics total_kl(const Ensemble& ensemble) {
   });
 }
 
+/// Nats of KL that all units' distance from the law costs.
+Statistics total_law_cost(const Ensemble& ensemble) {
+  return of_members(ensemble, [&](size_t m) {
+    double total = 0;
+    for (const UnitDiagnostics& unit : ensemble.units[m]) total += unit.law_cost();
+    return total;
+  });
+}
+
 struct Extent {
   double low = std::numeric_limits<double>::infinity(), high = -low;
   void add(double value) {
@@ -62,7 +71,7 @@ struct Extent {
   }
 };
 
-/// The sums of all units of all members; `inactive` as well or only those in use.
+/// The sums of all units of all members.
 Extent law_extent(const Ensemble& ensemble) {
   Extent extent;
   for (const auto& units : ensemble.units)
@@ -125,7 +134,7 @@ Table rank_table(const Ensemble& dense, bool beside_paper) {
 Table summary_table(const UnitsFindings& found) {
   Table table({"training", Table::number("models"), Table::number("units in use"), Table::number("least"),
                Table::number("most"), Table::number("KL"), Table::number("squared error"),
-               Table::number("sums from"), Table::number("to")});
+               Table::number("sums from"), Table::number("to"), Table::number("their cost")});
   for (size_t i = 0; i < found.variants.size(); ++i) {
     const Ensemble& own = found.ensembles[i];
     Extent count;
@@ -136,7 +145,8 @@ Table summary_table(const UnitsFindings& found) {
                fmt::format("{:.0f}", count.low), fmt::format("{:.0f}", count.high),
                with_interval(total_kl(own), "{:.2f}"),
                with_interval(statistics_of(own.squared_error), "{:.2f}"),
-               lawful ? fmt::format("{:.3f}", law.low) : "", lawful ? fmt::format("{:.3f}", law.high) : ""});
+               lawful ? fmt::format("{:.3f}", law.low) : "", lawful ? fmt::format("{:.3f}", law.high) : "",
+               lawful ? fmt::format("{:.4f}", total_law_cost(own).mean) : ""});
   }
   return table;
 }
@@ -219,7 +229,8 @@ void add_dense_claims(const UnitsFindings& found, const Ensemble& dense, int64_t
   const Extent law = law_extent(dense), paper = paper_law_extent();
   p.claims.push_back({.claim = "dense: Var μ + mean σ² of every unit is 1",
                       .paper = fmt::format("{:.3f} to {:.3f} (Table 1)", paper.low, paper.high),
-                      .here = fmt::format("{:.3f} to {:.3f}", law.low, law.high),
+                      .here = fmt::format("{:.3f} to {:.3f}, which costs {:.4f} nats of KL", law.low,
+                                          law.high, total_law_cost(dense).mean),
                       .holds = judged(law.low >= paper.low - 0.02 && law.high <= paper.high + 0.02, 30),
                       .note = note(30)});
   double least = 0;
@@ -299,6 +310,7 @@ Json summary_of(const Ensemble& ensemble) {
           {"squared_error", finite_or_null(statistics_of(ensemble.squared_error).mean)},
           {"law_from", finite_or_null(law.low)},
           {"law_to", finite_or_null(law.high)},
+          {"law_cost", finite_or_null(total_law_cost(ensemble).mean)},
           {"silenced_largest", finite_or_null(largest)}};
 }
 
@@ -323,11 +335,13 @@ void present_units(const UnitsFindings& found, Presentation& p) {
       summary,
       "Over the models of each training, which differ in their seeds; ± is two standard errors. A unit "
       "is in use where the variance of its mean exceeds its mean variance. KL in nats, squared error "
-      "summed over pixels, sums Var μ + mean σ² of single units.");
+      "summed over pixels, sums Var μ + mean σ² of single units; their cost: nats of KL that "
+      "would be saved if every unit had mean 0 and a sum of 1 and the decoder undid that.");
   for (size_t i = 0; i < found.variants.size(); ++i) {
     const Variant& variant = found.variants[i];
     const Ensemble& ensemble = found.ensembles[i];
     p.result.set(variant.key, summary_of(ensemble), "KL in nats per data point");
+    if (variant.other_data) continue;
     report.section(variant.title);
     const bool beside = variant.key == "dense" && ensemble.units.at(0).size() == paper_units().size();
     if (variant.key == "dense") p.text += "\n" + rank_table(ensemble, beside).text();

@@ -11,6 +11,7 @@ namespace elbo::asperti {
 struct Variant {
   std::string key, title;
   bool conv = false;
+  bool other_data = false;  ///< than the experiment's: for the variance law alone
   EnsembleTraining training{};
 };
 

@@ -75,6 +75,40 @@ TEST_SUITE("vae") {
     CHECK(std::isnan(evaluate_deep_vae(*vae, draw({1, 4}, 3))[0].variance_law_standard_error[0]));
   }
 
+  TEST_CASE("the law's cost is the KL that moving and scaling every unit saves, the decoder undoing both") {
+    const auto vae = small_deep_vae(Likelihood::gaussian);
+    const Tensor x = data_for(Likelihood::gaussian, 200, 4, 3);
+    const auto measured = [&] { return evaluate_deep_vae(*vae, x, {.seed = 5, .progress = {}}).at(0); };
+    const auto parameter = [&](const char* name) { return vae->parameters().at(name).value.span<double>(); };
+    const DeepVaeMetrics before = measured();
+    const std::vector<UnitDiagnostics> units =
+        unit_diagnostics(before, unit_gains(*vae, x.slice(0, 5), 0).at(0));
+    const auto mean_weight = parameter("encoder.mean.weight"), mean_bias = parameter("encoder.mean.bias"),
+               variance_bias = parameter("encoder.log_variance.bias"),
+               decoder_weight = parameter("decoder.0.weight"), decoder_bias = parameter("decoder.0.bias");
+    const size_t k = units.size(), features = mean_weight.size() / k;
+    double saved = 0;
+    for (size_t u = 0; u < k; ++u) {
+      CHECK(units[u].law_cost() > 1e-4);
+      saved += units[u].law_cost();
+      const double moved = units[u].mean_of_mean, scale = 1 / std::sqrt(units[u].law);
+      for (size_t f = 0; f < features; ++f) mean_weight[u * features + f] *= scale;
+      mean_bias[u] = scale * (mean_bias[u] - moved);
+      variance_bias[u] += 2 * std::log(scale);
+      for (size_t h = 0; h < decoder_bias.size(); ++h) {
+        decoder_bias[h] += decoder_weight[h * k + u] * moved;
+        decoder_weight[h * k + u] /= scale;
+      }
+    }
+    const DeepVaeMetrics after = measured();
+    CHECK(close(after.expected_log_likelihood, before.expected_log_likelihood, 1e-12));
+    CHECK(close(before.kl - after.kl, saved, 1e-11));
+    for (const UnitDiagnostics& unit : unit_diagnostics(after, unit_gains(*vae, x.slice(0, 5), 0).at(0))) {
+      CHECK(close(unit.law, 1, 1e-12));
+      CHECK(std::abs(unit.law_cost()) < 1e-12);
+    }
+  }
+
   TEST_CASE("unit gains: silencing a unit costs what the decoder loses without it, of every likelihood") {
     const int64_t n = 530;
     for (Likelihood likelihood : kAllLikelihoods)
