@@ -5,8 +5,15 @@
 namespace elbo {
 namespace {
 
+/// As many as are asked for, up to OMP_THREAD_LIMIT, and never fewer because the machine is busy
+/// (OMP_DYNAMIC): oneDNN waits for ever for threads that OpenMP speaks of and does not give.
+int allowed(int count) {
+  omp_set_dynamic(0);
+  return std::clamp(count, 1, omp_get_thread_limit());
+}
+
 int& thread_count() {
-  static int count = omp_get_max_threads();
+  static int count = allowed(omp_get_max_threads());
   return count;
 }
 
@@ -14,9 +21,10 @@ int& thread_count() {
 
 int threads() { return thread_count(); }
 void set_threads(int count) {
-  thread_count() = std::max(count, 1);
+  thread_count() = allowed(count);
   omp_set_num_threads(thread_count());  // for oneDNN, which asks OpenMP
 }
-bool inside_parallel_region() { return omp_in_parallel() != 0; }
+// Of a team of one too (OMP_THREAD_LIMIT, OMP_DYNAMIC), which omp_in_parallel() leaves out.
+bool inside_parallel_region() { return omp_get_level() > 0; }
 
 }  // namespace elbo

@@ -10,7 +10,8 @@
 
 namespace elbo {
 
-/// Threads used by parallel_for; at least 1. Starts as OpenMP's default (OMP_NUM_THREADS or all cores).
+/// Threads used by parallel_for; at least 1, at most OMP_THREAD_LIMIT. Starts as OpenMP's default
+/// (OMP_NUM_THREADS or all cores).
 int threads();
 void set_threads(int count);
 bool inside_parallel_region();

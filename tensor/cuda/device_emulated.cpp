@@ -143,6 +143,7 @@ struct Fiber {
   ucontext_t context{};
   std::unique_ptr<std::byte[]> stack{new std::byte[kStack]};
   Place place;
+  unsigned first = 0;     // the thread that it begins with
   unsigned barriers = 0;  // passed or waited at
   bool looks_away = false;
 #ifdef ELBO_TSAN
@@ -178,6 +179,7 @@ void switch_to(Fiber& fiber) {
   scheduler.running = &fiber;
   current = &fiber.place;
 #ifdef ELBO_TSAN
+  __tsan_release(&scheduler.start);
   scheduler.tsan = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(fiber.tsan, __tsan_switch_to_fiber_no_sync);
 #endif
@@ -207,9 +209,6 @@ void switch_back(bool for_good) {
 }
 
 void run_thread(Fiber& fiber, unsigned thread) {
-#ifdef ELBO_TSAN
-  __tsan_acquire(&scheduler.start);
-#endif
   const dim3 block = block_dimensions;
   fiber.place = {{thread % block.x, thread / block.x % block.y, thread / (block.x * block.y)},
                  scheduler.block};
@@ -233,9 +232,14 @@ void fiber_main() {
 #ifdef ELBO_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack, &scheduler.stack_size);
 #endif
+#ifdef ELBO_TSAN
+  __tsan_acquire(&scheduler.start);
+#endif
   Fiber& fiber = *scheduler.running;
-  do run_thread(fiber, scheduler.order[scheduler.begun++]);
-  while (!kFiberForEachThread && !scheduler.error && scheduler.begun < scheduler.order.size());
+  run_thread(fiber, fiber.first);
+  if (!kFiberForEachThread)
+    while (!scheduler.error && scheduler.begun < scheduler.order.size())
+      run_thread(fiber, scheduler.order[scheduler.begun++]);
   switch_back(true);
 }
 
@@ -263,18 +267,27 @@ void resume(Fiber& fiber) {
   if (scheduler.error) std::rethrow_exception(std::exchange(scheduler.error, nullptr));
 }
 
+/// Whatever comes next comes after all that a block's threads did, also where one threw and others were left
+/// at a barrier. Block by block, as they share the memory of __shared__ variables here.
+struct BlockEnds {
+  ~BlockEnds() {
+#ifdef ELBO_TSAN
+    __tsan_acquire(&scheduler.end);
+#endif
+  }
+};
+
 void run_block(const char* name, dim3 block_index) {
+  const BlockEnds ends;
   const unsigned threads = block_dimensions.x * block_dimensions.y * block_dimensions.z;
   scheduler.block = block_index;
   scheduler.order = turns(threads);
   scheduler.begun = 0;
   scheduler.live = threads;
   scheduler.waiting = 0;
-#ifdef ELBO_TSAN
-  __tsan_release(&scheduler.start);
-#endif
   for (size_t i = 0; scheduler.begun < threads; ++i) {
     if (i == scheduler.fibers.size()) scheduler.fibers.push_back(std::make_unique<Fiber>());
+    scheduler.fibers[i]->first = scheduler.order[scheduler.begun++];
     prepare(*scheduler.fibers[i]);
     resume(*scheduler.fibers[i]);
   }
@@ -285,9 +298,6 @@ void run_block(const char* name, dim3 block_index) {
     scheduler.waiting = 0;
     for (unsigned i : turns(threads)) resume(*scheduler.fibers[i]);
   }
-#ifdef ELBO_TSAN
-  __tsan_acquire(&scheduler.end);  // block by block, as they share the memory of __shared__ variables here
-#endif
 }
 
 // Streams.
@@ -374,6 +384,7 @@ void synchronize_block() {
 #ifdef ELBO_TSAN
   char* const barrier = &scheduler.barrier[fiber.barriers % 2];
   __tsan_release(barrier);
+  __tsan_release(&scheduler.end);  // if the others never come
 #endif
   ++fiber.barriers;
   ++scheduler.waiting;

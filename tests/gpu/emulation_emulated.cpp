@@ -105,13 +105,18 @@ __global__ void lonely_barrier_kernel() {
 
 TEST_SUITE("emulation") {
   TEST_CASE("every op gives the CPU's value and gradient in any order of threads and streams") {
-    for (size_t i = 1; i < kSettings.size(); ++i) {
+#ifdef ELBO_TSAN
+    constexpr size_t kOrders = 1;  // it finds in one what another would show
+#else
+    const size_t kOrders = kSettings.size() - 1;
+#endif
+    for (size_t i = 1; i <= kOrders; ++i) {
       const Configured configured(kSettings[i]);
       const std::vector<OpRow> rows = op_table();
       // Each order has its share of the rows, the reductions and fused ops all of them.
       for (size_t r = 0; r < rows.size(); ++r) {
         const bool pointwise = r < 25;
-        if (pointwise && r % (kSettings.size() - 1) != i - 1) continue;
+        if (pointwise && r % kOrders != i - 1) continue;
         CAPTURE(rows[r].name);
         CHECK(passes(check_op_on_gpu(rows[r])));
       }
