@@ -43,7 +43,7 @@ deep = [*plain, "--hidden", "24,12"]
 single = [*deep, "--threads", 1]
 
 # ---- one model
-run = elbo(*single, "--epochs", 4, "--evaluate-at", "2", "--out", "run", "--json")
+run = elbo(*single, "--epochs", 4, "--evaluate-at", "2,4", "--out", "run", "--json")
 check("train --model mlp runs", run.returncode == 0, run.stderr)
 result = json.loads(run.stdout)
 metrics = result["metrics"]
@@ -57,6 +57,10 @@ check("it says how many z it rests on and how far it may be off", metrics["z_sam
 check("E_q ln p(x|z) has one name, which is not that of ln p(x)", "log_likelihood" not in metrics and
       open("run/metrics.csv").readline().split(",")[2:5] == ["elbo", "expected_log_likelihood", "kl"] and
       "expected_log_likelihood" in json.load(open("run/evaluations/epoch-2.json"))[0])
+at_end, of_model = (json.load(open("run/evaluations/epoch-4.json"))[0]["units"],
+                    json.loads(elbo("evaluate", "run", "--json").stdout)["metrics"]["units"])
+check("and what each unit was worth then, as evaluate finds it", all(abs(a - b) < 1e-4 * (1 + abs(b)) for name in ("gain", "gain_of_prior")
+      for a, b in zip(at_end[name], of_model[name], strict=True)), (at_end, of_model))
 check("the row identity holds", abs(metrics["row_identity_gap"]) < 0.05, metrics["row_identity_gap"])
 constant = metrics["elbo_paper_units"] - metrics["elbo"]
 check("pixels are in logit space unless told otherwise", result["config"]["preprocess"] == "logit" and constant > -4347)

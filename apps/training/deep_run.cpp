@@ -327,7 +327,9 @@ class Run {
     receive(true);
     std::vector<DeepVaeMetrics> metrics = evaluate(data_);
     if (metrics.empty()) return;
-    write_evaluation(directory_, how_.folder, epoch, metrics, run_.stopped);
+    const std::vector<UnitGains> gains =
+        unit_gains(*run_.vae, points_of(data_, points_for_gains(run_.vae->latent())), how_.seed);
+    write_evaluation(directory_, how_.folder, epoch, metrics, gains, run_.stopped);
     run_.evaluations[epoch] = std::move(metrics);
   }
 

@@ -14,16 +14,35 @@ std::string file_name(const std::string& folder, int64_t epoch) {
   return fmt::format("{}evaluations/epoch-{}.json", folder, epoch);
 }
 
+/// A list for each number of the units.
+Json to_json(const UnitGains& gains) {
+  Json lists{{"points", gains.points}};
+  const auto set = [&](const std::string& name, const std::vector<MeanOfPoints>& units) {
+    std::vector<double> mean, error;
+    for (const MeanOfPoints& unit : units) {
+      mean.push_back(unit.mean);
+      error.push_back(unit.standard_error);
+    }
+    lists[name] = finite_or_null(mean);
+    lists[name + "_standard_error"] = finite_or_null(error);
+  };
+  set("gain", gains.zero);
+  set("gain_of_prior", gains.prior);
+  return lists;
+}
+
 }  // namespace
 
 void write_evaluation(const RunDirectory& run, const std::string& folder, int64_t epoch,
-                      const std::vector<DeepVaeMetrics>& metrics, const std::vector<StoppedMember>& stopped) {
+                      const std::vector<DeepVaeMetrics>& metrics, const std::vector<UnitGains>& gains,
+                      const std::vector<StoppedMember>& stopped) {
   Json list = Json::array();
   for (size_t m = 0; m < metrics.size(); ++m) {
     const auto stop = std::find_if(stopped.begin(), stopped.end(), [&](const StoppedMember& s) {
       return s.member == static_cast<int64_t>(m);
     });
     list.push_back(stop == stopped.end() ? to_json(metrics[m]) : Json{{"stopped", to_json(*stop)}});
+    if (stop == stopped.end()) list.back()["units"] = to_json(gains[m]);
   }
   run.write_json(file_name(folder, epoch), list);
 }
