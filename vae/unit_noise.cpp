@@ -73,7 +73,8 @@ std::vector<NoisyUnit> measure_noisy(const Vae& vae, const UnitNoise& noise, con
                  without = mean(vae.log_likelihood(x, vae.decode(z * (1 - target))), {-1});
   const Posterior of_prior = vae.in_prior_units(q);
   const auto of_target = [&](const Variable& values) { return mean(sum(values * target, {-1}), {-1}); };
-  const Variable kl = of_target(gaussian_kl(of_prior.mean, of_prior.log_variance)),
+  const Variable unit_kl = gaussian_kl(of_prior.mean, of_prior.log_variance);
+  const Variable kl = of_target(unit_kl), loss_kl = mean(sum(unit_kl * over_points(noise.kept), {-1}), {-1}),
                  mean_of_mean = of_target(of_prior.mean), squares = of_target(square(of_prior.mean)),
                  variances = of_target(exp(of_prior.log_variance));
   std::vector<NoisyUnit> units;
@@ -85,7 +86,8 @@ std::vector<NoisyUnit> measure_noisy(const Vae& vae, const UnitNoise& noise, con
          .kl = at(kl),
          .variance_of_mean = at(squares) - at(mean_of_mean) * at(mean_of_mean),
          .mean_variance = at(variances),
-         .loss = -at(fit) - 0.5 * static_cast<double>(vae.dimensions()) * (math::kLogTwoPi + log_sigma2)});
+         .loss = -at(fit) - 0.5 * static_cast<double>(vae.dimensions()) * (math::kLogTwoPi + log_sigma2),
+         .loss_kl = at(loss_kl)});
   }
   return units;
 }

@@ -31,6 +31,7 @@ Loss noisy_loss(Vae& vae, const UnitNoise& noise);
 struct NoisyUnit {
   double gain = 0, kl = 0, variance_of_mean = 0, mean_variance = 0;
   double loss = 0;  ///< -E_q ln p(x|z) of the whole model, without its constant: |x - mean|^2 / (2 sigma^2)
+  double loss_kl = 0;  ///< the loss's other part: the KL of all units that are not held
 };
 /// Of every member, on x (n, D).
 std::vector<NoisyUnit> measure_noisy(const Vae& vae, const UnitNoise& noise, const Tensor& x,

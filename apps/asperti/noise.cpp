@@ -86,6 +86,7 @@ Json to_json(int64_t epoch, const std::vector<double>& deviations, const std::ve
   set("variance", &NoisyUnit::variance_of_mean);
   set("sigma2", &NoisyUnit::mean_variance);
   set("loss", &NoisyUnit::loss);
+  set("loss_kl", &NoisyUnit::loss_kl);
   return look;
 }
 

@@ -43,6 +43,14 @@ Figure variances_of(const NoiseRun& run) {
   return figure;
 }
 
+Figure loss_of(const NoiseRun& run) {
+  Figure figure{.x = {"epoch"}, .y = {.label = "nats", .low = 0}};
+  figure.series = {{.name = "squared error / (2 σ²)", .x = run.epoch, .y = run.loss, .colour = 0},
+                   {.name = "KL of all units", .x = run.epoch, .y = run.loss_kl, .colour = 1}};
+  add_moments(figure, run);
+  return figure;
+}
+
 std::string epoch_text(int64_t epoch) { return epoch < 0 ? "-" : std::to_string(epoch); }
 
 /// The share of its first gain that a unit has in the end, percent.
@@ -109,7 +117,8 @@ NoisyUnit noisy_unit_from(const Json& look, size_t member) {
           .kl = at("kl"),
           .variance_of_mean = at("variance"),
           .mean_variance = at("sigma2"),
-          .loss = at("loss")};
+          .loss = at("loss"),
+          .loss_kl = at("loss_kl")};
 }
 
 void add_runs(NoiseFindings& found, int64_t seed, const Json& json, const NoiseRule& rule) {
@@ -128,6 +137,8 @@ void add_runs(NoiseFindings& found, int64_t seed, const Json& json, const NoiseR
       run.kl.push_back(own.kl);
       run.variance.push_back(own.variance_of_mean);
       run.sigma2.push_back(own.mean_variance);
+      run.loss.push_back(own.loss);
+      run.loss_kl.push_back(own.loss_kl);
       run.deviation.push_back(number_or_nan(look.at("deviation").at(m)));
     }
     found.runs.push_back(std::move(run));
@@ -168,12 +179,12 @@ void present_noise(const NoiseFindings& found, Presentation& p) {
   if (found.runs.empty()) return;
   report.section("Along the training");
   FigureGrid one{.name = "one_unit", .title = "A unit under noise", .cells = {}, .columns = 1};
-  one.cells = {worth_of(found.runs[0]), variances_of(found.runs[0])};
+  one.cells = {worth_of(found.runs[0]), variances_of(found.runs[0]), loss_of(found.runs[0])};
   report.figure(
       draw(one, folder),
       "What a unit is worth and costs while noise on its z grows, stays, and is gone; below, the variance "
-      "of its mean, the mean of its variance, and the noise. Measured after each epoch on 1000 points, "
-      "with the noise of that epoch.");
+      "of its mean, the mean of its variance, and the noise; then the two parts of the whole model's loss. "
+      "Measured after each epoch on 1000 points, with the noise of that epoch.");
   FigureGrid all{.name = "all_units", .title = "Gain and KL of each", .columns = 3, .share_x = true};
   for (const NoiseRun& run : found.runs)
     if (all.cells.size() < kDrawn) all.cells.push_back(worth_of(run));

@@ -10,7 +10,7 @@ namespace elbo::asperti {
 /// One unit's record, an entry for each epoch from 0 on.
 struct NoiseRun {
   int64_t seed = 0, unit = 0;
-  std::vector<double> epoch, gain, kl, variance, sigma2, deviation;
+  std::vector<double> epoch, gain, kl, variance, sigma2, deviation, loss, loss_kl;
   NoiseCourse course{{}};
 };
 

@@ -48,6 +48,7 @@ TEST_SUITE("vae") {
       CHECK(close(found[m].variance_of_mean, unit.variance_of_mean, 1e-12));
       CHECK(close(found[m].mean_variance, unit.mean_variance, 1e-12));
       CHECK(close(found[m].loss * 2 * 0.35 / 6, metrics[m].sigma2_tuned, 1e-12));
+      CHECK(close(found[m].loss_kl, metrics[m].kl, 1e-12));
     }
   }
 
@@ -110,10 +111,12 @@ TEST_SUITE("vae") {
       CHECK(gradient_of(name, 0) > 1e-9);
     }
     vae->parameters().consume_gradients();
+    const double kl = measure_noisy(*vae, noise, x, key)[0].loss_kl;
     // Whatever the encoder says of it.
     vae->parameters().at("encoder.mean.bias").value.slice(0).slice(1, 2).fill(3);
     const LossTerms moved = differentiate(noisy_loss(*vae, noise), x, {}, key);
     CHECK(held.cost.at(0) == moved.cost.at(0));
+    CHECK(measure_noisy(*vae, noise, x, key)[0].loss_kl == kl);
     CHECK(error_of([&] { unit_noise(*vae, {2, 3}, kAll); }) == "[unit noise] there is no unit 3 among 3");
     CHECK(error_of([&] { unit_noise(*vae, {2}, kAll); }) == "[unit noise] 1 units for 2 members");
   }
