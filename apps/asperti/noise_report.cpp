@@ -45,8 +45,8 @@ Figure variances_of(const NoiseRun& run) {
 
 Figure loss_of(const NoiseRun& run) {
   Figure figure{.x = {"epoch"}, .y = {.label = "nats", .low = 0}};
-  figure.series = {{.name = "squared error / (2 σ²)", .x = run.epoch, .y = run.loss, .colour = 0},
-                   {.name = "KL of all units", .x = run.epoch, .y = run.loss_kl, .colour = 1}};
+  figure.series = {{.name = "squared error / (2 σ²)", .x = run.epoch, .y = run.loss, .colour = 4},
+                   {.name = "KL of all units", .x = run.epoch, .y = run.loss_kl, .colour = 5}};
   add_moments(figure, run);
   return figure;
 }
