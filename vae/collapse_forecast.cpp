@@ -55,15 +55,24 @@ CollapseForecast forecast_collapse(const Tensor& eigenvalues, int64_t latent, do
 LinearVaeWeights forecast_weights(const DataMoments& data, const Eigen& eigen, int64_t latent, double sigma2,
                                   double beta) {
   const CollapseForecast forecast = forecast_collapse(eigen.values, latent, sigma2, beta);
-  const Ppca ppca = ppca_solution(data, eigen, latent, forecast.threshold());
-  const Tensor log_variance = Tensor::empty({latent}, DType::f64);
-  for (int64_t i = 0; i < latent; ++i)
-    log_variance.data<double>()[i] = std::log(forecast.units[static_cast<size_t>(i)].mean_variance);
-  return {.decoder = ppca.weight,
-          .encoder = ppca_posterior(ppca).projection,
-          .log_variance = log_variance,
-          .mean = data.mean,
-          .log_sigma2 = std::log(sigma2)};
+  const int64_t d = data.mean.elements(), known = eigen.vectors.size(1);
+  LinearVaeWeights weights{.decoder = Tensor::zeros({d, latent}, DType::f64),
+                           .encoder = Tensor::zeros({latent, d}, DType::f64),
+                           .log_variance = Tensor::zeros({latent}, DType::f64),
+                           .mean = data.mean,
+                           .log_sigma2 = std::log(sigma2)};
+  for (int64_t i = 0; i < latent; ++i) {
+    const ForecastUnit& unit = forecast.units[static_cast<size_t>(i)];
+    if (!unit.active) continue;
+    const double length = std::sqrt(unit.length2);
+    for (int64_t j = 0; j < d; ++j) {
+      const double u = eigen.vectors.at(j * known + i);
+      weights.decoder.data<double>()[j * latent + i] = length * u;
+      weights.encoder.data<double>()[i * d + j] = length / unit.eigenvalue * u;
+    }
+    weights.log_variance.data<double>()[i] = std::log(unit.mean_variance);
+  }
+  return weights;
 }
 
 }  // namespace elbo

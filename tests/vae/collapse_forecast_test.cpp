@@ -83,8 +83,8 @@ struct Setting {
   double sigma2, beta;
 };
 /// More columns than directions that are worth it, and fewer; thresholds between eigenvalues and above all.
-const Setting kSettings[] = {{5, 0.8, 1},   {2, 0.5, 1},  {7, 0.05, 1}, {6, 0.4, 2},
-                             {6, 2.0, 0.5}, {3, 0.2, 10}, {4, 7, 1},    {4, 0.15, 0.4}};
+const Setting kSettings[] = {{5, 0.8, 1},   {2, 0.5, 1},   {7, 0.05, 1}, {6, 0.4, 2},
+                             {6, 2.0, 0.5}, {3, 0.22, 10}, {4, 7, 1},    {4, 0.15, 0.4}};
 
 }  // namespace
 
@@ -224,7 +224,7 @@ TEST_SUITE("vae") {
 
   TEST_CASE("trained from small random weights, linear VAEs end where the forecast says") {
     const Data data;
-    for (const Setting& s : {Setting{5, 0.8, 1}, Setting{6, 0.4, 2}, Setting{2, 0.5, 0.5}}) {
+    for (const Setting& s : {Setting{5, 0.8, 1}, Setting{6, 0.4, 2}, Setting{3, 2.4, 0.5}}) {
       CAPTURE(s.latent);
       CAPTURE(s.beta);
       Model model(data, s.latent, s.sigma2, 3);
@@ -234,9 +234,9 @@ TEST_SUITE("vae") {
       }};
       Training training(vae.parameters(),
                         {{.loss = loss,
-                          .steps = 3000,
+                          .steps = 2000,
                           .rates = {0.02},
-                          .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .total_steps = 3000}}},
+                          .schedule = {.kind = Schedule::Kind::cosine, .base = 1, .total_steps = 2000}}},
                         whole_set(data.centred));
       while (training.step()) {
       }
