@@ -117,7 +117,7 @@ shutil.rmtree("chosen")
 elbo(*asked, "--out", "chosen", "--json")
 
 # The values where none are given: eight, each twice the one before, around the data's variance per dimension.
-run = elbo(*small, "--latent", 2, "--epochs", 1, "--scan-epochs", 1, "--choose-sigma2", "law", "--members", 2, "--out", "eight", "--json")
+run = elbo(*small, "--latent", 2, "--epochs", 1, "--scan-epochs", 8, "--choose-sigma2", "law", "--members", 2, "--out", "eight", "--json")
 check("without --sigma2 there are eight values", run.returncode == 0, run.stderr)
 over = json.loads(run.stdout)["metrics"]["calibration"]["over_sigma2"]
 check("each twice the one before, with a model for each member",

@@ -62,7 +62,7 @@ void forecast(Options o) {
       "KL and ELBO are nats per data point; tuned σ² is the squared error per dimension, the σ² that "
       "would be best, all else fixed.");
   report.figure(draw(forecast_figure(eigen.values, forecasts, scale), directory.figures()),
-                "Active units and their KL over " + scale.name + "; lines mark what was asked for.");
+                "Active units and their KL over " + scale.name + "; points mark what was asked for.");
   std::string text = summary.text();
   for (const CollapseForecast& f : forecasts) {
     const std::string title = fmt::format("{} = {:g}", scale.name, scale.factor * f.sigma2);

@@ -52,8 +52,8 @@ Table forecasts_table(const std::vector<CollapseForecast>& forecasts, const Sigm
 
 FigureGrid forecast_figure(const Tensor& eigenvalues, const std::vector<CollapseForecast>& forecasts,
                            const Sigma2Scale& scale) {
-  constexpr double kBeyond = 30;  // times as small and as large as what was asked for
-  constexpr int kPoints = 400;
+  constexpr double kBeyond = 10;  // times as small and as large as what was asked for
+  constexpr int kPoints = 1000;
   const CollapseForecast& first = forecasts.at(0);
   double low = first.sigma2, high = first.sigma2;
   for (const CollapseForecast& f : forecasts) {
@@ -75,15 +75,16 @@ FigureGrid forecast_figure(const Tensor& eigenvalues, const std::vector<Collapse
   const Axis x{.label = scale.name, .log = true};
   Figure units{.title = "active units", .x = x, .y = {.label = "units", .low = 0}};
   units.y.high = std::min(static_cast<double>(3 * first.latent), 1.05 * above.y.front() + 1);
-  units.series = {above, active};
+  Series asked{.name = "asked for", .style = Style::points, .colour = 1}, asked_kl = asked;
+  for (const CollapseForecast& f : forecasts) {
+    for (Series* series : {&asked, &asked_kl}) series->x.push_back(scale.factor * f.sigma2);
+    asked.y.push_back(static_cast<double>(f.active()));
+    asked_kl.y.push_back(f.kl);
+  }
+  units.series = {above, active, asked};
   Figure nats{.title = "KL", .x = x, .y = {.label = "nats per data point", .low = 0}};
-  nats.series = {kl};
+  nats.series = {kl, asked_kl};
   FigureGrid grid{.name = "forecast", .title = "What a linear VAE would use", .cells = {units, nats}};
-  for (Figure& cell : grid.cells)
-    for (const CollapseForecast& f : forecasts)
-      cell.lines.push_back({.at = scale.factor * f.sigma2,
-                            .label = fmt::format("{:g}", scale.factor * f.sigma2),
-                            .vertical = true});
   return grid;
 }
 

@@ -26,8 +26,8 @@ std::string forecast_note();
 /// A sigma^2 a row.
 Table forecasts_table(const std::vector<CollapseForecast>& forecasts, const Sigma2Scale& scale);
 
-/// How many of k units are active, and what they carry together, over sigma^2, with the values asked for
-/// marked.
+/// How many of k units are active, and what they carry together, over sigma^2; points mark the
+/// values asked for.
 FigureGrid forecast_figure(const Tensor& eigenvalues, const std::vector<CollapseForecast>& forecasts,
                            const Sigma2Scale& scale);
 

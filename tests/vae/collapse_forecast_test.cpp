@@ -100,6 +100,7 @@ TEST_SUITE("vae") {
     CHECK(active(0.5, 3) == 2);
     CHECK(active(1e-3, 1) == 4);
     CHECK(active(4, 1) == 0);
+    CHECK_FALSE(forecast_collapse(eigenvalues, 5, 1).units[2].active);
     const CollapseForecast few = forecast_collapse(eigenvalues, 2, 0.1);
     CHECK(few.above == 4);
     CHECK(few.active() == 2);
