@@ -36,7 +36,7 @@ TEST_SUITE("apps") {
     const CalibratedModel collapsed = calibrated_model({0.001, 0.002}, {1.3, 1});
     CHECK(collapsed.in_use == 0);
     CHECK(std::isnan(collapsed.law_deviation));
-    const CalibratedModel broken = calibrated_model({std::nan("")}, {std::nan("")});
+    const CalibratedModel broken = calibrated_model(std::vector{std::nan("")}, std::vector{std::nan("")});
     CHECK(broken.in_use == 0);
   }
 
