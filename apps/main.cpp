@@ -25,7 +25,7 @@ const std::vector<CommandGroup>& command_groups() {
   static const std::vector<CommandGroup> all{
       {"Models and data",
        {train_command, evaluate_command, sample_command, reconstruct_command, traverse_command,
-        interpolate_command, encode_command, compare_command, ppca_command, data_command}},
+        interpolate_command, encode_command, compare_command, ppca_command, forecast_command, data_command}},
       {"elbo itself", {list_command, info_command, gradcheck_command, bench_command}},
       {"Lucas et al. 2019, Don't blame the ELBO!",
        {ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command, encoders_command,
@@ -35,7 +35,8 @@ const std::vector<CommandGroup>& command_groups() {
       {"Yacoby et al., Characterizing and avoiding problematic global optima of VAEs",
        {yacoby_optima_command, yacoby_table1_command, yacoby_posteriors_command, yacoby_mobius_command}},
       {"Asperti 2019, VAEs and the variable collapse phenomenon",
-       {asperti_units_command, asperti_trajectories_command, asperti_noise_command}}};
+       {asperti_units_command, asperti_trajectories_command, asperti_noise_command,
+        asperti_calibrate_command}}};
   return all;
 }
 

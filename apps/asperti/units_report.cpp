@@ -84,13 +84,6 @@ Extent paper_law_extent() {
   return extent;
 }
 
-std::string with_interval(const Statistics& s, const char* format) {
-  const std::string mean = fmt::format(fmt::runtime(format), s.mean);
-  return std::isfinite(s.standard_error) && s.standard_error > 0
-             ? fmt::format("{} ± {}", mean, fmt::format(fmt::runtime(format), 2 * s.standard_error))
-             : mean;
-}
-
 /// Sixteen rows of the paper beside ours of the same rank.
 Table rank_table(const Ensemble& dense, bool beside_paper) {
   std::vector<Table::Column> columns{Table::number("rank")};

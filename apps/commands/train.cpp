@@ -33,6 +33,7 @@ void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::ve
     if (arguments.given("--polish")) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
     set_model_defaults(o.training, arguments);
     check_method_options(o.training, arguments);
+    set_calibrated(o.training, o.calibration, arguments);
     if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
     return;
   }
@@ -62,6 +63,7 @@ Json to_json(const TrainOptions& o) {
   config["gradient"] = o.gradient;
   config["polish"] = o.polish;
   config.update(to_json(o.training));
+  add_to_config(config, o.calibration);
   return config;
 }
 
@@ -73,6 +75,7 @@ void restore(TrainOptions& o, const Json& config) {
   config.at("gradient").get_to(o.gradient);
   o.polish = config.value("polish", int64_t{0});  // runs of an earlier version have none
   restore(o.training, config);
+  restore(o.calibration, config);
 }
 
 void train(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
@@ -123,6 +126,7 @@ void add_options(Arguments& arguments) {
   add_member_options(arguments, o->training);
   add_method_options(arguments, o->training);
   add_network_options(arguments, o->training);
+  add_calibration_options(arguments, o->calibration);
   const auto all = arguments.all();
   const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
   add_validation_options(arguments, o->training.validation);

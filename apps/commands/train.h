@@ -1,7 +1,7 @@
 // The options of `elbo train`, and the two trainings behind it.
 #pragma once
 
-#include "apps/training/training_options.h"
+#include "apps/training/calibration.h"
 
 namespace elbo {
 
@@ -9,6 +9,7 @@ struct TrainOptions {
   DataOptions data;
   RunOptions run;
   TrainingOptions training;
+  CalibrationOptions calibration;       ///< deep only
   std::string gradient = "stochastic";  ///< linear only
   int64_t polish = 0;                   ///< linear only: sweeps after Adam's epochs
   std::string resume;

@@ -4,6 +4,7 @@
 
 #include "apps/commands/train.h"
 #include "apps/experiment/experiment.h"
+#include "apps/reports/calibration_report.h"
 #include "apps/reports/deep_report.h"
 #include "apps/reports/entropy_report.h"
 #include "apps/reports/method_report.h"
@@ -11,6 +12,7 @@
 #include "apps/reports/unit_report.h"
 #include "apps/reports/validation_report.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/log.h"
 #include "apps/training/deep_metrics_json.h"
 #include "apps/training/resume.h"
 #include "apps/training/trained_models.h"
@@ -72,9 +74,10 @@ std::optional<ValidationFindings> findings_of(const DeepRun& run, const std::opt
 
 void train_deep(const TrainOptions& asked) {
   TrainOptions o = asked;
-  const std::vector<Member> members = members_of(o.training);
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
+  fill_in_values(o.training, o.calibration, data);
+  std::vector<Member> members = members_of(o.training);
   check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
   std::optional<LoadedData> held_out;
@@ -88,13 +91,26 @@ void train_deep(const TrainOptions& asked) {
   const auto write_config = [&] { directory.write_config(to_json(o), data_record(data, held_out)); };
   if (!resuming) write_config();
   Result result("train", to_json(o), provenance_of(o.run, data));
-  const DeepRun run = run_deep(o.training, members, data, directory,
-                               {.seed = o.run.seed,
-                                .device = device_of(o.run),
-                                .validation = held_out ? &*held_out : nullptr,
-                                .quiet = o.run.json,
-                                .resume = resuming,
-                                .resumed = write_config});  // it may have been given more epochs
+  const DeepRunOptions how{.seed = o.run.seed,
+                           .device = device_of(o.run),
+                           .validation = held_out ? &*held_out : nullptr,
+                           .quiet = o.run.json,
+                           .resume = resuming,
+                           .resumed = write_config};  // it may have been given more epochs
+  Calibration calibration;
+  if (o.calibration.asked()) {
+    const auto found = calibrate(o.calibration, o.training, data, directory, how);
+    if (!found)
+      return log_line(
+          fmt::format("stopped while choosing; continue with: elbo train --resume {}", directory.path()));
+    calibration = *found;
+    log_line("elbo: chosen: " + calibration_text(calibration, o.calibration));
+    result.set("calibration", to_json(calibration),
+               "KL and ELBO in nats per data point, squared error summed over dimensions");
+  }
+  const TrainingOptions training = calibrated(o.training, calibration);
+  members = members_of(training);
+  const DeepRun run = run_deep(training, members, data, directory, how);
   if (!run.finished()) return say_interrupted(run, "train", directory.path());
 
   save_models(run, card_of(o.data, data), directory);
@@ -126,7 +142,7 @@ void train_deep(const TrainOptions& asked) {
           ensemble ? fmt::format("{} models were", members.size()) : "It was", o.training.epochs,
           data.dataset.points(), data.dataset.name, ensemble ? "The best model's" : "Its", metrics.elbo,
           to_paper != 0 ? fmt::format(" ({:.2f} in the papers' units)", metrics.elbo + to_paper) : "",
-          metrics.table_collapse_percent(), o.training.latent));
+          metrics.table_collapse_percent(), training.latent));
   report.section("Result");
   const std::string note = precision_note(metrics.samples);
   report.table(
@@ -134,6 +150,8 @@ void train_deep(const TrainOptions& asked) {
       "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training split. " +
           note);
   if (validation) add_validation_section(report, *validation, directory.path());
+  if (o.calibration.asked())
+    add_calibration(report, calibration, o.calibration, data.dataset.dimensions(), directory.figures());
   report.section("Training");
   Figure curves = elbo_figure(run);
   if (validation) add_validation_curves(curves, *validation);
@@ -161,9 +179,11 @@ void train_deep(const TrainOptions& asked) {
     add_pictures(report, *member_alone(*run.vae, static_cast<int64_t>(best)), data, directory.figures(),
                  {.pairs = 30, .samples = 50, .seed = o.run.seed});
   }
+  const std::string chosen =
+      o.calibration.asked() ? "\nchosen: " + calibration_text(calibration, o.calibration) : "";
   const std::string best_text =
       validation ? fmt::format("\n{}; kept in {}/best", best_line(*validation), directory.path()) : "";
-  conclude(directory, result, report, to_json(o), o.run, table.text() + note + best_text);
+  conclude(directory, result, report, to_json(o), o.run, table.text() + note + chosen + best_text);
 }
 
 }  // namespace elbo

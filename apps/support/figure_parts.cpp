@@ -67,6 +67,24 @@ Series deviation_band(const std::string& name, const std::vector<double>& x,
   return series;
 }
 
+Series interval_band(const std::string& name, const std::vector<double>& x,
+                     const std::vector<Statistics>& values) {
+  if (x.size() != values.size()) fail("[interval_band] {} values of x, {} of y", x.size(), values.size());
+  Series series{.name = name, .x = x, .style = Style::line_points};
+  bool has_errors = false;
+  for (const Statistics& s : values) {
+    const double around = std::isfinite(s.standard_error) ? 2 * s.standard_error : 0;
+    has_errors = has_errors || around > 0;
+    series.y.push_back(s.mean);
+    series.band_low.push_back(s.mean - around);
+    series.band_high.push_back(s.mean + around);
+  }
+  if (has_errors) return series;
+  series.band_low.clear();
+  series.band_high.clear();
+  return series;
+}
+
 std::vector<Series> by_class(const std::vector<double>& x, const std::vector<double>& y,
                              const std::vector<int64_t>& classes, const std::vector<std::string>& names) {
   if (x.size() != y.size() || x.size() != classes.size())

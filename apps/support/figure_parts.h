@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "apps/support/figure.h"
+#include "apps/support/statistics.h"
 
 namespace elbo {
 
@@ -30,6 +31,11 @@ Series quartile_band(const std::string& name, const std::vector<double>& x,
 /// Likewise the mean, in a band of one standard deviation (with n - 1) to both sides; none for a single run.
 Series deviation_band(const std::string& name, const std::vector<double>& x,
                       const std::vector<std::vector<double>>& runs);
+
+/// Means in a band of two standard errors to both sides, without one where no mean has an error. Throws Error
+/// when lengths differ.
+Series interval_band(const std::string& name, const std::vector<double>& x,
+                     const std::vector<Statistics>& values);
 
 /// Points in a series for each class, named by it and coloured by its number. Throws Error when lengths
 /// differ or a class has no name.

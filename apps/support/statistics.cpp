@@ -1,5 +1,7 @@
 #include "apps/support/statistics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -36,6 +38,13 @@ Statistics statistics_of(const std::vector<double>& values) {
   s.lower_quartile = quantile(sorted, 0.25);
   s.upper_quartile = quantile(sorted, 0.75);
   return s;
+}
+
+std::string with_interval(const Statistics& s, const char* format) {
+  if (!std::isfinite(s.mean)) return "-";
+  const std::string mean = fmt::format(fmt::runtime(format), s.mean);
+  if (!(s.standard_error > 0)) return mean;
+  return fmt::format("{} ± {}", mean, fmt::format(fmt::runtime(format), 2 * s.standard_error));
 }
 
 }  // namespace elbo

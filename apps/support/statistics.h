@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace elbo {
@@ -16,5 +17,9 @@ struct Statistics {
 /// NaN stands where there are too few values: none, or for the deviation and the standard error fewer than
 /// two.
 Statistics statistics_of(const std::vector<double>& values);
+
+/// "8.2 ± 0.4", the mean and two standard errors, each by the format, such as "{:.1f}"; the mean alone where
+/// there is no error, and "-" where there is no mean.
+std::string with_interval(const Statistics& statistics, const char* format);
 
 }  // namespace elbo

@@ -97,6 +97,12 @@ Spread spread_of(const LoadedData& data) {
   return {numbers(moments.mean), numbers(moments.deviation)};
 }
 
+double variance_per_dimension(const LoadedData& data) {
+  double total = 0;
+  for (const double deviation : moments_of(data).deviation) total += deviation * deviation;
+  return total / static_cast<double>(data.dataset.dimensions());
+}
+
 std::string range_warning(const LoadedData& data) {
   constexpr double kDigits = 1e-3;              // of the deviation, that rounding may be
   constexpr double kLeast = 1e-4, kMost = 1e4;  // deviations that training copes with

@@ -42,6 +42,9 @@ struct Spread {
 };
 Spread spread_of(const LoadedData& data);
 
+/// The mean over dimensions of their variances, about the points' own mean.
+double variance_per_dimension(const LoadedData& data);
+
 /// One line for numbers that deep VAEs, which are f32, will not cope with: so far from zero that f32 keeps
 /// less than three digits of what tells points apart, or spread over far more or less than 1. Empty for
 /// others, and for pixels. Says what helps.
