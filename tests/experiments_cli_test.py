@@ -34,6 +34,8 @@ EXPERIMENTS = {
     "asperti-trajectories": [*DIGITS, "--hidden", "32,16", "--epochs", 6, "--every", 5, "--members", 2],
     "asperti-noise": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--lr", 0.003, "--base-epochs", 30, "--epochs", 15, "--seeds",
                       2, "--units", 2, "--increment", 1, "--settle", 1],
+    "asperti-two-stage": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--epochs", 6, "--second-hidden", "32,32",
+                          "--second-epochs", 12, "--members", 3, "--points", 60],
     "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
     "yacoby-table1": ["--threads", 1, "--data-sets", "linear-jtex,gaussian", "--methods", "vae,lagging,libi", "--settings",
                       "vae,lagging-5,libi-1-0.5-0.5-6", "--sets", 2, "--restarts", 2, "--points", 40, "--epochs", 600, "--knn-repetitions", 3],
