@@ -31,6 +31,6 @@ extern const Command list_command, info_command, data_command, train_command, ev
     interpolate_command, encode_command, compare_command, luecke_entropies_command, luecke_noise_command,
     luecke_states_command, luecke_streaming_command, yacoby_optima_command, yacoby_table1_command,
     yacoby_posteriors_command, yacoby_mobius_command, asperti_units_command, asperti_trajectories_command,
-    asperti_noise_command, asperti_calibrate_command, forecast_command;
+    asperti_noise_command, asperti_two_stage_command, asperti_calibrate_command, forecast_command;
 
 }  // namespace elbo

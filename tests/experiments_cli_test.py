@@ -36,6 +36,8 @@ EXPERIMENTS = {
                       2, "--units", 2, "--increment", 1, "--settle", 1],
     "asperti-calibrate": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.5, "--lambdas", "0.1,0.5,2", "--latents", "2,4", "--epochs", 8,
                           "--seeds", 2, "--lr", 0.003],
+    "asperti-two-stage": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--epochs", 6, "--second-hidden", "32,32",
+                          "--second-epochs", 12, "--members", 3, "--points", 60, "--knn-repetitions", 2],
     "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
     "yacoby-table1": ["--threads", 1, "--data-sets", "linear-jtex,gaussian", "--methods", "vae,lagging,libi", "--settings",
                       "vae,lagging-5,libi-1-0.5-0.5-6", "--sets", 2, "--restarts", 2, "--points", 40, "--epochs", 600, "--knn-repetitions", 3],
@@ -124,6 +126,21 @@ check("sample opens the model below the noise", run.returncode == 0 and os.path.
 run = elbo("encode", "luecke-states/ring", "--json", "--out", "codes.npz")
 check("encode writes what it makes of its points", run.returncode == 0 and json.loads(run.stdout)["metrics"]["arrays"]["means"]["shape"] == [50, 2],
       run.stderr)
+
+# ---- both stages and what judges them are kept, and few held-out points are not compared
+kept = {f"models/{folder}/members/0{member}.safetensors" for folder in ("judge", "first", "second") for member in range(3)}
+found = result("asperti-two-stage")
+check("the models of both stages are kept", kept <= set(files("asperti-two-stage")), kept)
+check("a perfect second stage is judged beside ours, and real pictures beside both",
+      found["pictures"]["held_out"]["knn"]["mean"] < found["pictures"]["decoded"]["knn"]["mean"] and
+      len({*found["pictures"]["held_out"]["knn"]["of_each"]}) == 1 and
+      len({*found["pictures"]["two_stages"]["frechet"]["of_each"]}) == 3, found["pictures"])
+check("verdicts are about both stages", len(found["claims"]) == 7 and all("models" in claim["here"] for claim in found["claims"]), found["claims"])
+rejects("fewer points than z has dimensions", "asperti-two-stage", *DIGITS, "--latent", 16, "--points", 16, "--out", "never",
+        mentions=["--points", "16 dimensions"])
+header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 4, 4), }".ljust(117) + b"\n"
+open("grey.npy", "wb").write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(range(160)) * 4)
+rejects("data without a test split", "asperti-two-stage", "--data", "npy:grey.npy", "--out", "never", mentions=["no test split", "--test"])
 
 # ---- only some of them
 run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out", "some")

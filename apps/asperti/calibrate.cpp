@@ -55,28 +55,28 @@ std::vector<Place> over_latent(const Options& o) {
   return places;
 }
 
-std::unique_ptr<Vae> model_of(const Options& o, const Place& at, const Dataset& data) {
+AspertiOptions network_of(const Options& o, const Place& at, const Dataset& data) {
   AspertiOptions network = dense_network(o, data, o.seeds);
   network.lambda = at.lambda;
   network.latent = at.latent;
-  return asperti_vae(network, o.run.seed);
+  return network;
 }
 
 Unit unit_of(const Options& o, const Place& at, std::shared_ptr<const LoadedData> data) {
   const auto x = [data, o] { return data->all().to(DType::f32).to(device_of(o.run)); };
   const int64_t per_epoch = (data->dataset.points() + o.batch - 1) / o.batch;
+  const AspertiOptions network = network_of(o, at, data->dataset);
   return {.key = at.key(),
           .title = fmt::format("λ = {:g}, k = {}", at.lambda, at.latent),
-          .cost = training_cost(*model_of(o, at, data->dataset), data->dataset.points(), o.epochs),
+          .cost = training_cost(*asperti_vae(network, o.run.seed), data->dataset.points(), o.epochs),
           .measure =
               [=] {
-                const auto vae = model_of(o, at, data->dataset);
+                const auto vae = asperti_vae(network, o.run.seed);
                 return seconds_of(*vae, asperti_loss(*vae), x(), o.batch, o.epochs * per_epoch);
               },
           .run =
               [=](const UnitPlace& place) {
-                const auto vae = model_of(o, at, data->dataset);
-                return train_ensemble(*vae, x(),
+                return train_ensemble(network, card_of(o.data, *data), x(),
                                       {.epochs = o.epochs,
                                        .batch = o.batch,
                                        .rate = o.rate,

@@ -28,7 +28,7 @@ double standard_error(const LinearVaeWeights& weights, const LoadedData& data) {
 }  // namespace
 
 LinearHeldOut linear_held_out(const DataOptions& options, const LoadedData& training) {
-  LinearHeldOut held_out{load_validation(options, training), {}};
+  LinearHeldOut held_out{load_held_out(options, training, Split::validation), {}};
   held_out.moments = data_moments(held_out.data.all());
   return held_out;
 }

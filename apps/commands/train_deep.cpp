@@ -81,7 +81,7 @@ void train_deep(const TrainOptions& asked) {
   check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
   std::optional<LoadedData> held_out;
-  if (o.training.validation.every > 0) held_out = load_validation(o.data, data);
+  if (o.training.validation.every > 0) held_out = load_held_out(o.data, data, Split::validation);
   if (held_out) check_training(o.training, members, *held_out);
   check_method(o.training, members, data, held_out ? &*held_out : nullptr);
   if (resuming) check_same_data(data, o.resume, held_out);

@@ -36,13 +36,13 @@ void check(const ValidationOptions& o, int64_t epochs) {
   if (o.every > epochs) fail("[--validate-every] there is no epoch {}; training has {}", o.every, epochs);
 }
 
-LoadedData load_validation(const DataOptions& options, const LoadedData& training) {
+LoadedData load_held_out(const DataOptions& options, const LoadedData& training, Split split) {
   DataOptions wanted = options;
-  wanted.split = Split::validation;
+  wanted.split = split;
   wanted.subset = 0;  // of the training points
   LoadedData data{load_points(wanted, training.seed), training.preprocessing, training.seed};
   if (data.dataset.dimensions() != training.dataset.dimensions())
-    fail("[data] the validation split of {} has {} dimensions, the training split {}",
+    fail("[data] the {} of {} has {} dimensions, the training split {}", words(split),
          quote(data.dataset.name), data.dataset.dimensions(), training.dataset.dimensions());
   check_preprocessing(data.dataset, data.preprocessing);
   return data;

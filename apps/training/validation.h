@@ -28,8 +28,8 @@ void add_validation_options(Arguments& arguments, ValidationOptions& options);
 /// Throws for a patience that nothing would count, and for evaluations that no epoch has.
 void check(const ValidationOptions& options, int64_t epochs);
 
-/// The validation split of the data that are trained on, preprocessed as these. Throws where there is none.
-LoadedData load_validation(const DataOptions& options, const LoadedData& training);
+/// Another split of the data that are trained on, preprocessed as these. Throws where there is none.
+LoadedData load_held_out(const DataOptions& options, const LoadedData& training, Split split);
 
 /// One evaluation of one member, in nats per data point.
 struct HeldOut {
