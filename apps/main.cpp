@@ -35,8 +35,8 @@ const std::vector<CommandGroup>& command_groups() {
       {"Yacoby et al., Characterizing and avoiding problematic global optima of VAEs",
        {yacoby_optima_command, yacoby_table1_command, yacoby_posteriors_command, yacoby_mobius_command}},
       {"Asperti 2019, VAEs and the variable collapse phenomenon",
-       {asperti_units_command, asperti_trajectories_command, asperti_noise_command,
-        asperti_two_stage_command, asperti_calibrate_command}}};
+       {asperti_units_command, asperti_trajectories_command, asperti_noise_command, asperti_two_stage_command,
+        asperti_calibrate_command}}};
   return all;
 }
 
