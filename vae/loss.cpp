@@ -37,6 +37,12 @@ LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& t
     numbers = Tensor::from<double>({static_cast<int64_t>(now.size())}, now).to(x.dtype()).to(x.device());
   return differentiate(loss, {x, numbers, key});
 }
+LossTerms on_cpu(LossTerms terms) {
+  terms.cost = terms.cost.to(Device::cpu);
+  for (Tensor& probe : terms.probes) probe = probe.to(Device::cpu);
+  return terms;
+}
+
 
 std::vector<int64_t> members_not_finite(const LossTerms& terms) {
   std::vector<int64_t> bad;

@@ -71,6 +71,9 @@ LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& t
 /// The gradient of the members' costs, () or (M), together: none depends on another's parameters.
 void backward_of_each(Tape& tape, const Variable& costs);
 
+/// The same numbers on the CPU; those of a GPU are waited for.
+LossTerms on_cpu(LossTerms terms);
+
 /// Members whose cost, or any of whose probes, is NaN or infinite.
 std::vector<int64_t> members_not_finite(const LossTerms& terms);
 

@@ -85,7 +85,7 @@ bool Training::step() {
   const Phase& phase = phases_[at_];
   if (phase.before) phase.before(*this);
   x_ = batches_.batch(steps_);
-  terms_ = differentiate(phase.loss, x_, time(), noise_at(steps_));
+  terms_ = on_cpu(differentiate(phase.loss, x_, time(), noise_at(steps_)));
   for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
   if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, phase.moves);
   set_rates(rates_);

@@ -77,7 +77,7 @@ class Training {
   /// phase begins with moments of 0.
   bool step();
 
-  /// Steps taken, over all phases; and what the latest measured.
+  /// Steps taken, over all phases; and what the latest measured, on the CPU.
   int64_t steps() const { return steps_; }
   const LossTerms& terms() const { return terms_; }
   const Tensor& x() const { return x_; }  ///< its batch
