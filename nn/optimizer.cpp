@@ -218,18 +218,23 @@ void Sgd::step(std::span<const double> rates) {
 }
 
 Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of) {
+  return clip_gradient_norm(store, max_norm, store.trained(of));
+}
+
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm, std::span<Parameter* const> of) {
   if (!(max_norm > 0)) fail("[clip] the largest norm must be above 0, got {}", max_norm);
   store.complete_gradients();
   const int64_t members = std::max<int64_t>(store.members(), 1);
   const Tensor norms = Tensor::zeros({members}, store.dtype(), store.device());
-  std::vector<Tensor> gradients;
-  for (const Parameter* parameter : store.trained(of))
-    gradients.push_back(parameter->gradient.reshape({members, -1}));
-  for (const Tensor& gradient : gradients)
-    map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{}, gradient);
+  for (const Parameter* parameter : of)
+    map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{},
+                         parameter->gradient.reshape({members, -1}));
   map_into(norms, Root{}, norms);
   const Tensor factors = map(ClipFactor{max_norm}, norms).reshape({members, 1});
-  for (const Tensor& gradient : gradients) map_into(gradient, Product{}, gradient, factors);
+  for (const Parameter* parameter : of) {
+    const Tensor gradient = parameter->gradient.reshape({members, -1});
+    map_into(gradient, Product{}, gradient, factors);
+  }
   return norms;
 }
 

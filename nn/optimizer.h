@@ -97,6 +97,7 @@ class Sgd {
 /// of those whose names begin with one of `of`. Returns the norms before scaling, (members) of the store's
 /// type and device.
 Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of = {});
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm, std::span<Parameter* const> of);
 
 /// A learning rate as a function of the step, counted from 0.
 struct Schedule {

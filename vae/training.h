@@ -124,7 +124,8 @@ class Training {
   bool phase_over_ = false;
   std::vector<int64_t> stopped_;
   std::unique_ptr<Adam> adam_;
-  std::vector<double> rates_;  // of the latest step
+  std::vector<Parameter*> moved_;  // by the present phase
+  std::vector<double> rates_;      // of the latest step
   Tensor x_;
   LossTerms terms_;
   TrainingNotes notes_;
