@@ -1,5 +1,7 @@
 #include "apps/support/statistics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -36,6 +38,11 @@ Statistics statistics_of(const std::vector<double>& values) {
   s.lower_quartile = quantile(sorted, 0.25);
   s.upper_quartile = quantile(sorted, 0.75);
   return s;
+}
+
+std::string with_error(double value, double error, int digits) {
+  return std::isfinite(error) ? fmt::format("{:.{}f} ± {:.{}f}", value, digits, error, digits)
+                              : fmt::format("{:.{}f}", value, digits);
 }
 
 }  // namespace elbo

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace elbo {
@@ -16,5 +17,8 @@ struct Statistics {
 /// NaN stands where there are too few values: none, or for the deviation and the standard error fewer than
 /// two.
 Statistics statistics_of(const std::vector<double>& values);
+
+/// "-14.203 ± 0.052"; the value alone where the error is not finite.
+std::string with_error(double value, double error, int digits = 3);
 
 }  // namespace elbo
