@@ -46,6 +46,7 @@ Dataset load_npy(const std::string& file, const LoadOptions&) {
 }
 
 constexpr int64_t kLastToy = 1000000000;
+constexpr const char* kToyNumber = "[:RUN]";  // what a toy's name may be followed by
 
 /// Which of a seed's toys "3" is; the first where nothing is said.
 int64_t toy_number(const std::string& argument) {
@@ -233,16 +234,16 @@ std::span<const DatasetKind> dataset_kinds() {
        "the PNG and JPEG files in a folder; crop=N, WxH or WxH+X+Y, size=N or WxH (64), rgb or grey, strict",
        &load_images, &has_images_for},
       {"npy", ":FILE", "the points (N, ...) in a NumPy file", &load_npy, &has_training_points_only},
-      {"ppca", "[:RUN]", "generated: 10 dimensions from 2 latent ones and noise", &load_ppca, &has_test,
+      {"ppca", kToyNumber, "generated: 10 dimensions from 2 latent ones and noise", &load_ppca, &has_test,
        false},
-      {"ppca-ring", "[:RUN]", "generated: the same, bent to a ring", &load_ring, &has_test, false},
-      {"linear-jtex", "[:RUN]", "generated: two dimensions from two, whose posteriors no mean field has",
+      {"ppca-ring", kToyNumber, "generated: the same, bent to a ring", &load_ring, &has_test, false},
+      {"linear-jtex", kToyNumber, "generated: two dimensions from two, whose posteriors no mean field has",
        &load_linear_jtex, &has_test, false},
-      {"cubic-jtex", "[:RUN]", "generated: the cubes of such points", &load_cubic_jtex, &has_test, false},
-      {"gaussian", "[:RUN]", "generated: four dimensions from two, with hardly any noise", &load_gaussian,
+      {"cubic-jtex", kToyNumber, "generated: the cubes of such points", &load_cubic_jtex, &has_test, false},
+      {"gaussian", kToyNumber, "generated: four dimensions from two, with hardly any noise", &load_gaussian,
        &has_test, false},
-      {"mobius", "[:RUN]", "generated: a Möbius transform of a Gaussian, with hardly any noise", &load_mobius,
-       &has_test, false},
+      {"mobius", kToyNumber, "generated: a Möbius transform of a Gaussian, with hardly any noise",
+       &load_mobius, &has_test, false},
       {"digits", "", "generated: digits 28x28 drawn by strokes", &load_digits, &has_test},
       {"sprites", "", "generated: a square, ellipse or heart 64x64, with the factors it was made from",
        &load_sprites, &has_test},
@@ -252,7 +253,14 @@ std::span<const DatasetKind> dataset_kinds() {
   return kinds;
 }
 
-Dataset load_dataset(const std::string& spec, const LoadOptions& options) {
+std::string plain_specification(const std::string& spec) {
+  for (const DatasetKind& kind : dataset_kinds())
+    if (kind.argument == kToyNumber && spec == kind.name + ":0") return kind.name;
+  return spec;
+}
+
+Dataset load_dataset(const std::string& given, const LoadOptions& options) {
+  const std::string spec = plain_specification(given);
   const size_t colon = spec.find(':');
   const std::string name = spec.substr(0, colon);
   const std::string argument = colon == std::string::npos ? "" : spec.substr(colon + 1);

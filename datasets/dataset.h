@@ -85,6 +85,10 @@ struct DatasetKind {
 };
 std::span<const DatasetKind> dataset_kinds();
 
+/// The same specification as it is written shortest, so that texts can be compared: "ppca" for "ppca:0".
+/// Others, and what is none, stay as they are.
+std::string plain_specification(const std::string& spec);
+
 /// 16 hexadecimal digits that tell element type, shape and elements of x (FNV-1a, 64 bits).
 std::string fingerprint(const Tensor& x);
 

@@ -18,11 +18,12 @@ struct Tile {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    adam_kernel(const Tile* tiles, T* w, T* m, T* v, const T* g, const double* numbers, AdamOptions options) {
+    adam_kernel(const Tile* tiles, T* w, T* m, T* v, const T* g, const double* numbers, int64_t roots,
+                AdamOptions options) {
   const Tile tile = tiles[blockIdx.x];
-  const double rate = numbers[1 + tile.member];
+  const double rate = numbers[roots + tile.member];
   if (rate == 0) return;
-  const AdamFormula<T> formula(options, rate, numbers[0]);
+  const AdamFormula<T> formula(options, rate, numbers[roots == 1 ? 0 : tile.member]);
   constexpr int kWidth = kPackSize<T>;
   using Packed = Pack<T, kWidth>;
   if (tile.begin % kWidth == 0 && tile.size % kWidth == 0) {
@@ -54,13 +55,14 @@ Tensor adam_tiles(const std::vector<ParameterStore::Span>& spans) {
 void adam_step(ParameterStore& store, const AdamOptions& options, const Tensor& first_moment,
                const Tensor& second_moment, const Tensor& tiles, const Tensor& numbers) {
   if (tiles.size(0) == 0) return;
+  const int64_t roots = numbers.elements() - std::max<int64_t>(store.members(), 1);
   visit_floating(store.dtype(), "adam", [&](auto zero) {
     using T = decltype(zero);
     launch("adam", adam_kernel<T>, static_cast<unsigned>(tiles.size(0)), kThreads,
            reinterpret_cast<const Tile*>(tiles.data<int64_t>()), store.values().data<T>(),
            first_moment.data<T>(), second_moment.data<T>(),
            static_cast<const T*>(store.gradients().data<T>()),
-           static_cast<const double*>(numbers.data<double>()), options);
+           static_cast<const double*>(numbers.data<double>()), roots, options);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "nn/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "nn/adam_kernel.h"
@@ -78,6 +79,10 @@ Tensor state_for(const ParameterStore& store, const char* where) {
   return Tensor::zeros(store.values().shape(), store.dtype(), store.device());
 }
 
+Tensor on_gpu(const std::vector<double>& numbers) {
+  return Tensor::from<double>({static_cast<int64_t>(numbers.size())}, numbers).to(Device::cuda);
+}
+
 }  // namespace
 
 Adam::Adam(ParameterStore& store, AdamOptions options, const std::vector<std::string>& moves)
@@ -104,7 +109,7 @@ void Adam::step(std::span<const double> rates) {
     // Each member has its own there, too, where the rates are one.
     if (rates.size() == 1)
       numbers_.resize(static_cast<size_t>(1 + std::max<int64_t>(store_.members(), 1)), numbers_[1]);
-    return apply(Tensor::from<double>({static_cast<int64_t>(numbers_.size())}, numbers_).to(Device::cuda));
+    return apply(on_gpu(numbers_));
   }
   sweep(std::span(numbers_).first(1), std::span(numbers_).subspan(1));
   store_.consume_gradients();
@@ -114,8 +119,6 @@ void Adam::step_at(std::span<const int64_t> t, std::span<const double> rates) {
   check_rates(store_, rates, "adam");
   if (t.size() != rates.size())
     fail("[adam] {} numbers of steps for {} learning rates; give as many", t.size(), rates.size());
-  if (store_.device() == Device::cuda)
-    fail("[adam] steps of different numbers are for parameters on the CPU");
   numbers_.resize(rates.size());
   roots_.resize(rates.size());
   for (size_t i = 0; i < rates.size(); ++i) {
@@ -123,6 +126,14 @@ void Adam::step_at(std::span<const int64_t> t, std::span<const double> rates) {
     step_numbers(t[i], rates.subspan(i, 1), own);
     roots_[i] = own[0];
     numbers_[i] = rates[i] == 0 ? 0 : own[1];  // before a first step there is nothing to divide by
+  }
+  if (store_.device() == Device::cuda) {
+    store_.complete_gradients();
+    const auto members = static_cast<size_t>(std::max<int64_t>(store_.members(), 1));
+    roots_.resize(members, roots_[0]);
+    roots_.resize(2 * members, numbers_[0]);
+    std::copy(numbers_.begin(), numbers_.end(), roots_.begin() + static_cast<std::ptrdiff_t>(members));
+    return cuda::adam_step(store_, options_, m_, v_, tiles_, on_gpu(roots_));
   }
   sweep(roots_, numbers_);
 }
@@ -207,18 +218,23 @@ void Sgd::step(std::span<const double> rates) {
 }
 
 Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of) {
+  return clip_gradient_norm(store, max_norm, store.trained(of));
+}
+
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm, std::span<Parameter* const> of) {
   if (!(max_norm > 0)) fail("[clip] the largest norm must be above 0, got {}", max_norm);
   store.complete_gradients();
   const int64_t members = std::max<int64_t>(store.members(), 1);
   const Tensor norms = Tensor::zeros({members}, store.dtype(), store.device());
-  std::vector<Tensor> gradients;
-  for (const Parameter* parameter : store.trained(of))
-    gradients.push_back(parameter->gradient.reshape({members, -1}));
-  for (const Tensor& gradient : gradients)
-    map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{}, gradient);
+  for (const Parameter* parameter : of)
+    map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{},
+                         parameter->gradient.reshape({members, -1}));
   map_into(norms, Root{}, norms);
   const Tensor factors = map(ClipFactor{max_norm}, norms).reshape({members, 1});
-  for (const Tensor& gradient : gradients) map_into(gradient, Product{}, gradient, factors);
+  for (const Parameter* parameter : of) {
+    const Tensor gradient = parameter->gradient.reshape({members, -1});
+    map_into(gradient, Product{}, gradient, factors);
+  }
   return norms;
 }
 

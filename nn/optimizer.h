@@ -51,8 +51,7 @@ class Adam {
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
   /// The same where members have taken different numbers of steps, so that for member m this one is t[m],
-  /// from
-  /// 1. It counts nothing and leaves the gradients: another optimiser may move other parameters by them. CPU.
+  /// from 1. It counts nothing and leaves the gradients: another optimiser may move other parameters by them.
   void step_at(std::span<const int64_t> t, std::span<const double> learning_rates);
 
   /// For steps captured once and replayed on a GPU, whose rates the host must not pass by value:
@@ -98,6 +97,7 @@ class Sgd {
 /// of those whose names begin with one of `of`. Returns the norms before scaling, (members) of the store's
 /// type and device.
 Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of = {});
+Tensor clip_gradient_norm(ParameterStore& store, double max_norm, std::span<Parameter* const> of);
 
 /// A learning rate as a function of the step, counted from 0.
 struct Schedule {

@@ -103,6 +103,7 @@ none, _ = evaluate("deep", "--aggregate-points", 0)
 check("0 leaves it out", not any(name.startswith(("aggregate_", "samples_")) for name in none) and none["elbo"] == some["elbo"])
 check("and its rows", "Henze" not in elbo("evaluate", "deep", "--aggregate-points", 0).stdout)
 rejects("too many points for their pairs", "evaluate", "deep", "--aggregate-points", 5001, mentions=["--aggregate-points", "5000"])
+rejects("one point, which has no pairs", "evaluate", "deep", "--aggregate-points", 1, mentions=["--aggregate-points", "pairs"])
 few, _ = evaluate("deep", "--aggregate-points", 2)
 check("of too few points there is no Henze-Zirkler", few["aggregate_hz"] is None and few["aggregate_mmd2"] is not None, few)
 

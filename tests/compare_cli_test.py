@@ -70,8 +70,8 @@ check("the report has it all", all(word in open(f"{out}/report.html").read() for
       load(f"{out}/result.json")["metrics"] == found)
 
 
-def curve(run, member="0"):
-    with open(f"{run}/metrics.csv") as file:
+def curve(run, member="0", file="metrics.csv"):
+    with open(f"{run}/{file}") as file:
         return [(float(row["epoch"]), float(row["elbo"])) for row in csv.DictReader(file) if row.get("member", "0") == member]
 
 
@@ -85,6 +85,12 @@ def drawn(out):
 
 
 check("curves are those of metrics.csv", drawn(out) == {"narrow": curve("narrow"), "wide": curve("wide")}, drawn(out))
+
+train("watched", *deep, 8, "--validation", 0.2, "--validate-every", 2)
+_, _, out = compare("narrow", "watched")
+check("of a run that watched a validation split its curve is there, too", drawn(out) == {
+    "narrow": curve("narrow"), "watched": curve("watched"), "watched, validation": curve("watched", file="validation.csv")} and
+      len(drawn(out)["watched, validation"]) == 2, drawn(out))
 
 # ---- seeds
 for seed in (1, 2, 3):

@@ -69,6 +69,11 @@ check("evaluate finds the same numbers", abs(again["elbo"] - metrics["elbo"]) < 
       again["collapse_curve"] == metrics["collapse_curve"])
 check("and an importance-weighted bound above the ELBO", again["importance_weighted_bound"] > again["elbo"] and
       0 <= again["mutual_information"] <= math.log(300) + 1e-9 and again["importance_weighted_bound_standard_error"] > 0)
+one = elbo("train", "--model", "mlp", "--data", "ppca", "--limit", 200, "--latent", 1, "--hidden", 4, "--epochs", 2, "--out", "one")
+exact = json.loads(elbo("evaluate", "one", "--importance-samples", 5000, "--importance-inflation", 2, "--json").stdout or "{}").get("metrics", {})
+check("of one latent dimension ln p(x) is exact beside the bound", one.returncode == 0 and "log_likelihood" not in again and
+      abs(exact["log_likelihood"] - exact["importance_weighted_bound"]) < 0.05 and exact["log_likelihood_quadrature_error"] < 1e-4 and
+      "quadrature" in elbo("evaluate", "one").stdout, exact)
 check("the table has both errors", elbo("evaluate", "run").stdout.count("±") >= 3)
 names = {"encoder.0.weight", "encoder.0.bias", "encoder.1.weight", "encoder.mean.weight", "encoder.log_variance.bias",
          "decoder.0.weight", "decoder.2.weight", "decoder.2.bias", "log_sigma2"}

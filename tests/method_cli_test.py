@@ -158,8 +158,7 @@ for what, arguments, words in (
         ("annealing in LiBI", [*libi, "--annealing", "linear"], ["--annealing", "libi"]),
         ("a capacity with a lagging encoder", [*lagging, "--penalty", "capacity"], ["--penalty", "vae"]),
         ("patience with LiBI", [*libi, "--validation", 0.1, "--validate-every", 1, "--patience", 2], ["--patience", "libi"]),
-        ("a last batch too small for LiBI's statistics", [*libi, "--subset", 203], ["--batch", "3 points"]),
-        ("a GPU", [*libi, "--device", "cuda"], ["--device", "libi"])):
+        ("a last batch too small for LiBI's statistics", [*libi, "--subset", 203], ["--batch", "3 points"])):
     rejects(what, *arguments, "--out", "never", mentions=words)
 check("and nothing is written", not os.path.exists("never"))
 rejects("a method of the linear model", "train", "--data", "digits", "--method", "libi", mentions=["--method", "deep"])

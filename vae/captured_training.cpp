@@ -22,7 +22,7 @@ CapturedTraining::CapturedTraining(ParameterStore& parameters, Adam& adam, const
       options_(options),
       fill_(fill),
       models_(std::max<int64_t>(parameters.members(), 1)),
-      numbers_(static_cast<int64_t>(loss.numbers_at({}).size())),
+      numbers_(loss.numbers ? loss.numbers({}).elements() : 0),
       table_(on_gpu({kMostSteps, row_length()}, DType::f64)),
       next_(on_gpu({1}, DType::i64)),
       place_(on_gpu({2}, DType::i64)),
@@ -54,7 +54,7 @@ void CapturedTraining::run(std::span<const Step> steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
     for (int64_t number : {s.first, s.epoch, s.time.step, s.rows}) *to++ = static_cast<double>(number);
-    for (double number : loss_.numbers_at(s.time)) *to++ = number;
+    if (numbers_ > 0) to = std::ranges::copy(loss_.numbers(s.time).span<double>(), to).out;
     adam_.step_numbers(adam_.steps() + static_cast<int64_t>(i) + 1, s.rates,
                        {to, static_cast<size_t>(models_ + 1)});
     to += models_ + 1;

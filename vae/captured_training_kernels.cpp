@@ -67,8 +67,8 @@ void advance(const Tensor& table, const Tensor& next, const Tensor& place, const
   });
 }
 
-void bookkeep(const Tensor& cost, const std::vector<Tensor>& probes, const Tensor& points,
-              const Tensor& counter, const Tensor& rates, const Tensor& sums) {
+void bookkeep(const Tensor& cost, std::span<const Tensor> probes, const Tensor& points, const Tensor& counter,
+              const Tensor& rates, const Tensor& sums) {
   visit_floating(cost.dtype(), "bookkeep", [&](auto zero) {
     using T = decltype(zero);
     const int64_t models = sums.size(1);
@@ -92,7 +92,7 @@ void advance(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const T
              const Tensor&) {
   require_available();
 }
-void bookkeep(const Tensor&, const std::vector<Tensor>&, const Tensor&, const Tensor&, const Tensor&,
+void bookkeep(const Tensor&, std::span<const Tensor>, const Tensor&, const Tensor&, const Tensor&,
               const Tensor&) {
   require_available();
 }

@@ -1,7 +1,7 @@
 // The two small kernels that CapturedTraining has besides the ops of a step.
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "tensor/tensor.h"
 
@@ -19,7 +19,7 @@ void advance(const Tensor& table, const Tensor& next, const Tensor& place, const
 /// Adds points[0] times each model's probes to the first rows of sums (probes + 2, models). A model whose
 /// cost or one of whose probes is not finite is marked in the next row with the step counter[0], gets the
 /// rate 0 in rates (1 + models), now and ever after, and adds nothing.
-void bookkeep(const Tensor& cost, const std::vector<Tensor>& probes, const Tensor& points,
-              const Tensor& counter, const Tensor& rates, const Tensor& sums);
+void bookkeep(const Tensor& cost, std::span<const Tensor> probes, const Tensor& points, const Tensor& counter,
+              const Tensor& rates, const Tensor& sums);
 
 }  // namespace elbo::cuda

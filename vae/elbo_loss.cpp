@@ -1,6 +1,7 @@
 #include "vae/elbo_loss.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "autograd/tape.h"
@@ -35,7 +36,7 @@ Variable entropy_of(const Vae& vae, const Variable& log_variance, int64_t dimens
 }
 
 /// The three entropies, in the order of their probes.
-std::vector<Variable> entropies_of(const Vae& vae, const Posterior& q, const Variable& decoder_entropy) {
+std::array<Variable, 3> entropies_of(const Vae& vae, const Posterior& q, const Variable& decoder_entropy) {
   Variable prior = vae.prior_log_variance();
   if (!prior.value().defined())
     prior = Tensor::zeros({vae.models(), 1, vae.latent()}, vae.dtype(), vae.device());

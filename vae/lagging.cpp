@@ -88,7 +88,7 @@ class Lagging {
       const int64_t number = training.steps() * kInnerMost + i;
       const RandomKey key{
           .seed = training.settings().seed, .stream = kInnerNoise, .step = static_cast<uint64_t>(number)};
-      const LossTerms terms = differentiate(loss_, o_.fresh(number), training.time(), key);
+      const LossTerms terms = on_cpu(differentiate(loss_, o_.fresh(number), training.time(), key));
       for (int64_t m : members_not_finite(terms)) {
         double& rate = rates[static_cast<size_t>(m)];
         if (rate != 0) training.stop(m, training.steps());

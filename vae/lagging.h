@@ -20,7 +20,7 @@ std::vector<Phase> lagging_segments(const Phase& whole, int64_t segments, int64_
 inline constexpr int64_t kInnerCheck = 10, kInnerMost = 100;
 
 struct LaggingOptions {
-  /// Batches for the encoder's own steps, by a number: the same whenever it is asked.
+  /// Batches for the encoder's own steps, by a number: the same whenever it is asked, on the model's device.
   std::function<Tensor(int64_t number)> fresh{};
   /// Mutual information is taken on these, which takes time for all pairs of them.
   Points information_on;
@@ -33,7 +33,6 @@ struct LaggingOptions {
 /// is aggressive no more: from there on each step moves all of it. The encoder has an Adam of its own, with a
 /// count of steps for each member; every decision is the member's own, so that it equals itself alone. Where
 /// there is batch normalisation, averages of a member are also made of batches on which only others train.
-/// CPU.
 Phase lagging_phase(Vae& vae, const LaggingOptions& options, const Phase& whole);
 
 struct LaggingOutcome {

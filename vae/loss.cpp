@@ -32,10 +32,15 @@ LossTerms differentiate(const Loss& loss, const LossInput& input) {
 }
 
 LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key) {
-  Tensor numbers;
-  if (const std::vector<double> now = loss.numbers_at(time); !now.empty())
-    numbers = Tensor::from<double>({static_cast<int64_t>(now.size())}, now).to(x.dtype()).to(x.device());
+  Tensor numbers = loss.numbers_at(time);
+  if (numbers.defined()) numbers = numbers.to(x.dtype()).to(x.device());
   return differentiate(loss, {x, numbers, key});
+}
+
+LossTerms on_cpu(LossTerms terms) {
+  terms.cost = terms.cost.to(Device::cpu);
+  for (Tensor& probe : terms.probes) probe = probe.to(Device::cpu);
+  return terms;
 }
 
 std::vector<int64_t> members_not_finite(const LossTerms& terms) {

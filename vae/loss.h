@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tensor/kept_vector.h"
 #include "tensor/random.h"
 
 namespace elbo {
@@ -37,29 +38,28 @@ struct LossInput {
 };
 
 struct LossValue {
-  Variable cost;                 ///< () or (M): of each member, which depends on that one's parameters alone
-  std::vector<Variable> probes;  ///< each () or (M), in the order of their names
+  Variable cost;                ///< () or (M): of each member, which depends on that one's parameters alone
+  KeptVector<Variable> probes;  ///< each () or (M), in the order of their names
 };
 
 /// What a step measured.
 struct LossTerms {
-  Tensor cost;                 ///< () or (M)
-  std::vector<Tensor> probes;  ///< each () or (M), in the order of their names
+  Tensor cost;                ///< () or (M)
+  KeptVector<Tensor> probes;  ///< each () or (M), in the order of their names
 };
 
 struct Loss {
   std::vector<std::string> probes{};
-  /// What the loss depends on besides the batch, such as weights that change over time. How many there are
-  /// does not change. A captured step (captured_training.h) finds new ones at every replay, so whatever
-  /// changes from step to step must be among them.
-  std::function<std::vector<double>(const TrainingTime&)> numbers{};
+  /// What the loss depends on besides the batch, such as weights that change over time: (n) f64 on the CPU.
+  /// How many there are does not change. A captured step (captured_training.h) finds new ones at every
+  /// replay, so whatever changes from step to step must be among them.
+  std::function<Tensor(const TrainingTime&)> numbers{};
   std::function<LossValue(const LossInput&)> value{};
   /// Where it is set, it does what `differentiate` would do with `value`, in a better way.
   std::function<LossTerms(const LossInput&)> differentiate{};
 
-  std::vector<double> numbers_at(const TrainingTime& time) const {
-    return numbers ? numbers(time) : std::vector<double>{};
-  }
+  /// Undefined where the loss has none.
+  Tensor numbers_at(const TrainingTime& time) const { return numbers ? numbers(time) : Tensor(); }
 };
 
 /// Leaves the gradient of every member's cost in the parameters that it depends on.
@@ -70,6 +70,9 @@ LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& t
 
 /// The gradient of the members' costs, () or (M), together: none depends on another's parameters.
 void backward_of_each(Tape& tape, const Variable& costs);
+
+/// The same numbers on the CPU; those of a GPU are waited for.
+LossTerms on_cpu(LossTerms terms);
 
 /// Members whose cost, or any of whose probes, is NaN or infinite.
 std::vector<int64_t> members_not_finite(const LossTerms& terms);

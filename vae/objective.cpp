@@ -78,13 +78,16 @@ std::string why_not_elbo(const Objective& objective, const TrainingTime& time, i
   return "";
 }
 
-std::vector<double> penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models) {
-  std::vector<double> numbers;
-  for (const KlWeight& weight : objective.weights) numbers.push_back(weight.at(time));
-  if (numbers.size() == 1) numbers.assign(static_cast<size_t>(models), numbers[0]);
+Tensor penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models) {
+  const std::vector<KlWeight>& weights = objective.weights;
+  const bool same = weights.size() == 1;
+  const Tensor numbers =
+      Tensor::empty({(same ? models : static_cast<int64_t>(weights.size())) + 1}, DType::f64);
+  const std::span<double> all = numbers.span<double>();
+  for (size_t m = 0; m + 1 < all.size(); ++m) all[m] = weights[same ? 0 : m].at(time);
   const double reached =
       objective.capacity_epochs > 0 ? std::min(1.0, time.epochs() / objective.capacity_epochs) : 1.0;
-  numbers.push_back(objective.capacity * reached);
+  all.back() = objective.capacity * reached;
   return numbers;
 }
 

@@ -55,8 +55,9 @@ const char* name(Objective::Penalty penalty);
 /// ELBO's own stationary points must it be the sum of its entropies (entropy_gauge.h).
 std::string why_not_elbo(const Objective& objective, const TrainingTime& time, int64_t member = 0);
 
-/// What an objective's penalty depends on besides the KL: the weight of each model, then C(t), in nats.
-std::vector<double> penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models);
+/// What an objective's penalty depends on besides the KL: the weight of each model, then C(t), in nats:
+/// (models + 1) f64.
+Tensor penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models);
 
 /// weight(t) penalty(KL) of each member, () or (M), nats. q is in the prior's units (Vae::in_prior_units),
 /// and batch_kl () or (M) must be the mean of its KL to N(0, I). `numbers` (models + 1) are penalty_numbers,

@@ -68,6 +68,7 @@ void Training::begin_phase(size_t phase) {
   in_phase_ = 0;
   phase_over_ = false;
   adam_ = std::make_unique<Adam>(parameters_, settings_.adam, phases_[phase].moves);
+  moved_ = parameters_.trained(phases_[phase].moves);
 }
 
 TrainingTime Training::time() const { return {in_phase_, batches_.per_epoch, phases_[at_].steps}; }
@@ -85,9 +86,9 @@ bool Training::step() {
   const Phase& phase = phases_[at_];
   if (phase.before) phase.before(*this);
   x_ = batches_.batch(steps_);
-  terms_ = differentiate(phase.loss, x_, time(), noise_at(steps_));
+  terms_ = on_cpu(differentiate(phase.loss, x_, time(), noise_at(steps_)));
   for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
-  if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, phase.moves);
+  if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, moved_);
   set_rates(rates_);
   if (phase.beside) phase.beside(*this);
   adam_->step(rates_);
@@ -157,6 +158,7 @@ std::map<std::string, std::string> Training::load(const std::string& path) {
   saved = load_checkpoint(std::move(file), parameters_, *adam);
   at_ = static_cast<size_t>(phase);
   adam_ = std::move(adam);
+  moved_ = parameters_.trained(phases_[at_].moves);
   in_phase_ = adam_->steps();
   steps_ = steps < 0 ? in_phase_ : steps;
   phase_over_ = over != 0;

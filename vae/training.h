@@ -77,7 +77,7 @@ class Training {
   /// phase begins with moments of 0.
   bool step();
 
-  /// Steps taken, over all phases; and what the latest measured.
+  /// Steps taken, over all phases; and what the latest measured, on the CPU.
   int64_t steps() const { return steps_; }
   const LossTerms& terms() const { return terms_; }
   const Tensor& x() const { return x_; }  ///< its batch
@@ -124,7 +124,8 @@ class Training {
   bool phase_over_ = false;
   std::vector<int64_t> stopped_;
   std::unique_ptr<Adam> adam_;
-  std::vector<double> rates_;  // of the latest step
+  std::vector<Parameter*> moved_;  // by the present phase
+  std::vector<double> rates_;      // of the latest step
   Tensor x_;
   LossTerms terms_;
   TrainingNotes notes_;

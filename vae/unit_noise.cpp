@@ -58,7 +58,8 @@ Loss noisy_loss(Vae& vae, const UnitNoise& noise) {
     return LossValue{kl - fit, {fit, kl}};
   };
   return {.probes = {kExpectedLogLikelihood, kKl},
-          .numbers = [noise](const TrainingTime&) { return *noise.deviations; },
+          .numbers = [noise, models = vae.models()](
+                         const TrainingTime&) { return Tensor::from<double>({models}, *noise.deviations); },
           .value = value};
 }
 

@@ -97,7 +97,7 @@ std::vector<std::string> cells_of(const std::string& line) {
   return cells;
 }
 
-/// The ELBO of one member in a metrics.csv; empty where the file has none by epochs.
+/// The ELBO of one member in a metrics.csv or a validation.csv; empty where the file has none by epochs.
 RunCurve read_curve(const fs::path& file, int64_t member) {
   const std::string text = read_file(file.string());
   const auto line_from = [&](size_t begin) {
@@ -130,8 +130,14 @@ std::vector<RunCurve> curves_of(const std::string& path, int64_t member) {
   std::vector<RunCurve> curves;
   for (const fs::path& folder : folders) {
     if (!fs::exists(folder / "metrics.csv")) continue;
-    RunCurve curve = read_curve(folder / "metrics.csv", curve_member(folder, member));
+    const int64_t own = curve_member(folder, member);
+    RunCurve curve = read_curve(folder / "metrics.csv", own);
     if (curve.epoch.empty()) continue;
+    if (fs::exists(folder / "validation.csv")) {
+      RunCurve held_out = read_curve(folder / "validation.csv", own);
+      curve.held_out_epoch = std::move(held_out.epoch);
+      curve.held_out_elbo = std::move(held_out.elbo);
+    }
     if (folder != fs::path(path)) curve.name = folder.filename().string();
     curves.push_back(std::move(curve));
   }

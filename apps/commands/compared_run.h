@@ -10,10 +10,11 @@
 
 namespace elbo {
 
-/// ELBO over epochs, as a run wrote it to a metrics.csv.
+/// ELBO over epochs, as a run wrote it to a metrics.csv, and to a validation.csv where it watched one.
 struct RunCurve {
   std::string name;  ///< of the folder that it lies in; empty: the run's own
   std::vector<double> epoch, elbo;
+  std::vector<double> held_out_epoch, held_out_elbo;
 };
 
 struct ComparedRun {

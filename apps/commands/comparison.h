@@ -42,7 +42,8 @@ Table option_table(const Comparison& comparison);
 /// A column for each run and for its difference to the first; the best has a star.
 Table metric_table(const Comparison& comparison);
 Table seed_table(const Comparison& comparison);
-/// ELBO over epochs, a curve for each run, or for each folder of a run that has several.
+/// ELBO over epochs, a curve for each run, or for each folder of a run that has several; and one more for its
+/// validation split.
 Figure curve_figure(const Comparison& comparison);
 Json to_json(const Comparison& comparison);
 

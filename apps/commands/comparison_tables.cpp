@@ -65,12 +65,24 @@ Table seed_table(const Comparison& c) {
 
 Figure curve_figure(const Comparison& c) {
   Figure figure{.name = "elbo", .title = "ELBO in training", .x = {"epoch"}, .y = {"nats per data point"}};
+  std::vector<Series> held_out;  // in the colours of their runs
   for (const ComparedRun& run : c.runs)
-    for (const RunCurve& curve : run.curves)
-      figure.series.push_back({.name = curve.name.empty() ? run.label : run.label + ", " + curve.name,
+    for (const RunCurve& curve : run.curves) {
+      const std::string name = curve.name.empty() ? run.label : run.label + ", " + curve.name;
+      const auto colour = static_cast<int>(figure.series.size());
+      figure.series.push_back({.name = name,
                                .x = curve.epoch,
                                .y = curve.elbo,
-                               .style = figure.series.size() < 7 ? Style::line : Style::line_points});
+                               .style = colour < 7 ? Style::line : Style::line_points,
+                               .colour = colour});
+      if (!curve.held_out_epoch.empty())
+        held_out.push_back({.name = name + ", validation",
+                            .x = curve.held_out_epoch,
+                            .y = curve.held_out_elbo,
+                            .style = Style::line_points,
+                            .colour = colour});
+    }
+  figure.series.insert(figure.series.end(), held_out.begin(), held_out.end());
   return figure;
 }
 

@@ -8,11 +8,13 @@
 #include "apps/reports/linear_report.h"
 #include "apps/reports/unit_report.h"
 #include "apps/support/arguments.h"
+#include "apps/support/statistics.h"
 #include "apps/training/saved_model.h"
 #include "tensor/copy.h"
 #include "tensor/file.h"
 #include "vae/disentanglement.h"
 #include "vae/importance.h"
+#include "vae/latent_quadrature.h"
 
 namespace elbo {
 namespace {
@@ -151,6 +153,15 @@ std::string evaluate_deep(const Options& o, const SavedModel& model, Result& res
              fmt::format("{:.1f}, {:.1f}", bound.median_effective_samples, bound.least_effective_samples)});
   table.row({fmt::format("I(x; z) among them (at most {:.2f})", std::log(static_cast<double>(points))),
              fmt::format("{:.3f}", information)});
+  if (model.vae->latent() == 1) {
+    const QuadratureEstimate exact = quadrature_log_likelihood(*model.vae, some)[0];
+    result.set("log_likelihood", exact.mean,
+               "nats per data point, of importance_points; by quadrature over the latent dimension");
+    result.set("log_likelihood_standard_error", exact.standard_error, kNatsPerPoint);
+    result.set("log_likelihood_quadrature_error", exact.error,
+               "nats, of the worst point: what twice the nodes changed");
+    table.row({"their ln p(x), by quadrature", with_error(exact.mean, exact.standard_error)});
+  }
   if (bound.warning.empty()) return note;
   return note + "As an estimate of ln p(x) the bound is " + bound.warning + ".\n";
 }
@@ -162,8 +173,8 @@ bool may_have_been_trained_on(const SavedModel& model) {
   const ModelCard& card = *model.card;
   // A source's own test points are not divided, and no part of what models are trained on.
   const bool own_split = data.divided.empty() && data.split != Split::train && data.split != Split::all;
-  const bool same_name =
-      absolute_specification(model.named.data) == card.data && model.seed == card.seed && !own_split;
+  const bool same_name = absolute_specification(model.named.data) == absolute_specification(card.data) &&
+                         model.seed == card.seed && !own_split;
   const bool same_points = (data.divided.empty() ? data.fingerprint : data.divided) ==
                            (card.divided.empty() ? card.fingerprint : card.divided);
   const bool held_out = card.division.any() && model.named.division == card.division &&
@@ -185,6 +196,8 @@ std::string acquaintance(const Options& o, const SavedModel& model) {
 }
 
 void evaluate(Options o) {
+  if (o.aggregate_points == 1)
+    fail("[--aggregate-points] one point has no pairs; give 2 or more, or 0 for none");
   apply(o.run);
   const SavedModel model = open_saved_model(o, DataNeed::points, device_of(o.run));
   if (model.linear) apply_on_cpu(o.run);

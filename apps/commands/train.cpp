@@ -104,12 +104,7 @@ void train(TrainOptions o, const Arguments& arguments, const std::vector<Argumen
     if (arguments.given("--polish")) o.polish = asked.polish;
     check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   }
-  if (o.training.method != "vae" && o.run.device == "cuda")
-    fail("[--device] --method {} trains on the CPU only; use --device cpu", o.training.method);
-  if (o.training.method == "vae")
-    apply(o.run);
-  else
-    apply_on_cpu(o.run);
+  apply(o.run);
   if (o.training.model == "linear") return train_linear(o);
   train_deep(o);
 }

@@ -4,15 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/support/statistics.h"
+
 namespace elbo {
-namespace {
-
-std::string with_error(double value, double error, int digits) {
-  const std::string text = fmt::format("{:.{}f}", value, digits);
-  return std::isfinite(error) ? fmt::format("{} ± {:.{}f}", text, error, digits) : text;
-}
-
-}  // namespace
 
 Claim claim_of(const PublishedNumber& n) {
   const auto squared = [](double error) { return std::isfinite(error) ? error * error : 0; };

@@ -5,6 +5,7 @@
 
 #include "apps/reports/pictures.h"
 #include "apps/support/best.h"
+#include "apps/support/statistics.h"
 #include "apps/training/deep_metrics_json.h"
 #include "vae/deep_vae_file.h"
 
@@ -161,16 +162,17 @@ CollapseFindings collapse_findings(const DeepRecord& run, const LoadedData& data
       }
     }
     if (row.members.empty()) continue;  // every rate broke; `stopped` says so
-    double squares = 0, sigma2 = 0;
+    double sigma2 = 0;
+    std::vector<double> elbos;
     for (size_t m : row.members) {
-      squares += std::pow(run.metrics[m].elbo - row.elbo, 2);
+      elbos.push_back(run.metrics[m].elbo);
       sigma2 += run.metrics[m].sigma2;
       row.drift = std::max(row.drift, drift_of(run.history[m]));
       const double gap = run.metrics[m].row_identity_gap;
       if (std::abs(gap) > std::abs(row.row_identity_gap)) row.row_identity_gap = gap;
     }
     const auto trials = static_cast<double>(row.members.size());
-    row.elbo_deviation = trials > 1 ? std::sqrt(squares / (trials - 1)) : 0;
+    row.elbo_deviation = trials > 1 ? statistics_of(elbos).deviation : 0;
     row.elbo_standard_error =
         mean_over(row, run, [](const DeepVaeMetrics& m) { return m.elbo_standard_error; });
     row.sigma2_final = sigma2 / trials;

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "apps/reports/deep_report.h"
+#include "apps/support/statistics.h"
 
 namespace elbo {
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "apps/reports/entropy_report.h"
+#include "apps/support/statistics.h"
 
 namespace elbo {
 
@@ -29,11 +30,6 @@ void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant)
   result.set("active_units", m.active_units);
   result.set("variance_law", m.variance_law, "Var_x(E_q z) + E_x Var_q z of each unit");
   set_entropies(result, m.entropies);
-}
-
-std::string with_error(double value, double standard_error) {
-  return std::isfinite(standard_error) ? fmt::format("{:.3f} ± {:.3f}", value, standard_error)
-                                       : fmt::format("{:.3f}", value);
 }
 
 std::string precision_note(int64_t samples) {

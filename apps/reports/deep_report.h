@@ -11,8 +11,6 @@ namespace elbo {
 /// Sets the metrics of one model, with `paper_constant` added for the papers' units.
 void set_metrics(Result& result, const DeepVaeMetrics& metrics, double paper_constant);
 
-/// "-14.203 ± 0.052"; the value alone where there is no error.
-std::string with_error(double value, double standard_error);
 /// How many z the numbers rest on, and what ± means, for below a table.
 std::string precision_note(int64_t samples);
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "apps/reports/deep_report.h"
 #include "apps/support/best.h"
+#include "apps/support/statistics.h"
 
 namespace elbo {
 namespace {

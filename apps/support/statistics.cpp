@@ -47,4 +47,9 @@ std::string with_interval(const Statistics& s, const char* format) {
   return fmt::format("{} ± {}", mean, fmt::format(fmt::runtime(format), 2 * s.standard_error));
 }
 
+std::string with_error(double value, double error, int digits) {
+  return std::isfinite(error) ? fmt::format("{:.{}f} ± {:.{}f}", value, digits, error, digits)
+                              : fmt::format("{:.{}f}", value, digits);
+}
+
 }  // namespace elbo

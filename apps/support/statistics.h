@@ -21,5 +21,7 @@ Statistics statistics_of(const std::vector<double>& values);
 /// "8.2 ± 0.4", the mean and two standard errors, each by the format, such as "{:.1f}"; the mean alone where
 /// there is no error, and "-" where there is no mean.
 std::string with_interval(const Statistics& statistics, const char* format);
+/// "-14.203 ± 0.052"; the value alone where the error is not finite.
+std::string with_error(double value, double error, int digits = 3);
 
 }  // namespace elbo

@@ -43,7 +43,7 @@ class Run {
     const std::vector<Phase> phases =
         phases_of(options, members, *run_.vae, {data, how.validation, batches_}, run_.steps_total);
     columns_ = columns_for(probes_of(phases), options.method != "vae");
-    const auto batch = [this](int64_t) { return loader_->next().x; };
+    const auto batch = [this](int64_t) { return loader_->next().x.to(how_.device); };
     training_.emplace(run_.vae->parameters(), phases, BatchSource{per_epoch_, batch},
                       TrainingSettings{.seed = how.seed});
     sums_ = fresh_sums();
@@ -149,7 +149,7 @@ class Run {
   /// Makes what takes the steps on this device.
   void begin(int64_t begun) {
     begun_at_ = std::chrono::steady_clock::now();
-    if (how_.device == Device::cpu) {
+    if (how_.device == Device::cpu || o_.method != "vae") {
       loader_.emplace(data_.dataset, data_.preprocessing, batches_);
       return loader_->seek({begun / per_epoch_, begun % per_epoch_});
     }
@@ -201,7 +201,7 @@ class Run {
     return steps;
   }
 
-  /// One step on the CPU. Returns how many that was.
+  /// One step that is not captured. Returns how many that was.
   int64_t take_step(int64_t step) {
     training_->step();
     const LossTerms& terms = training_->terms();
@@ -358,8 +358,8 @@ class Run {
   std::vector<std::string> columns_;
   const BatchLoader::Options batches_;
   std::optional<Training> training_;
-  std::optional<BatchLoader> loader_;  // on the CPU
-  std::optional<GpuSteps> gpu_;        // on a GPU
+  std::optional<BatchLoader> loader_;
+  std::optional<GpuSteps> gpu_;  // in place of the loader, where a GPU's steps are captured
   std::optional<CsvFile> csv_;
   std::optional<Validation> validation_;
   EpochSums sums_{0, 0};

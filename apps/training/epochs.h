@@ -27,8 +27,10 @@ Json to_json(const StoppedMember& stopped);
 Json to_json(const std::vector<StoppedMember>& stopped);
 StoppedMember stopped_member_from(const Json& json);
 
-/// The columns of metrics.csv, for losses with these probes. Where there are several phases the last is the
-/// name of the phase that a row's epoch was in, and what its loss does not measure is nan.
+/// The columns of metrics.csv, for losses with these probes. `elbo` is expected_log_likelihood - kl, the ELBO
+/// of the model as it was, with the KL's weight one, whatever the loss makes of the two; nan where the loss
+/// does not measure both, as LiBI's first. Where there are several phases the last column is the name of the
+/// phase that a row's epoch was in, and what its loss does not measure is nan.
 std::vector<std::string> columns_for(const std::vector<std::string>& probes, bool phases = false);
 /// The sum of the three entropies among a loss's probes; NaN where they are not.
 double entropy_sum(const std::vector<std::string>& names, const std::vector<double>& probes);

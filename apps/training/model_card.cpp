@@ -131,7 +131,7 @@ Json to_json(const ModelCard& c) {
 
 ModelCard card_of_toy(const std::string& name, int64_t run, int64_t points, uint64_t seed) {
   const DataOptions data{
-      .data = run == 0 ? name : fmt::format("{}:{}", name, run), .preprocess = "none", .limit = points};
+      .data = plain_specification(fmt::format("{}:{}", name, run)), .preprocess = "none", .limit = points};
   return card_of(data, load_data(data, seed));
 }
 

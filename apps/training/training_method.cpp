@@ -21,14 +21,14 @@ const LoadedData& looked_at(const MethodData& data) {
 }
 
 /// Batches by their number, made one after another where they are asked for so.
-std::function<Tensor(int64_t)> numbered_batches(const MethodData& data) {
+std::function<Tensor(int64_t)> numbered_batches(const MethodData& data, Device device) {
   const auto loader =
       std::make_shared<BatchLoader>(data.training.dataset, data.training.preprocessing, data.batches);
-  return [loader](int64_t number) {
+  return [loader, device](int64_t number) {
     const int64_t per_epoch = loader->batches_per_epoch();
     const auto [epoch, batch] = loader->position();
     if (epoch * per_epoch + batch != number) loader->seek({number / per_epoch, number % per_epoch});
-    return loader->next().x;
+    return loader->next().x.to(device);
   };
 }
 
@@ -146,7 +146,7 @@ std::vector<Phase> phases_of(const TrainingOptions& o, const std::vector<Member>
     phases = lagging_segments(whole, o.lagging_segments, per_epoch);
   } else if (o.method == "lagging") {
     phases = {lagging_phase(vae,
-                            {.fresh = numbered_batches(data),
+                            {.fresh = numbered_batches(data, vae.device()),
                              .information_on = points_of(looked_at(data), points),
                              .per_epoch = per_epoch},
                             whole)};

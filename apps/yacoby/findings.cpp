@@ -1,8 +1,12 @@
 #include "apps/yacoby/findings.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "autograd/ops.h"
+#include "datasets/cubic_density.h"
+#include "datasets/relu_density.h"
 #include "tensor/copy.h"
 #include "vae/importance.h"
 #include "vae/two_sample.h"
@@ -17,13 +21,14 @@ bool has_linear_decoder(const DataKind& kind) {
 }
 
 /// ln p(x) of test points under each of the chosen models, exact.
-void add_exact_likelihoods(const Vae& chosen, const ToySets& sets, std::vector<Chosen>& found) {
+void add_exact_likelihoods(const DataKind& kind, const Vae& chosen, const ToySets& sets,
+                           std::vector<Chosen>& found) {
   for (size_t s = 0; s < found.size(); ++s) {
+    if (found[s].member < 0) continue;
     const auto set = static_cast<int64_t>(s);
-    found[s].log_likelihood =
-        mean(Variable(log_density(linear_gaussian_of(chosen, set), sets.test.slice(set))), {0})
-            .value()
-            .item();
+    found[s].exact =
+        mean(Variable(exact_log_density(kind, chosen, set, sets.test.slice(set))), {0}).value().item();
+    found[s].log_likelihood = found[s].exact;
     found[s].effective_samples = std::nan("");
   }
 }
@@ -68,6 +73,38 @@ std::unique_ptr<Vae> alone(const Restarts& restarts, const Vae& vae, const std::
   return chosen;
 }
 
+Tensor exact_log_density(const DataKind& kind, const Vae& vae, int64_t member, const Tensor& x) {
+  const auto number = [&](const char* name) {
+    const auto& all = vae.parameters().all();
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const Parameter& p) { return p.name == name; });
+    return (vae.has_members() ? found->value.slice(member) : found->value).to(DType::f64).to(Device::cpu);
+  };
+  const double noise_variance = std::exp(number("log_sigma2").at(0));
+  switch (kind.model) {
+    case YacobyModel::linear_jtex:
+    case YacobyModel::gaussian:
+      break;
+    case YacobyModel::cubic_jtex: {
+      // The columns of L are what becomes of the unit vectors before the cube.
+      const Tensor z = Tensor::zeros({vae.models(), 2, 2}, DType::f64);
+      for (int64_t m = 0; m < vae.models(); ++m)
+        for (int64_t i = 0; i < 2; ++i) z.data<double>()[m * 4 + 3 * i] = 1;
+      const Tensor here = (vae.has_members() ? z : z.slice(0)).to(vae.dtype()).to(vae.device());
+      const Tensor cubes = vae.decode(here).mean.value().to(DType::f64).to(Device::cpu);
+      const Tensor columns = Tensor::empty({2, 2}, DType::f64);
+      for (int64_t i = 0; i < 4; ++i)
+        columns.data<double>()[i] = std::cbrt(cubes.at((vae.has_members() ? 4 * member : 0) + i));
+      return cubic_log_density(matmul_tn(columns, columns).value(), noise_variance, x);
+    }
+    case YacobyModel::mobius:
+      return relu_log_density({number("decoder.0.weight"), number("decoder.0.bias"),
+                               number("decoder.1.weight"), number("decoder.1.bias")},
+                              noise_variance, x);
+  }
+  return log_density(linear_gaussian_of(vae, member), x);
+}
+
 Tensor samples_of(const Vae& vae, int64_t points, const RandomKey& key) {
   RandomKey of_noise = key;
   of_noise.step = 1;
@@ -102,13 +139,13 @@ Findings find_out(const DataKind& kind, std::vector<double> scores, const Restar
                                      : optimal_loss(linear_gaussian_of(vae, m), covariance);
       found.optima.push_back({loss.likelihood, loss.posterior});
     }
-    add_exact_likelihoods(*chosen, sets, found.chosen);
-  } else {
-    add_sampled_likelihoods(*chosen, sets, importance_samples, o.run.seed, found.chosen);
   }
+  add_exact_likelihoods(kind, *chosen, sets, found.chosen);
+  if (!has_linear_decoder(kind))
+    add_sampled_likelihoods(*chosen, sets, importance_samples, o.run.seed, found.chosen);
   add_knn(*chosen, sets, knn_repetitions, o.run.seed, found.chosen);
   for (Chosen& own : found.chosen)
-    if (own.member < 0) own.log_likelihood = own.knn = own.knn_error = std::nan("");
+    if (own.member < 0) own.log_likelihood = own.exact = own.knn = own.knn_error = std::nan("");
   return found;
 }
 
@@ -118,6 +155,7 @@ Json to_json(const Findings& found) {
   for (const Chosen& own : found.chosen)
     json["chosen"].push_back({{"member", own.member},
                               {"log_likelihood", finite_or_null(own.log_likelihood)},
+                              {"exact_log_likelihood", finite_or_null(own.exact)},
                               {"effective_samples", finite_or_null(own.effective_samples)},
                               {"unreliable", own.unreliable},
                               {"knn", finite_or_null(own.knn)},
@@ -134,6 +172,7 @@ Findings findings_from(const Json& json) {
   for (const Json& own : json.at("chosen"))
     found.chosen.push_back({.member = own.at("member"),
                             .log_likelihood = number_or_nan(own.at("log_likelihood")),
+                            .exact = number_or_nan(own.value("exact_log_likelihood", Json(nullptr))),
                             .effective_samples = number_or_nan(own.at("effective_samples")),
                             .unreliable = own.at("unreliable"),
                             .knn = number_or_nan(own.at("knn")),

@@ -11,6 +11,7 @@ namespace elbo::yacoby {
 struct Chosen {
   int64_t member = -1;           ///< -1: no restart's score is a number
   double log_likelihood = 0;     ///< of test points, nats per data point; exact where the decoder is linear
+  double exact = 0;              ///< the same by closed form, or by quadrature where that one is sampled
   double effective_samples = 0;  ///< median of the importance samples for each point; NaN where it is exact
   bool unreliable = false;       ///< too few of them for too many points
   double knn = 0, knn_error = 0;
@@ -35,6 +36,10 @@ Findings findings_from(const Json& json);
 
 /// The chosen members as an ensemble of their own, one for each data set: a member that is not there is 0's.
 std::unique_ptr<Vae> alone(const Restarts& restarts, const Vae& vae, const std::vector<int64_t>& members);
+
+/// ln p(x) of points under a member's decoder, x (N, D) f64 -> (N): the closed form of linear decoders, and
+/// of others the integral over both latent dimensions.
+Tensor exact_log_density(const DataKind& kind, const Vae& vae, int64_t member, const Tensor& x);
 
 /// x drawn from every member's p(x): (M, points, D).
 Tensor samples_of(const Vae& vae, int64_t points, const RandomKey& key);

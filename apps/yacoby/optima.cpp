@@ -7,6 +7,7 @@
 #include "apps/support/figure_parts.h"
 #include "apps/yacoby/optima_figures.h"
 #include "apps/yacoby/optima_units.h"
+#include "apps/yacoby/restarts.h"
 #include "apps/yacoby/tables.h"
 #include "datasets/yacoby_toys.h"
 #include "tensor/gemm.h"
@@ -18,8 +19,6 @@ namespace {
 
 using namespace yacoby;
 using Options = OptimaOptions;
-
-constexpr double kNear = 0.02;  // nats: a restart is at the optimum
 
 void prepare(Options& o, const Arguments& arguments) {
   quicken(arguments, o.quick, "--steps", o.steps, 10000);

@@ -230,10 +230,9 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
 }
 
 Unit unit_for(const Options& o, const DataKind& kind, Learner learner) {
-  const double widths[] = {1, 4, 1.5, 4};
   return {.key = key_of(kind, learner),
           .title = fmt::format("{}, {}", kind.title, kTitles[static_cast<int>(learner)]),
-          .cost = widths[static_cast<int>(kind.model)] * (learner == Learner::libi ? 1.5 : 1),
+          .cost = kind.cost * (learner == Learner::libi ? 1.5 : 1),
           .measure =
               [o, &kind, learner] {
                 const Restarts restarts(kind, o);

@@ -20,10 +20,10 @@ Tensor repeated(const Tensor& sets, int64_t restarts) {
 
 const std::vector<DataKind>& data_kinds() {
   static const std::vector<DataKind> kinds{
-      {YacobyModel::linear_jtex, "linear-jtex", "LinearJTEx", linear_jtex_toys()},
-      {YacobyModel::cubic_jtex, "cubic-jtex", "CubicJTEx", cubic_jtex_toys()},
-      {YacobyModel::gaussian, "gaussian", "Gaussian", gaussian_toys()},
-      {YacobyModel::mobius, "mobius", "Mobius", mobius_toys()}};
+      {YacobyModel::linear_jtex, "linear-jtex", "LinearJTEx", linear_jtex_toys(), 1},
+      {YacobyModel::cubic_jtex, "cubic-jtex", "CubicJTEx", cubic_jtex_toys(), 4},
+      {YacobyModel::gaussian, "gaussian", "Gaussian", gaussian_toys(), 1.5},
+      {YacobyModel::mobius, "mobius", "Mobius", mobius_toys(), 4}};
   return kinds;
 }
 

@@ -14,7 +14,11 @@ struct DataKind {
   YacobyModel model;
   const char *key, *title;  ///< "linear-jtex", "LinearJTEx"
   MakeToy toys;
+  double cost;  ///< of a step, relative to LinearJTEx's
 };
+/// nats: a restart that is so close to an optimum is at it.
+inline constexpr double kNear = 0.02;
+
 /// The four of the paper.
 const std::vector<DataKind>& data_kinds();
 /// The one with that key; anything else is an Error that lists them.

@@ -85,9 +85,8 @@ double seconds_for(const Options& o, const Cell& cell) {
 
 /// A measure that units have in common, which tells those apart that take other steps.
 double cost_of(const Options& o, const Cell& cell) {
-  const double of_kind[] = {1, 4, 1.5, 4};
-  return static_cast<double>(o.epochs * o.sets * o.restarts * o.points) *
-         of_kind[static_cast<size_t>(cell.kind->model)] * (cell.setting.method == Method::libi ? 1.5 : 1);
+  return static_cast<double>(o.epochs * o.sets * o.restarts * o.points) * cell.kind->cost *
+         (cell.setting.method == Method::libi ? 1.5 : 1);
 }
 
 ExperimentPlan plan(Options& o) {

@@ -108,11 +108,34 @@ TEST_SUITE("apps") {
     check_moments();
   }
 
+  TEST_CASE("the exact likelihood of a learned decoder is the toy's where the decoder is the toy's own") {
+    for (const DataKind& kind : data_kinds()) {
+      CAPTURE(kind.key);
+      const Restarts restarts(kind, small());
+      const auto vae = restarts.model(Device::cpu, 3);
+      set_decoder(*vae, restarts.sets().toys[1].truth);
+      vae->parameters()
+          .at(kind.model == YacobyModel::mobius     ? "decoder.1.bias"
+              : kind.model == YacobyModel::gaussian ? "decoder.weight"
+                                                    : "decoder.factor")
+          .value.slice(2)
+          .fill(1);  // a member of its own
+      const Tensor x = restarts.sets().test.slice(1), expected = restarts.sets().toys[1].log_density(x);
+      const Tensor ours = exact_log_density(kind, *vae, 1, x), others = exact_log_density(kind, *vae, 2, x);
+      // Gaussian's covariance has a condition number of 1e6 and more, and the toy's own formula another
+      // order.
+      for (int64_t i = 0; i < x.size(0); ++i)
+        CHECK(ours.at(i) == doctest::Approx(expected.at(i)).epsilon(1e-7));
+      CHECK(others.at(0) < ours.at(0) - 1);
+    }
+  }
+
   TEST_CASE("findings come back from JSON as they were") {
     const double nan = std::nan("");
     const Findings found{.scores = {1.5, nan},
                          .chosen = {{.member = 0,
                                      .log_likelihood = -3,
+                                     .exact = -2.5,
                                      .effective_samples = nan,
                                      .unreliable = true,
                                      .knn = 0.5,
@@ -121,6 +144,7 @@ TEST_SUITE("apps") {
     const Json json = to_json(found);
     CHECK(to_json(findings_from(json)) == json);
     CHECK(findings_from(json).chosen[0].unreliable);
+    CHECK(findings_from(json).chosen[0].exact == -2.5);
     CHECK(std::isnan(findings_from(json).optima[1].likelihood));
   }
 }

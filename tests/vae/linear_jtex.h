@@ -11,7 +11,8 @@
 namespace elbo {
 
 /// B = .006 I, and noise of variance .01 - .006.
-inline std::unique_ptr<Vae> linear_jtex(int64_t members, int64_t first_member = 0, uint64_t seed = 5) {
+inline std::unique_ptr<Vae> linear_jtex(int64_t members, int64_t first_member = 0, uint64_t seed = 5,
+                                        Device device = Device::cpu) {
   const auto parts = [](ParameterStore& store) {
     const Initializer drawn{Initializer::Kind::xavier_uniform};
     Network mean = network(Linear(store, "encoder.mean", 2, 2, drawn));
@@ -25,6 +26,7 @@ inline std::unique_ptr<Vae> linear_jtex(int64_t members, int64_t first_member = 
   return std::make_unique<Vae>(VaeOptions{.dimensions = 2,
                                           .latent = 2,
                                           .dtype = DType::f64,
+                                          .device = device,
                                           .members = members,
                                           .first_member = first_member},
                                parts, seed);

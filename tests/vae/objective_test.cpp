@@ -29,7 +29,7 @@ Variable kl_of(const Posterior& q) { return sum(gaussian_kl(q.mean, q.log_varian
 Variable penalised(const Objective& objective, const TrainingTime& time, const Posterior& q) {
   const Variable kl = mean(kl_of(q), {-1});
   const int64_t models = kl.value().elements();
-  const Tensor numbers = Tensor::from<double>({models + 1}, penalty_numbers(objective, time, models));
+  const Tensor numbers = penalty_numbers(objective, time, models);
   return weighted_penalty(objective, numbers.to(q.mean.dtype()), q, kl);
 }
 

@@ -30,22 +30,24 @@ class Toy {
   }
 
   Loss loss() const {
-    return {
-        .probes = {"error", "kl"},
-        .numbers = [](const TrainingTime& t) { return std::vector<double>{std::min(1.0, t.epochs() / 20)}; },
-        .value =
-            [this](const LossInput& in) {
-              RandomKey key = in.key;
-              key.member += first_member_;
-              const Variable m = mean_(in.x), v = log_variance_(in.x);
-              const Variable z = reparameterize_kl(m, v, key, members_).z;
-              const Variable p = log_prior_, triangle = triangle_;
-              const Variable l = triangle * below_ + exp(triangle) * on_;
-              const Variable error = mean(sum(square(in.x - matmul_nt(z, l)), {-1}), {-1});
-              const Variable kl =
-                  mean(sum(affine(p - v + (exp(v) + square(m)) / exp(p), 0.5, -0.5), {-1}), {-1});
-              return LossValue{affine(error, 50, 0) + kl * in.numbers.reshape({}), {error, kl}};
-            }};
+    return {.probes = {"error", "kl"},
+            .numbers =
+                [](const TrainingTime& t) {
+                  return Tensor::full({1}, std::min(1.0, t.epochs() / 20), DType::f64);
+                },
+            .value =
+                [this](const LossInput& in) {
+                  RandomKey key = in.key;
+                  key.member += first_member_;
+                  const Variable m = mean_(in.x), v = log_variance_(in.x);
+                  const Variable z = reparameterize_kl(m, v, key, members_).z;
+                  const Variable p = log_prior_, triangle = triangle_;
+                  const Variable l = triangle * below_ + exp(triangle) * on_;
+                  const Variable error = mean(sum(square(in.x - matmul_nt(z, l)), {-1}), {-1});
+                  const Variable kl =
+                      mean(sum(affine(p - v + (exp(v) + square(m)) / exp(p), 0.5, -0.5), {-1}), {-1});
+                  return LossValue{affine(error, 50, 0) + kl * in.numbers.reshape({}), {error, kl}};
+                }};
   }
   ParameterStore& parameters() { return store_; }
 

@@ -7,8 +7,12 @@
 #include <cmath>
 
 #include "tests/error_of.h"
+#include "tests/heap_counter.h"
 #include "tests/temporary_directory.h"
+#include "tests/vae/deep_setting.h"
 #include "tests/vae/toy_model.h"
+#include "vae/elbo_loss.h"
+#include "vae/set_batches.h"
 
 namespace elbo {
 namespace {
@@ -103,6 +107,43 @@ TEST_SUITE("vae") {
     CHECK_FALSE(resumed.step());
   }
 
+  TEST_CASE("training: a repeated step touches neither the system's memory nor the heap") {
+    const auto check = [](Training& training) {
+      for (int i = 0; i < 4; ++i) REQUIRE(training.step());
+      const int64_t heap = heap_allocations();
+      const uint64_t system = memory_counters().system_allocations;
+      for (int i = 0; i < 10; ++i) training.step();
+      const int64_t heap_after = heap_allocations();
+      CHECK((heap > 0) == counts_heap());
+      CHECK(heap_after == heap);
+      CHECK(memory_counters().system_allocations == system);
+    };
+    // A loss of its own with numbers and probes, a data set for each member, two phases, the second clipped.
+    Toy toy(kMembers, 0, Device::cpu);
+    Training two(toy.parameters(), phases(toy, rates()), whole_set(data_sets()), {.seed = 4});
+    check(two);
+    while (two.steps() < kFirst) two.step();
+    check(two);
+    CHECK(two.phase().name == "generator");
+    // The ELBO, which differentiates itself, by batches; with a weight that changes, in ensembles, in parts.
+    for (Likelihood likelihood : kAllLikelihoods)
+      for (int64_t members : {0, 3})
+        for (int64_t samples : {1, 3}) {
+          CAPTURE(name(likelihood));
+          CAPTURE(members);
+          CAPTURE(samples);
+          auto vae = small_deep_vae(likelihood, members);
+          Tensor x = data_for(likelihood, 100, 4, 8);
+          const Loss loss =
+              elbo_loss(*vae, {.weights = {{.annealing = KlWeight::Annealing::linear}}}, samples);
+          Training one(vae->parameters(), {{.loss = loss, .steps = 100, .clip = 50}},
+                       shuffled_batches(x, 5, 1));
+          check(one);
+          Training whole(vae->parameters(), {{.loss = loss, .steps = 100}}, whole_set(x));
+          check(whole);
+        }
+  }
+
   TEST_CASE("training: a phase can end before its last step") {
     Toy toy(0, 0, Device::cpu);
     std::vector<Phase> two = phases(toy, {0.01});
@@ -113,7 +154,7 @@ TEST_SUITE("vae") {
     two[1].loss.numbers = [&](const TrainingTime& time) {
       CHECK(time.total_steps == kSecond);
       seen.push_back(time.step);
-      return std::vector<double>{1};
+      return Tensor::full({1}, 1, DType::f64);
     };
     Training training(toy.parameters(), two, whole_set(data_sets().slice(0)), {.seed = 4});
     run(training);
