@@ -116,8 +116,7 @@ Figure kl_by_rank(const CalibratedEnsemble& found, const Tensor& eigenvalues) {
     deep.push_back(statistics_of(values));
     linear.push_back(r < forecast.units.size() ? forecast.units[r].kl : 0);
   }
-  figure.series = {interval_band("deep VAEs", ranks, deep),
-                   {.name = "forecast", .x = ranks, .y = linear, .style = Style::line_points}};
+  figure.series = {interval_band("deep VAEs", ranks, deep), {.name = "forecast", .x = ranks, .y = linear}};
   return figure;
 }
 

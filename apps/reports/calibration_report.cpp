@@ -89,9 +89,9 @@ FigureGrid sigma2_figure(const std::vector<CalibrationPoint>& points, size_t cho
       .name = "calibration_sigma2", .title = "What σ² is chosen by", .cells = {used, law, kl, error}};
   if (chosen < points.size())
     for (Figure& cell : grid.cells)
-      cell.lines.push_back({.at = at(points[chosen]),
-                            .label = fmt::format("chosen, {:.3g}", at(points[chosen])),
-                            .vertical = true});
+      cell.lines.insert(cell.lines.begin(), {.at = at(points[chosen]),
+                                             .label = fmt::format("chosen, {:.3g}", at(points[chosen])),
+                                             .vertical = true});
   return grid;
 }
 
@@ -116,9 +116,9 @@ FigureGrid latent_figure(const std::vector<CalibrationPoint>& points, size_t cho
       .name = "calibration_latent", .title = "What k is chosen by", .cells = {used, kl, bound, error}};
   if (chosen < points.size())
     for (Figure& cell : grid.cells)
-      cell.lines.push_back({.at = at(points[chosen]),
-                            .label = fmt::format("chosen, {}", points[chosen].latent),
-                            .vertical = true});
+      cell.lines.insert(cell.lines.begin(), {.at = at(points[chosen]),
+                                             .label = fmt::format("chosen, {}", points[chosen].latent),
+                                             .vertical = true});
   return grid;
 }
 
