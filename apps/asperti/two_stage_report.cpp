@@ -144,7 +144,7 @@ void add_claim(const TwoStageFindings& found, Presentation& p, const std::string
   p.claims.push_back(
       {.claim = claim,
        .paper = paper,
-       .here = fmt::format("from {:.3g} to {:.3g}, {} less over {} models", from.mean, to.mean, shown(less),
+       .here = fmt::format("from {:.4g} to {:.4g}, {} less over {} models", from.mean, to.mean, shown(less),
                            less.count),
        .holds = why.empty() ? std::optional(less.mean > 2 * less.standard_error) : std::nullopt,
        .note = why.empty() ? found.setting : why});
