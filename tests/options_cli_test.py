@@ -61,7 +61,7 @@ rejects("an option under both of its names with two values", "train", "--data", 
         "--out", "never", mentions=["--latent"])
 help = elbo("train", "--help").stdout
 check("the help of train comes in groups", re.findall(r"^([A-Z]\w+):$", help, re.M) ==
-      ["Options", "Model", "Data", "Run", "Optimisation", "Objective", "Ensemble", "Method"], help)
+      ["Options", "Model", "Data", "Run", "Optimisation", "Objective", "Ensemble", "Method", "Calibration"], help)
 
 # ---- TOML
 

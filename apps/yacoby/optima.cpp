@@ -284,7 +284,7 @@ void add_options(Arguments& arguments) {
   };
   number("--grid", o->grid, {2, 1000}, "Values of B11 and of B22");
   number("--starts", o->starts, {1, 1000}, "Starts of the search for the optimum of the closed form");
-  number("--points", o->points, kCount, "Points for training, and for validation");
+  number("--points", o->points, {2, kCount.most}, "Points for training, and for validation");
   arguments.begin_group("Optimisation");
   number("--members", o->members, kCount, "Restarts of the VAE");
   number("--steps", o->steps, kCount, "Steps of Adam, each on all points");
