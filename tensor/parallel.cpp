@@ -8,8 +8,10 @@ namespace {
 /// As many as are asked for, up to OMP_THREAD_LIMIT, and never fewer because the machine is busy
 /// (OMP_DYNAMIC): oneDNN waits for ever for threads that OpenMP speaks of and does not give.
 int allowed(int count) {
+  count = std::clamp(count, 1, omp_get_thread_limit());
   omp_set_dynamic(0);
-  return std::clamp(count, 1, omp_get_thread_limit());
+  omp_set_num_threads(count);
+  return count;
 }
 
 int& thread_count() {
@@ -20,10 +22,7 @@ int& thread_count() {
 }  // namespace
 
 int threads() { return thread_count(); }
-void set_threads(int count) {
-  thread_count() = allowed(count);
-  omp_set_num_threads(thread_count());  // for oneDNN, which asks OpenMP
-}
+void set_threads(int count) { thread_count() = allowed(count); }
 // Of a team of one too (OMP_THREAD_LIMIT, OMP_DYNAMIC), which omp_in_parallel() leaves out.
 bool inside_parallel_region() { return omp_get_level() > 0; }
 

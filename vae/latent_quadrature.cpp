@@ -11,13 +11,11 @@
 namespace elbo {
 namespace {
 
-constexpr int64_t kPoints = 256;       // looked at together
+constexpr int64_t kPoints = 256;       // looked at together, at most
 constexpr int64_t kNumbers = 1 << 20;  // of x at all nodes, made at a time
 constexpr double kReach = 10;          // deviations of the prior that are looked at first,
 constexpr double kFurthest = 100;      // and at most
 constexpr double kNegligible = 40;     // nats below the whole
-constexpr int64_t kMostPanels =
-    1 << 17;  // so that it ends where a decoder is no function of z to its rounding
 
 /// Gauss and Legendre's rule on (0, 1): nodes in order, and the logarithms of the weights.
 constexpr size_t kNodes = 8;
@@ -38,6 +36,7 @@ struct Rule {
 
 /// ln (e^a + e^b).
 double log_add(double a, double b) {
+  if (std::isnan(a) || std::isnan(b)) return std::nan("");
   const double most = std::max(a, b);
   return most == -INFINITY ? most : most + std::log1p(std::exp(std::min(a, b) - most));
 }
@@ -68,11 +67,11 @@ class Quadrature {
     const bool is_double = vae_.dtype() == DType::f64;
     const double tolerance = is_double ? 1e-12 : 1e-6;
     const int64_t most = is_double ? 1 << 16 : 1 << 14;
-    std::vector<double> settled(count_, -INFINITY), error(count_, 0);
+    std::vector<double> settled(count_, -INFINITY);
     std::vector<Panel> panels;
     for (double low = -kReach; low < kReach; ++low) panels.push_back({low, low + 1});
     std::vector<Values> values = values_of(panels);
-    widen(panels, values);
+    std::vector<double> error = widen(panels, values);
     int64_t made = static_cast<int64_t>(panels.size());
     while (!panels.empty()) {
       std::vector<double> whole = settled;
@@ -119,18 +118,22 @@ class Quadrature {
   }
 
  private:
-  /// More panels at either end while the integrand there matters.
-  void widen(std::vector<Panel>& panels, std::vector<Values>& values) {
-    for (double reach = kReach; reach < kFurthest; reach += 1) {
-      std::vector<double> whole(count_, -INFINITY);
+  /// More panels at either end while the integrand there matters. Infinite for points where it still does at
+  /// the furthest end, 0 for the others.
+  std::vector<double> widen(std::vector<Panel>& panels, std::vector<Values>& values) {
+    for (double reach = kReach;; reach += 1) {
+      std::vector<double> whole(count_, -INFINITY), missed(count_, 0);
       for (const Values& own : values)
         for (size_t i = 0; i < count_; ++i) whole[i] = log_add(whole[i], own.integral[i]);
       bool matters = false;
       for (size_t p = 0; p < panels.size(); ++p)
         if (panels[p].low == -reach || panels[p].high == reach)
           for (size_t i = 0; i < count_; ++i)
-            matters = matters || values[p].integral[i] > whole[i] - kNegligible;
-      if (!matters) return;
+            if (values[p].integral[i] > whole[i] - kNegligible) {
+              matters = true;
+              missed[i] = INFINITY;
+            }
+      if (!matters || reach >= kFurthest) return missed;
       const std::vector<Panel> more{{-reach - 1, -reach}, {reach, reach + 1}};
       for (Values& own : values_of(more)) values.push_back(std::move(own));
       panels.insert(panels.end(), more.begin(), more.end());
@@ -264,8 +267,10 @@ QuadraturePoints quadrature_points(const Vae& vae, const Points& x) {
   const int64_t points = x.count();
   const QuadraturePoints all{Tensor::empty({vae.models(), points}, DType::f64),
                              Tensor::empty({vae.models(), points}, DType::f64)};
-  for (int64_t begin = 0; begin < points; begin += kPoints) {
-    const Tensor part = x.rows(begin, std::min(begin + kPoints, points)).to(Device::cpu);
+  const int64_t together = std::clamp<int64_t>(
+      kNumbers / (vae.models() * vae.dimensions() * static_cast<int64_t>(kNodes)), 1, kPoints);
+  for (int64_t begin = 0; begin < points; begin += together) {
+    const Tensor part = x.rows(begin, std::min(begin + together, points)).to(Device::cpu);
     const int64_t n = part.size(-2);
     const auto [log_likelihood, error] = Quadrature(vae, part).find();
     for (int64_t m = 0; m < vae.models(); ++m)

@@ -19,7 +19,7 @@ namespace elbo {
 
 /// Of single points, (M, N) f64 on the CPU, also of one model: nats, and by how much that may be wrong, which
 /// is what the last halving of all panels changed; infinite where the noise is so small that there would be
-/// too many.
+/// too many, or where the integrand still matters 100 deviations of the prior away.
 struct QuadraturePoints {
   Tensor log_likelihood, error;
 };

@@ -34,8 +34,17 @@ void prepare(Options& o, const Arguments& arguments) {
   quicken(arguments, o.quick, "--latents", o.latents, std::vector<int64_t>{8, 32});
   quicken(arguments, o.quick, "--epochs", o.epochs, 8);
   quicken(arguments, o.quick, "--seeds", o.seeds, 2);
-  std::sort(o.lambdas.begin(), o.lambdas.end());
-  std::sort(o.latents.begin(), o.latents.end());
+}
+
+template <class T>
+std::vector<T> sorted(std::vector<T> values) {
+  std::sort(values.begin(), values.end());
+  return values;
+}
+/// Whether a value is there twice.
+template <class T>
+bool repeats(const std::vector<T>& values) {
+  return std::set<T>(values.begin(), values.end()).size() < values.size();
 }
 
 /// A point of the scans; the one that both have in common is trained once.
@@ -46,12 +55,12 @@ struct Place {
 };
 std::vector<Place> over_lambda(const Options& o) {
   std::vector<Place> places;
-  for (const double lambda : o.lambdas) places.push_back({lambda, o.latent});
+  for (const double lambda : sorted(o.lambdas)) places.push_back({lambda, o.latent});
   return places;
 }
 std::vector<Place> over_latent(const Options& o) {
   std::vector<Place> places;
-  for (const int64_t latent : o.latents) places.push_back({o.lambda, latent});
+  for (const int64_t latent : sorted(o.latents)) places.push_back({o.lambda, latent});
   return places;
 }
 
@@ -106,10 +115,8 @@ void present(const Options& o, const LoadedData& data, const Outcomes& outcomes,
 
 ExperimentPlan plan(Options& o) {
   const std::shared_ptr<const LoadedData> data = load_pixels(o);
-  if (std::adjacent_find(o.lambdas.begin(), o.lambdas.end()) != o.lambdas.end())
-    fail("[--lambdas] a value is there twice");
-  if (std::adjacent_find(o.latents.begin(), o.latents.end()) != o.latents.end())
-    fail("[--latents] a value is there twice");
+  if (repeats(o.lambdas)) fail("[--lambdas] a value is there twice");
+  if (repeats(o.latents)) fail("[--latents] a value is there twice");
   ExperimentPlan plan{
       .what = fmt::format("Trains {} dense networks for {} epochs of {} points at each of {} lambda "
                           "with k = {}, and of {} k with lambda = {:g}.",
@@ -127,7 +134,7 @@ ExperimentPlan plan(Options& o) {
 
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
-  add_experiment_options(arguments, *o, "10 000 images, four lambda, three k, two seeds, eight epochs");
+  add_experiment_options(arguments, *o, "10 000 images, four lambda, two k, two seeds, eight epochs");
   const auto number = [&](const char* name, auto& value, const Bounds& bounds, const char* help) {
     arguments.add_number(name, value, help, bounds).show_default();
   };

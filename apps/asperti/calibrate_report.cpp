@@ -109,6 +109,7 @@ Figure kl_by_rank(const CalibratedEnsemble& found, const Tensor& eigenvalues) {
     for (const auto& units : found.ensemble.units) {
       std::vector<double> kl;
       for (const UnitDiagnostics& unit : units) kl.push_back(unit.kl);
+      if (!std::ranges::all_of(kl, [](double value) { return std::isfinite(value); })) continue;
       std::sort(kl.rbegin(), kl.rend());
       values.push_back(kl.at(r));
     }
@@ -150,6 +151,7 @@ FigureGrid hits_figure(const CalibrateFindings& found, const Points& points) {
 void add_lambda_claims(const CalibrateFindings& found, const Points& points, size_t chosen, Presentation& p) {
   const std::string unlike = !found.unlike.empty() ? found.unlike
                              : found.epochs < 30   ? "fewer than 30 epochs"
+                             : points.size() < 2   ? "one lambda alone"
                                                    : "";
   const auto judged = [&](bool holds) { return unlike.empty() ? std::optional(holds) : std::nullopt; };
   const CalibrationPoint &low = points.front(), &high = points.back();
@@ -193,16 +195,19 @@ void add_lambda_claims(const CalibrateFindings& found, const Points& points, siz
 }
 
 void add_latent_claim(const CalibrateFindings& found, const Points& points, size_t chosen, Presentation& p) {
+  const std::string unlike = !found.unlike.empty() ? found.unlike
+                             : points.size() < 2   ? "one k alone"
+                             : chosen == 0         ? "the first k is sparse already; begin with a smaller one"
+                                                   : "";
   std::string counts;
   for (const CalibrationPoint& point : points)
     counts += fmt::format("{}{} of {}", counts.empty() ? "" : ", ",
                           with_interval(point.over(&CalibratedModel::in_use), "{:.1f}"), point.latent);
-  p.claims.push_back(
-      {.claim = "growing k ends in sparsity",
-       .paper = "yes (section 7)",
-       .here = counts + " in use",
-       .holds = found.unlike.empty() ? std::optional(chosen < points.size() && chosen > 0) : std::nullopt,
-       .note = found.unlike});
+  p.claims.push_back({.claim = "growing k ends in sparsity",
+                      .paper = "yes (section 7)",
+                      .here = counts + " in use",
+                      .holds = unlike.empty() ? std::optional(chosen < points.size()) : std::nullopt,
+                      .note = unlike});
 }
 
 Json scan_json(const Points& points) {
@@ -281,6 +286,7 @@ CalibrationPoint point_of(const CalibratedEnsemble& found, int64_t dimensions) {
       law.push_back(unit.law);
       kl += unit.kl;
     }
+    if (!std::isfinite(kl)) continue;  // a model that broke
     CalibratedModel& model = point.models.emplace_back(calibrated_model(variance, law));
     model.kl = kl;
     model.squared_error = found.ensemble.squared_error[m];

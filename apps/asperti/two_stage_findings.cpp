@@ -184,9 +184,13 @@ std::vector<PictureMatch> match_pictures(const Vae& judge, const Tensor& picture
     if (interrupted()) return {};
     const bool own = pictures.rank() == 3;
     if (own || m == 0) knn = knn_of(own ? pictures.slice(m) : pictures, other, how);
-    const FrechetDistance distance =
-        frechet_distance(data_moments(seen.slice(m)), data_moments(features.slice(m)));
-    all.push_back({knn.mean, knn.standard_error, distance.squared});
+    const Tensor here = seen.slice(m), there = features.slice(m);
+    // A model that broke has none.
+    const bool finite =
+        std::isfinite(sum(Variable(here)).item()) && std::isfinite(sum(Variable(there)).item());
+    all.push_back(
+        {knn.mean, knn.standard_error,
+         finite ? frechet_distance(data_moments(here), data_moments(there)).squared : std::nan("")});
   }
   return all;
 }
@@ -251,14 +255,14 @@ Json measure_two_stages(const TwoStageModels& models, const Tensor& x, const Cod
     return draw_codes(encode_all(first, of), for_members_of(first, key_of(how.seed, purpose)));
   };
   const Tensor z = codes_of(halves.first, kFirstHalf), other_z = codes_of(halves.second, kSecondHalf);
-  const TwoStageDraws drawn = draw_two_stages(first, second, pictures, how.seed);
+  const TwoStageDraws drawn = draw_two_stages(first, second, std::max(points, pictures), how.seed);
   const Tensor of_prior = draw_prior(first, pictures, key_of(how.seed, kDecodedPrior));
 
   AggregateOptions distances = how.distances;
   distances.seed = how.seed;
   const auto first_aggregate = aggregate_posterior(first, halves.first.slice(0, points), distances);
   const Tensor z_of_members = first_rows(z, points), other_of_members = first_rows(other_z, points),
-               drawn_of_members = first_rows(drawn.z, std::min(points, pictures));
+               drawn_of_members = first_rows(drawn.z, points);
   const auto second_aggregate = aggregate_posterior(second, z_of_members, distances);
   if (interrupted()) return {};
 

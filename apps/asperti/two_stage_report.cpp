@@ -21,11 +21,7 @@ Statistics over(const TwoStageFindings& found, const Number& number) {
 }
 
 /// With two standard errors over the models.
-std::string shown(const Statistics& s, const char* format = "{:.3g}") {
-  const std::string mean = fmt::format(fmt::runtime(format), s.mean);
-  if (!(s.standard_error > 0)) return mean;
-  return fmt::format("{} ± {}", mean, fmt::format(fmt::runtime(format), 2 * s.standard_error));
-}
+std::string shown(const Statistics& s, const char* format = "{:.3g}") { return with_interval(s, format); }
 
 struct LatentRow {
   const char *key, *title;

@@ -1,6 +1,8 @@
 // elbo asperti-units: Asperti 2019, Table 1 and Figs 2 to 5. Which units of a VAE are in use, their variances
 // along the training, what each is worth, and what pictures lose without the others; and the same with what
 // section 5 takes out of the loss, and of the convolutional network.
+#include <fmt/ranges.h>
+
 #include "apps/asperti/units_report.h"
 #include "apps/command.h"
 #include "apps/reports/pictures.h"
@@ -36,8 +38,11 @@ void prepare(Options& o, const Arguments& arguments) {
   quicken(arguments, o.quick, "--members", o.members, 2);
   quicken(arguments, o.quick, "--conv-members", o.conv_members, 0);
   if (o.quick && !arguments.given("--law-data")) o.law_data = {kNone};
-  if (o.law_data == std::vector<std::string>{kNone}) o.law_data.clear();
   for (std::string& data : o.law_data) data = absolute_specification(data);
+}
+
+std::vector<std::string> other_data(const Options& o) {
+  return o.law_data == std::vector<std::string>{kNone} ? std::vector<std::string>{} : o.law_data;
 }
 
 /// A key may hold letters, digits, points and hyphens.
@@ -56,6 +61,10 @@ struct Task {
 
 Task on_other_data(CommonOptions o, Variant variant, const std::string& data) {
   o.data.data = data;
+  if (o.data.preprocess == "none") {  // what the first data ask for says nothing of these
+    o.data.preprocess = DataOptions{}.preprocess;
+    o.data.preprocess_argument.reset();
+  }
   const auto loaded = load_pixels(o);
   variant.other_data = true;
   return {variant, o.data, loaded};
@@ -81,7 +90,7 @@ std::vector<Task> tasks_of(const Options& o, const std::shared_ptr<const LoadedD
     all.back().variant.conv = true;
     all.back().variant.training.epochs = o.conv_epochs;
   }
-  for (const std::string& other : o.law_data)
+  for (const std::string& other : other_data(o))
     all.push_back(on_other_data(o, dense(key_of(other), "dense network on " + other, KlPart::whole), other));
   return all;
 }
@@ -148,11 +157,15 @@ ExperimentPlan plan(Options& o) {
          quote(set.name));
   const std::vector<Task> tasks = tasks_of(o, data);
   ExperimentPlan plan{
-      .what = fmt::format("Trains {} dense networks in 3 ways for {} epochs of {} points{}.", o.members,
-                          o.epochs, data->dataset.points(),
-                          o.conv_members == 0 ? ""
-                                              : fmt::format(", and {} convolutional ones for {}",
-                                                            o.conv_members, o.conv_epochs)),
+      .what = fmt::format(
+          "Trains {} dense networks in 3 ways for {} epochs of {} points{}{}.", o.members, o.epochs,
+          data->dataset.points(),
+          o.conv_members == 0
+              ? ""
+              : fmt::format(", and {} convolutional ones for {}", o.conv_members, o.conv_epochs),
+          other_data(o).empty() ? ""
+                                : fmt::format("; {} more on each of {}", std::min(o.members, kLawMembers),
+                                              fmt::join(other_data(o), ", "))),
       .data = data};
   for (const Task& task : tasks) plan.units.push_back(unit_of(o, task));
   plan.present = [o, data, tasks](const Outcomes& outcomes, Presentation& p) {

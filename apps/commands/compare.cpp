@@ -44,8 +44,8 @@ Report report_of(const Comparison& c, const RunDirectory& directory) {
   if (curves.series.empty()) return report;
   report.section("Training");
   report.figure(draw(curves, directory.figures()),
-                "The true ELBO while the weights change, as each run wrote it to metrics.csv; with marks, "
-                "that of the validation split, from validation.csv, where a run has one.");
+                "The true ELBO while the weights change, as each run wrote it to metrics.csv; curves "
+                "called validation are of the validation split, from validation.csv, where a run has one.");
   return report;
 }
 

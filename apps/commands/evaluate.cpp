@@ -158,9 +158,12 @@ std::string evaluate_deep(const Options& o, const SavedModel& model, Result& res
     result.set("log_likelihood", exact.mean,
                "nats per data point, of importance_points; by quadrature over the latent dimension");
     result.set("log_likelihood_standard_error", exact.standard_error, kNatsPerPoint);
-    result.set("log_likelihood_quadrature_error", exact.error,
+    result.set("log_likelihood_quadrature_error", finite_or_null(exact.error),
                "nats, of the worst point: what twice the nodes changed");
-    table.row({"their ln p(x), by quadrature", with_error(exact.mean, exact.standard_error)});
+    table.row(
+        {"their ln p(x), by quadrature",
+         with_error(exact.mean, exact.standard_error) +
+             (exact.error < 1e-3 ? "" : fmt::format(", of a point wrong by up to {:.2g}", exact.error))});
   }
   if (bound.warning.empty()) return note;
   return note + "As an estimate of ln p(x) the bound is " + bound.warning + ".\n";

@@ -71,8 +71,8 @@ void forecast(Options o) {
     if (forecasts.size() > 1) continue;  // on the terminal one is enough
     text += "\n" + forecast_table(f, kRowsPrinted).text();
     if (f.units.size() > kRowsPrinted)
-      text +=
-          fmt::format("{} more directions; the report and --json have them\n", f.units.size() - kRowsPrinted);
+      text += fmt::format("{} more directions; result.json and --json have them\n",
+                          f.units.size() - kRowsPrinted);
   }
   conclude(directory, result, report, config, o.run, text + "\n" + forecast_note() + "\n");
 }

@@ -153,7 +153,7 @@ std::string calibration_text(const Calibration& c, const CalibrationOptions& o) 
     const CalibrationPoint& last = c.over_latent.back();
     text += fmt::format("{}k = {}, of which {:.3g} are in use{}", text.empty() ? "" : "; ", c.latent,
                         last.over(&CalibratedModel::in_use).mean,
-                        c.sparse ? "" : ": all, up to the dimension of the data");
+                        c.sparse ? "" : ": all, and growing ends there");
   }
   return text;
 }

@@ -74,7 +74,7 @@ void add_calibration_options(Arguments& arguments, CalibrationOptions& o) {
       .add_text("--choose-sigma2", o.choose_sigma2,
                 "law: first train an ensemble briefly over --sigma2 (or eight values that suit the data), "
                 "and take the smallest from which on the units in use have Var mu + mean sigma^2 within "
-                "--law-tolerance of 1 on average (Asperti); it is then held fixed")
+                "--law-tolerance of 1 on average (Asperti), or the nearest to that; it is then held fixed")
       .one_of({"none", "law"})
       .show_default();
   arguments.add_flag("--grow-latent", o.grow_latent,
@@ -184,7 +184,7 @@ std::optional<Calibration> calibrate(const CalibrationOptions& o, const Training
     t.latent = std::min(2 * t.latent, most);
   }
   if (!found.sparse)
-    log_line(fmt::format("elbo: every unit is in use up to k = {}, the dimension of the data", most));
+    log_line(fmt::format("elbo: every unit is in use up to k = {}, where growing ends", most));
   return found;
 }
 

@@ -141,6 +141,19 @@ TEST_SUITE("vae") {
     check(*vae_of(varying_decoder, 2, Likelihood::diagonal_gaussian), x, 1e-6, 40000);  // it meets kinks
   }
 
+  TEST_CASE("quadrature: where the integrand lies too far out, the error says so") {
+    const auto vae = vae_of(linear_decoder, 0);
+    vae->parameters().at("decoder.weight").value.fill(0.01);
+    vae->parameters().at("log_sigma2").value.fill(std::log(1e-6));
+    const auto error_at = [&](double x) {
+      return quadrature_points(*vae, Tensor::full({1, 3}, x, DType::f64)).error.at(0);
+    };
+    CHECK(error_at(0.3) < 1e-9);  // some 30 deviations of the prior away
+    CHECK(std::isinf(error_at(3)));
+    vae->parameters().at("decoder.weight").value.fill(std::nan(""));
+    CHECK(std::isnan(quadrature_points(*vae, Tensor::full({1, 3}, 1, DType::f64)).log_likelihood.at(0)));
+  }
+
   TEST_CASE("quadrature: a member's own data, f32, points in parts, and what is refused") {
     const auto vae = vae_of(curved_decoder, 2);
     const Tensor x = draw({2, 270, 3}, 6);
