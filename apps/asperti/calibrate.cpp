@@ -71,29 +71,11 @@ AspertiOptions network_of(const Options& o, const Place& at, const Dataset& data
   return network;
 }
 
-Unit unit_of(const Options& o, const Place& at, std::shared_ptr<const LoadedData> data) {
-  const auto x = [data, o] { return data->all().to(DType::f32).to(device_of(o.run)); };
-  const int64_t per_epoch = (data->dataset.points() + o.batch - 1) / o.batch;
-  const AspertiOptions network = network_of(o, at, data->dataset);
-  return {.key = at.key(),
-          .title = fmt::format("λ = {:g}, k = {}", at.lambda, at.latent),
-          .cost = training_cost(*asperti_vae(network, o.run.seed), data->dataset.points(), o.epochs),
-          .measure =
-              [=] {
-                const auto vae = asperti_vae(network, o.run.seed);
-                return seconds_of(*vae, asperti_loss(*vae), x(), o.batch, o.epochs * per_epoch);
-              },
-          .run =
-              [=](const UnitPlace& place) {
-                return train_ensemble(network, card_of(o.data, *data), x(),
-                                      {.epochs = o.epochs,
-                                       .batch = o.batch,
-                                       .rate = o.rate,
-                                       .looks = 1,
-                                       .pictures = 10,
-                                       .seed = o.run.seed},
-                                      place);
-              }};
+Unit unit_of(const Options& o, const Place& at, const std::shared_ptr<const LoadedData>& data) {
+  return ensemble_unit(
+      at.key(), fmt::format("λ = {:g}, k = {}", at.lambda, at.latent), network_of(o, at, data->dataset),
+      {.epochs = o.epochs, .batch = o.batch, .rate = o.rate, .looks = 1, .pictures = 10, .seed = o.run.seed},
+      o.data, data);
 }
 
 void present(const Options& o, const LoadedData& data, const Outcomes& outcomes, Presentation& p) {

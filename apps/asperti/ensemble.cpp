@@ -165,4 +165,25 @@ Ensemble ensemble_from(const Json& json) {
   return found;
 }
 
+Unit ensemble_unit(const std::string& key, const std::string& title, const AspertiOptions& network,
+                   const EnsembleTraining& how, const DataOptions& named,
+                   const std::shared_ptr<const LoadedData>& data) {
+  const auto x = [data, device = network.device] { return data->all().to(DType::f32).to(device); };
+  const int64_t points = data->dataset.points();
+  const double reuse = network.conv ? 40 : 1;  // a weight of a convolution meets many pixels
+  return {.key = key,
+          .title = title,
+          .cost = reuse * training_cost(*asperti_vae(network, how.seed), points, how.epochs),
+          .measure =
+              [=] {
+                const auto vae = asperti_vae(network, how.seed);
+                const int64_t per_epoch = (points + how.batch - 1) / how.batch;
+                return seconds_of(*vae, asperti_loss(*vae, how.part), x(), how.batch, how.epochs * per_epoch);
+              },
+          .run =
+              [=](const UnitPlace& place) {
+                return train_ensemble(network, card_of(named, *data), x(), how, place);
+              }};
+}
+
 }  // namespace elbo::asperti

@@ -108,30 +108,6 @@ AspertiOptions network_of(const Options& o, const Variant& variant, const Datase
   return network;
 }
 
-Unit unit_of(const Options& o, const Task& task) {
-  const Variant& variant = task.variant;
-  const std::shared_ptr<const LoadedData>& data = task.data;
-  const auto x = [data, o] { return data->all().to(DType::f32).to(device_of(o.run)); };
-  const EnsembleTraining& how = variant.training;
-  const AspertiOptions network = network_of(o, variant, data->dataset);
-  const auto vae = asperti_vae(network, o.run.seed);
-  // A weight of a convolution meets many pixels.
-  const double reuse = variant.conv ? 40 : 1;
-  return {.key = variant.key,
-          .title = variant.title,
-          .cost = reuse * training_cost(*vae, data->dataset.points(), how.epochs),
-          .measure =
-              [=] {
-                const auto own = asperti_vae(network, o.run.seed);
-                const int64_t per_epoch = (data->dataset.points() + how.batch - 1) / how.batch;
-                return seconds_of(*own, asperti_loss(*own, how.part), x(), how.batch, how.epochs * per_epoch);
-              },
-          .run =
-              [=](const UnitPlace& place) {
-                return train_ensemble(network, card_of(task.named, *data), x(), how, place);
-              }};
-}
-
 void present(const Options& o, const LoadedData& data, const std::vector<Task>& tasks,
              const Outcomes& outcomes, Presentation& p) {
   UnitsFindings found;
@@ -167,7 +143,9 @@ ExperimentPlan plan(Options& o) {
                                 : fmt::format("; {} more on each of {}", std::min(o.members, kLawMembers),
                                               fmt::join(other_data(o), ", "))),
       .data = data};
-  for (const Task& task : tasks) plan.units.push_back(unit_of(o, task));
+  for (const auto& [variant, named, own] : tasks)
+    plan.units.push_back(ensemble_unit(variant.key, variant.title, network_of(o, variant, own->dataset),
+                                       variant.training, named, own));
   plan.present = [o, data, tasks](const Outcomes& outcomes, Presentation& p) {
     present(o, *data, tasks, outcomes, p);
   };
