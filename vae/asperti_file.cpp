@@ -47,14 +47,11 @@ std::unique_ptr<Vae> load_asperti_vae(const SafetensorsFile& file, Device device
                              .width = number_in(file, "image_width"),
                              .channels = number_in(file, "image_channels")};
     options.dimensions = options.conv->pixels();
-    check_sizes(file, {options.conv->channels, options.latent});
+    check_sizes(file, options.conv->channels, {}, options.latent);
   } else {
     options.dimensions = number_in(file, "dimensions");
     options.hidden = numbers_in(file, "hidden");
-    std::vector<int64_t> widths{options.dimensions};
-    widths.insert(widths.end(), options.hidden.begin(), options.hidden.end());
-    widths.push_back(options.latent);
-    check_sizes(file, widths);
+    check_sizes(file, options.dimensions, options.hidden, options.latent);
   }
   std::unique_ptr<Vae> vae;
   try {

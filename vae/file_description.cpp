@@ -50,12 +50,22 @@ std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what) {
   return numbers;
 }
 
-void check_sizes(const SafetensorsFile& file, const std::vector<int64_t>& widths) {
-  int64_t held = 0;
+bool is_model_of(const SafetensorsFile& file, std::string_view prefix) {
+  const auto model = file.metadata.find("model");
+  return model != file.metadata.end() && model->second.starts_with(prefix);
+}
+
+void check_sizes(const SafetensorsFile& file, int64_t dimensions, const std::vector<int64_t>& hidden,
+                 int64_t latent) {
+  int64_t held = 0, in = dimensions;
   for (const NamedTensor& tensor : file.tensors) held += tensor.value.elements();
-  for (size_t i = 1; i < widths.size(); ++i)
-    if (widths[i - 1] * widths[i] > held)
+  std::vector<int64_t> widths = hidden;
+  widths.push_back(latent);
+  for (const int64_t width : widths) {
+    if (in * width > held)
       fail("[load] {}: the metadata speak of a larger network than the file holds", file.path);
+    in = width;
+  }
 }
 
 }  // namespace elbo

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nn/safetensors.h"
@@ -17,8 +18,12 @@ double decimal_in(const SafetensorsFile& file, const char* what);
 /// "50,50", or "" for none.
 std::vector<int64_t> numbers_in(const SafetensorsFile& file, const char* what);
 
-/// Throws where dense layers between these widths would hold more numbers than the file: before a network of
-/// such sizes is made.
-void check_sizes(const SafetensorsFile& file, const std::vector<int64_t>& widths);
+/// Whether the metadata's "model" begins so: "luecke-".
+bool is_model_of(const SafetensorsFile& file, std::string_view prefix);
+
+/// Throws where dense layers from `dimensions` over `hidden` to `latent` would hold more numbers than the
+/// file: before a network of such sizes is made.
+void check_sizes(const SafetensorsFile& file, int64_t dimensions, const std::vector<int64_t>& hidden,
+                 int64_t latent);
 
 }  // namespace elbo

@@ -40,10 +40,7 @@ void save_luecke_vae(const std::string& path, LueckeModel model, const LueckeOpt
   save_parameters(path, vae.parameters(), member, description);
 }
 
-bool is_luecke_vae(const SafetensorsFile& file) {
-  const auto model = file.metadata.find("model");
-  return model != file.metadata.end() && model->second.starts_with(kPrefix);
-}
+bool is_luecke_vae(const SafetensorsFile& file) { return is_model_of(file, kPrefix); }
 
 std::unique_ptr<Vae> load_luecke_vae(const SafetensorsFile& file, Device device, int64_t first_member) {
   if (file.tensors.empty()) fail("[load] {}: there is no tensor", file.path);
@@ -56,10 +53,7 @@ std::unique_ptr<Vae> load_luecke_vae(const SafetensorsFile& file, Device device,
                               .device = device,
                               .members = 0,
                               .first_member = first_member};
-  std::vector<int64_t> widths{options.dimensions};
-  widths.insert(widths.end(), options.hidden.begin(), options.hidden.end());
-  widths.push_back(options.latent);
-  check_sizes(file, widths);
+  check_sizes(file, options.dimensions, options.hidden, options.latent);
   auto vae = luecke_vae(model_in(file), options, 0);
   load_parameters(file, vae->parameters());
   return vae;

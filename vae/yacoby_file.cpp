@@ -23,10 +23,7 @@ void save_yacoby_vae(const std::string& path, YacobyModel model, const YacobyTru
   save_parameters(path, vae.parameters(), member, description);
 }
 
-bool is_yacoby_vae(const SafetensorsFile& file) {
-  const auto model = file.metadata.find("model");
-  return model != file.metadata.end() && model->second.starts_with(kPrefix);
-}
+bool is_yacoby_vae(const SafetensorsFile& file) { return is_model_of(file, kPrefix); }
 
 std::unique_ptr<Vae> load_yacoby_vae(const SafetensorsFile& file, Device device, int64_t first_member) {
   const std::string model = described(file, "model").substr(std::string_view(kPrefix).size());
