@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "tensor/map_loops.h"
 
@@ -190,8 +191,12 @@ std::vector<ParameterStore::Span> ParameterStore::spans(const std::vector<std::s
 }
 
 Parameter& ParameterStore::at(const std::string& name) {
+  return const_cast<Parameter&>(std::as_const(*this).at(name));
+}
+
+const Parameter& ParameterStore::at(const std::string& name) const {
   std::string known;
-  for (Parameter& parameter : parameters_) {
+  for (const Parameter& parameter : parameters_) {
     if (parameter.name == name) return parameter;
     known += (known.empty() ? "" : ", ") + parameter.name;
   }

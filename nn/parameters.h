@@ -64,6 +64,7 @@ class ParameterStore {
   std::vector<Parameter*> trained(const std::vector<std::string>& beginnings = {});
   /// The parameter called `name`, or an Error that lists them.
   Parameter& at(const std::string& name);
+  const Parameter& at(const std::string& name) const;
 
   /// The first parameter with a NaN or an infinity in the part of one member; empty when there is none.
   std::string first_not_finite(int64_t member = 0) const;

@@ -29,6 +29,12 @@ inline constexpr double kActiveVariance = 0.01;
 inline constexpr int64_t kPointsOfPart = 512;
 RandomKey evaluation_key(const Vae& vae, uint64_t seed, int64_t begin);
 
+/// Whether a unit is in use, whatever the scale of z: most of the variance of its z is that of its mean.
+/// Where the variance law holds that is Var mu > 1/2, what parts Asperti 2019, Table 1.
+inline bool is_in_use(double variance_of_mean, double mean_variance) {
+  return variance_of_mean > mean_variance;
+}
+
 struct DeepVaeMetrics {
   int64_t samples = 1;                 ///< z drawn for each point, which E_q rests on
   double elbo = 0;                     ///< nats per data point, of the model as it is

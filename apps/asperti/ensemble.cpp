@@ -95,7 +95,7 @@ Json to_json(const Ensemble& found, const std::vector<Json>& looks) {
 
 }  // namespace
 
-bool in_use(const UnitDiagnostics& unit) { return unit.variance_of_mean > unit.mean_variance; }
+bool in_use(const UnitDiagnostics& unit) { return is_in_use(unit.variance_of_mean, unit.mean_variance); }
 
 int64_t count_in_use(const std::vector<UnitDiagnostics>& units) {
   return std::count_if(units.begin(), units.end(), in_use);

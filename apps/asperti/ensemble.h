@@ -40,8 +40,7 @@ struct Ensemble {
   size_t members() const { return units.size(); }
 };
 
-/// Whether a unit is in use, whatever the scale of z: most of the variance of its z is that of its mean.
-/// Where the variance law holds that is Var mu > 1/2, what parts Table 1.
+/// is_in_use of vae/deep_metrics.h.
 bool in_use(const UnitDiagnostics& unit);
 int64_t count_in_use(const std::vector<UnitDiagnostics>& units);
 

@@ -63,7 +63,8 @@ struct Targets {
 Targets targets_of(const Options& o, const DeepVaeMetrics& metrics) {
   Targets targets;
   for (size_t i = 0; i < metrics.kl_per_dim.size(); ++i) {
-    targets.active.push_back(metrics.variance_of_mean[i] > 0.5 * metrics.variance_law[i]);
+    const double variance = metrics.variance_of_mean[i];
+    targets.active.push_back(is_in_use(variance, metrics.variance_law[i] - variance));
     if (targets.active[i]) targets.units.push_back(static_cast<int64_t>(i));
   }
   std::stable_sort(targets.units.begin(), targets.units.end(), [&](int64_t a, int64_t b) {

@@ -209,7 +209,7 @@ std::pair<int64_t, int64_t> plane_of(const Tensor& z, const StageUnits& units) {
   std::pair<int64_t, int64_t> furthest{0, std::min<int64_t>(1, z.size(1) - 1)};
   const auto in_use = [&](int64_t i) {
     const auto unit = static_cast<size_t>(i);
-    return units.variance[unit] > units.sigma2[unit];
+    return is_in_use(units.variance[unit], units.sigma2[unit]);
   };
   const auto column = [&](int64_t i) { return slice(Variable(z), 1, i, i + 1); };
   double most = 0;

@@ -25,7 +25,7 @@ CalibratedModel calibrated_model(const std::vector<double>& variance_of_mean,
   CalibratedModel model{.law_deviation = std::nan(""), .law_least = std::nan(""), .law_most = std::nan("")};
   double off = 0;
   for (size_t i = 0; i < law.size(); ++i) {
-    if (!(variance_of_mean[i] > law[i] - variance_of_mean[i])) continue;
+    if (!is_in_use(variance_of_mean[i], law[i] - variance_of_mean[i])) continue;
     off += std::abs(law[i] - 1);
     model.law_least = model.in_use == 0 ? law[i] : std::min(model.law_least, law[i]);
     model.law_most = model.in_use == 0 ? law[i] : std::max(model.law_most, law[i]);

@@ -75,10 +75,8 @@ std::unique_ptr<Vae> alone(const Restarts& restarts, const Vae& vae, const std::
 
 Tensor exact_log_density(const DataKind& kind, const Vae& vae, int64_t member, const Tensor& x) {
   const auto number = [&](const char* name) {
-    const auto& all = vae.parameters().all();
-    const auto found =
-        std::find_if(all.begin(), all.end(), [&](const Parameter& p) { return p.name == name; });
-    return (vae.has_members() ? found->value.slice(member) : found->value).to(DType::f64).to(Device::cpu);
+    const Tensor& value = vae.parameters().at(name).value;
+    return (vae.has_members() ? value.slice(member) : value).to(DType::f64).to(Device::cpu);
   };
   const double noise_variance = std::exp(number("log_sigma2").at(0));
   switch (kind.model) {
