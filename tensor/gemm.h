@@ -1,11 +1,11 @@
 // gemm: matrix products, the one place that calls BLAS.
 //
 // Row-major, with transposes as flags and leading axes as a batch. Products in f32 that are large enough go
-// to our own kernel (tensor/gemm_kernel.cpp) where the processor has AVX-512; the rest is BLAS. Either runs
-// single-threaded inside our own parallel region, each thread computing blocks of the result: right with
-// every BLAS build, and no second thread runtime competes for the cores. A product's bits depend on its own
-// sizes and numbers alone, not on the batch it is in nor on the thread count, if BLAS repeats itself when it
-// is called the same way again, as OpenBLAS does.
+// to our own kernel (tensor/gemm_kernel.cpp) where the processor has AVX-512 or AVX2; the rest is BLAS.
+// Either runs single-threaded inside our own parallel region, each thread computing blocks of the result:
+// right with every BLAS build, and no second thread runtime competes for the cores. A product's bits depend
+// on its own sizes and numbers alone, not on the batch it is in nor on the thread count, if BLAS repeats
+// itself when it is called the same way again, as OpenBLAS does.
 #pragma once
 
 #include "tensor/tensor.h"

@@ -1,24 +1,26 @@
 // How a fast matrix product works.
 //
 // A core multiplies and adds faster than it can fetch numbers from even its nearest cache, and far faster
-// than from memory. So everything here is about using each number often once it has been fetched.
+// than from memory. So everything here is about using each number often once it has been fetched. The sizes
+// are those of AVX-512, and in brackets those of AVX2.
 //
-// 1. Registers. The innermost loop owns a tile of c, 8 x 48, as 24 vectors in registers. For each l of the
-//    inner dimension it loads 48 numbers of row l of op(b), broadcasts 8 of column l of op(a), and adds all
-//    their products: 24 instructions of arithmetic for 11 loads. 24 independent sums also hide that one
-//    multiply-add takes four cycles.
+// 1. Registers. The innermost loop owns a tile of c, 8 x 48 [6 x 16], as 24 [12] vectors in registers. For
+//    each l of the inner dimension it loads 48 numbers of row l of op(b), broadcasts 8 of column l of op(a),
+//    and adds all their products: 24 instructions of arithmetic for 11 loads [12 for 8]. So many independent
+//    sums also hide that one multiply-add takes four cycles.
 // 2. Packing. For that loop b is copied, one panel of 48 columns after another, to where row l + 1 follows
 //    row l. Read in place, every row would lie in another page. All rows of a use a panel, which pays for the
-//    copy. a is read in place if its rows run along l, as broadcasts do not care about layout; a transposed
-//    a is copied to panels of 8 rows.
-// 3. Caches. A panel of b stays in the L2 cache while a goes by. The inner dimension is cut into pieces short
-//    enough for that, and the rows into blocks small enough for the L2 or L3 cache to give a back for the
-//    next panel.
+//    copy. An a whose rows run along l may be read in place, as broadcasts do not care about layout; but with
+//    AVX2, where registers for its rows' addresses are few, and where it is transposed, a is copied to panels
+//    of as many rows as a tile has.
+// 3. Caches. A panel of b stays in the L2 [L1] cache while a goes by. The inner dimension is cut into pieces
+//    short enough for that, and the rows into blocks small enough for the L2 or L3 cache to give a back for
+//    the next panel. The first block of rows packs b, and the others find it packed.
 // 4. Memory. While one panel is in use, the loop asks for the next one's cache lines, a few at a time, and
 //    packing then finds them near. A tile's lines of c are asked for before its sums begin, and c is
-//    written once: it need not be zero before.
+//    written once for each piece: it need not be zero before.
 //
-// All this is for AVX-512. With AVX2 the same scheme only drew level with OpenBLAS, so there BLAS is used.
+// On other processors all products are BLAS's.
 #include "tensor/gemm_kernel.h"
 
 #include <algorithm>
@@ -30,35 +32,64 @@
 
 #include "tensor/gemm.h"
 
-#ifdef __AVX512F__
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
+#  define ELBO_OWN_SGEMM
 #  include <immintrin.h>
 #endif
 
 namespace elbo {
 
-#ifdef __AVX512F__
+#ifdef ELBO_OWN_SGEMM
 namespace {
 
+#  ifdef __AVX512F__
 using Vector = __m512;
 constexpr int kLanes = 16;
-constexpr int kRows = 8, kVectors = 3;     // the tile: 24 sums, 3 vectors of b and 1 of a, of 32 registers
-constexpr int kPanel = kVectors * kLanes;  // columns of c that a panel of b is for
-constexpr int64_t kDepth = 1024;  // longest piece of the inner dimension: its panel of b takes 192 KiB
-constexpr int64_t kBlock = 512;   // most rows of a that go by before the next panel
-constexpr int64_t kLine = 16;     // floats in a cache line
+constexpr int kRows = 8, kVectors = 3;  // the tile: 24 sums, 3 vectors of b and 1 of a, of 32 registers
+constexpr int64_t kDepth = 1024;        // longest piece of the inner dimension: its panel of b takes 192 KiB
+constexpr int64_t kBlock = 512;         // most rows of a that go by before the next panel
+constexpr bool kPacksA = false;         // whether also an a is copied whose rows run along l
 
 Vector all(float x) { return _mm512_set1_ps(x); }
 Vector load(const float* from) { return _mm512_loadu_ps(from); }
 void store(float* to, Vector x) { _mm512_storeu_ps(to, x); }
+void add_product(Vector x, Vector y, Vector& sum) { sum = _mm512_fmadd_ps(x, y, sum); }
 
 /// The first `count` of 1..16 lanes; the rest are 0. Memory of the other lanes is neither read nor written.
 __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 Vector load_part(const float* from, int64_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), from); }
 void store_part(float* to, Vector x, int64_t count) { _mm512_mask_storeu_ps(to, first_lanes(count), x); }
+#  else
+using Vector = __m256;
+constexpr int kLanes = 8;
+constexpr int kRows = 6, kVectors = 2;  // 12 sums, 2 vectors of b and up to 2 of a, of 16 registers
+constexpr int64_t kDepth = 384;         // a panel of b takes 24 KiB, which is most of the L1 cache
+constexpr int64_t kBlock = 96;          // a block of a takes 144 KiB
+constexpr bool kPacksA = true;          // six rows in place take six registers for their addresses
+
+Vector all(float x) { return _mm256_set1_ps(x); }
+Vector load(const float* from) { return _mm256_loadu_ps(from); }
+void store(float* to, Vector x) { _mm256_storeu_ps(to, x); }
+/// As an instruction, since g++ would load operands twice and move sums to memory to be free in their order.
+void add_product(Vector x, Vector y, Vector& sum) {
+  asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+}
+
+/// The first `count` of 1..8 lanes; the rest are 0. Memory of the other lanes is neither read nor written.
+__m256i first_lanes(int64_t count) {
+  static constexpr int kLanesThenNone[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kLanesThenNone + 8 - count));
+}
+Vector load_part(const float* from, int64_t count) { return _mm256_maskload_ps(from, first_lanes(count)); }
+void store_part(float* to, Vector x, int64_t count) { _mm256_maskstore_ps(to, first_lanes(count), x); }
+#  endif
+constexpr int kPanel = kVectors * kLanes;  // columns of c that a panel of b is for
+constexpr int64_t kWide = 1024;            // most columns of b that are packed at a time
+constexpr int64_t kLine = 16;              // floats in a cache line
 
 int64_t ceil_divide(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
-/// Grown once to what a thread needs, at most (kBlock + kPanel) kDepth floats.
+/// Grown once to what a thread needs, at most some (kBlock + kWide) kDepth floats.
 class Buffer {
  public:
   float* at_least(int64_t count) {
@@ -83,8 +114,8 @@ class Buffer {
 /// One tile of c and what it is made of.
 struct Tile {
   int64_t depth;
-  const float* a;  // op(a)(i, l) is a[i a_row + l a_step]
-  int64_t a_row, a_step;
+  const float* a;  // op(a)(i, l) is a[i a_row + l], or where packed a[i + l kRows]
+  int64_t a_row;
   const float* b;  // packed: one row of the tile's vectors after another
   float* c;
   int64_t ldc;
@@ -97,8 +128,9 @@ struct Tile {
 
 /// The loop that all the time goes to. Both sizes are constants and every loop over them is unrolled, so that
 /// `sum` lives in registers. Each sum runs over l in order; no element of c depends on where in c it lies.
-template <int rows, int vectors>
+template <bool packed, int rows, int vectors>
 void multiply_tile(const Tile& t) {
+  const int64_t a_row = packed ? 1 : t.a_row, a_step = packed ? kRows : 1;
   Vector sum[rows][vectors] = {};
   const float* a[rows];
   const float* b = t.b;
@@ -106,7 +138,7 @@ void multiply_tile(const Tile& t) {
   int64_t at = 0;
 #  pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
-    a[i] = t.a + i * t.a_row;
+    a[i] = t.a + i * a_row;
     for (int v = 0; v < vectors; ++v) __builtin_prefetch(t.c + i * t.ldc + v * kLanes, 1);
   }
   const auto step = [&]() __attribute__((always_inline)) {
@@ -117,9 +149,9 @@ void multiply_tile(const Tile& t) {
     for (int i = 0; i < rows; ++i) {
       const Vector from_a = all(a[i][at]);
 #  pragma GCC unroll 3
-      for (int v = 0; v < vectors; ++v) sum[i][v] = _mm512_fmadd_ps(from_a, from_b[v], sum[i][v]);
+      for (int v = 0; v < vectors; ++v) add_product(from_a, from_b[v], sum[i][v]);
     }
-    at += t.a_step;
+    at += a_step;
     b += vectors * kLanes;
   };
   int64_t l = 0;
@@ -137,8 +169,9 @@ void multiply_tile(const Tile& t) {
 #  pragma GCC unroll 3
     for (int v = 0; v < vectors; ++v, c += kLanes) {
       const bool part = v == vectors - 1 && t.last < kLanes;
-      Vector x = sum[i][v] * alpha;
-      if (t.accumulate) x = _mm512_fmadd_ps(sum[i][v], alpha, part ? load_part(c, t.last) : load(c));
+      Vector x{};
+      if (t.accumulate) x = part ? load_part(c, t.last) : load(c);
+      add_product(sum[i][v], alpha, x);
       if (part)
         store_part(c, x, t.last);
       else
@@ -148,12 +181,13 @@ void multiply_tile(const Tile& t) {
 }
 
 /// multiply_tile for every number of rows and vectors, so that a tile at an edge does no idle work.
-template <int... i>
+template <bool packed, int... i>
 constexpr auto all_tiles(std::integer_sequence<int, i...>) {
   return std::array<void (*)(const Tile&), sizeof...(i)>{
-      multiply_tile<i / kVectors + 1, i % kVectors + 1>...};
+      multiply_tile<packed, i / kVectors + 1, i % kVectors + 1>...};
 }
-constexpr auto kTiles = all_tiles(std::make_integer_sequence<int, kRows * kVectors>());
+template <bool packed>
+constexpr auto kTiles = all_tiles<packed>(std::make_integer_sequence<int, kRows * kVectors>());
 
 // -------------------------------------------------------------------------------------------------- packing
 
@@ -186,7 +220,9 @@ void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t count, f
       store(to + j, j + kLanes <= count ? load(from + j) : load_part(from + j, count - j));
 }
 
-/// The same of a transpose: column l of `count` rows, `stride` apart, becomes row l.
+/// The same of a transpose: column l of `count` rows, `stride` apart, becomes row l. Each row is written as
+/// whole vectors, so where width is less, one row's end is the next one's beginning, and the last row writes
+/// beyond.
 void pack_columns(const float* from, int64_t stride, int64_t columns, int64_t count, float* to,
                   int64_t width) {
   for (int64_t j = 0; j < width; j += kLanes)
@@ -205,18 +241,19 @@ void pack_columns(const float* from, int64_t stride, int64_t columns, int64_t co
     }
 }
 
-/// Panels of kRows rows of a transposed a: in a panel, kRows numbers for each l.
-void pack_a(const float* from, int64_t stride, int64_t rows, int64_t depth, float* to) {
-  for (int64_t i = 0; i < rows; i += kRows) {
+/// Panels of kRows rows of op(a): in a panel, kRows numbers for each l. Up to kLanes numbers more are
+/// written.
+void pack_a(const float* from, int64_t stride, bool transposed, int64_t rows, int64_t depth, float* to) {
+  for (int64_t i = 0; i < rows; i += kRows, to += kRows * depth) {
     const int64_t count = std::min<int64_t>(kRows, rows - i);
-    const float* column = from + i;
-    if (count == kRows) {
-      for (int64_t l = 0; l < depth; ++l, column += stride, to += kRows)
-        std::memcpy(to, column, kRows * sizeof(float));
-    } else {
-      for (int64_t l = 0; l < depth; ++l, column += stride, to += kRows)
-        for (int64_t r = 0; r < count; ++r) to[r] = column[r];
-    }
+    if (!transposed)
+      pack_columns(from + i * stride, stride, depth, count, to, kRows);
+    else if (count == kRows)
+      for (int64_t l = 0; l < depth; ++l)
+        std::memcpy(to + l * kRows, from + l * stride + i, kRows * sizeof(float));
+    else
+      for (int64_t l = 0; l < depth; ++l)
+        for (int64_t r = 0; r < count; ++r) to[l * kRows + r] = from[l * stride + i + r];
   }
 }
 
@@ -227,6 +264,7 @@ struct Sweep {
   const Sgemm& p;
   int64_t i0, i1, l0, depth;
   bool last;       // the piece that completes c
+  bool packed;     // whether a is
   const float* a;  // op(a)(i0, l0), in place or packed
 };
 
@@ -236,8 +274,8 @@ struct Panel {
   const float* source;
 };
 
-Panel panel_of(const Sweep& s, int64_t index, int64_t panels) {
-  const int64_t vectors = ceil_divide(s.p.n, kLanes);
+Panel panel_of(const Sweep& s, int64_t index) {
+  const int64_t vectors = ceil_divide(s.p.n, kLanes), panels = ceil_divide(s.p.n, kPanel);
   const int64_t begin = vectors * index / panels, end = vectors * (index + 1) / panels;  // even shares
   const int64_t first = begin * kLanes;
   return {first, std::min(s.p.n, end * kLanes) - first, end - begin,
@@ -248,8 +286,7 @@ void multiply_panel(const Sweep& s, const Panel& panel, const Panel& next, const
   const Sgemm& p = s.p;
   Tile t{.depth = s.depth,
          .a = s.a,
-         .a_row = p.a_transposed ? 1 : p.lda,
-         .a_step = p.a_transposed ? kRows : 1,
+         .a_row = p.lda,
          .b = packed_b,
          .c = p.c + s.i0 * p.ldc + panel.first,
          .ldc = p.ldc,
@@ -270,49 +307,68 @@ void multiply_panel(const Sweep& s, const Panel& panel, const Panel& next, const
     t.ahead = asks ? next.source + line % run * step + line / run * jump : packed_b;
     t.ahead_step = asks ? step : 0;
     line += s.depth / 4;
-    kTiles[static_cast<size_t>((rows - 1) * kVectors + panel.vectors - 1)](t);
+    (s.packed ? kTiles<true>
+              : kTiles<false>)[static_cast<size_t>((rows - 1) * kVectors + panel.vectors - 1)](t);
     if (p.finish && s.last)
       (*p.finish)({t.c, p.ldc, p.batch, p.row + i, p.column + panel.first, rows, panel.columns});
-    t.a += kRows * (p.a_transposed ? s.depth : p.lda);
+    t.a += kRows * (s.packed ? s.depth : p.lda);
     t.c += kRows * p.ldc;
+  }
+}
+
+/// The product, where op(b) has at most kWide columns.
+void multiply_wide(const Sgemm& p) {
+  static thread_local Buffer buffer_a, buffer_b;
+  const int64_t pieces = ceil_divide(p.k, kDepth), blocks = ceil_divide(p.m, kBlock);
+  const int64_t panels = ceil_divide(p.n, kPanel), tiles = ceil_divide(p.m, kRows);
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    const int64_t l0 = p.k * piece / pieces, depth = p.k * (piece + 1) / pieces - l0;
+    float* const b = buffer_b.at_least(depth * ceil_divide(p.n, kLanes) * kLanes);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t i0 = tiles * block / blocks * kRows;
+      const int64_t i1 = std::min(p.m, tiles * (block + 1) / blocks * kRows);
+      const bool packs = kPacksA || p.a_transposed;
+      const float* a = p.a + (p.a_transposed ? l0 * p.lda + i0 : i0 * p.lda + l0);
+      if (packs) {
+        float* packed = buffer_a.at_least(ceil_divide(i1 - i0, kRows) * kRows * depth + kLanes);
+        pack_a(a, p.lda, p.a_transposed, i1 - i0, depth, packed);
+        a = packed;
+      }
+      const Sweep sweep{p, i0, i1, l0, depth, piece + 1 == pieces, packs, a};
+      for (int64_t index = 0; index < panels; ++index) {
+        const Panel panel = panel_of(sweep, index);
+        float* const packed_b = b + panel.first * depth;
+        if (block == 0)
+          (p.b_transposed ? pack_columns : pack_rows)(panel.source, p.ldb, depth, panel.columns, packed_b,
+                                                      panel.vectors * kLanes);
+        multiply_panel(sweep, panel, block == 0 ? panel_of(sweep, index + 1) : Panel{}, packed_b);
+      }
+    }
   }
 }
 
 }  // namespace
 
 bool sgemm_suits(int64_t m, int64_t n, int64_t k) {
-  // Measured against OpenBLAS 0.3.21, which has kernels without packing for products up to a million
-  // multiply-adds. Where n leaves many lanes of its last vector idle, BLAS wins too.
+  // Measured against OpenBLAS 0.3.21. With AVX-512 it has kernels without packing for products up to a
+  // million multiply-adds. Where n leaves many lanes of its last vector idle, BLAS wins too.
+  constexpr int64_t kLeastRows = kLanes == 16 ? 8 : 24;
+  constexpr double kLeastUsed = kLanes == 16 ? 0.85 : 0.9, kLeastProducts = kLanes == 16 ? 1e6 : 1e5;
   const double used = static_cast<double>(n) / static_cast<double>(ceil_divide(n, kLanes) * kLanes);
-  return m >= kRows && used > 0.85 &&
-         static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) > 1e6;
+  return m >= kLeastRows && used > kLeastUsed &&
+         static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) > kLeastProducts;
 }
 
 void sgemm(const Sgemm& p) {
-  static thread_local Buffer buffer_a, buffer_b;
-  const int64_t pieces = ceil_divide(p.k, kDepth), blocks = ceil_divide(p.m, kBlock);
-  const int64_t panels = ceil_divide(p.n, kPanel), tiles = ceil_divide(p.m, kRows);
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t i0 = tiles * block / blocks * kRows;
-    const int64_t i1 = std::min(p.m, tiles * (block + 1) / blocks * kRows);
-    for (int64_t piece = 0; piece < pieces; ++piece) {
-      const int64_t l0 = p.k * piece / pieces, depth = p.k * (piece + 1) / pieces - l0;
-      const float* a = p.a + (p.a_transposed ? l0 * p.lda + i0 : i0 * p.lda + l0);
-      if (p.a_transposed) {
-        float* packed = buffer_a.at_least(ceil_divide(i1 - i0, kRows) * kRows * depth);
-        pack_a(a, p.lda, i1 - i0, depth, packed);
-        a = packed;
-      }
-      const Sweep sweep{p, i0, i1, l0, depth, piece + 1 == pieces, a};
-      float* b = buffer_b.at_least(depth * kPanel);
-      for (int64_t index = 0; index < panels; ++index) {
-        const Panel panel = panel_of(sweep, index, panels);
-        const Panel next = panel_of(sweep, index + 1, panels);
-        (p.b_transposed ? pack_columns : pack_rows)(panel.source, p.ldb, depth, panel.columns, b,
-                                                    panel.vectors * kLanes);
-        multiply_panel(sweep, panel, next, b);
-      }
-    }
+  const int64_t wides = ceil_divide(p.n, kWide), vectors = ceil_divide(p.n, kLanes);
+  for (int64_t wide = 0; wide < wides; ++wide) {
+    const int64_t j0 = vectors * wide / wides * kLanes;
+    Sgemm part = p;
+    part.n = std::min(p.n, vectors * (wide + 1) / wides * kLanes) - j0;
+    part.b += j0 * (p.b_transposed ? p.ldb : 1);
+    part.c += j0;
+    part.column += j0;
+    multiply_wide(part);
   }
 }
 

@@ -28,8 +28,8 @@ struct Sgemm {
   int64_t batch = 0, row = 0, column = 0;
 };
 
-/// Whether sgemm is worth calling for a product of this size: it exists in this build (AVX-512) and tends
-/// to be faster than BLAS.
+/// Whether sgemm is worth calling for a product of this size: it exists in this build (AVX-512 or AVX2) and
+/// tends to be faster than BLAS.
 bool sgemm_suits(int64_t m, int64_t n, int64_t k);
 
 /// Computes the product on the calling thread. An element of c is the same sum in the same order wherever it

@@ -146,13 +146,15 @@ TEST_SUITE("tensor") {
                                      29, 31, 32, 33, 40, 47, 48, 49, 50, 61, 63, 64, 65, 66, 69, 70};
     for (int round = 0; round < 80; ++round)
       check_sgemm(pick(engine, sizes), pick(engine, sizes), pick(engine, sizes), engine);
-    for (int64_t m : {7, 8, 9, 16})
-      for (int64_t n : {15, 16, 17, 47, 48, 49, 95, 96, 97, 145})
+    for (int64_t m : {5, 6, 7, 8, 9, 12, 16})
+      for (int64_t n : {7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 95, 96, 97, 145})
         check_sgemm(m, n, pick(engine, sizes), engine);
-    // The rows are cut into blocks and the inner dimension into pieces.
-    for (int64_t m : {512, 513, 520, 1025}) check_sgemm(m, 17, 5, engine);
-    for (int64_t k : {1023, 1024, 1025, 2050}) check_sgemm(9, 51, k, engine);
+    // The rows are cut into blocks, the inner dimension into pieces, and what is packed of b into wide parts.
+    for (int64_t m : {95, 96, 97, 193, 512, 513, 520, 1025}) check_sgemm(m, 17, 5, engine);
+    for (int64_t k : {383, 384, 385, 800, 1023, 1024, 1025, 2050}) check_sgemm(9, 51, k, engine);
+    for (int64_t n : {1023, 1024, 1025, 2100}) check_sgemm(9, n, 5, engine);
     check_sgemm(515, 49, 1026, engine);
+    check_sgemm(101, 1030, 390, engine);
   }
 
   TEST_CASE("products large enough for our own kernel, alone, broadcast and on several threads") {
@@ -213,8 +215,11 @@ TEST_SUITE("tensor") {
     Engine engine(9);
     for (int count : {1, 3})
       for (DType dtype : {DType::f32, DType::f64})
-        for (const auto& [m, n, k] :
-             {std::array<int64_t, 3>{121, 126, 67}, {601, 61, 1030}, {61, 63, 5}, {3, 4, 0}}) {
+        for (const auto& [m, n, k] : {std::array<int64_t, 3>{121, 126, 67},
+                                      {601, 61, 1030},
+                                      {25, 1100, 400},
+                                      {61, 63, 5},
+                                      {3, 4, 0}}) {
           const ThreadCount scope(count);
           const Tensor a = small_numbers({2, m, k}, dtype, engine), b = small_numbers({n, k}, dtype, engine);
           const Tensor c = small_numbers({2, m, n}, dtype, engine);
