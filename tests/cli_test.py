@@ -48,6 +48,8 @@ rejects("an unknown command", "trian", mentions=["trian"])
 rejects("an unknown option", "train", "--latnt", 3, mentions=["--latnt"])
 rejects("an option without its value", "train", "--latent")
 rejects("a value that is no number", "train", "--latent", "many")
+case = json.loads(elbo("bench", "--json", "--case", "gemm-128x784x200", "--seconds", "0.05").stdout)["cases"][0]
+check("bench gives no share above the peak", case["gflops"] > 0 and (case["fma_share"] or 0) <= 1, case)
 rejects("an unknown op", "gradcheck", "--op", "sine", mentions=["sine", "sigmoid"])
 rejects("an unknown model", "train", "--model", "transformer", "--data", "ppca")
 rejects("an unknown data set", "ppca", "--data", "imagenet", mentions=["imagenet", "digits"])
