@@ -16,7 +16,7 @@ if(TARGET OneDNN::onednn)
   message(STATUS "Convolutions on the CPU: oneDNN ${ONEDNN_VERSION} (${ONEDNN_LIBRARY})")
 else()
   set(elbo_onednn missing)
-  message(STATUS "Convolutions on the CPU: plain loops, which are slow, as oneDNN was not found")
+  message(STATUS "Convolutions on the CPU: matrix products, which take longer, as oneDNN was not found")
 endif()
 
 # Data that are fetched. It stands on twenty other libraries, and machines without a network do without.

@@ -165,13 +165,17 @@ void forward(const ConvSizes& s, const Tensor& y, const Tensor& x, const Tensor&
       return finish(y, {}, relu);
     }
     const T* const biases = bias.defined() ? bias.data<T>() : nullptr;
-    if constexpr (std::is_same_v<T, float>)
+    if constexpr (std::is_same_v<T, float>) {
       if (write_or_add(y, accumulate, [&](const Tensor& to) {
             return onednn::conv_forward(s, to.data<T>(), x.data<T>(), weight.data<T>(), biases);
           }))
         return finish(y, {}, relu);
-    reference::conv_forward<T>(s, y.data<T>(), x.data<T>(), weight.data<T>(), biases, accumulate);
-    finish(y, {}, relu);
+      columns::conv_forward(s, y, x, weight, accumulate);
+      finish(y, bias, relu);
+    } else {
+      reference::conv_forward<T>(s, y.data<T>(), x.data<T>(), weight.data<T>(), biases, accumulate);
+      finish(y, {}, relu);
+    }
   });
 }
 
@@ -182,16 +186,14 @@ void backward_data(const ConvSizes& s, const Tensor& dx, const Tensor& dy, const
     if (s.batch == 0) return;
     if (is_linear(s)) return gemm(rows(dx), rows(dy), Op::none, rows(weight), Op::none, accumulate);
     if (dy.device() == Device::cuda) return cuda::conv_backward_data(s, dx, dy, weight, accumulate);
-    if constexpr (std::is_same_v<T, float>)
-      if (write_or_add(dx, accumulate, [&](const Tensor& to) {
-            if (columns::suit(s)) {
-              columns::conv_backward_data(s, to, dy, weight);
-              return true;
-            }
-            return onednn::conv_backward_data(s, to.data<T>(), dy.data<T>(), weight.data<T>());
-          }))
-        return;
-    reference::conv_backward_data<T>(s, dx.data<T>(), dy.data<T>(), weight.data<T>(), accumulate);
+    if constexpr (std::is_same_v<T, float>) {
+      const bool done = !columns::suit(s) && write_or_add(dx, accumulate, [&](const Tensor& to) {
+        return onednn::conv_backward_data(s, to.data<T>(), dy.data<T>(), weight.data<T>());
+      });
+      if (!done) columns::conv_backward_data(s, dx, dy, weight, accumulate);
+    } else {
+      reference::conv_backward_data<T>(s, dx.data<T>(), dy.data<T>(), weight.data<T>(), accumulate);
+    }
   });
 }
 
@@ -205,12 +207,14 @@ void backward_weight(const ConvSizes& s, const Tensor& dw, const Tensor& x, cons
     }
     if (is_linear(s)) return gemm(rows(dw), rows(dy), Op::transpose, rows(x), Op::none, accumulate);
     if (x.device() == Device::cuda) return cuda::conv_backward_weight(s, dw, x, dy, accumulate);
-    if constexpr (std::is_same_v<T, float>)
-      if (write_or_add(dw, accumulate, [&](const Tensor& to) {
-            return onednn::conv_backward_weight(s, to.data<T>(), x.data<T>(), dy.data<T>());
-          }))
-        return;
-    reference::conv_backward_weight<T>(s, dw.data<T>(), x.data<T>(), dy.data<T>(), accumulate);
+    if constexpr (std::is_same_v<T, float>) {
+      const bool done = write_or_add(dw, accumulate, [&](const Tensor& to) {
+        return onednn::conv_backward_weight(s, to.data<T>(), x.data<T>(), dy.data<T>());
+      });
+      if (!done) columns::conv_backward_weight(s, dw, x, dy, accumulate);
+    } else {
+      reference::conv_backward_weight<T>(s, dw.data<T>(), x.data<T>(), dy.data<T>(), accumulate);
+    }
   });
 }
 

@@ -6,11 +6,11 @@
 //   y[n, i, j, k] = sum over r, s, c of
 //                   x[n, i stride - padding + r, j stride - padding + s, c] weight[k, r, s, c]
 //
-// where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), and the plain loops
-// of conv_reference.h in f64 and where oneDNN has nothing better; on the GPU cuDNN (cuda/conv.h). A kernel as
-// large as the image is a matrix product everywhere, and so on the CPU is what gives images of few channels
-// (conv_columns.h). All tensors of a call are f32 or all f64, and on one device. N may be 0, no other size.
-// Results must not overlap operands.
+// where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), where it has
+// nothing good or is missing a matrix product (conv_columns.h), and in f64 the plain loops of
+// conv_reference.h; on the GPU cuDNN (cuda/conv.h). A kernel as large as the image is a matrix product
+// everywhere, and so on the CPU is what gives images of few channels. All tensors of a call are f32 or all
+// f64, and on one device. N may be 0, no other size. Results must not overlap operands.
 #pragma once
 
 #include <compare>

@@ -1,9 +1,11 @@
-// The gradient by x of a convolution whose images have few channels, f32 on the CPU: what a decoder does
-// last, to give a picture its colours.
+// Convolutions as matrix products, f32 on the CPU: what runs where oneDNN has nothing better than plain loops
+// or is missing from the build, and the gradient by x of images with few channels, which a decoder takes last
+// to give a picture its colours. There oneDNN, which multiplies blocks of 16 channels, reaches a quarter of
+// the processor's speed.
 //
-// oneDNN multiplies blocks of 16 channels, and for three of them reaches a quarter of the processor's speed.
-// Here gemm makes, an image at a time, the matrix whose rows are what each place of the kernel adds to the
-// image, and these are added up while they are in the cache.
+// "Columns" are a matrix with a row for each place of the kernel: what lies under it there. They are made for
+// one image or a few at a time, so that they are multiplied while they are in the cache. Results do not
+// depend on the number of threads, as those of gemm do not. Layouts are conv.h's.
 #pragma once
 
 #include "tensor/conv.h"
@@ -13,7 +15,16 @@ namespace elbo::columns {
 /// Whether conv_backward_data is faster than oneDNN's.
 bool suit(const ConvSizes& sizes);
 
-/// dx = gradient by x, in conv.h's layouts.
-void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight);
+/// y = conv(x, weight) (+ y, if `accumulate`).
+void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
+                  bool accumulate);
+
+/// dx = gradient by x (+ dx, if `accumulate`).
+void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
+                        bool accumulate);
+
+/// dw = gradient by weight (+ dw, if `accumulate`).
+void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
+                          bool accumulate);
 
 }  // namespace elbo::columns

@@ -8,7 +8,7 @@ bool conv_backward_data(const ConvSizes&, float*, const float*, const float*) { 
 bool conv_backward_weight(const ConvSizes&, float*, const float*, const float*) { return false; }
 
 const std::string& library_name() {
-  static const std::string name = "plain loops, as the build found no oneDNN";
+  static const std::string name = "matrix products, as the build found no oneDNN";
   return name;
 }
 

@@ -1,5 +1,5 @@
 // The convolutions of conv.h as plain loops, one line for each line of their definition: what faster
-// implementations are tested against, and what runs where there is none.
+// implementations are tested against, and what runs in f64.
 //
 // On raw CPU memory, f32 or f64. Sums are taken in double, each by one thread in one order, so that results
 // do not depend on the number of threads.

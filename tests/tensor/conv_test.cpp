@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "tensor/conv_columns.h"
 #include "tensor/conv_onednn.h"
 #include "tensor/conv_reference.h"
 #include "tests/error_of.h"
@@ -326,6 +327,55 @@ TEST_SUITE("tensor") {
         for (int64_t i = 0; i < rounded[which].elements(); ++i)
           worst = std::max(worst, std::abs(rounded[which].at(i) / exact[which].at(i) - 1));
         CHECK(worst < 0x1.01p-24);
+      }
+    }
+  }
+
+  TEST_CASE(
+      "convolutions as matrix products agree with the reference, and to the bit for any number of threads") {
+    Engine engine(7);
+    std::vector<ConvCase> cases = conv_cases();
+    cases.push_back({{5, 13, 17, 5}, {24, 5, 3, 5}, {.stride = 3, .padding = 2}});
+    cases.push_back({{3, 28, 28, 1}, {16, 3, 3, 1}, {.stride = 2, .padding = 1}});
+    // More columns than are made at a time, and images that are not a multiple of that.
+    cases.push_back({{7, 32, 32, 16}, {24, 4, 4, 16}, {.stride = 1, .padding = 1}});
+    for (const ConvCase& c : cases) {
+      CAPTURE(c.str());
+      const ConvSizes s{c.x[0],      c.x[1],   c.x[2],   c.x[3],           c.weight[0],      c.weight[1],
+                        c.weight[2], c.y()[1], c.y()[2], c.options.stride, c.options.padding};
+      if (s.batch == 0) continue;
+      const Tensor x = rough_numbers(c.x, DType::f32, engine),
+                   weight = rough_numbers(c.weight, DType::f32, engine);
+      const Tensor dy = rough_numbers(c.y(), DType::f32, engine);
+      for (const bool accumulate : {false, true}) {
+        const Tensor y = rough_numbers(c.y(), DType::f32, engine),
+                     dx = rough_numbers(c.x, DType::f32, engine),
+                     dw = rough_numbers(c.weight, DType::f32, engine);
+        const Tensor exact[] = {y.clone(), dx.clone(), dw.clone()};
+        reference::conv_forward<float>(s, exact[0].data<float>(), x.data<float>(), weight.data<float>(),
+                                       nullptr, accumulate);
+        reference::conv_backward_data<float>(s, exact[1].data<float>(), dy.data<float>(),
+                                             weight.data<float>(), accumulate);
+        reference::conv_backward_weight<float>(s, exact[2].data<float>(), x.data<float>(), dy.data<float>(),
+                                               accumulate);
+        std::vector<Tensor> first;
+        for (const int count : {1, 2, 5}) {
+          const ThreadCount scope(count);
+          const std::vector<Tensor> results{y.clone(), dx.clone(), dw.clone()};
+          columns::conv_forward(s, results[0], x, weight, accumulate);
+          columns::conv_backward_data(s, results[1], dy, weight, accumulate);
+          columns::conv_backward_weight(s, results[2], x, dy, accumulate);
+          if (first.empty()) first = results;
+          for (size_t which = 0; which < 3; ++which) {
+            CHECK(same_bits(results[which], first[which]));
+            double worst = 0, largest = 0;
+            for (int64_t i = 0; i < results[which].elements(); ++i) {
+              worst = std::max(worst, std::abs(results[which].at(i) - exact[which].at(i)));
+              largest = std::max(largest, std::abs(exact[which].at(i)));
+            }
+            CHECK(worst <= 1e-5 * largest);  // f32 sums of up to some thousand products
+          }
+        }
       }
     }
   }
