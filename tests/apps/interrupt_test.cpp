@@ -9,6 +9,8 @@
 
 #include <functional>
 
+#include "tensor/sanitizers.h"
+
 namespace elbo {
 namespace {
 
@@ -47,14 +49,15 @@ TEST_SUITE("apps") {
             ::raise(SIGTERM);
             return 0;
           }) == 0);
+#ifndef ELBO_TSAN  // which keeps signals to itself in the child of a process that has had several threads
     CHECK(end_of([] {
             const InterruptGuard guard;
             ::raise(SIGINT);
             ::usleep(400'000);
             ::raise(SIGINT);
-            ::usleep(400'000);  // ThreadSanitizer may deliver what a handler raises a little later
             return 0;
           }) == -SIGINT);
+#endif
   }
 
   TEST_CASE("signals that no person sends may come again, and before one that a person sends") {
