@@ -207,8 +207,7 @@ class Inner {
     const double least = locate(mean);
     double sum = 0;
     for (const Span& span : spans()) {
-      const auto grid =
-          Grid::over(span, 1 / (deviation_ * deviation_) + likelihood_.curvature(span), finer);
+      const auto grid = Grid::over(span, 1 / (deviation_ * deviation_) + likelihood_.curvature(span), finer);
       if (!grid) return std::nullopt;
       for (int64_t i = 0; i < grid->count; ++i) {
         const double u = grid->at(i);
@@ -307,10 +306,11 @@ Tensor cubic_log_density(const Tensor& covariance, double noise_variance, const 
     if (std::isinf(at[0]) || std::isinf(at[1])) return -std::numeric_limits<double>::infinity();
     const std::optional<double> value = log_density_at(prior, noise, at[0], at[1], finer);
     if (!value)
-      fail("[cubic_log_density] the density at ({}, {}) needs values closer together than f64 has them: "
-           "the noise's variance {} or the covariance ({}, {}; {}, {}) is too narrow for it",
-           at[0], at[1], noise_variance, covariance.at(0), covariance.at(1), covariance.at(2),
-           covariance.at(3));
+      fail(
+          "[cubic_log_density] the density at ({}, {}) needs values closer together than f64 has them: "
+          "the noise's variance {} or the covariance ({}, {}; {}, {}) is too narrow for it",
+          at[0], at[1], noise_variance, covariance.at(0), covariance.at(1), covariance.at(2),
+          covariance.at(3));
     return *value;
   });
 }

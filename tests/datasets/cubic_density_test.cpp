@@ -43,9 +43,8 @@ double cube(double u) { return u * u * u; }
 
 /// ln p(x) of x = (s z)^3 + noise in one dimension, z ~ N(0, 1) within -reach..reach.
 double one_dimension(double s, double variance, double x, double reach) {
-  return log_integral(
-             [&](double z) { return 0.5 * z * z + normal_exponent(x - cube(s * z), variance); }, -reach,
-             reach) -
+  return log_integral([&](double z) { return 0.5 * z * z + normal_exponent(x - cube(s * z), variance); },
+                      -reach, reach) -
          math::kLogTwoPi - 0.5 * std::log(variance);
 }
 
@@ -59,14 +58,18 @@ TEST_SUITE("datasets") {
       double s1, s2, variance;
       Pair x;
     };
-    for (const Case& c :
-         {Case{1, 0.7, 0.004, {0.3, -0.8}}, {1e-3, 2, 0.01, {0.2, 5}}, {0.02, 0.05, 1e-3, {0.01, -0.09}},
-          {0.05, 0.1, 1e-2, {2, 0.5}}, {0.3, 0.25, 1e-2, {3, -2}}, {5, 20, 0.5, {90, -3000}},
-          {3, 1e-5, 4, {0, 1.5}}, {20, 0.4, 1e-2, {0, 1e-4}}}) {
+    for (const Case& c : {Case{1, 0.7, 0.004, {0.3, -0.8}},
+                          {1e-3, 2, 0.01, {0.2, 5}},
+                          {0.02, 0.05, 1e-3, {0.01, -0.09}},
+                          {0.05, 0.1, 1e-2, {2, 0.5}},
+                          {0.3, 0.25, 1e-2, {3, -2}},
+                          {5, 20, 0.5, {90, -3000}},
+                          {3, 1e-5, 4, {0, 1.5}},
+                          {20, 0.4, 1e-2, {0, 1e-4}}}) {
       CAPTURE(c.s1);
       CAPTURE(c.s2);
-      const double expected = one_dimension(c.s1, c.variance, c.x[0], 30) +
-                              one_dimension(c.s2, c.variance, c.x[1], 30);
+      const double expected =
+          one_dimension(c.s1, c.variance, c.x[0], 30) + one_dimension(c.s2, c.variance, c.x[1], 30);
       const Tensor covariance = covariance_of(c.s1 * c.s1, 0, c.s2 * c.s2);
       CHECK(close(density(covariance, c.variance, c.x), expected, 1e-9));
       // Nor does it matter which coordinate is the first.
@@ -80,18 +83,17 @@ TEST_SUITE("datasets") {
       for (const double variance : {1e-3, 0.3})
         for (const Pair& at : {Pair{0.4, 0.4}, {-1.1, -1.3}, {0.1, 2}}) {  // the last needs two different z
           const Pair x{cube(a[0] * at[0]) + 0.02, cube(a[1] * at[1]) - 0.01};
-          const double expected =
-              log_integral(
-                  [&](double z) {
-                    return 0.5 * z * z + normal_exponent(x[0] - cube(a[0] * z), variance) +
-                           normal_exponent(x[1] - cube(a[1] * z), variance);
-                  },
-                  -12, 12) -
-              1.5 * math::kLogTwoPi - std::log(variance);
+          const double expected = log_integral(
+                                      [&](double z) {
+                                        return 0.5 * z * z +
+                                               normal_exponent(x[0] - cube(a[0] * z), variance) +
+                                               normal_exponent(x[1] - cube(a[1] * z), variance);
+                                      },
+                                      -12, 12) -
+                                  1.5 * math::kLogTwoPi - std::log(variance);
           // The rest of the prior moves the density by about what it is of the likelihood's width, squared.
           const double rest = 1e-13;
-          const Tensor covariance =
-              covariance_of(a[0] * a[0] + rest, a[0] * a[1], a[1] * a[1] + rest);
+          const Tensor covariance = covariance_of(a[0] * a[0] + rest, a[0] * a[1], a[1] * a[1] + rest);
           CHECK(close(density(covariance, variance, x), expected, 1e-7));
         }
   }
@@ -109,10 +111,9 @@ TEST_SUITE("datasets") {
     const Tensor wide = covariance_of(2, -1.5, 3);
     const double determinant = 2 * 3 - 1.5 * 1.5;
     for (const Pair& u : {Pair{0.5, 0.5}, {-1, 2}, {2, -0.5}}) {
-      const double exponent =
-          0.5 * (3 * u[0] * u[0] + 3 * u[0] * u[1] + 2 * u[1] * u[1]) / determinant;
-      const double expected = -exponent - math::kLogTwoPi - 0.5 * std::log(determinant) -
-                              std::log(9 * u[0] * u[0] * u[1] * u[1]);
+      const double exponent = 0.5 * (3 * u[0] * u[0] + 3 * u[0] * u[1] + 2 * u[1] * u[1]) / determinant;
+      const double expected =
+          -exponent - math::kLogTwoPi - 0.5 * std::log(determinant) - std::log(9 * u[0] * u[0] * u[1] * u[1]);
       CHECK(close(density(wide, 1e-13, {cube(u[0]), cube(u[1])}), expected, 1e-8));
     }
   }
@@ -153,9 +154,8 @@ TEST_SUITE("datasets") {
     CHECK(mentions(error_of([&] { density(fine, 1, {1e200, 0}); }), "closer together than f64 has them"));
     CHECK(mentions(error_of([&] { density(fine, 0, {3, 4}); }), "[cubic_log_density] a covariance"));
     CHECK(mentions(error_of([&] { density(fine, inf, {3, 4}); }), "[cubic_log_density] a covariance"));
-    for (const Tensor& wrong :
-         {covariance_of(1, 1, 1), covariance_of(1, 2, 1), covariance_of(0, 0, 1), covariance_of(none, 0, 1),
-          Tensor::from<double>({2, 2}, {1, 0.1, 0.2, 1})})
+    for (const Tensor& wrong : {covariance_of(1, 1, 1), covariance_of(1, 2, 1), covariance_of(0, 0, 1),
+                                covariance_of(none, 0, 1), Tensor::from<double>({2, 2}, {1, 0.1, 0.2, 1})})
       CHECK(mentions(error_of([&] { density(wrong, 1, {3, 4}); }), "symmetric and positive definite"));
   }
 }
