@@ -160,6 +160,14 @@ for key in ("pca", "images"):
     points = found[key]["points"] * found[key]["dimensions"] * 8
     check(f"luecke-streaming says how much memory {key} takes either way", 3 * 8 <= few <= 4096 and points <= many <= 10 * points + 65536, (few, many))
 
+# ---- Table 1: of linear decoders the exact likelihood is the likelihood; the truth is measured as the models are
+found = result("yacoby-table1")
+check("yacoby-table1 has the exact likelihood of every row", len(found["rows"]) == 6 and
+      all(row["exact_log_likelihood"] is not None and row["exact_log_likelihood"] == row["log_likelihood"] for row in found["rows"]), found["rows"])
+for data in ("linear-jtex", "gaussian"):
+    truth = found[f"{data}_truth"]
+    check(f"and what the truth of {data} says of itself", 0 < abs(truth["knn"]) < 3 and truth["log_likelihood"] is not None, truth)
+
 # ---- only some of them
 run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out", "some")
 rows = result("some")["rows"] if run.returncode == 0 else []

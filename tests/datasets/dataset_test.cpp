@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "datasets/generators.h"
 #include "datasets/npy.h"
 #include "tests/datasets/helpers.h"
 

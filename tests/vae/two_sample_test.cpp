@@ -194,7 +194,7 @@ TEST_SUITE("vae") {
   TEST_CASE(
       "MMD: by blocks of rows, it is that of all pairs at once, in memory for the points and not the pairs") {
     // Pairs of rows and columns of one block and of several, and a last block that is not whole.
-    for (const auto& [n1, n2] : {std::pair<int64_t, int64_t>{100, 155}, {256, 2}, {300, 217}}) {
+    for (const auto& [n1, n2] : {std::pair<int64_t, int64_t>{100, 155}, {256, 40}, {300, 217}}) {
       const int64_t n = n1 + n2;
       CAPTURE(n);
       const Tensor a = draw({n1, 3}, 3), b = shifted(draw({n2, 3}, 4), 0.2);
