@@ -38,7 +38,8 @@ for command in ("evaluate", "encode", "reconstruct", "traverse", "interpolate"):
 rejects("a hundred million pictures", "sample", "run", "--count", 100000000, "--out", "never.png", mentions=["--count"])
 
 # ---- a disk that is full, and one that fails
-rejects("a picture on a full disk", "sample", "run", "--count", 4, "--out", "/dev/full", mentions=["/dev/full", "No space left"])
+os.symlink("/dev/full", "full.png")
+rejects("a picture on a full disk", "sample", "run", "--count", 4, "--out", "full.png", mentions=["full.png", "No space left"])
 for command in (["list"], ["info"], ["evaluate", "run", "--json"], ["forecast", *SMALL, "--sigma2", 1], ["ppca", *SMALL, "--latent", 2]):
     with open("/dev/full", "w") as full:
         run = subprocess.run([BINARY, *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True)

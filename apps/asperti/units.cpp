@@ -3,6 +3,8 @@
 // section 5 takes out of the loss, and of the convolutional network.
 #include <fmt/ranges.h>
 
+#include <utility>
+
 #include "apps/asperti/units_report.h"
 #include "apps/command.h"
 #include "apps/reports/pictures.h"
