@@ -100,11 +100,13 @@ std::string out_of_memory_advice(const CLI::App& app) {
   return chosen.empty() ? "" : fmt::format("; try less of {}", fmt::join(chosen, ", "));
 }
 
+constexpr const char* kLostOutput = "[output] standard output could not be written";
+
 /// The exit status of a command that has done its work, once what it printed is written.
 int end_of_output() {
   std::cout.flush();
   std::fflush(stdout);
-  if (std::ferror(stdout) || !std::cout) fail("[output] standard output could not be written");
+  if (std::ferror(stdout) || !std::cout) fail("{}", kLostOutput);
   return interrupt_status();
 }
 
@@ -167,6 +169,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return elbo::end_with("elbo: out of memory");
   } catch (const std::exception& error) {
-    return elbo::end_with(std::string("elbo: ") + error.what());
+    // What printing throws does not say of what.
+    return elbo::end_with(std::string("elbo: ") + (std::ferror(stdout) ? elbo::kLostOutput : error.what()));
   }
 }
