@@ -35,10 +35,10 @@ before = open("run/model.safetensors", "rb").read()
 for command in ("evaluate", "encode", "reconstruct", "traverse", "interpolate"):
     out = {"evaluate": [], "encode": ["--out", "never.npz"]}.get(command, ["--out", "never"])
     rejects(f"{command} of 16 million faces", command, "run", *FACES, *out, mentions=["out of memory", "try less of --limit"])
-rejects("a hundred million pictures", "sample", "run", "--count", 100000000, "--out", "never.png", mentions=["--count"])
+rejects("a hundred million pictures", "sample", "run", "--count", 100000000, "--out", "never", mentions=["--count"])
 
 # ---- a disk that is full, and one that fails
-full = elbo("sample", "run", "--count", 100, "--out", "never.png", restore_signals=False,
+full = elbo("sample", "run", "--count", 100, "--out", "pictures", restore_signals=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, 1 << 10)))
 check("a picture that the disk has no room for", full.returncode == 2 and full.stderr.startswith("elbo: [file] cannot write") and
       full.stderr.count("\n") == 1, (full.returncode, full.stderr))
@@ -47,7 +47,7 @@ for command in (["list"], ["info"], ["evaluate", "run", "--json"], ["forecast", 
         run = subprocess.run([BINARY, *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True)
     check(f"{command[0]} says that standard output is full", run.returncode == 2 and run.stderr.startswith("elbo: ") and
           "standard output" in run.stderr and run.stderr.count("\n") == 1, (run.returncode, run.stderr))
-check("and nothing was written", not os.path.exists("never") and not os.path.exists("never.png") and not os.path.exists("never.npz") and not os.path.exists("runs"))
+check("and nothing was written", not os.path.exists("never") and not os.path.exists("never.npz") and os.listdir("pictures") == [])
 check("nor harmed", open("run/model.safetensors", "rb").read() == before)
 
 finish()
