@@ -35,7 +35,7 @@ before = open("run/model.safetensors", "rb").read()
 for command in ("evaluate", "encode", "reconstruct", "traverse", "interpolate"):
     out = {"evaluate": [], "encode": ["--out", "never.npz"]}.get(command, ["--out", "never"])
     rejects(f"{command} of 16 million faces", command, "run", *FACES, *out, mentions=["out of memory", "try less of --limit"])
-rejects("a hundred million pictures", "sample", "run", "--count", 100000000, "--out", "never", mentions=["--count"])
+rejects("a hundred million pictures", "sample", "run", "--count", 100000000, "--out", "many", mentions=["--count"])
 
 # ---- a disk that is full, and one that fails
 full = elbo("sample", "run", "--count", 100, "--out", "pictures", restore_signals=False,
