@@ -1,6 +1,7 @@
 // The elbo program: finds the command, and turns every error into one line on standard error and exit
 // status 2.
 
+#include <fmt/ranges.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -10,7 +11,10 @@
 #include <deque>
 #include <filesystem>
 #include <iostream>
+#include <stdexcept>
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "apps/command.h"
 #include "apps/support/interrupt.h"
@@ -65,21 +69,44 @@ std::string one_line(std::string text) {
 }
 
 /// What a command can be given less of where its memory does not suffice: those of its options that decide
-/// how much it needs, the usual culprits first.
+/// how much it needs, first the ones that the user chose, and of either the usual culprits first.
 std::string out_of_memory_advice(const CLI::App& app) {
-  std::string advice;
+  std::vector<std::string> chosen, others;
   for (const CLI::App* command : app.get_subcommands())
-    for (const char* option :
-         {"--batch", "--importance-points", "--importance-samples", "--limit", "--latent"})
-      if (command->get_option_no_throw(option)) advice += (advice.empty() ? "" : ", ") + std::string(option);
-  return advice.empty() ? "" : "; try less of " + advice;
+    for (const char* name : {"--batch",
+                             "--importance-points",
+                             "--importance-samples",
+                             "--aggregate-points",
+                             "--members",
+                             "--seeds",
+                             "--conv-members",
+                             "--restarts",
+                             "--sets",
+                             "--runs",
+                             "--points",
+                             "--pictures",
+                             "--count",
+                             "--side",
+                             "--grid",
+                             "--hidden",
+                             "--channels",
+                             "--limit",
+                             "--subset",
+                             "--latent",
+                             "--image-latent"})
+      if (const CLI::Option* option = command->get_option_no_throw(name))
+        (option->count() > 0 ? chosen : others).push_back(name);
+  chosen.insert(chosen.end(), others.begin(), others.end());
+  return chosen.empty() ? "" : fmt::format("; try less of {}", fmt::join(chosen, ", "));
 }
+
+constexpr const char* kLostOutput = "[output] standard output could not be written";
 
 /// The exit status of a command that has done its work, once what it printed is written.
 int end_of_output() {
   std::cout.flush();
   std::fflush(stdout);
-  if (std::ferror(stdout) || !std::cout) fail("[output] standard output could not be written");
+  if (std::ferror(stdout) || !std::cout) fail("{}", kLostOutput);
   return interrupt_status();
 }
 
@@ -117,6 +144,8 @@ int run(int argc, char** argv) {
     fail("{}{}", error.what(), out_of_memory_advice(app));
   } catch (const std::bad_alloc&) {
     fail("out of memory{}", out_of_memory_advice(app));
+  } catch (const std::length_error&) {  // more than any memory holds
+    fail("out of memory{}", out_of_memory_advice(app));
   }
   return end_of_output();
 }
@@ -140,6 +169,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return elbo::end_with("elbo: out of memory");
   } catch (const std::exception& error) {
-    return elbo::end_with(std::string("elbo: ") + error.what());
+    // What printing throws does not say of what.
+    return elbo::end_with(std::string("elbo: ") + (std::ferror(stdout) ? elbo::kLostOutput : error.what()));
   }
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "datasets/cifar10.h"
+#include "datasets/draws.h"
 #include "datasets/generators.h"
 #include "datasets/hash.h"
 #include "datasets/images.h"
@@ -259,7 +260,10 @@ std::string plain_specification(const std::string& spec) {
   return spec;
 }
 
-Dataset load_dataset(const std::string& given, const LoadOptions& options) {
+namespace {
+
+/// Throws for what no data set is, whatever files there are.
+Source source_of(const std::string& given, const LoadOptions& options) {
   const std::string spec = plain_specification(given);
   const size_t colon = spec.find(':');
   const std::string name = spec.substr(0, colon);
@@ -274,12 +278,34 @@ Dataset load_dataset(const std::string& given, const LoadOptions& options) {
     fail("[data] {} lacks what follows the colon; give {}{}", quote(spec), name, kind->argument);
   if (options.limit < 0 || options.subset < 0)
     fail("[data] limit and subset cannot be negative, got {} and {}", options.limit, options.subset);
+  return {*kind, spec, argument, options};
+}
 
-  Dataset data = load_split({*kind, spec, argument, options});
+void check_subset(const Source& source, int64_t points) {
+  if (source.options.subset > points)
+    fail("[data] a random subset of {} points cannot be drawn from the {} of {}", source.options.subset,
+         points, quote(source.spec));
+}
+
+}  // namespace
+
+std::optional<int64_t> points_to_draw(const std::string& spec, const LoadOptions& options) {
+  const Source source = source_of(spec, options);
+  if (!source.kind.argument.empty()) return std::nullopt;  // files, and toys, whose points are small
+  check_division(source);
+  int64_t points = options.limit > 0 ? options.limit : kGeneratedPoints;
+  check_points_to_draw(source.kind.name, points);
+  if (options.division.any() && (options.split == Split::train || !source.has(options.split)))
+    points = rows_of_split(points, options.division, options.split).size(0);
+  check_subset(source, points);
+  return options.subset > 0 ? options.subset : points;
+}
+
+Dataset load_dataset(const std::string& given, const LoadOptions& options) {
+  const Source source = source_of(given, options);
+  Dataset data = load_split(source);
   data.split = options.split;
-  if (options.subset > data.points())
-    fail("[data] a random subset of {} points cannot be drawn from the {} of {}", options.subset,
-         data.points(), quote(spec));
+  check_subset(source, data.points());
   if (options.subset > 0) {
     const Tensor order = permutation(data.points(), {.seed = options.seed, .stream = kSubset});
     const Tensor chosen = order.slice(0, options.subset);

@@ -6,15 +6,22 @@
 #include <algorithm>
 #include <cmath>
 
+#include <string>
+
 #include "datasets/generators.h"
 #include "tensor/random.h"
 
 namespace elbo {
 
-/// So many square pictures u8, yet to be drawn. Throws for no points, or for more than could be meant.
-inline Dataset blank_pictures(const char* name, int64_t points, int64_t side, int64_t channels) {
+/// Throws for no points, and for more than could be meant.
+inline void check_points_to_draw(const std::string& name, int64_t points) {
   if (points < 1 || points > kMostGeneratedPoints)
     fail("[{}] cannot make {} points; ask for 1 to {}", name, points, kMostGeneratedPoints);
+}
+
+/// So many square pictures u8, yet to be drawn.
+inline Dataset blank_pictures(const char* name, int64_t points, int64_t side, int64_t channels) {
+  check_points_to_draw(name, points);
   Dataset data;
   data.name = name;
   data.height = data.width = side;

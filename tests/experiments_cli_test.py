@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import time
 
@@ -130,6 +131,16 @@ check("encode writes what it makes of its points", run.returncode == 0 and json.
 # ---- both stages and what judges them are kept, and few held-out points are not compared
 kept = {f"models/{folder}/members/0{member}.safetensors" for folder in ("judge", "first", "second") for member in range(3)}
 found = result("asperti-two-stage")
+header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (20, 4), }".ljust(117) + b"\n"
+open("z.npy", "wb").write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + struct.pack("<80f", *(i % 7 / 3 - 1 for i in range(80))))
+run = elbo("evaluate", "asperti-two-stage/models/second", "--member", 1, "--data", "npy:z.npy", "--json")
+card = json.loads(run.stdout)["config"]["model_card"] if run.returncode == 0 else {}
+check("evaluate opens a second stage, whose card speaks of z", card and card["member"] == 200001 and card["data"]["dimensions"] == 4 and
+      card["data"]["points"] == 200 and card["preprocessing"]["kind"] == "none", run.stderr or card)
+rejects("a second stage without z", "evaluate", "asperti-two-stage/models/second", "--member", 1, mentions=["z of first/members/01.safetensors"])
+listed = json.load(open("asperti-two-stage/models/second/members/members.json"))["members"]
+check("second stages are listed with the ELBO that was measured", [entry["elbo"] for entry in listed] == found["second_elbo"]["of_each"],
+      (listed, found.get("second_elbo")))
 check("the models of both stages are kept", kept <= set(files("asperti-two-stage")), kept)
 check("a perfect second stage is judged beside ours, and real pictures beside both",
       found["pictures"]["held_out"]["knn"]["mean"] < found["pictures"]["decoded"]["knn"]["mean"] and
@@ -141,6 +152,21 @@ rejects("fewer points than z has dimensions", "asperti-two-stage", *DIGITS, "--l
 header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 4, 4), }".ljust(117) + b"\n"
 open("grey.npy", "wb").write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(range(160)) * 4)
 rejects("data without a test split", "asperti-two-stage", "--data", "npy:grey.npy", "--out", "never", mentions=["no test split", "--test"])
+
+# ---- what a likelihood without data takes, beside one that reads them: 200 points of 10 dimensions in f64, and no more for three variances
+found = result("luecke-streaming")
+for key in ("pca", "images"):
+    few, many = found[f"{key}_bytes"]["of_variances"], found[f"{key}_bytes"]["of_data"]
+    points = found[key]["points"] * found[key]["dimensions"] * 8
+    check(f"luecke-streaming says how much memory {key} takes either way", 3 * 8 <= few <= 4096 and points <= many <= 10 * points + 65536, (few, many))
+
+# ---- Table 1: of linear decoders the exact likelihood is the likelihood; the truth is measured as the models are
+found = result("yacoby-table1")
+check("yacoby-table1 has the exact likelihood of every row", len(found["rows"]) == 6 and
+      all(row["exact_log_likelihood"] is not None and row["exact_log_likelihood"] == row["log_likelihood"] for row in found["rows"]), found["rows"])
+for data in ("linear-jtex", "gaussian"):
+    truth = found[f"{data}_truth"]
+    check(f"and what the truth of {data} says of itself", 0 < abs(truth["knn"]) < 3 and truth["log_likelihood"] is not None, truth)
 
 # ---- only some of them
 run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out", "some")
@@ -168,5 +194,15 @@ for command, options in EXPERIMENTS.items():
     keys = done(command)
     check(f"{command} --dry-run names its units and a time", run.returncode == 0 and "on this machine" in run.stdout and keys and
           all(f"\n{key} " in run.stdout for key in keys), run.stdout + run.stderr)
+
+# ---- pictures are drawn when a unit runs: these 196 GB are counted only, and what cannot be is refused all the same
+many = ["asperti-units", "--data", "npy:grey.npy", "--limit", 16000000, "--conv-members", 0, "--latent", 2, "--hidden", "8", "--members", 1]
+run = elbo(*many, "--law-data", "faces", "--dry-run")
+check("a dry run draws no pictures", run.returncode == 0 and "law-faces" in run.stdout, run.stdout + run.stderr)
+rejects("other data that there are none of", *many, "--law-data", "faces,facets", "--out", "never", mentions=["unknown data set", "facets"])
+rejects("other data that are drawn by no number", *many, "--law-data", "faces:3", "--out", "never", mentions=["takes nothing after its name"])
+rejects("a split of other data that these have", *many, "--law-data", "digits", "--test", 0.1, "--out", "never", mentions=["--test", "digits"])
+rejects("other data that no sigmoid gives", *many, "--law-data", "faces", "--preprocess", "logit", "--out", "never", mentions=["from 0 to 1"])
+check("and writes nothing", not os.path.exists("never"))
 
 finish()

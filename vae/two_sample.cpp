@@ -1,6 +1,7 @@
 #include "vae/two_sample.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -12,8 +13,10 @@
 namespace elbo {
 namespace {
 
-constexpr double kSmallest = 1e-5;  // under both roots, as in the reference implementation
-constexpr int64_t kTogether = 64;   // repetitions whose points are drawn before they are looked at
+constexpr double kSmallest = 1e-5;          // under both roots, as in the reference implementation
+constexpr int64_t kTogether = 64;           // repetitions whose points are drawn before they are looked at
+constexpr int64_t kBlock = 256;             // rows of a matrix of all pairs that are there at a time
+constexpr int64_t kMostNeighbours = 16384;  // points of which a matrix of all pairs, 2 GiB, is made
 
 /// Both sets as one, (n1 + n2, D) f64 on the CPU.
 Tensor pooled(const char* where, const Tensor& a, const Tensor& b, int64_t least) {
@@ -30,29 +33,74 @@ bool is_finite(const Tensor& x) {
   return std::ranges::all_of(x.span<double>(), [](double value) { return std::isfinite(value); });
 }
 
-/// |x_i - x_j|^2 of points (n, D): (n, n), symmetric to the last bit.
-Tensor squared_distances(const Tensor& points) {
-  const int64_t n = points.size(0), dimensions = points.size(1);
-  std::vector<double> by_dimension(static_cast<size_t>(n * dimensions));  // loops then run over points
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < dimensions; ++j)
-      by_dimension[static_cast<size_t>(j * n + i)] = points.data<double>()[i * dimensions + j];
-  const Tensor squared = Tensor::zeros({n, n}, DType::f64);
-  parallel_for(n, std::max<int64_t>(1, kParallelGrain / (n * dimensions + 1)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   double* row = squared.data<double>() + i * n;
-                   for (int64_t k = 0; k < dimensions; ++k) {
-                     const double* x = by_dimension.data() + k * n;
-                     const double own = x[i];
-                     for (int64_t j = 0; j < n; ++j) {
-                       const double off = own - x[j];
-                       row[j] = math::multiply_add(off, off, row[j]);
-                     }
-                   }
-                 }
-               });
-  return squared;
+/// |x_i - x_j|^2 of points (n, D), row by row: what all rows together would be is symmetric to the last bit.
+class SquaredDistances {
+ public:
+  explicit SquaredDistances(const Tensor& points)
+      : n_(points.size(0)),
+        dimensions_(points.size(1)),
+        by_dimension_(static_cast<size_t>(n_ * dimensions_)) {  // loops then run over points
+    for (int64_t i = 0; i < n_; ++i)
+      for (int64_t j = 0; j < dimensions_; ++j)
+        by_dimension_[static_cast<size_t>(j * n_ + i)] = points.data<double>()[i * dimensions_ + j];
+  }
+
+  int64_t points() const { return n_; }
+  /// Those of point i: (n).
+  void row(int64_t i, double* to) const {
+    std::fill(to, to + n_, 0.0);
+    for (int64_t k = 0; k < dimensions_; ++k) {
+      const double* x = by_dimension_.data() + k * n_;
+      const double own = x[i];
+      for (int64_t j = 0; j < n_; ++j) {
+        const double off = own - x[j];
+        to[j] = math::multiply_add(off, off, to[j]);
+      }
+    }
+  }
+  /// Calls f(first row, rows (b, n)) for blocks of rows, in order.
+  template <class F>
+  void each_block(const F& f) const {
+    const Tensor block = Tensor::empty({std::min(n_, kBlock), n_}, DType::f64);
+    for (int64_t first = 0; first < n_; first += kBlock) {
+      const Tensor rows = block.slice(0, std::min(kBlock, n_ - first));
+      parallel_for(rows.size(0), std::max<int64_t>(1, kParallelGrain / (n_ * dimensions_ + 1)),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = begin; i < end; ++i) row(first + i, rows.data<double>() + i * n_);
+                   });
+      f(first, rows);
+    }
+  }
+
+ private:
+  int64_t n_, dimensions_;
+  std::vector<double> by_dimension_;
+};
+
+/// The median of |x_i - x_j|^2 over pairs, the upper one of two, found by its bits from the highest on:
+/// numbers of one sign are in the order of their bits.
+double median_of(const SquaredDistances& distances) {
+  constexpr int kBits = 16;
+  const auto n = static_cast<uint64_t>(distances.points());
+  uint64_t rank = n * (n - 1) / 2 / 2, known = 0;
+  std::vector<uint64_t> counts(size_t{1} << kBits);
+  for (int shift = 64 - kBits; shift >= 0; shift -= kBits) {
+    std::fill(counts.begin(), counts.end(), uint64_t{0});
+    distances.each_block([&](int64_t first, const Tensor& rows) {
+      for (int64_t i = 0; i < rows.size(0); ++i) {
+        const double* row = rows.data<double>() + i * rows.size(1);
+        for (int64_t j = first + i + 1; j < rows.size(1); ++j) {
+          const auto bits = std::bit_cast<uint64_t>(row[j]);
+          const uint64_t part = bits >> shift;
+          if (part >> kBits == known) ++counts[part & (counts.size() - 1)];
+        }
+      }
+    });
+    uint64_t part = 0;
+    for (; rank >= counts[part]; ++part) rank -= counts[part];
+    known = known << kBits | part;
+  }
+  return std::bit_cast<double>(known);
 }
 
 /// The chance of each of m others to be among the k that are chosen with a chance proportional to the product
@@ -163,12 +211,6 @@ void set_moments(SmoothKnn& knn, const Tensor& u, double n1, double n2) {
       c1 * (1 - c2) * squared_degrees + c1 * c2 * (squares + mirrored) + c1 * (c2 - 4 * c1) * total * total;
 }
 
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 }  // namespace
 
 Tensor soft_neighbours(const Tensor& points, const SmoothKnnOptions& options) {
@@ -178,16 +220,24 @@ Tensor soft_neighbours(const Tensor& points, const SmoothKnnOptions& options) {
   if (!(options.sharpness > 0) || !std::isfinite(options.sharpness))
     fail("[smooth_knn] the sharpness must be positive, got {}", options.sharpness);
   const Tensor own = points.to(DType::f64).to(Device::cpu);
+  if (n > kMostNeighbours)
+    fail(
+        "[smooth_knn] {} points in both sets would take {:.1f} GB for the chances of all pairs; draw at most "
+        "{}",
+        n, 8e-9 * static_cast<double>(n) * static_cast<double>(n), kMostNeighbours);
   if (!is_finite(own)) return Tensor::full({n, n}, std::nan(""), DType::f64);
-  const Tensor squared = squared_distances(own), chances = Tensor::zeros({n, n}, DType::f64);
+  const SquaredDistances squared(own);
+  const Tensor chances = Tensor::zeros({n, n}, DType::f64);
   parallel_for(n, std::max<int64_t>(1, kParallelGrain / n), [&](int64_t begin, int64_t end) {
     SoftChoice choice(n - 1, options);
     std::vector<double> distances(static_cast<size_t>(n - 1)), of_others(static_cast<size_t>(n - 1));
+    std::vector<double> row(static_cast<size_t>(n));
     for (int64_t i = begin; i < end; ++i) {
-      const double* row = squared.data<double>() + i * n;
+      squared.row(i, row.data());
       double* to = chances.data<double>() + i * n;
       for (int64_t j = 0; j < n - 1; ++j)
-        distances[static_cast<size_t>(j)] = std::sqrt(kSmallest + row[j < i ? j : j + 1]);
+        distances[static_cast<size_t>(j)] =
+            std::sqrt(kSmallest + row[static_cast<size_t>(j < i ? j : j + 1)]);
       choice.choose(distances, of_others);
       for (int64_t j = 0; j < n - 1; ++j) to[j < i ? j : j + 1] = of_others[static_cast<size_t>(j)];
     }
@@ -252,22 +302,13 @@ Mmd maximum_mean_discrepancy(const Tensor& a, const Tensor& b, const MmdOptions&
   const Tensor all = pooled("mmd", a, b, 2);
   const int64_t n1 = a.size(0), n = all.size(0);
   if (!is_finite(all)) return {std::nan(""), std::nan(""), std::nan("")};
-  const Tensor kernel = squared_distances(all);  // and soon that
-  double* value = kernel.data<double>();
+  const SquaredDistances distances(all);
   Mmd mmd{.bandwidth = options.bandwidth, .p_value = std::nan("")};
   if (mmd.bandwidth == 0) {
-    std::vector<double> pairs;
-    for (int64_t i = 0; i < n; ++i) pairs.insert(pairs.end(), value + i * n + i + 1, value + (i + 1) * n);
-    mmd.bandwidth = std::sqrt(median_of(std::move(pairs)));
+    mmd.bandwidth = std::sqrt(median_of(distances));
     if (mmd.bandwidth == 0) mmd.bandwidth = 1;  // most points are one: any width tells the others apart
   }
   const double rate = 1 / (2 * mmd.bandwidth * mmd.bandwidth);
-  parallel_for(n, std::max<int64_t>(1, kParallelGrain / n), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      for (int64_t j = 0; j < n; ++j) value[i * n + j] = exp_not_positive(-rate * value[i * n + j]);
-      value[i * n + i] = 0;  // the unbiased estimate leaves out what points are to themselves
-    }
-  });
   // A row for each division, 1 for the points of the first set; that of the sets themselves comes first.
   const Tensor divisions = Tensor::zeros({options.permutations + 1, n}, DType::f64);
   divisions.slice(0).slice(0, n1).fill(1);
@@ -277,14 +318,26 @@ Mmd maximum_mean_discrepancy(const Tensor& a, const Tensor& b, const MmdOptions&
     const Tensor order = permutation(n, key);
     for (int64_t i = 0; i < n1; ++i) divisions.slice(p + 1).data<double>()[order.data<int64_t>()[i]] = 1;
   }
-  const Tensor sums = matmul(divisions, Op::none, kernel, Op::none);  // of each point with the first set
+  const Tensor sums = Tensor::empty({n, options.permutations + 1}, DType::f64);  // with the first set
+  double total = 0;
+  distances.each_block([&](int64_t at, const Tensor& kernel) {  // and soon that
+    double* value = kernel.data<double>();
+    parallel_for(kernel.size(0), std::max<int64_t>(1, kParallelGrain / n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = 0; j < n; ++j) value[i * n + j] = exp_not_positive(-rate * value[i * n + j]);
+        value[i * n + at + i] = 0;  // the unbiased estimate leaves out what points are to themselves
+      }
+    });
+    total = std::accumulate(value, value + kernel.elements(), total);
+    sums.slice(at, at + kernel.size(0)).copy_from(matmul(kernel, Op::none, divisions, Op::transpose));
+  });
   const double first = static_cast<double>(n1), second = static_cast<double>(n - n1);
-  const double total = std::accumulate(value, value + n * n, 0.0);
   int64_t as_far = 0;
   for (int64_t p = 0; p <= options.permutations; ++p) {
-    const double *is_first = divisions.slice(p).data<double>(), *with_first = sums.slice(p).data<double>();
+    const double *is_first = divisions.slice(p).data<double>(), *with_first = sums.data<double>() + p;
     double within_first = 0, across = 0;
-    for (int64_t i = 0; i < n; ++i) (is_first[i] == 1 ? within_first : across) += with_first[i];
+    for (int64_t i = 0; i < n; ++i)
+      (is_first[i] == 1 ? within_first : across) += with_first[i * (options.permutations + 1)];
     const double within_second = total - within_first - 2 * across;
     const double squared = within_first / (first * (first - 1)) + within_second / (second * (second - 1)) -
                            2 * across / (first * second);

@@ -4,8 +4,10 @@
 // The smooth k-NN statistic (Djolonga & Krause 2017) asks how many of a point's nearest neighbours are of the
 // other set, with a soft choice of neighbours, and compares that with all ways of dividing the points into
 // two sets of these sizes. The maximum mean discrepancy (Gretton et al. 2012) is the distance between the
-// sets' means in the space of a kernel. Both cost time and memory for the square of the number of points: a
-// few thousand of them are meant, of larger sets some at random. Everything is f64 on the CPU.
+// sets' means in the space of a kernel. Both cost time for the square of the number of points: a few thousand
+// of them are meant, of larger sets some at random. The discrepancy makes its kernel by blocks of rows and
+// takes memory for the number of points times the permutations; the k-NN statistic compares the chances of
+// every pair both ways, and takes 8 bytes for each. Everything is f64 on the CPU.
 #pragma once
 
 #include <functional>
@@ -30,7 +32,8 @@ struct SmoothKnn {
 
 /// The chance of each point j to be among the k soft neighbours of each i, of points (n, D): (n, n) f64, rows
 /// with sum k and 0 on the diagonal. Sets of k others are chosen with a chance proportional to e^(-alpha sum
-/// of their distances), distances being sqrt(1e-5 + |x_i - x_j|^2). NaN where a point is not finite.
+/// of their distances), distances being sqrt(1e-5 + |x_i - x_j|^2). NaN where a point is not finite. Throws
+/// for more than 16384 points, which take 2 GiB.
 Tensor soft_neighbours(const Tensor& points, const SmoothKnnOptions& options = {});
 
 /// Of a (n1, D) and b (n2, D). Throws unless both have points, four together, and more than k.

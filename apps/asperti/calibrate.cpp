@@ -75,7 +75,7 @@ Unit unit_of(const Options& o, const Place& at, const std::shared_ptr<const Load
   return ensemble_unit(
       at.key(), fmt::format("λ = {:g}, k = {}", at.lambda, at.latent), network_of(o, at, data->dataset),
       {.epochs = o.epochs, .batch = o.batch, .rate = o.rate, .looks = 1, .pictures = 10, .seed = o.run.seed},
-      o.data, data);
+      o.data, planned(data));
 }
 
 void present(const Options& o, const LoadedData& data, const Outcomes& outcomes, Presentation& p) {

@@ -166,23 +166,23 @@ Ensemble ensemble_from(const Json& json) {
 }
 
 Unit ensemble_unit(const std::string& key, const std::string& title, const AspertiOptions& network,
-                   const EnsembleTraining& how, const DataOptions& named,
-                   const std::shared_ptr<const LoadedData>& data) {
-  const auto x = [data, device = network.device] { return data->all().to(DType::f32).to(device); };
-  const int64_t points = data->dataset.points();
+                   const EnsembleTraining& how, const DataOptions& named, const PlannedData& data) {
   const double reuse = network.conv ? 40 : 1;  // a weight of a convolution meets many pixels
   return {.key = key,
           .title = title,
-          .cost = reuse * training_cost(*asperti_vae(network, how.seed), points, how.epochs),
+          .cost = reuse * training_cost(*asperti_vae(network, how.seed), data.points, how.epochs),
           .measure =
-              [=] {
+              [=, points = data.points] {
                 const auto vae = asperti_vae(network, how.seed);
                 const int64_t per_epoch = (points + how.batch - 1) / how.batch;
-                return seconds_of(*vae, asperti_loss(*vae, how.part), x(), how.batch, how.epochs * per_epoch);
+                return seconds_of(*vae, asperti_loss(*vae, how.part), stand_in(*vae, points, how.batch),
+                                  how.batch, how.epochs * per_epoch);
               },
           .run =
-              [=](const UnitPlace& place) {
-                return train_ensemble(network, card_of(named, *data), x(), how, place);
+              [=, load = data.load](const UnitPlace& place) {
+                const std::shared_ptr<const LoadedData> loaded = load();
+                const Tensor x = loaded->all().to(DType::f32).to(network.device);
+                return train_ensemble(network, card_of(named, *loaded), x, how, place);
               }};
 }
 

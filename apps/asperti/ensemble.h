@@ -50,9 +50,8 @@ Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const 
                     const EnsembleTraining& how, const UnitPlace& place);
 Ensemble ensemble_from(const Json& json);
 
-/// That training as a unit of an experiment, on the data that `named` names.
+/// That training as a unit of an experiment, on the data that `named` names, which it loads when it runs.
 Unit ensemble_unit(const std::string& key, const std::string& title, const AspertiOptions& network,
-                   const EnsembleTraining& how, const DataOptions& named,
-                   const std::shared_ptr<const LoadedData>& data);
+                   const EnsembleTraining& how, const DataOptions& named, const PlannedData& data);
 
 }  // namespace elbo::asperti

@@ -1,9 +1,13 @@
 #include "apps/asperti/setting.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "apps/experiment/training_unit.h"
 #include "apps/support/arguments.h"
 #include "apps/training/training_options.h"
 #include "tensor/file.h"
+#include "tensor/random.h"
 #include "vae/asperti_file.h"
 #include "vae/set_batches.h"
 
@@ -32,6 +36,24 @@ std::shared_ptr<const LoadedData> load_pixels(CommonOptions& o) {
     fail("[--data] the decoder's sigmoid gives numbers from 0 to 1, {} has some from {:g} to {:g}",
          quote(data->dataset.name), range.low, range.high);
   return data;
+}
+
+PlannedData planned(const std::shared_ptr<const LoadedData>& data) {
+  return {*data, data->dataset.points(), [data] { return data; }};
+}
+
+PlannedData plan_pixels(CommonOptions& o) {
+  const LoadOptions asked{
+      .limit = o.data.limit, .division = o.data.division, .split = o.data.split, .subset = o.data.subset};
+  const std::optional<int64_t> points = points_to_draw(o.data.data, asked);
+  if (!points) return planned(load_pixels(o));
+  CommonOptions first = o;
+  first.data.limit = 1;
+  first.data.division = {};
+  first.data.subset = 0;
+  const std::shared_ptr<const LoadedData> look = load_pixels(first);
+  o.data.preprocess = first.data.preprocess;
+  return {*look, *points, [o]() mutable { return load_pixels(o); }};
 }
 
 AspertiOptions dense_network(const CommonOptions& o, const Dataset& data, int64_t members,
@@ -83,6 +105,10 @@ double training_cost(const Vae& vae, int64_t points, int64_t epochs) {
 double seconds_of(Vae& vae, const Loss& loss, const Tensor& x, int64_t batch, int64_t steps) {
   Training training(vae.parameters(), {{.loss = loss, .steps = steps + 1}}, shuffled_batches(x, batch, 1));
   return seconds_of(training, steps);
+}
+
+Tensor stand_in(const Vae& vae, int64_t points, int64_t batch) {
+  return uniform({std::min(points, 16 * batch), vae.dimensions()}, vae.dtype(), {}, 1, vae.device());
 }
 
 }  // namespace elbo::asperti

@@ -5,6 +5,7 @@
 // here for these stands in the defaults below and in vae/asperti_models.h.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "apps/experiment/experiment.h"
@@ -35,6 +36,17 @@ void add_common_options(Arguments& arguments, CommonOptions& options);
 /// The data that the options name, from 0 to 1 as a sigmoid gives them; throws for others.
 std::shared_ptr<const LoadedData> load_pixels(CommonOptions& options);
 
+/// Data of which a plan needs no points, but for their number and shape.
+struct PlannedData {
+  LoadedData look;  ///< the data, or the first point of what is drawn when it is wanted
+  int64_t points = 0;
+  std::function<std::shared_ptr<const LoadedData>()> load;
+};
+/// Of data that are there.
+PlannedData planned(const std::shared_ptr<const LoadedData>& data);
+/// Of the options' data: pictures of a generator's are drawn by `load` and not before. Throws as load_pixels.
+PlannedData plan_pixels(CommonOptions& options);
+
 /// The dense network, for these data.
 AspertiOptions dense_network(const CommonOptions& options, const Dataset& data, int64_t members,
                              int64_t first_member = 0);
@@ -53,7 +65,10 @@ std::string unlike_paper(const CommonOptions& options, const Dataset& data);
 
 /// Numbers that all networks handle in a training: a measure of what it costs.
 double training_cost(const Vae& vae, int64_t points, int64_t epochs);
-/// Seconds that so many steps on these data take here; a phase of the training takes them.
+/// Seconds that so many steps on such data take here; a phase of the training takes them.
 double seconds_of(Vae& vae, const Loss& loss, const Tensor& x, int64_t batch, int64_t steps);
+/// As many numbers as a training of the models on so many points meets in a while, for `seconds_of`, which do
+/// not have to be the data's.
+Tensor stand_in(const Vae& vae, int64_t points, int64_t batch);
 
 }  // namespace elbo::asperti

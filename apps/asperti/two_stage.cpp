@@ -10,6 +10,7 @@
 #include "apps/asperti/watched.h"
 #include "apps/command.h"
 #include "apps/reports/pictures.h"
+#include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
 #include "apps/training/validation.h"
 #include "vae/deep_vae_file.h"
@@ -114,17 +115,34 @@ std::optional<std::vector<Json>> train(const Options& o, Vae& vae, const Stage& 
   return looks;
 }
 
+/// The card of a second stage, whose data are z of the first.
+ModelCard card_of_second(const Options& o, const Codes& codes, int64_t member) {
+  const Tensor z = codes.mean.slice(member);
+  LoadedData data;
+  data.dataset.x = z;
+  data.dataset.fingerprint = fingerprint(z.to(Device::cpu));
+  data.preprocessing.kind = Preprocessing::Kind::none;
+  data.seed = o.run.seed;
+  return card_of({.data = "z of first/" + model_name(false, member)}, data, kSeconds + member);
+}
+
+/// `found` are the measures of the models, `of_first` those of the first stages.
 void save(const Options& o, const TwoStageModels& models, const LoadedData& data, const Tensor& x,
+          const Codes& codes, const std::vector<DeepVaeMetrics>& of_first, const Json& found,
           const UnitPlace& place) {
   const ModelCard card = card_of(o.data, data);
-  const auto listed = [&](const Vae& vae) {
-    return members_of(evaluate_deep_vae(vae, x, {.seed = o.run.seed, .progress = {}}));
-  };
-  save_models(judge_network(o, data.dataset), *models.judge, card, listed(*models.judge), place, "judge/");
-  save_models(dense_network(o, data.dataset, o.members), *models.first, card, listed(*models.first), place,
+  save_models(judge_network(o, data.dataset), *models.judge, card,
+              members_of(evaluate_deep_vae(*models.judge, x, {.seed = o.run.seed, .progress = {}})), place,
+              "judge/");
+  save_models(dense_network(o, data.dataset, o.members), *models.first, card, members_of(of_first), place,
               "first/");
-  for (int64_t m = 0; m < models.second->models(); ++m)
-    save_deep_vae(place.directory.file(place.folder + "second/" + model_name(false, m)), *models.second, m);
+  std::vector<SavedMember> seconds = members_of(of_first);
+  for (SavedMember& second : seconds) {
+    second.elbo = number_or_nan(found.at("members").at(static_cast<size_t>(second.member)).at("second_elbo"));
+    save_deep_vae(place.directory.file(place.folder + "second/" + model_name(false, second.member)),
+                  *models.second, second.member, metadata_of(card_of_second(o, codes, second.member)));
+  }
+  write_member_list(place.directory, place.folder + "second/", seconds);
 }
 
 Json trained(const Options& o, const LoadedData& data, const LoadedData& held, const UnitPlace& place) {
@@ -148,7 +166,10 @@ Json trained(const Options& o, const LoadedData& data, const LoadedData& held, c
   };
   const auto looks = train(o, *models.second, stages[2], batches, place, broken, gammas);
   if (!looks) return {};
-  Json found = measure_two_stages(models, x, codes, held.all().to(DType::f32).to(device_of(o.run)),
+  const std::vector<DeepVaeMetrics> of_first = evaluate_deep_vae(
+      *models.first, x, {.seed = o.run.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+  if (of_first.empty()) return {};
+  Json found = measure_two_stages(models, codes, of_first, held.all().to(DType::f32).to(device_of(o.run)),
                                   held.dataset.labels, broken,
                                   {.points = o.points,
                                    .pictures = o.pictures,
@@ -157,7 +178,7 @@ Json trained(const Options& o, const LoadedData& data, const LoadedData& held, c
                                    .distances = {.knn = {.repetitions = o.repetitions}}});
   if (found.is_null()) return {};
   found["looks"] = *looks;
-  save(o, models, data, x, place);
+  save(o, models, data, x, codes, of_first, found, place);
   return found;
 }
 

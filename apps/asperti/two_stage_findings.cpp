@@ -237,15 +237,14 @@ RandomKey key_of_codes(const Vae& first, uint64_t seed) {
   return for_members_of(first, key_of(seed, kTrained));
 }
 
-Json measure_two_stages(const TwoStageModels& models, const Tensor& x, const Codes& codes, const Tensor& held,
-                        const Tensor& labels, const std::vector<bool>& broken, const TwoStageMeasures& how) {
+Json measure_two_stages(const TwoStageModels& models, const Codes& codes,
+                        const std::vector<DeepVaeMetrics>& of_first, const Tensor& held, const Tensor& labels,
+                        const std::vector<bool>& broken, const TwoStageMeasures& how) {
   const Vae &first = *models.first, &judge = *models.judge;
   const DeepVae& second = *models.second;
-  const auto go_on = [](int64_t, int64_t) { return !interrupted(); };
-  const auto of_first = evaluate_deep_vae(first, x, {.seed = how.seed, .progress = go_on});
-  if (of_first.empty()) return {};
-  const auto of_second = evaluate_deep_vae(second, draw_codes(codes, key_of_codes(first, how.seed)),
-                                           {.seed = how.seed, .progress = go_on});
+  const auto of_second =
+      evaluate_deep_vae(second, draw_codes(codes, key_of_codes(first, how.seed)),
+                        {.seed = how.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
   if (of_second.empty()) return {};
 
   const Halves halves = halves_of(held, labels, how.seed);

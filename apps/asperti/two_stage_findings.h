@@ -73,10 +73,12 @@ struct TwoStageMeasures {
 /// z of points, for training the second stage on them and measuring it.
 RandomKey key_of_codes(const Vae& first, uint64_t seed);
 
-/// codes are those of the training points x (N, D), held (H, D) others, and `labels` (H) theirs or undefined.
-/// Null where the run was interrupted. Numbers of members in `broken` are NaN.
-Json measure_two_stages(const TwoStageModels& models, const Tensor& x, const Codes& codes, const Tensor& held,
-                        const Tensor& labels, const std::vector<bool>& broken, const TwoStageMeasures& how);
+/// codes are those of the training points, `of_first` what the first stages' members are on these, held (H,
+/// D) other points, and `labels` (H) theirs or undefined. Null where the run was interrupted. Numbers of
+/// members in `broken` are NaN.
+Json measure_two_stages(const TwoStageModels& models, const Codes& codes,
+                        const std::vector<DeepVaeMetrics>& of_first, const Tensor& held, const Tensor& labels,
+                        const std::vector<bool>& broken, const TwoStageMeasures& how);
 TwoStageFindings two_stage_findings_from(const Json& json);
 
 }  // namespace elbo::asperti

@@ -3,6 +3,8 @@
 // section 5 takes out of the loss, and of the convolutional network.
 #include <fmt/ranges.h>
 
+#include <utility>
+
 #include "apps/asperti/units_report.h"
 #include "apps/command.h"
 #include "apps/reports/pictures.h"
@@ -56,7 +58,7 @@ std::string key_of(const std::string& data) {
 struct Task {
   Variant variant;
   DataOptions named;
-  std::shared_ptr<const LoadedData> data;
+  PlannedData data;
 };
 
 Task on_other_data(CommonOptions o, Variant variant, const std::string& data) {
@@ -65,12 +67,12 @@ Task on_other_data(CommonOptions o, Variant variant, const std::string& data) {
     o.data.preprocess = DataOptions{}.preprocess;
     o.data.preprocess_argument.reset();
   }
-  const auto loaded = load_pixels(o);
+  PlannedData planned_data = plan_pixels(o);  // which settles how they are preprocessed
   variant.other_data = true;
-  return {variant, o.data, loaded};
+  return {std::move(variant), o.data, std::move(planned_data)};
 }
 
-std::vector<Task> tasks_of(const Options& o, const std::shared_ptr<const LoadedData>& data) {
+std::vector<Task> tasks_of(const Options& o, const PlannedData& data) {
   const auto dense = [&](const std::string& key, const std::string& title, KlPart part) {
     return Variant{.key = key,
                    .title = title,
@@ -108,7 +110,7 @@ AspertiOptions network_of(const Options& o, const Variant& variant, const Datase
   return network;
 }
 
-void present(const Options& o, const LoadedData& data, const std::vector<Task>& tasks,
+void present(const Options& o, const LoadedData& data, const std::vector<Variant>& variants,
              const Outcomes& outcomes, Presentation& p) {
   UnitsFindings found;
   found.unlike = unlike_paper(o, data.dataset);
@@ -116,8 +118,7 @@ void present(const Options& o, const LoadedData& data, const std::vector<Task>& 
   found.lambda = o.lambda;
   // The convolutional network's own loss is not stated either.
   found.unlike_conv = !found.unlike.empty() ? found.unlike : o.conv_epochs < 10 ? "fewer than 10 epochs" : "";
-  for (const Task& task : tasks) {
-    const Variant& variant = task.variant;
+  for (const Variant& variant : variants) {
     if (!outcomes.has(variant.key)) continue;
     found.variants.push_back(variant);
     found.ensembles.push_back(ensemble_from(outcomes.at(variant.key)));
@@ -131,7 +132,7 @@ ExperimentPlan plan(Options& o) {
   if (o.conv_members > 0 && (set.height != 28 || set.width != 28))
     fail("[--conv-members] the convolutional network is for images of 28 x 28 pixels, {} has none; give 0",
          quote(set.name));
-  const std::vector<Task> tasks = tasks_of(o, data);
+  const std::vector<Task> tasks = tasks_of(o, planned(data));
   ExperimentPlan plan{
       .what = fmt::format(
           "Trains {} dense networks in 3 ways for {} epochs of {} points{}{}.", o.members, o.epochs,
@@ -144,10 +145,12 @@ ExperimentPlan plan(Options& o) {
                                               fmt::join(other_data(o), ", "))),
       .data = data};
   for (const auto& [variant, named, own] : tasks)
-    plan.units.push_back(ensemble_unit(variant.key, variant.title, network_of(o, variant, own->dataset),
+    plan.units.push_back(ensemble_unit(variant.key, variant.title, network_of(o, variant, own.look.dataset),
                                        variant.training, named, own));
-  plan.present = [o, data, tasks](const Outcomes& outcomes, Presentation& p) {
-    present(o, *data, tasks, outcomes, p);
+  std::vector<Variant> variants;
+  for (const Task& task : tasks) variants.push_back(task.variant);
+  plan.present = [o, data, variants](const Outcomes& outcomes, Presentation& p) {
+    present(o, *data, variants, outcomes, p);
   };
   return plan;
 }

@@ -9,7 +9,7 @@
 #include "apps/luecke/setting.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
-
+#include "tensor/memory.h"
 #include "vae/linear_polish.h"
 #include "vae/linear_training.h"
 #include "vae/linear_vae_file.h"
@@ -59,6 +59,20 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(steady_clock::now() - begin).count() / static_cast<double>(times);
 }
 
+/// Bytes that tensors take at most at a time while the work is done, beyond those that are there before: it
+/// makes its own copies of what it reads.
+size_t bytes_of(const std::function<void()>& work) {
+  reset_peak_memory();
+  const size_t before = memory_counters().peak;
+  work();
+  return memory_counters().peak - before;
+}
+
+std::string bytes_text(double bytes) {
+  if (bytes < 1e4) return fmt::format("{:.0f} bytes", bytes);
+  return bytes < 1e6 ? fmt::format("{:.3g} kB", bytes / 1e3) : fmt::format("{:.3g} MB", bytes / 1e6);
+}
+
 FullBatchOptions training_of(const Options& o) { return cosine_training(o.steps, o.rate, o.run.seed); }
 
 LinearVae model_of(const Options& o, const Source& source) {
@@ -93,6 +107,13 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
   for (size_t k = 1; k <= streaming.size(); ++k)
     exact.push_back(ppca_max_log_likelihood(eigen.values, static_cast<int64_t>(k)));
   const Ppca model{weights.decoder, moments.mean, std::exp(weights.log_sigma2)};
+  const auto by_variances = [&](const Tensor& log_variance) {
+    return streaming_log_likelihood(dimensions, weights.log_sigma2, log_variance.span<double>());
+  };
+  const auto by_data = [&](const Tensor& x_of_data) {
+    return ppca_log_likelihood(model, data_moments(x_of_data.to(DType::f64)));
+  };
+  const Tensor log_variance = weights.log_variance.to(DType::f64).to(Device::cpu);
   return {{"points", source.x.size(0)},
           {"dimensions", dimensions},
           {"log_likelihood", ppca_log_likelihood(model, moments)},
@@ -102,10 +123,10 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
           {"chosen", choose_latent(streaming, dimensions, source.x.size(0))},
           {"chosen_exact", choose_latent(exact, dimensions, source.x.size(0))},
           {"true_latent", source.true_latent ? Json(*source.true_latent) : Json()},
-          {"seconds_of_variances",
-           seconds_of([&] { streaming_log_likelihood(dimensions, weights.log_sigma2, variances); })},
-          {"seconds_of_data",
-           seconds_of([&] { ppca_log_likelihood(model, data_moments(source.x.to(DType::f64))); })}};
+          {"seconds_of_variances", seconds_of([&] { by_variances(log_variance); })},
+          {"seconds_of_data", seconds_of([&] { by_data(source.x); })},
+          {"bytes_of_variances", bytes_of([&] { by_variances(log_variance.clone()); })},
+          {"bytes_of_data", bytes_of([&] { by_data(source.x.clone()); })}};
 }
 
 void present(const Options& o, const std::vector<std::string>& keys, const Outcomes& outcomes,
@@ -113,7 +134,8 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
   FigureGrid grid{.name = "latent", .title = "Likelihood over the latent dimension", .columns = 0};
   Table table({"data", Table::number("N"), Table::number("D"), Table::number("exact ln p(x)"),
                Table::number("of variances"), Table::number("time: data"), Table::number("time: variances"),
-               Table::number("k chosen"), Table::number("by exact"), Table::number("true k")});
+               Table::number("memory: data"), Table::number("memory: variances"), Table::number("k chosen"),
+               Table::number("by exact"), Table::number("true k")});
   for (const std::string& key : keys) {
     if (!outcomes.has(key)) continue;
     const Json& found = outcomes.at(key);
@@ -134,18 +156,23 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
                  of_variances = number_or_nan(found.at("of_variances"));
     const double of_data = number_or_nan(found.at("seconds_of_data")),
                  fast = number_or_nan(found.at("seconds_of_variances"));
+    const double all_bytes = number_or_nan(found.at("bytes_of_data")),
+                 few_bytes = number_or_nan(found.at("bytes_of_variances"));
     const Json& true_latent = found.at("true_latent");
     table.row({key, std::to_string(found.at("points").get<int64_t>()),
                std::to_string(found.at("dimensions").get<int64_t>()), fmt::format("{:.4f}", likelihood),
                fmt::format("{:.4f}", of_variances), fmt::format("{:.2g} s", of_data),
-               fmt::format("{:.2g} s", fast), std::to_string(found.at("chosen").get<int64_t>()),
+               fmt::format("{:.2g} s", fast), bytes_text(all_bytes), bytes_text(few_bytes),
+               std::to_string(found.at("chosen").get<int64_t>()),
                std::to_string(found.at("chosen_exact").get<int64_t>()),
                true_latent.is_null() ? "unknown" : std::to_string(true_latent.get<int64_t>())});
     Json kept = found;
-    kept.erase("seconds_of_data");
-    kept.erase("seconds_of_variances");
+    for (const char* cost :
+         {"seconds_of_data", "seconds_of_variances", "bytes_of_data", "bytes_of_variances"})
+      kept.erase(cost);
     p.result.set(key, kept, kNatsPerPoint);
     p.result.set(key + "_seconds", {{"of_variances", fast}, {"of_data", of_data}}, "seconds");
+    p.result.set(key + "_bytes", {{"of_variances", few_bytes}, {"of_data", all_bytes}}, "bytes");
     p.claims.push_back(
         {.claim = key + ": the variances alone give the log-likelihood (Eq. 44)",
          .paper = "exact at the optimum",
@@ -168,9 +195,11 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
   report.figure(
       draw(grid, p.directory.figures()),
       "Points: from the variances of one VAE of the largest k. Line: the closed form, from the data.");
-  report.table(table,
-               "Nats per data point. Times are of one evaluation on this machine: of the variances, and of "
-               "the usual estimate, which reads all data.");
+  report.table(
+      table,
+      "Nats per data point. Times are of one evaluation on this machine: of the variances, and of "
+      "the usual estimate, which reads all data. Memory is what tensors take at most meanwhile, with "
+      "the variances, or the data, themselves.");
   p.text = table.text();
 }
 

@@ -44,17 +44,22 @@ void add_sampled_likelihoods(const Vae& chosen, const ToySets& sets, int64_t sam
   }
 }
 
+/// How far `other` (N, D) is from points that the toy of set s drew.
+RepeatedKnn beside_truth(const ToySets& sets, size_t s, const Tensor& other, int64_t repetitions,
+                         uint64_t seed) {
+  RandomKey of_data{.seed = seed, .stream = kEvaluation}, of_other = of_data;
+  of_data.member = static_cast<uint32_t>(2 * s);
+  of_other.member = static_cast<uint32_t>(2 * s + 1);
+  return repeated_smooth_knn(points_among(sets.toys[s].draw(kPool, Split::test), of_data),
+                             points_among(other, of_other), {.repetitions = repetitions});
+}
+
 void add_knn(const Vae& chosen, const ToySets& sets, int64_t repetitions, uint64_t seed,
              std::vector<Chosen>& found) {
-  const RandomKey key{.seed = seed, .stream = kEvaluation};
-  const Tensor made = samples_of(chosen, kPool, key);
+  const Tensor made = samples_of(chosen, kPool, {.seed = seed, .stream = kEvaluation});
   for (size_t s = 0; s < found.size(); ++s) {
-    RandomKey of_data = key, of_model = key;
-    of_data.member = static_cast<uint32_t>(2 * s);
-    of_model.member = static_cast<uint32_t>(2 * s + 1);
-    const RepeatedKnn statistic = repeated_smooth_knn(
-        points_among(sets.toys[s].draw(kPool, Split::test), of_data),
-        points_among(made.slice(static_cast<int64_t>(s)), of_model), {.repetitions = repetitions});
+    const RepeatedKnn statistic =
+        beside_truth(sets, s, made.slice(static_cast<int64_t>(s)), repetitions, seed);
     found[s].knn = statistic.mean;
     found[s].knn_error = statistic.standard_error;
   }
@@ -112,6 +117,15 @@ Tensor samples_of(const Vae& vae, int64_t points, const RandomKey& key) {
       normal({vae.models(), points, vae.dimensions()}, vae.dtype(), of_noise, vae.models());
   const Variable deviation = exp(0.5 * reshape(x.log_variance, {vae.models(), 1, x.log_variance.size(-1)}));
   return (x.mean + deviation * noise).value();
+}
+
+std::vector<double> knn_of_truth(const ToySets& sets, int64_t repetitions, uint64_t seed) {
+  std::vector<double> of_each;
+  for (size_t s = 0; s < sets.toys.size(); ++s)
+    of_each.push_back(beside_truth(sets, s, sets.toys[s].draw(2 * kPool, Split::test).slice(kPool, 2 * kPool),
+                                   repetitions, seed)
+                          .mean);
+  return of_each;
 }
 
 Findings find_out(const DataKind& kind, std::vector<double> scores, const Restarts& restarts, const Vae& vae,

@@ -31,6 +31,10 @@ struct Findings {
 
 Findings find_out(const DataKind& kind, std::vector<double> scores, const Restarts& restarts, const Vae& vae,
                   const RestartOptions& options, int64_t importance_samples, int64_t knn_repetitions);
+/// What the statistic is of each data set where the model is the truth: of other points that the toy drew, 0
+/// but for chance.
+std::vector<double> knn_of_truth(const ToySets& sets, int64_t repetitions, uint64_t seed);
+
 Json to_json(const Findings& findings);
 Findings findings_from(const Json& json);
 

@@ -52,7 +52,9 @@ TwoStageFindings measured(const TwoStageModels& models, const std::vector<bool>&
                              .shown = 12,
                              .seed = 3,
                              .distances = {.knn = {.points = 50, .repetitions = 4}, .permutations = 19}};
-  Json json = measure_two_stages(models, x, encode_all(*models.first, x), held, {}, broken, how);
+  Json json = measure_two_stages(models, encode_all(*models.first, x),
+                                 evaluate_deep_vae(*models.first, x, {.seed = how.seed, .progress = {}}),
+                                 held, {}, broken, how);
   json["looks"] = Json::array();
   return two_stage_findings_from(Json::parse(json.dump()));
 }

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "datasets/generators.h"
 #include "datasets/npy.h"
 #include "tests/datasets/helpers.h"
 
@@ -289,6 +290,37 @@ TEST_SUITE("datasets") {
     std::vector<double> expected(20);
     std::iota(expected.begin(), expected.end(), 0.0);
     CHECK(all == expected);
+  }
+
+  TEST_CASE("pictures to draw are counted without drawing them, and refused as loading refuses them") {
+    const std::vector<LoadOptions> asked{
+        {.limit = 40},
+        {.limit = 40, .subset = 7},
+        {.limit = 40, .division = {.validation = 0.25}},
+        {.limit = 40, .division = {.validation = 3, .seed = 2}, .subset = 20},
+        {.limit = 40, .division = {.validation = 0.1}, .split = Split::test}};
+    for (const char* spec : {"digits", "sprites", "faces"})
+      for (const LoadOptions& options : asked)
+        CHECK(points_to_draw(spec, options) == load_dataset(spec, options).points());
+    CHECK(points_to_draw("digits") == kGeneratedPoints);
+    CHECK(points_to_draw("faces", {.limit = kMostGeneratedPoints}) == kMostGeneratedPoints);
+    CHECK_FALSE(points_to_draw("ppca:3", {.limit = 5}));
+    CHECK_FALSE(points_to_draw("npy:nothing.npy"));
+    const std::vector<std::pair<const char*, LoadOptions>> wrong{
+        {"facets", {}},
+        {"digits:3", {}},
+        {"npy", {}},
+        {"digits", {.limit = 30, .subset = 31}},
+        {"digits", {.limit = 30, .division = {.test = 0.1}}},
+        {"digits", {.limit = 30, .division = {.validation = 30}}},
+        {"digits", {.limit = 30, .division = {.validation = 2}, .subset = 29}},
+        {"digits", {.limit = kMostGeneratedPoints + 1}},
+        {"digits", {.limit = -1}}};
+    for (const auto& [spec, options] : wrong) {
+      const std::string expected = error_of([&] { load_dataset(spec, options); });
+      CHECK_FALSE(expected.empty());
+      CHECK(error_of([&] { points_to_draw(spec, options); }) == expected);
+    }
   }
 
   TEST_CASE("limit and subset keep each point's factors with it") {

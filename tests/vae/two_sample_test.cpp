@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "tensor/copy.h"
+#include "tensor/memory.h"
 #include "tests/error_of.h"
 #include "tests/thread_count.h"
 #include "tests/vae/helpers.h"
@@ -190,6 +191,60 @@ TEST_SUITE("vae") {
     }
   }
 
+  TEST_CASE(
+      "MMD: by blocks of rows, it is that of all pairs at once, in memory for the points and not the pairs") {
+    // Pairs of rows and columns of one block and of several, and a last block that is not whole.
+    for (const auto& [n1, n2] : {std::pair<int64_t, int64_t>{100, 155}, {256, 40}, {300, 217}}) {
+      const int64_t n = n1 + n2;
+      CAPTURE(n);
+      const Tensor a = draw({n1, 3}, 3), b = shifted(draw({n2, 3}, 4), 0.2);
+      const Tensor all = concat({a, b}, 0).value();
+      std::vector<double> pairs;
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = i + 1; j < n; ++j) pairs.push_back(std::pow(distance(all, i, j), 2) - 1e-5);
+      std::nth_element(pairs.begin(), pairs.begin() + static_cast<std::ptrdiff_t>(pairs.size() / 2),
+                       pairs.end());
+      const double s2 = pairs[pairs.size() / 2];
+      std::vector<double> kernel(static_cast<size_t>(n * n), 0.0);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < n; ++j)
+          if (i != j)
+            kernel[static_cast<size_t>(i * n + j)] =
+                std::exp(-(std::pow(distance(all, i, j), 2) - 1e-5) / (2 * s2));
+      const auto squared_of = [&](const std::vector<bool>& first) {
+        const auto c1 = static_cast<double>(n1), c2 = static_cast<double>(n2);
+        double within_first = 0, within_second = 0, across = 0;
+        for (size_t i = 0; i < first.size(); ++i)
+          for (size_t j = 0; j < first.size(); ++j)
+            (first[i] != first[j] ? across
+             : first[i]           ? within_first
+                                  : within_second) += kernel[i * first.size() + j];
+        return within_first / (c1 * (c1 - 1)) + within_second / (c2 * (c2 - 1)) - across / (c1 * c2);
+      };
+      std::vector<bool> sets(static_cast<size_t>(n));
+      std::fill(sets.begin(), sets.begin() + n1, true);
+      const double own = squared_of(sets);
+      RandomKey key{.seed = 2, .stream = kEvaluation};
+      int64_t as_far = 0;
+      for (int64_t p = 0; p < 9; ++p, ++key.step) {
+        const Tensor order = permutation(n, key);
+        std::fill(sets.begin(), sets.end(), false);
+        for (int64_t i = 0; i < n1; ++i) sets[static_cast<size_t>(order.data<int64_t>()[i])] = true;
+        as_far += squared_of(sets) >= own ? 1 : 0;
+      }
+      const Mmd mmd =
+          maximum_mean_discrepancy(a, b, {.permutations = 9, .key = {.seed = 2, .stream = kEvaluation}});
+      CHECK(close(mmd.bandwidth, std::sqrt(s2), 1e-9));
+      CHECK(std::abs(mmd.squared - own) < 1e-12);
+      CHECK(mmd.p_value == static_cast<double>(1 + as_far) / 10);
+    }
+    const Tensor many = draw({1000, 1}, 5);
+    reset_peak_memory();
+    const size_t before = memory_counters().peak;
+    maximum_mean_discrepancy(many, shifted(many, 0.1), {.permutations = 1});
+    CHECK(memory_counters().peak - before < size_t{2000} * 2000 * 8 / 4);
+  }
+
   TEST_CASE("MMD: the p-value is the share of divisions that are as far apart") {
     const Tensor a = draw({5, 1}, 3), b = shifted(draw({4, 1}, 4), 1.5);
     const Tensor all = concat({a, b}, 0).value();
@@ -242,6 +297,8 @@ TEST_SUITE("vae") {
     CHECK(mentions(error_of([&] { smooth_knn(draw({1, 2}, 1), draw({2, 2}, 1)); }), "3 points in both sets"));
     CHECK(mentions(error_of([&] { smooth_knn(a, a, {.neighbours = 10}); }), "10 neighbours of 10 points"));
     CHECK(mentions(error_of([&] { smooth_knn(a, a, {.neighbours = 0}); }), "0 neighbours"));
+    const Tensor many = Tensor::zeros({16384, 2}, DType::f64);
+    CHECK(mentions(error_of([&] { smooth_knn(many, a); }), "16389 points in both sets would take 2.1 GB"));
     CHECK(mentions(error_of([&] { smooth_knn(a, a, {.sharpness = 0}); }), "sharpness must be positive"));
     CHECK(mentions(error_of([&] { maximum_mean_discrepancy(a, a.slice(0, 1)); }), "2 or more in each"));
     CHECK(mentions(error_of([&] { maximum_mean_discrepancy(a, a, {.bandwidth = -1}); }), "negative"));
