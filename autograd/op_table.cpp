@@ -36,6 +36,19 @@ OpRow layer_and_twin(Activation activation) {
   return row;
 }
 
+/// Layers as one op beside one `linear` after another. The inputs are x, and a weight and a bias for each.
+OpRow layers_and_twin(std::vector<Activation> activations, std::vector<Shape> shapes, int64_t heads = 1) {
+  const auto apply = [=](In in, auto op) {
+    std::vector<DenseLayer> layers;
+    for (size_t l = 0; l < activations.size(); ++l)
+      layers.push_back({in[1 + 2 * l], in[2 + 2 * l], activations[l]});
+    const KeptVector<Variable> outputs = op(in[0], std::span<const DenseLayer>(layers), heads);
+    return std::vector<Variable>(outputs.begin(), outputs.end());
+  };
+  return {"dense_layers", [=](In in) { return apply(in, dense_layers); }, std::move(shapes), Domain::real,
+          [=](In in) { return apply(in, dense_layers_twin); }};
+}
+
 /// A convolution with an activation, beside itself without and the activation after.
 OpRow image_layer(bool transposed, ConvOptions options, Activation activation, Shape x, Shape weight,
                   Shape bias) {
@@ -134,6 +147,22 @@ std::vector<OpRow> make_table() {
       layer(Activation::tanh, {2, 5, 3}, {2, 4, 3}, {2, 4}),
       layer(Activation::none, {5, 3}, {2, 4, 3}, {2, 4}),
       layer(Activation::sigmoid, {2, 5, 2, 3}, {2, 4, 3}, {2, 4}),
+
+      // Layers as one op: widths below, at and above those of a register; rows beyond a block; heads with and
+      // without activations; members with inputs of their own, with axes between, and sharing one input; a
+      // layer that is too wide.
+      layers_and_twin({Activation::tanh, Activation::none}, {{5, 3}, {4, 3}, {4}, {2, 4}, {2}}),
+      layers_and_twin({Activation::softplus, Activation::sigmoid, Activation::none},
+                      {{53, 2}, {9, 2}, {9}, {16, 9}, {16}, {3, 16}, {3}}),
+      layers_and_twin({Activation::sigmoid, Activation::none, Activation::tanh},
+                      {{7, 3}, {5, 3}, {5}, {2, 5}, {2}, {4, 5}, {4}}, 2),
+      layers_and_twin({Activation::none, Activation::softplus}, {{3, 2, 4}, {2, 4}, {2}, {3, 4}, {3}}, 2),
+      layers_and_twin({Activation::tanh, Activation::tanh},
+                      {{2, 5, 3}, {2, 4, 3}, {2, 4}, {2, 3, 4}, {2, 3}}),
+      layers_and_twin({Activation::sigmoid, Activation::none},
+                      {{2, 3, 2, 3}, {2, 4, 3}, {2, 4}, {2, 3, 4}, {2, 3}}),
+      layers_and_twin({Activation::tanh, Activation::none}, {{5, 3}, {2, 4, 3}, {2, 4}, {2, 3, 4}, {2, 3}}),
+      layers_and_twin({Activation::tanh, Activation::none}, {{2, 1}, {130, 1}, {130}, {1, 130}, {1}}),
 
       // Convolutions: strides and padding that leave pixels over, kernels that are not square or see all of
       // the image, members with images of their own, members sharing them.

@@ -5,11 +5,13 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "autograd/variable.h"
 #include "tensor/conv.h"
+#include "tensor/kept_vector.h"
 
 namespace elbo {
 
@@ -76,6 +78,19 @@ Variable activate(Activation activation, const Variable& x);
 /// bias (M, out), x (M, ..., in), or x (N, in) shared by all members -> (M, ..., out).
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
                 Activation activation = Activation::none);
+
+/// A layer as `linear` takes it.
+struct DenseLayer {
+  Variable weight, bias;
+  Activation activation = Activation::none;
+};
+/// Layers one after another, each as `linear` does it; the last `heads` of them all read what the layer
+/// before gives. The outputs of the heads. On the CPU, where no layer is wider than 128, rows go through all
+/// layers at once (tensor/small_layers.h), which is several times as fast.
+KeptVector<Variable> dense_layers(const Variable& x, std::span<const DenseLayer> layers, int64_t heads = 1);
+/// One `linear` after another, as it is done everywhere else.
+KeptVector<Variable> dense_layers_twin(const Variable& x, std::span<const DenseLayer> layers,
+                                       int64_t heads = 1);
 
 // ---- images (N, H, W, C), channels innermost
 // ----------------------------------------------------------------------

@@ -106,7 +106,7 @@ void* Tape::reserve(size_t bytes, size_t alignment) {
 }
 
 void Tape::append(const char* name, std::span<const Variable* const> inputs,
-                  std::initializer_list<Variable*> outputs, void* rule, Call call, Destroy destroy) {
+                  std::span<Variable* const> outputs, void* rule, Call call, Destroy destroy) {
   Buffers& b = buffers_;
   b.entries.push_back({name, b.inputs.size(), inputs.size(), static_cast<int>(b.slots.size()),
                        static_cast<int>(outputs.size()), rule, call, destroy});

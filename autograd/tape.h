@@ -65,6 +65,11 @@ class Tape {
   template <class Rule>
   static void record_outputs(const char* name, std::span<const Variable* const> inputs,
                              std::initializer_list<Variable*> outputs, Rule rule) {
+    record_outputs(name, inputs, std::span(outputs.begin(), outputs.size()), std::move(rule));
+  }
+  template <class Rule>
+  static void record_outputs(const char* name, std::span<const Variable* const> inputs,
+                             std::span<Variable* const> outputs, Rule rule) {
     Tape* tape = recording(inputs);
     if (!tape) return;
     void* memory = tape->reserve(sizeof(Rule), alignof(Rule));
@@ -83,8 +88,8 @@ class Tape {
   /// The live tape when any input needs a gradient, else null.
   static Tape* recording(std::span<const Variable* const> inputs);
   void* reserve(size_t bytes, size_t alignment);
-  void append(const char* name, std::span<const Variable* const> inputs,
-              std::initializer_list<Variable*> outputs, void* rule, Call call, Destroy destroy);
+  void append(const char* name, std::span<const Variable* const> inputs, std::span<Variable* const> outputs,
+              void* rule, Call call, Destroy destroy);
 
   Buffers& buffers_;  // kept between tapes, so that a repeated step allocates nothing
   uint64_t id_;

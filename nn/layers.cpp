@@ -42,9 +42,10 @@ Sequential::Sequential(ParameterStore& store, const std::string& name, int64_t i
   }
 }
 
-Variable Sequential::operator()(Variable x) const {
-  for (const Linear& layer : layers_) x = layer(x);
-  return x;
+Variable Sequential::operator()(const Variable& x) const {
+  KeptVector<DenseLayer> layers;
+  for (const Linear& each : layers_) layers.push_back(each.layer());
+  return dense_layers(x, layers).front();
 }
 
 }  // namespace elbo

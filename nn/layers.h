@@ -16,10 +16,15 @@ class Linear {
   /// Declares `name`.weight and, unless there is none, `name`.bias (which starts at 0) in the store.
   Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, Initializer weight,
          Activation activation = Activation::none, Bias bias = Bias::learned);
+  /// Of parameters that are declared already: weight (out, in) and bias (out), or with members in front.
+  Linear(Parameter& weight, Parameter& bias, Activation activation)
+      : weight_(&weight), bias_(&bias), activation_(activation) {}
   /// x (..., in) -> (..., out); see elbo::linear for members.
   Variable operator()(const Variable& x) const {
     return bias_ ? linear(x, *weight_, *bias_, activation_) : linear(x, *weight_, no_bias_, activation_);
   }
+  /// As `dense_layers` takes it.
+  DenseLayer layer() const { return {*weight_, bias_ ? Variable(*bias_) : no_bias_, activation_}; }
 
  private:
   Parameter* weight_;
@@ -45,7 +50,8 @@ class Sequential {
   /// Layers that differ in more than their widths, from x (..., in) on.
   Sequential(ParameterStore& store, const std::string& name, int64_t in, const std::vector<LayerPlan>& layers,
              Initializer weight);
-  Variable operator()(Variable x) const;
+  Variable operator()(const Variable& x) const;
+  const std::vector<Linear>& layers() const { return layers_; }
 
  private:
   std::vector<Linear> layers_;

@@ -93,7 +93,8 @@ Decoder make_decoder(ParameterStore& store, const DeepVaeOptions& o, const std::
     if (diagonal)
       log_variance = network(Linear(store, "decoder.log_variance", hidden, o.dimensions, o.weights));
   }
-  if (o.likelihood == Likelihood::gaussian) log_variance = make_log_sigma2(store, o);
+  if (o.likelihood == Likelihood::gaussian)
+    return decoder_of(chain({std::move(body), std::move(mean)}), make_log_sigma2(store, o));
   return decoder_of(std::move(body), std::move(mean), std::move(log_variance));
 }
 

@@ -36,8 +36,7 @@ class Maker {
     const Initializer drawn{Initializer::Kind::uniform, 1 / std::sqrt(static_cast<double>(in))};
     Parameter& weight = store_.add(name + ".weight", {out, in}, drawn);
     Parameter& bias = store_.add(name + ".bias", {out}, drawn);
-    return
-        [&weight, &bias, activation](const Variable& x, Mode) { return linear(x, weight, bias, activation); };
+    return network(Linear(weight, bias, activation));
   }
 
   /// Hidden layers name.0, name.1, ..., and the last.

@@ -1,5 +1,7 @@
 #include "vae/parts.h"
 
+#include <algorithm>
+
 #include "tensor/linalg.h"
 
 namespace elbo {
@@ -11,7 +13,39 @@ Tensor no_bias(const ParameterStore& store, int64_t out) {
                        store.device());
 }
 
+KeptVector<DenseLayer> made(const Network::Layers& layers) {
+  KeptVector<DenseLayer> all;
+  for (const auto& make : layers) all.push_back(make());
+  return all;
+}
+
+/// The layers of a body and of two heads, each of one layer, or nothing where that is not what they are.
+std::optional<Network::Layers> with_heads(const Network& body, const Network& one, const Network& other) {
+  if (!body.layers()) return std::nullopt;
+  Network::Layers all = *body.layers();
+  for (const Network* head : {&one, &other}) {
+    if (!head->layers() || head->layers()->size() != 1) return std::nullopt;
+    all.push_back(head->layers()->front());
+  }
+  return all;
+}
+
 }  // namespace
+
+Variable Network::operator()(const Variable& x, Mode mode) const {
+  if (!layers_) return function_(x, mode);
+  return dense_layers(x, made(*layers_)).front();
+}
+
+Network network(const Linear& layer) {
+  return Network(Network::Layers{[layer] { return layer.layer(); }});
+}
+
+Network network(const Sequential& layers) {
+  Network::Layers all;
+  for (const Linear& layer : layers.layers()) all.push_back([layer] { return layer.layer(); });
+  return Network(std::move(all));
+}
 
 Variable for_rows(Parameter& row, const Variable& x) {
   const Shape& own = row.value.shape();
@@ -27,7 +61,19 @@ Network network(Activation activation) {
 }
 
 Network chain(std::vector<Network> networks) {
-  return [networks = std::move(networks)](Variable x, Mode mode) {
+  std::vector<Network> joined;  // dense layers that follow each other are one network
+  for (Network& each : networks) {
+    if (joined.empty() || !joined.back().layers() || !each.layers()) {
+      joined.push_back(std::move(each));
+      continue;
+    }
+    Network::Layers both = *joined.back().layers();
+    both.insert(both.end(), each.layers()->begin(), each.layers()->end());
+    joined.back() = Network(std::move(both));
+  }
+  if (joined.empty()) return Network(Network::Layers());
+  if (joined.size() == 1) return std::move(joined.front());
+  return [networks = std::move(joined)](Variable x, Mode mode) {
     for (const Network& each : networks) x = each(x, mode);
     return x;
   };
@@ -45,19 +91,19 @@ Network unit_columns(ParameterStore& store, const std::string& name, int64_t in,
                      Initializer weight, Activation activation) {
   Parameter& w = store.add(name + ".weight", {out, in}, weight);
   Parameter& bias = store.add(name + ".bias", {out}, {});
-  return [&w, &bias, activation](const Variable& x, Mode) {
+  return Network(Network::Layers{[&w, &bias, activation] {
     const Variable columns = w;
-    return linear(x, columns / sqrt(sum(square(columns), {-2}, true)), bias, activation);
-  };
+    return DenseLayer{columns / sqrt(sum(square(columns), {-2}, true)), bias, activation};
+  }});
 }
 
 Network cholesky_map(ParameterStore& store, const std::string& name, int64_t size, Initializer factor,
                      double floor) {
   Parameter& a = store.add(name + ".factor", {size, size}, factor);
   const Variable least = Variable(identity_matrix(size, store.dtype(), store.device())) * floor;
-  return [&a, least, none = no_bias(store, size)](const Variable& x, Mode) {
-    return linear(x, cholesky_factor(matmul_nt(a, a) + least), none);
-  };
+  return Network(Network::Layers{[&a, least, none = no_bias(store, size)] {
+    return DenseLayer{cholesky_factor(matmul_nt(a, a) + least), none};
+  }});
 }
 
 Network same_for_all(ParameterStore& store, const std::string& name, int64_t size, double start) {
@@ -77,6 +123,11 @@ Encoder encoder_of(Network mean, Network log_variance) {
 }
 
 Encoder encoder_of(Network body, Network mean, Network log_variance) {
+  if (auto layers = with_heads(body, mean, log_variance))
+    return [layers = std::move(*layers)](const Variable& x, Mode) {
+      const KeptVector<Variable> heads = dense_layers(x, made(layers), 2);
+      return Posterior{heads[0], heads[1]};
+    };
   return [body = std::move(body), heads = encoder_of(std::move(mean), std::move(log_variance))](
              const Variable& x, Mode mode) { return heads(body(x, mode), mode); };
 }
@@ -88,6 +139,12 @@ Decoder decoder_of(Network mean, Network log_variance) {
 }
 
 Decoder decoder_of(Network body, Network mean, Network log_variance) {
+  if (!log_variance) return decoder_of(chain({std::move(body), std::move(mean)}), nullptr);
+  if (auto layers = with_heads(body, mean, log_variance))
+    return [layers = std::move(*layers)](const Variable& z, Mode) {
+      const KeptVector<Variable> heads = dense_layers(z, made(layers), 2);
+      return Observation{heads[0], heads[1]};
+    };
   return [body = std::move(body), heads = decoder_of(std::move(mean), std::move(log_variance))](
              const Variable& z, Mode mode) { return heads(body(z, mode), mode); };
 }

@@ -9,6 +9,8 @@
 //                         same_for_all(store, "encoder.log_variance", 2))           // and a global variance
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -18,10 +20,33 @@
 
 namespace elbo {
 
-/// x (N, in), seen by every member, or (M?, ..., N, in) -> (M?, ..., N, out).
-using Network = std::function<Variable(const Variable& x, Mode mode)>;
+/// x (N, in), seen by every member, or (M?, ..., N, in) -> (M?, ..., N, out). Any function is one; what is
+/// made of dense layers says so, since several of them are one op (`dense_layers`).
+class Network {
+ public:
+  using Function = std::function<Variable(const Variable& x, Mode mode)>;
+  /// Dense layers one after another, each made anew for every call.
+  using Layers = std::vector<std::function<DenseLayer()>>;
+
+  Network() = default;  ///< none, which is false
+  Network(std::nullptr_t) {}
+  template <class F>
+  requires std::is_convertible_v<F, Function> Network(F function) : function_(std::move(function)) {}
+  explicit Network(Layers layers) : layers_(std::move(layers)) {}
+
+  Variable operator()(const Variable& x, Mode mode) const;
+  explicit operator bool() const { return function_ || layers_; }
+  /// Null where it is not made of dense layers.
+  const Layers* layers() const { return layers_ ? &*layers_ : nullptr; }
+
+ private:
+  Function function_;
+  std::optional<Layers> layers_;
+};
 
 /// Layers of nn/ as a network. The mode is told to those that ask for it.
+Network network(const Linear& layer);
+Network network(const Sequential& layers);
 template <class Layers>
 Network network(Layers layers) {
   return [layers = std::move(layers)](const Variable& x, Mode mode) {

@@ -36,11 +36,10 @@ class Maker {
 
  private:
   /// A layer whose weights and biases start uniform.
-  Network layer(const std::string& name, int64_t in, int64_t out, Network activation = {}) {
+  Network layer(const std::string& name, int64_t in, int64_t out, Activation activation = Activation::none) {
     Parameter& weight = store_.add(name + ".weight", {out, in}, uniform_for(in));
     Parameter& bias = store_.add(name + ".bias", {out}, uniform_for(in));
-    Network affine = [&weight, &bias](const Variable& x, Mode) { return linear(x, weight, bias); };
-    return activation ? chain({std::move(affine), std::move(activation)}) : affine;
+    return network(Linear(weight, bias, activation));
   }
 
   Encoder make_encoder() {
@@ -50,7 +49,7 @@ class Maker {
       case YacobyModel::gaussian:
         return heads(4);
       case YacobyModel::mobius: {
-        Network body = layer("encoder.0", 2, kHidden, network(Activation::relu));
+        Network body = layer("encoder.0", 2, kHidden, Activation::relu);
         return on(std::move(body), kHidden);
       }
       case YacobyModel::cubic_jtex:
@@ -58,9 +57,9 @@ class Maker {
     }
     // The slope of the cube root itself is infinite at 0.
     const Network root = [](const Variable& u, Mode) { return u / pow(square(u) + 1e-3, 1.0 / 3); };
-    Network sigmoids = layer("encoder.0.sigmoid", 2, 2, network(Activation::sigmoid));
-    Network roots = layer("encoder.0.root", 2, 2, root);
-    Network second = layer("encoder.1", 4, 20, network(Activation::relu));
+    Network sigmoids = layer("encoder.0.sigmoid", 2, 2, Activation::sigmoid);
+    Network roots = chain({layer("encoder.0.root", 2, 2), root});
+    Network second = layer("encoder.1", 4, 20, Activation::relu);
     return on(chain({beside({std::move(sigmoids), std::move(roots)}), std::move(second)}), 20);
   }
 
@@ -78,7 +77,7 @@ class Maker {
       return network(
           Linear(store_, "decoder", kLatent, 4, uniform_for(kLatent), Activation::none, Linear::Bias::none));
     if (model_ == YacobyModel::mobius) {
-      Network hidden = layer("decoder.0", kLatent, kHidden, network(Activation::relu));
+      Network hidden = layer("decoder.0", kLatent, kHidden, Activation::relu);
       return chain({std::move(hidden), layer("decoder.1", kHidden, 2)});
     }
     Network root = cholesky_map(store_, "decoder", kLatent, {Initializer::Kind::normal, 1},

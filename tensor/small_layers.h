@@ -1,0 +1,60 @@
+// Small networks in one pass: dense layers of which a block of rows goes through all, forward or backward,
+// while weights and activations are in the processor's nearest caches.
+//
+// The products of a layer of 50 units are too small for gemm to repay its preparations, and its activations,
+// over all rows, too many for a cache. Here threads take blocks of rows; weights are packed once for each
+// thread; and the gradients of weights are summed over fixed parts of the rows, joined in order, so that
+// results depend neither on the thread count nor on other members. The op is `dense_layers`
+// (autograd/ops.h). CPU, f32 and f64.
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/kept_vector.h"
+
+namespace elbo {
+
+/// y = f(x W^T + b), pointers to the first member's numbers; those of the others follow.
+template <class T>
+struct SmallLayer {
+  int64_t in = 0, out = 0;
+  const T* weight = nullptr;  ///< (M?, out, in)
+  const T* bias = nullptr;    ///< (M?, out)
+  /// f of n numbers in place, and d times f' where f gave y; null where f is the identity.
+  void (*activate)(T* y, int64_t n) = nullptr;
+  void (*differentiate)(const T* y, T* d, int64_t n) = nullptr;
+};
+
+/// Layers one after another, and the last `heads` of them all on what the layer before gives.
+template <class T>
+struct SmallNetwork {
+  KeptVector<SmallLayer<T>> layers;
+  int64_t heads = 1;
+  int64_t members = 1, rows = 0;  ///< rows of each member
+  const T* x = nullptr;           ///< (M, rows, in), or (rows, in) that all members read
+  bool shared_x = false;
+};
+
+/// Where the gradients of a layer go, (M?, out, in) and (M?, out); null where nobody wants one.
+template <class T>
+struct SmallLayerGradients {
+  T* weight = nullptr;
+  bool add_to_weight = false;  ///< to what is there; else it is overwritten
+  T* bias = nullptr;
+  bool add_to_bias = false;
+};
+
+/// How many numbers `run_layers` keeps of the hidden layers.
+template <class T>
+int64_t kept_numbers(const SmallNetwork<T>& network);
+
+/// y[h] (M, rows, out) of every head. What the hidden layers gave goes to `kept`, unless that is null.
+template <class T>
+void run_layers(const SmallNetwork<T>& network, T* const* y, T* kept);
+
+/// The gradients from those of the heads, dy[h] as y[h]. dx (M, rows, in), overwritten, or null.
+template <class T>
+void differentiate_layers(const SmallNetwork<T>& network, const T* kept, const T* const* y,
+                          const T* const* dy, T* dx, const SmallLayerGradients<T>* gradients);
+
+}  // namespace elbo
