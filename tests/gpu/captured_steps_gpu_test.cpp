@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "tests/gpu/near.h"
 #include "tests/temporary_directory.h"
 #include "tests/vae/toy_model.h"
@@ -76,8 +78,9 @@ void check_close(const Numbers& a, const Numbers& b) {
   for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(kTolerance));
 }
 
-/// One member cannot begin, one breaks in the first phase, one in the second.
-void break_three(Run& run) { run.model.parameters().at("decoder.triangle").value.slice(2).fill(800); }
+/// A member that is broken from the beginning, and rates with which one breaks in the first phase, one in the
+/// second.
+void break_one(Run& run) { run.model.parameters().at("decoder.triangle").value.slice(2).fill(800); }
 void with_breaking_rates(std::vector<Phase>& two) {
   two[0].rates[3] = kBreaking;
   two[1].rates = {0.02, kBreaking, 0.02, 0.02, 0.02};
@@ -151,7 +154,7 @@ TEST_SUITE("gpu") {
   TEST_CASE("captured steps: a member that stops stays stopped in later phases, and no other notices") {
     Run cpu(Device::cpu, whole_set, with_breaking_rates), gpu(Device::cuda, whole_set, with_breaking_rates),
         sound(Device::cuda), untouched(Device::cpu);
-    for (Run* run : {&cpu, &gpu, &untouched}) break_three(*run);
+    for (Run* run : {&cpu, &gpu, &untouched}) break_one(*run);
     run(cpu.training);
     take_all(gpu, 3);
     take_all(sound);
@@ -165,7 +168,7 @@ TEST_SUITE("gpu") {
       CAPTURE(stop);
       Run first(Device::cuda, whole_set, with_breaking_rates),
           second(Device::cuda, whole_set, with_breaking_rates);
-      break_three(first);
+      break_one(first);
       take_all(first, 64, stop);
       hand_over(first, second);
       take_all(second);
@@ -188,36 +191,38 @@ TEST_SUITE("gpu") {
   }
 
   TEST_CASE("captured steps: phases that look between steps take plain ones, and every phase's end is seen") {
-    std::vector<std::string> seen;
-    const auto look = [&](std::vector<Phase>& two) {
-      two[0].until = [](int64_t step, const LossTerms& terms) {
-        return step == 3 && std::isfinite(terms.cost.at(0));
+    for (bool looks : {true, false}) {
+      CAPTURE(looks);
+      std::vector<std::string> seen;
+      const auto hook = [&](std::vector<Phase>& two) {
+        two[0].steps = 3;
+        if (looks)
+          two[0].until = [](int64_t, const LossTerms& terms) { return !std::isfinite(terms.cost.at(0)); };
+        for (Phase& phase : two)
+          phase.after = [&](Training& training) {
+            seen.push_back(fmt::format("{} at {}, member 2 stopped at {}", training.phase().name,
+                                       training.steps(), training.stopped(2)));
+            CHECK(std::isfinite(training.terms().cost.at(0)));
+          };
       };
-      for (Phase& phase : two)
-        phase.after = [&](Training& training) {
-          seen.push_back(fmt::format("{} at {}, member 2 stopped at {}", training.phase().name,
-                                     training.steps(), training.stopped(2)));
-          CHECK(std::isfinite(training.terms().cost.at(0)));
-        };
-    };
-    Run cpu(Device::cpu, whole_set, look), gpu(Device::cuda, whole_set, look);
-    for (Run* run : {&cpu, &gpu}) break_three(*run);
-    run(cpu.training);
-    const std::vector<std::string> expected = seen;
-    CHECK(expected ==
-          std::vector<std::string>{"encoder at 3, member 2 stopped at 0",
-                                   fmt::format("generator at {}, member 2 stopped at 0", 3 + kGenerator)});
-    seen.clear();
-    CapturedSteps steps(gpu.training);
-    for (int i = 0; i < 3; ++i) {
-      CHECK(steps.take() == 1);
-      CHECK_FALSE(steps.captured());
+      Run cpu(Device::cpu, whole_set, hook), gpu(Device::cuda, whole_set, hook);
+      for (Run* run : {&cpu, &gpu}) break_one(*run);
+      run(cpu.training);
+      const std::vector<std::string> expected = seen;
+      CHECK(expected == std::vector<std::string>{"encoder at 3, member 2 stopped at 0",
+                                                 "generator at 9, member 2 stopped at 0"});
+      seen.clear();
+      CapturedSteps steps(gpu.training);
+      while (gpu.training.steps() < 3) {
+        CHECK(steps.take() == (looks ? 1 : 3));
+        CHECK(steps.captured() != looks);
+      }
+      CHECK(steps.receive(true).empty() == looks);
+      CHECK(steps.take() == kGenerator);
+      CHECK(steps.captured());
+      CHECK(seen == expected);
+      for (int64_t m : {0, 1, 3, 4}) check_close(gpu.all(m), cpu.all(m));
     }
-    CHECK(steps.receive(true).empty());
-    CHECK(steps.take() == kGenerator);
-    CHECK(steps.captured());
-    CHECK(seen == expected);
-    for (int64_t m : {0, 1, 3, 4}) check_close(gpu.all(m), cpu.all(m));
   }
 
   TEST_CASE("shuffled batches made on the GPU are the CPU's, of one set or of each member's") {

@@ -4,6 +4,8 @@
 // what is relative to a small gradient grows to what is relative to a rate.
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "autograd/tape.h"
 #include "tests/gpu/near.h"
 #include "tests/temporary_directory.h"
