@@ -15,12 +15,12 @@ size_t bytes_of(int64_t doubles) { return static_cast<size_t>(doubles) * sizeof(
 }  // namespace
 
 CapturedTraining::CapturedTraining(ParameterStore& parameters, Adam& adam, const Loss& loss,
-                                   const Options& options, const Fill& fill)
+                                   const Options& options, const Batch& batch)
     : parameters_(parameters),
       adam_(adam),
       loss_(loss),
       options_(options),
-      fill_(fill),
+      batch_(batch),
       models_(std::max<int64_t>(parameters.members(), 1)),
       numbers_(loss.numbers ? loss.numbers({}).elements() : 0),
       table_(on_gpu({kMostSteps, row_length()}, DType::f64)),
@@ -30,7 +30,8 @@ CapturedTraining::CapturedTraining(ParameterStore& parameters, Adam& adam, const
       points_(on_gpu({1}, DType::f64)),
       now_(on_gpu({numbers_}, parameters.dtype())),
       rates_(on_gpu({models_ + 1}, DType::f64)),
-      sums_(on_gpu({probes() + 2, models_}, DType::f64)) {
+      sums_(on_gpu({probes() + 2, models_}, DType::f64)),
+      moved_(parameters.trained(options.moves)) {
   if (probes() > cuda::kMostProbes)
     fail("[train] a loss with {} probes; at most {} on a GPU", probes(), cuda::kMostProbes);
   for (double*& staged : staged_)
@@ -53,7 +54,7 @@ void CapturedTraining::run(std::span<const Step> steps) {
   double* to = staged_[turn_];
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
-    for (int64_t number : {s.first, s.epoch, s.time.step, s.rows}) *to++ = static_cast<double>(number);
+    for (int64_t number : {s.first, s.epoch, s.number, s.rows}) *to++ = static_cast<double>(number);
     if (numbers_ > 0) to = std::ranges::copy(loss_.numbers(s.time).span<double>(), to).out;
     adam_.step_numbers(adam_.steps() + static_cast<int64_t>(i) + 1, s.rates,
                        {to, static_cast<size_t>(models_ + 1)});
@@ -71,23 +72,24 @@ void CapturedTraining::run(std::span<const Step> steps) {
     else
       take(s.rows);
     ++taken;
+    latest_rows_ = s.rows;
   }
   adam_.count(static_cast<int64_t>(steps.size()));
 }
 
 void CapturedTraining::take(int64_t rows) {
   cuda::advance(table_, next_, place_, counter_, points_, now_, rates_);
-  const Tensor x = Tensor::empty({rows, options_.dimensions}, parameters_.dtype(), Device::cuda);
-  fill_(x, place_);
+  const Tensor x = batch_(rows, place_);
   const RandomKey noise{.seed = options_.seed,
                         .member = 0,
                         .stream = kLatentNoise,
                         .step = 0,
                         .counter = counter_.data<int64_t>(),
                         .counter_factor = 1};
-  const LossTerms terms = differentiate(loss_, {x, now_, noise});
+  LossTerms& terms = terms_[rows];
+  terms = differentiate(loss_, {x, now_, noise});
   cuda::bookkeep(terms.cost, terms.probes, points_, counter_, rates_, sums_);
-  if (options_.clip > 0) clip_gradient_norm(parameters_, options_.clip);
+  if (options_.clip > 0) clip_gradient_norm(parameters_, options_.clip, moved_);
   adam_.apply(rates_);
 }
 

@@ -20,34 +20,38 @@ namespace elbo {
 class CapturedTraining {
  public:
   struct Options {
-    int64_t dimensions = 0;  ///< D
-    double clip = 0;         ///< largest norm of a member's gradient; 0: no bound
-    uint64_t seed = 0;       ///< of the latent noise
-    std::string watched{};   ///< a parameter of one number for each model, read with the sums; empty: none
+    double clip = 0;                   ///< largest norm of a member's gradient; 0: no bound
+    std::vector<std::string> moves{};  ///< beginnings of the names of what it is the gradient of; none: all
+    uint64_t seed = 0;                 ///< of the latent noise
+    std::string watched{};  ///< a parameter of one number for each model, read with the sums; empty: none
     bool capture = true;
   };
-  /// Enqueues the making of a batch: x (B, D) from place (2) i64 in device memory, the batch's first point in
-  /// the order of its epoch, and the epoch.
-  using Fill = std::function<void(const Tensor& x, const Tensor& place)>;
+  /// Enqueues the making of a batch of so many rows B, (B, D) or (M, B, D), from place (2) i64 in device
+  /// memory: where it begins in its epoch, and the epoch.
+  using Batch = std::function<Tensor(int64_t rows, const Tensor& place)>;
 
   /// What a step does, in numbers.
   struct Step {
-    TrainingTime time;
+    int64_t number = 0;                      ///< that its noise is of, and by which a stop is known
+    TrainingTime time{};                     ///< as the loss sees it
     int64_t rows = 0, first = 0, epoch = 0;  ///< of the batch
-    std::vector<double> rates;               ///< of each model
+    std::vector<double> rates{};             ///< of each model
   };
 
   /// The parameters, and `adam` which moves them, must be on a GPU and outlive this, as must what `loss` is
   /// of.
   CapturedTraining(ParameterStore& parameters, Adam& adam, const Loss& loss, const Options& options,
-                   const Fill& fill);
+                   const Batch& batch);
   ~CapturedTraining();
   CapturedTraining(const CapturedTraining&) = delete;
   CapturedTraining& operator=(const CapturedTraining&) = delete;
 
   static constexpr int64_t kMostSteps = 64;
-  /// Enqueues steps, at most kMostSteps, and returns while they run. All of them have the same epoch.
+  /// Enqueues steps, at most kMostSteps, and returns while they run. What their batches need beforehand, as
+  /// the order of an epoch, must be there for all of them.
   void run(std::span<const Step> steps);
+  /// What the latest of them measures, on the GPU, until there is a next.
+  const LossTerms& terms() const { return terms_.at(latest_rows_); }
 
   /// What the steps since `begin_sums` add up to, of each model.
   struct Sums {
@@ -100,7 +104,7 @@ class CapturedTraining {
   Adam& adam_;
   const Loss loss_;
   const Options options_;
-  const Fill fill_;
+  const Batch batch_;
   const int64_t models_, numbers_;  // of the loss
   // All on the GPU. What the present step reads, as `advance` took it from the table:
   Tensor table_, next_, place_, counter_, points_, now_, rates_;
@@ -109,8 +113,12 @@ class CapturedTraining {
   double* staged_[2] = {nullptr, nullptr};  // pinned
   cuda::Event copied_[2];
   int turn_ = 0;
-  std::map<int64_t, int64_t> taken_;  // steps so far, by the batch's rows
+  std::vector<Parameter*> moved_;
+  // By the batch's rows: steps so far, what the latest measured, and the graph.
+  std::map<int64_t, int64_t> taken_;
+  std::map<int64_t, LossTerms> terms_;
   std::map<int64_t, cuda::Graph> graphs_;
+  int64_t latest_rows_ = 0;
 };
 
 }  // namespace elbo

@@ -31,7 +31,22 @@ int64_t whole_number(const std::map<std::string, std::string>& saved, const char
 }  // namespace
 
 BatchSource whole_set(const Tensor& x) {
-  return {1, [x](int64_t) { return x; }};
+  BatchSource whole{1, [x](int64_t) { return x; }};
+  if (x.device() == Device::cuda)
+    whole.on_gpu = {.rows_of = [n = x.size(-2)](int64_t) { return n; },
+                    .first_of = [](int64_t) { return int64_t{0}; },
+                    .make = [x](int64_t, const Tensor&) { return x; }};
+  return whole;
+}
+
+BatchSource made_on_gpu(int64_t per_epoch, const GpuBatches& batches) {
+  const auto batch = [per_epoch, batches](int64_t step) {
+    const int64_t epoch = step / per_epoch, at = step % per_epoch;
+    if (batches.begin_epoch) batches.begin_epoch(epoch);
+    const Tensor place = Tensor::from<int64_t>({2}, {batches.first_of(at), epoch});
+    return batches.make(batches.rows_of(at), place.to(Device::cuda));
+  };
+  return {per_epoch, batch, batches};
 }
 
 std::vector<int64_t> equal_lengths(int64_t total, int64_t phases, int64_t unit) {
@@ -77,19 +92,23 @@ RandomKey Training::noise_at(int64_t step) const {
   return {.seed = settings_.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)};
 }
 
-bool Training::step() {
+bool Training::begin_step() {
   while (phase_over_ || in_phase_ >= phases_[at_].steps) {
     if (at_ + 1 == phases_.size()) return false;
     begin_phase(at_ + 1);
   }
-  if (std::none_of(stopped_.begin(), stopped_.end(), [](int64_t at) { return at < 0; })) return false;
+  return std::any_of(stopped_.begin(), stopped_.end(), [](int64_t at) { return at < 0; });
+}
+
+bool Training::step() {
+  if (!begin_step()) return false;
   const Phase& phase = phases_[at_];
   if (phase.before) phase.before(*this);
   x_ = batches_.batch(steps_);
   terms_ = on_cpu(differentiate(phase.loss, x_, time(), noise_at(steps_)));
   for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
   if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, moved_);
-  set_rates(rates_);
+  set_rates(rates_, 0);
   if (phase.beside) phase.beside(*this);
   adam_->step(rates_);
   ++steps_;
@@ -99,17 +118,17 @@ bool Training::step() {
   return true;
 }
 
-void Training::set_rates(std::vector<double>& rates) const {
+void Training::set_rates(std::vector<double>& rates, int64_t later) const {
   const Phase& phase = phases_[at_];
   rates.resize(stopped_.size());
-  const double factor = phase.schedule.at(in_phase_);
+  const double factor = phase.schedule.at(in_phase_ + later);
   for (size_t m = 0; m < rates.size(); ++m)
     rates[m] = stopped_[m] < 0 ? phase.rates[phase.rates.size() == 1 ? 0 : m] * factor : 0;
 }
 
-std::vector<double> Training::rates_now() const {
+std::vector<double> Training::rates_now(int64_t later) const {
   std::vector<double> rates;
-  set_rates(rates);
+  set_rates(rates, later);
   return rates;
 }
 
@@ -118,9 +137,13 @@ void Training::stop(int64_t member, int64_t step) {
   if (at < 0) at = step;
 }
 
-void Training::took(int64_t steps) {
+void Training::took(int64_t steps, const LossTerms& terms) {
   steps_ += steps;
   in_phase_ += steps;
+  terms_ = terms;
+  x_ = {};
+  const Phase& phase = phases_[at_];
+  if (in_phase_ == phase.steps && phase.after) phase.after(*this);
 }
 
 void Training::save(const std::string& path, const std::map<std::string, std::string>& extra) const {

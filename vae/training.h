@@ -23,14 +23,29 @@
 
 namespace elbo {
 
+/// Batches that a GPU makes by itself, for captured steps (captured_steps.h).
+struct GpuBatches {
+  /// Points of a batch of an epoch, and what `make` is told of where it begins.
+  std::function<int64_t(int64_t batch)> rows_of{}, first_of{};
+  /// Enqueues what must precede an epoch's batches; does the host's part of that ahead of time. Either may be
+  /// missing: then batches of different epochs need nothing between them.
+  std::function<void(int64_t epoch)> begin_epoch{}, prepare{};
+  /// Enqueues the making of a batch of so many rows, from place (2) i64 in device memory: `first_of` it, and
+  /// its epoch.
+  std::function<Tensor(int64_t rows, const Tensor& place)> make{};
+};
+
 /// Batches by the step of the training, from 0 on.
 struct BatchSource {
   int64_t per_epoch = 1;
   /// x (N, D), or (M, N, D) where each member has its own data, of the model's type on its device.
   std::function<Tensor(int64_t step)> batch;
+  GpuBatches on_gpu{};  ///< the same batches; without a `make` no step can be captured
 };
 /// Every batch is all of x.
 BatchSource whole_set(const Tensor& x);
+/// All of them are made on the GPU.
+BatchSource made_on_gpu(int64_t per_epoch, const GpuBatches& batches);
 
 class Training;
 
@@ -77,12 +92,14 @@ class Training {
   /// phase begins with moments of 0.
   bool step();
 
-  /// Steps taken, over all phases; and what the latest measured, on the CPU.
+  /// Steps taken, over all phases; and what the latest measured, on the CPU, or of a captured step on the
+  /// GPU.
   int64_t steps() const { return steps_; }
   const LossTerms& terms() const { return terms_; }
-  const Tensor& x() const { return x_; }  ///< its batch
-  /// The learning rates of the present step, one for each member: 0 where it was stopped. For hooks.
-  std::vector<double> rates_now() const;
+  const Tensor& x() const { return x_; }  ///< its batch; of a captured step there is none
+  /// The learning rates of the present step, or of one so many steps later in the phase, one for each member:
+  /// 0 where it was stopped.
+  std::vector<double> rates_now(int64_t later = 0) const;
   /// The key of the noise of a step, counted from 0 over all phases.
   RandomKey noise_at(int64_t step) const;
   /// The phase that the latest step was in, or the first; and that step's number in it, from 1.
@@ -100,10 +117,14 @@ class Training {
   TrainingNotes& notes() { return notes_; }
   const TrainingNotes& notes() const { return notes_; }
 
-  /// For steps of the present phase that something else takes with this optimiser, as captured ones are: it
-  /// tells how many there were. The phase must have no hooks.
+  /// For steps that something else takes with this optimiser, as captured ones are: the next phase begins
+  /// where the present one is over, and there is a step to take, else false;
+  bool begin_step();
   Adam& adam() { return *adam_; }
-  void took(int64_t steps);
+  const BatchSource& batches() const { return batches_; }
+  /// so many of the present phase were taken, of which the latest measured this. Where that ends the phase
+  /// its `after` is called, so who was stopped must be known; the other hooks are not.
+  void took(int64_t steps, const LossTerms& terms);
 
   /// Writes everything that going on needs, and `extra`, replacing the file as a whole.
   void save(const std::string& path, const std::map<std::string, std::string>& extra = {}) const;
@@ -113,7 +134,7 @@ class Training {
 
  private:
   void begin_phase(size_t phase);
-  void set_rates(std::vector<double>& rates) const;
+  void set_rates(std::vector<double>& rates, int64_t later) const;
 
   ParameterStore& parameters_;
   const std::vector<Phase> phases_;

@@ -69,12 +69,13 @@ GpuFigures deep_step(const Deep& d, double seconds) {
     vae.centre_encoder(digits().mean);
   }
   CapturedTraining training(vae.parameters(), adam, elbo_loss(vae, {}, d.samples),
-                            {.dimensions = vae.options().dimensions, .seed = 3, .capture = d.capture},
-                            [&](const Tensor& x, const Tensor& place) {
+                            {.seed = 3, .capture = d.capture}, [&](int64_t, const Tensor& place) {
+                              const Tensor x = Tensor::empty(fixed.shape(), DType::f32, Device::cuda);
                               if (batches)
                                 batches->fill(x, place);
                               else
                                 x.copy_from(fixed);
+                              return x;
                             });
   const int64_t per_epoch = batches ? batches->batches_per_epoch() : 4;
   const std::vector<double> rates(static_cast<size_t>(vae.models()), kRate);
@@ -85,7 +86,7 @@ GpuFigures deep_step(const Deep& d, double seconds) {
       std::vector<CapturedTraining::Step> steps;
       for (int64_t i = first; i < std::min(per_epoch, first + CapturedTraining::kMostSteps); ++i) {
         const TrainingTime time{epoch * per_epoch + i, per_epoch, int64_t{1} << 40};
-        steps.push_back({time, batch, i * batch, epoch, rates});
+        steps.push_back({time.step, time, batch, i * batch, epoch, rates});
       }
       training.run(steps);
     }

@@ -1,11 +1,13 @@
 #include "apps/experiment/training_unit.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "apps/support/interrupt.h"
 #include "tensor/cuda/device.h"
+#include "vae/captured_steps.h"
 
 namespace elbo {
 namespace {
@@ -39,8 +41,10 @@ void UnitCheckpoint::save_when_due(const Training& training, const Extra& extra)
 }
 
 double seconds_of(Training& training, int64_t steps) {
+  CapturedSteps taken(training);
   return seconds_for_steps(steps, [&](int64_t n) {
-    for (int64_t i = 0; i < n; ++i) training.step();
+    for (int64_t i = 0; i < n;) i += std::max<int64_t>(taken.take(n - i), 1);
+    taken.receive(true);
     cuda::synchronize();
   });
 }
@@ -49,12 +53,18 @@ bool run_training(Training& training, int64_t steps, const UnitPlace& place,
                   const std::function<std::string()>& text) {
   UnitCheckpoint checkpoint(place);
   if (checkpoint.there()) checkpoint.take_up(training);
+  CapturedSteps taken(training);
+  const auto finish = [&] {  // those that a GPU is still at
+    taken.receive(true);
+    return std::map<std::string, std::string>{};
+  };
   while (!interrupted()) {
-    if (!training.step()) return true;
+    if (taken.take() == 0) return true;
+    taken.receive(false);
     place.progress(static_cast<double>(training.steps()) / static_cast<double>(steps), text);
-    checkpoint.save_when_due(training);
+    checkpoint.save_when_due(training, finish);
   }
-  if (training.steps() > 0) checkpoint.save(training);
+  if (training.steps() > 0) checkpoint.save(training, finish);
   return false;
 }
 

@@ -13,9 +13,10 @@
 #include "apps/training/deep_progress.h"
 #include "apps/training/epochs.h"
 #include "apps/training/evaluations.h"
-#include "apps/training/gpu_steps.h"
+#include "apps/training/run_batches.h"
 #include "nn/checkpoint.h"
 #include "tensor/file.h"
+#include "vae/captured_steps.h"
 #include "vae/elbo_loss.h"
 
 namespace elbo {
@@ -43,8 +44,7 @@ class Run {
     const std::vector<Phase> phases =
         phases_of(options, members, *run_.vae, {data, how.validation, batches_}, run_.steps_total);
     columns_ = columns_for(probes_of(phases), options.method != "vae");
-    const auto batch = [this](int64_t) { return loader_->next().x.to(how_.device); };
-    training_.emplace(run_.vae->parameters(), phases, BatchSource{per_epoch_, batch},
+    training_.emplace(run_.vae->parameters(), phases, batches_of(data, batches_, how.device),
                       TrainingSettings{.seed = how.seed});
     sums_ = fresh_sums();
   }
@@ -91,7 +91,7 @@ class Run {
     };
     while (step < run_.steps_total && !all_ended() && !interrupted()) {
       const int64_t from = step;
-      step += gpu_ ? take_on_gpu(step) : take_step(step);
+      step += take(step);
       points += static_cast<double>(points_before(step) - points_before(from)) *
                 static_cast<double>(run_.members.size());
       receive(false);
@@ -146,37 +146,20 @@ class Run {
     }
   }
 
-  /// Makes what takes the steps on this device.
+  /// Makes what takes the steps.
   void begin(int64_t begun) {
     begun_at_ = std::chrono::steady_clock::now();
-    if (how_.device == Device::cpu || o_.method != "vae") {
-      loader_.emplace(data_.dataset, data_.preprocessing, batches_);
-      return loader_->seek({begun / per_epoch_, begun % per_epoch_});
-    }
-    GpuSteps::Plan plan{.training = {.dimensions = run_.vae->options().dimensions,
-                                     .clip = o_.clip,
-                                     .seed = how_.seed,
-                                     .watched = run_.vae->has_scalar_sigma2() ? "log_sigma2" : ""},
-                        .batches = batches_,
-                        .rates = training_->phase().rates,
-                        .schedule = training_->phase().schedule,
-                        .total = run_.steps_total};
-    CapturedTraining::Sums sums{sums_.probes, {}, {}};
-    for (int64_t m = 0; m < run_.vae->models(); ++m) {
-      sums.stopped.push_back(ended(m) ? -1 : training_->stopped(m));
-      if (ended(m)) plan.rates[static_cast<size_t>(m)] = 0;
-    }
-    gpu_.emplace(run_.vae->parameters(), training_->adam(), training_->phase().loss, data_.dataset,
-                 data_.preprocessing, plan, begun, sums);
+    steps_.emplace(*training_, run_.vae->has_scalar_sigma2() ? "log_sigma2" : "");
+    if (begun % per_epoch_ != 0) steps_->begin_sums(sums_.probes);
   }
 
-  /// Takes in what the GPU has measured.
+  /// Takes in what captured steps have measured.
   void receive(bool all) {
-    if (!gpu_) return;
-    for (const GpuSteps::Result& result : gpu_->receive(all)) {
-      for (size_t m = 0; m < run_.members.size(); ++m)
-        if (const int64_t step = result.sums.stopped[m]; step >= 0 && !ended(static_cast<int64_t>(m)))
-          stop_on_gpu(static_cast<int64_t>(m), step);
+    for (const CapturedSteps::Result& result : steps_->receive(all)) {
+      for (int64_t m = 0; m < run_.vae->models(); ++m)
+        if (const int64_t step = result.sums.stopped[static_cast<size_t>(m)];
+            step >= 0 && !ended(m) && !run_.stop_of(m))
+          stop(m, step, training_->batches().batch(step));
       sums_.probes = result.sums.probes;
       const bool ends_epoch = result.step % per_epoch_ == 0;
       sums_.points =
@@ -188,22 +171,12 @@ class Run {
     }
   }
 
-  void stop_on_gpu(int64_t member, int64_t step) {
-    if (run_.stop_of(member)) return;
-    BatchLoader again(data_.dataset, data_.preprocessing, batches_);
-    again.seek({step / per_epoch_, step % per_epoch_});
-    stop(member, step, again.next().x.to(Device::cuda), training_->noise_at(step));
-  }
-
-  int64_t take_on_gpu(int64_t step) {
-    const int64_t steps = gpu_->take(step);
-    training_->took(steps);
-    return steps;
-  }
-
-  /// One step that is not captured. Returns how many that was.
-  int64_t take_step(int64_t step) {
-    training_->step();
+  /// Takes steps from this one on, and adds up what one measured that was not captured. Returns how many; one
+  /// that moves nothing where every member was stopped.
+  int64_t take(int64_t step) {
+    const int64_t taken = steps_->take();
+    if (taken == 0) return 1;
+    if (steps_->captured()) return taken;
     const LossTerms& terms = training_->terms();
     if (sums_.points == 0) sums_ = fresh_sums();  // perhaps another phase has begun
     const auto n = static_cast<double>(training_->x().size(0));
@@ -211,7 +184,7 @@ class Run {
       const auto member = static_cast<int64_t>(m);
       if (ended(member)) continue;
       if (training_->stopped(member) >= 0) {
-        stop(member, step, training_->x(), training_->noise_at(step));
+        stop(member, step, training_->x());
         continue;
       }
       for (size_t i = 0; i < terms.probes.size(); ++i) sums_.probes[i][m] += n * terms.probes[i].at(member);
@@ -232,9 +205,11 @@ class Run {
 
   EpochSums fresh_sums() const { return EpochSums(probes().size(), run_.members.size()); }
 
-  void stop(int64_t member, int64_t step, const Tensor& x, const RandomKey& key) {
+  /// At a step whose batch was x.
+  void stop(int64_t member, int64_t step, const Tensor& x) {
     if (run_.stop_of(member)) return;
-    stop({member, step / per_epoch_ + 1, step, first_not_finite(*run_.vae, x, key, member)});
+    const std::string tensor = first_not_finite(*run_.vae, x, training_->noise_at(step), member);
+    stop({member, step / per_epoch_ + 1, step, tensor});
   }
 
   void stop(const StoppedMember& stopped) {
@@ -302,11 +277,8 @@ class Run {
           !run_.stop_of(static_cast<int64_t>(m)) && std::isfinite(x.elbo))
         found[m] = {x.elbo, x.elbo_standard_error, x.expected_log_likelihood, x.kl};
     validation_->take_in(epoch, found, seconds());
-    for (int64_t m = 0; m < run_.vae->models(); ++m) {
-      if (!ended(m)) continue;
-      training_->stop(m, training_->steps());
-      if (gpu_) gpu_->rest(m);
-    }
+    for (int64_t m = 0; m < run_.vae->models(); ++m)
+      if (ended(m)) training_->stop(m, training_->steps());
   }
 
   void keep_best() {
@@ -358,8 +330,7 @@ class Run {
   std::vector<std::string> columns_;
   const BatchLoader::Options batches_;
   std::optional<Training> training_;
-  std::optional<BatchLoader> loader_;
-  std::optional<GpuSteps> gpu_;  // in place of the loader, where a GPU's steps are captured
+  std::optional<CapturedSteps> steps_;  // of it
   std::optional<CsvFile> csv_;
   std::optional<Validation> validation_;
   EpochSums sums_{0, 0};

@@ -1,10 +1,10 @@
 #include "apps/training/training_method.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "apps/support/arguments.h"
 #include "apps/support/log.h"
+#include "apps/training/run_batches.h"
 #include "vae/elbo_loss.h"
 
 namespace elbo {
@@ -18,18 +18,6 @@ bool in_segments(const TrainingOptions& o) { return o.method == "lagging" && o.l
 /// The first points of the split that a method looks at, as the model takes them.
 const LoadedData& looked_at(const MethodData& data) {
   return data.validation ? *data.validation : data.training;
-}
-
-/// Batches by their number, made one after another where they are asked for so.
-std::function<Tensor(int64_t)> numbered_batches(const MethodData& data, Device device) {
-  const auto loader =
-      std::make_shared<BatchLoader>(data.training.dataset, data.training.preprocessing, data.batches);
-  return [loader, device](int64_t number) {
-    const int64_t per_epoch = loader->batches_per_epoch();
-    const auto [epoch, batch] = loader->position();
-    if (epoch * per_epoch + batch != number) loader->seek({number / per_epoch, number % per_epoch});
-    return loader->next().x.to(device);
-  };
 }
 
 void check_libi(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
@@ -146,7 +134,7 @@ std::vector<Phase> phases_of(const TrainingOptions& o, const std::vector<Member>
     phases = lagging_segments(whole, o.lagging_segments, per_epoch);
   } else if (o.method == "lagging") {
     phases = {lagging_phase(vae,
-                            {.fresh = numbered_batches(data, vae.device()),
+                            {.fresh = batches_of(data.training, data.batches, vae.device()).batch,
                              .information_on = points_of(looked_at(data), points),
                              .per_epoch = per_epoch},
                             whole)};

@@ -47,13 +47,17 @@ Trained train_on_gpu(const Setting& s, bool capture, int64_t chunk = 3) {
   Trained result{model_of(s, Device::cuda), {}, 0};
   Adam adam(result.vae->parameters());
   DeviceBatches batches(digits(s), s.preprocessing, {.batch = s.batch, .seed = 7, .dtype = s.model.dtype});
-  CapturedTraining training(result.vae->parameters(), adam, elbo_loss(*result.vae, s.objective, s.samples),
-                            {.dimensions = s.model.dimensions,
-                             .clip = s.clip,
-                             .seed = 5,
-                             .watched = result.vae->has_scalar_sigma2() ? "log_sigma2" : "",
-                             .capture = capture},
-                            [&](const Tensor& x, const Tensor& place) { batches.fill(x, place); });
+  CapturedTraining training(
+      result.vae->parameters(), adam, elbo_loss(*result.vae, s.objective, s.samples),
+      {.clip = s.clip,
+       .seed = 5,
+       .watched = result.vae->has_scalar_sigma2() ? "log_sigma2" : "",
+       .capture = capture},
+      [&](int64_t rows, const Tensor& place) {
+        const Tensor x = Tensor::empty({rows, s.model.dimensions}, s.model.dtype, Device::cuda);
+        batches.fill(x, place);
+        return x;
+      });
   const int64_t per_epoch = batches.batches_per_epoch(), total = per_epoch * s.epochs;
   std::vector<CapturedTraining::Pending> pending;
   for (int64_t epoch = 0; epoch < s.epochs; ++epoch) {
@@ -61,7 +65,8 @@ Trained train_on_gpu(const Setting& s, bool capture, int64_t chunk = 3) {
     std::vector<CapturedTraining::Step> steps;
     for (int64_t batch = 0; batch < per_epoch; ++batch) {
       const int64_t step = epoch * per_epoch + batch;
-      steps.push_back({{step, per_epoch, total}, batches.rows_of(batch), batches.first_of(batch), epoch, {}});
+      steps.push_back(
+          {step, {step, per_epoch, total}, batches.rows_of(batch), batches.first_of(batch), epoch, {}});
       for (double rate : s.rates) steps.back().rates.push_back(rate_at(rate, step));
     }
     for (size_t begin = 0; begin < steps.size(); begin += static_cast<size_t>(chunk))

@@ -4,10 +4,13 @@
 // what is relative to a small gradient grows to what is relative to a rate.
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "autograd/tape.h"
 #include "tests/gpu/near.h"
 #include "tests/temporary_directory.h"
 #include "tests/vae/linear_jtex.h"
+#include "vae/captured_steps.h"
 #include "vae/henze_zirkler.h"
 #include "vae/lagging.h"
 #include "vae/libi.h"
@@ -26,9 +29,14 @@ struct Run {
   std::unique_ptr<Vae> vae;
   Training training;
 
-  void finish() {
-    while (training.step()) {
-    }
+  /// To the end, or to a step; returns how many steps were captured.
+  int64_t finish(int64_t until = std::numeric_limits<int64_t>::max()) {
+    CapturedSteps steps(training);
+    int64_t captured = 0, taken = 0;
+    while (training.steps() < until && (taken = steps.take(until - training.steps())) > 0)
+      captured += steps.captured() ? taken : 0;
+    steps.receive(true);
+    return captured;
   }
 };
 
@@ -70,7 +78,7 @@ void check_resumed(Begin begin, const Run& unbroken, std::initializer_list<int64
   for (int64_t stop : stops) {
     CAPTURE(stop);
     Run first = begin(Device::cuda), second = begin(Device::cuda);
-    while (first.training.steps() < stop) first.training.step();
+    first.finish(stop);
     first.training.save(path);
     second.training.load(path);
     second.finish();
@@ -95,13 +103,18 @@ TEST_SUITE("gpu") {
     for (int64_t repetition : here.kept) CHECK(repetition > 0);
     REQUIRE(there.costs.size() == 2);
     for (size_t r = 0; r < 2; ++r) CHECK(close(there.costs[r], here.costs[r], kTolerance));
+    Run captured = begin_libi(Device::cuda);
+    CHECK(captured.finish() == 12);
+    CHECK(numbers_of(*captured.vae) == numbers_of(*gpu.vae));
+    CHECK(libi_outcome(captured.training).kept == there.kept);
+    CHECK(libi_outcome(captured.training).costs == there.costs);
     check_resumed(begin_libi, gpu, {2, 7});
   }
 
   TEST_CASE("a lagging encoder on the GPU decides as on the CPU, resumed or not") {
     Run cpu = begin_lagging(Device::cpu), gpu = begin_lagging(Device::cuda);
-    cpu.finish();
-    gpu.finish();
+    CHECK(cpu.finish() == 0);
+    CHECK(gpu.finish() == 0);  // it looks at numbers between steps
     check_parameters(gpu, cpu);
     const LaggingOutcome there = lagging_outcome(gpu.training), here = lagging_outcome(cpu.training);
     CHECK(there.joint_from == here.joint_from);
@@ -110,6 +123,23 @@ TEST_SUITE("gpu") {
     CHECK(there.encoder_steps[0] != there.encoder_steps[2]);  // so that their Adams count for themselves
     CHECK(close(there.information, here.information, kTolerance));
     check_resumed(begin_lagging, gpu, {4});
+  }
+
+  TEST_CASE("a lagging encoder's segments are captured, and train as on the CPU") {
+    const auto begin = [](Device device) {
+      const Tensor x = jtex_data(kMembers, kPoints, 21).to(device);
+      auto vae = linear_jtex(kMembers, 0, 5, device);
+      Training training(
+          vae->parameters(),
+          lagging_segments({.loss = elbo_loss(*vae), .steps = 9, .rates = rates(), .clip = 30}, 2),
+          shuffled_batches(x, kBatch, 4), {.seed = 4});
+      return Run{std::move(vae), std::move(training)};
+    };
+    Run cpu = begin(Device::cpu), gpu = begin(Device::cuda);
+    CHECK(cpu.finish() == 0);
+    CHECK(gpu.finish() == 9);
+    check_parameters(gpu, cpu);
+    check_resumed(begin, gpu, {3, 6});
   }
 
   TEST_CASE("Henze and Zirkler's statistic on the GPU, and its gradient, are the CPU's") {

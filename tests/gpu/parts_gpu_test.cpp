@@ -29,12 +29,11 @@ TEST_SUITE("gpu") {
         while (cpu.step()) {
         }
         Adam adam(on_gpu->parameters());
-        CapturedTraining gpu(on_gpu->parameters(), adam, elbo_loss(*on_gpu, {}, samples),
-                             {.dimensions = kDimensions, .seed = 4},
-                             [&](const Tensor& batch, const Tensor&) { batch.copy_from(there); });
+        CapturedTraining gpu(on_gpu->parameters(), adam, elbo_loss(*on_gpu, {}, samples), {.seed = 4},
+                             [&](int64_t, const Tensor&) { return there; });
         std::vector<CapturedTraining::Step> steps;
         for (int64_t step = 0; step < kSteps; ++step)
-          steps.push_back({{step, 1, kSteps}, kPoints, 0, 0, std::vector<double>(kMembers, kRate)});
+          steps.push_back({step, {step, 1, kSteps}, kPoints, 0, 0, std::vector<double>(kMembers, kRate)});
         gpu.run(steps);
         for (int64_t stopped : gpu.read().wait().stopped) CHECK(stopped == -1);
         CHECK(gpu.nodes() > 0);
