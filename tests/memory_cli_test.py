@@ -27,7 +27,7 @@ for command in ("train", "ppca", "forecast", "ppca-landscape", "ppca-elbo", "sto
 rejects("layers of a million units", "train", "--model", "mlp", *SMALL, "--hidden", "1000000,1000000", "--out", "wide",
         mentions=["out of memory", "try less of ", "--hidden", "--limit", "--batch"])
 rejects("sets of 8 billion points", "yacoby-table1", "--data-sets", "gaussian", "--methods", "vae", "--points", 16000000, "--sets", 500,
-        "--out", "never", mentions=["out of memory", "try less of --sets, --points"])
+        "--out", "sets", mentions=["out of memory", "try less of --sets, --points"])
 # ---- what a trained model is asked for
 run = elbo("train", "--model", "mlp", *SMALL, "--hidden", 4, "--latent", 2, "--epochs", 1, "--out", "run")
 check("train writes a run", run.returncode == 0, run.stderr)
