@@ -26,11 +26,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <utility>
 
 #include "tensor/gemm.h"
+#include "tensor/scratch.h"
 
 #if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
 #  define ELBO_OWN_SGEMM
@@ -88,26 +87,6 @@ constexpr int64_t kWide = 1024;            // most columns of b that are packed 
 constexpr int64_t kLine = 16;              // floats in a cache line
 
 int64_t ceil_divide(int64_t x, int64_t y) { return (x + y - 1) / y; }
-
-/// Grown once to what a thread needs, at most some (kBlock + kWide) kDepth floats.
-class Buffer {
- public:
-  float* at_least(int64_t count) {
-    if (count > count_) {
-      data_.reset();
-      data_.reset(new (std::align_val_t{64}) float[static_cast<size_t>(count)]);
-      count_ = count;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(float* data) const { ::operator delete[](data, std::align_val_t{64}); }
-  };
-  std::unique_ptr<float[], Free> data_;
-  int64_t count_ = 0;
-};
 
 // ------------------------------------------------------------------------------------------------- the tile
 
@@ -318,19 +297,19 @@ void multiply_panel(const Sweep& s, const Panel& panel, const Panel& next, const
 
 /// The product, where op(b) has at most kWide columns.
 void multiply_wide(const Sgemm& p) {
-  static thread_local Buffer buffer_a, buffer_b;
+  static thread_local Scratch<float> scratch_a, scratch_b;  // at most some (kBlock + kWide) kDepth numbers
   const int64_t pieces = ceil_divide(p.k, kDepth), blocks = ceil_divide(p.m, kBlock);
   const int64_t panels = ceil_divide(p.n, kPanel), tiles = ceil_divide(p.m, kRows);
   for (int64_t piece = 0; piece < pieces; ++piece) {
     const int64_t l0 = p.k * piece / pieces, depth = p.k * (piece + 1) / pieces - l0;
-    float* const b = buffer_b.at_least(depth * ceil_divide(p.n, kLanes) * kLanes);
+    float* const b = scratch_b.at_least(depth * ceil_divide(p.n, kLanes) * kLanes);
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t i0 = tiles * block / blocks * kRows;
       const int64_t i1 = std::min(p.m, tiles * (block + 1) / blocks * kRows);
       const bool packs = kPacksA || p.a_transposed;
       const float* a = p.a + (p.a_transposed ? l0 * p.lda + i0 : i0 * p.lda + l0);
       if (packs) {
-        float* packed = buffer_a.at_least(ceil_divide(i1 - i0, kRows) * kRows * depth + kLanes);
+        float* packed = scratch_a.at_least(ceil_divide(i1 - i0, kRows) * kRows * depth + kLanes);
         pack_a(a, p.lda, p.a_transposed, i1 - i0, depth, packed);
         a = packed;
       }

@@ -1,12 +1,11 @@
 #include "tensor/small_layers.h"
 
 #include <algorithm>
-#include <memory>
-#include <new>
 #include <utility>
 
 #include "tensor/lane_products.h"
 #include "tensor/parallel.h"
+#include "tensor/scratch.h"
 
 namespace elbo {
 namespace {
@@ -78,27 +77,6 @@ Plan plan_of(const SmallNetwork<T>& n) {
                                    std::max<int64_t>(1, std::min(plan.blocks, kMostParts)));
   return plan;
 }
-
-/// Grown once to what a thread needs.
-template <class T>
-class Scratch {
- public:
-  T* at_least(int64_t count) {
-    if (count > count_) {
-      data_.reset();
-      data_.reset(new (std::align_val_t{64}) T[static_cast<size_t>(count)]());
-      count_ = count;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(T* data) const { ::operator delete[](data, std::align_val_t{64}); }
-  };
-  std::unique_ptr<T[], Free> data_;
-  int64_t count_ = 0;
-};
 
 /// What a thread works with: the packed weights of one member, and four blocks of the widest stage's rows.
 template <class T>
