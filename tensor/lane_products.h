@@ -16,68 +16,32 @@ inline constexpr int kVectors = 3;
 constexpr int rows_for(int vectors) { return (kLaneBytes == 64 ? 24 : 12) / vectors; }
 inline constexpr int kTileRows = rows_for(1);  // a multiple of the others
 
-/// c (rows, n) = start + a b: b (depth, n) with rows `width` apart, n of one to three vectors; `start` (n),
-/// or zeros for null. Each sum runs over the depth in order, wherever its row lies.
+/// c (rows, n) = start + a b, of a (rows, depth) and start (n), or zeros for null; or, `outer`, c += a^T b,
+/// of a (depth, rows). b (depth, n) has rows `width` apart, n of one to three vectors. Each sum runs over the
+/// depth in order, wherever its row lies.
 template <class T>
 struct LaneProduct {
   int64_t depth;
   const T* a;
   int64_t a_width;
   const T* b;
-  const T* start;
   T* c;
-  int64_t width;  // of b and c
+  int64_t width;             // of b and c
+  const T* start = nullptr;  // not of an outer one
 };
 
-template <class T, int rows, int vectors>
+template <class T, bool outer, int rows, int vectors>
 void product_tile(const LaneProduct<T>& p) {
   Lanes<T> sum[rows][vectors];
 #pragma GCC unroll 24
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v)
-      sum[i][v] = p.start ? load_lanes(p.start + v * kLanesOf<T>) : Lanes<T>{};
-  const T* b = p.b;
-  for (int64_t l = 0; l < p.depth; ++l, b += p.width) {
-    Lanes<T> from_b[vectors];
-#pragma GCC unroll 3
     for (int v = 0; v < vectors; ++v) {
-      from_b[v] = load_lanes(b + v * kLanesOf<T>);
-      hold_lanes<T>(from_b[v]);
+      const T* const from = outer ? p.c + i * p.width : p.start;
+      sum[i][v] = from ? load_lanes(from + v * kLanesOf<T>) : Lanes<T>{};
     }
-#pragma GCC unroll 24
-    for (int i = 0; i < rows; ++i) {
-      const Lanes<T> from_a = all_lanes(p.a[i * p.a_width + l]);
-#pragma GCC unroll 3
-      for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add<T>(from_a, from_b[v], sum[i][v]);
-    }
-  }
-#pragma GCC unroll 24
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v) store_lanes(p.c + i * p.width + v * kLanesOf<T>, sum[i][v]);
-}
-
-/// c (rows, n) += a^T b over `count` rows of a and b.
-template <class T>
-struct OuterSum {
-  int64_t count;
-  const T* a;
-  int64_t a_width;
-  const T* b;
-  T* c;
-  int64_t width;  // of b and c
-};
-
-template <class T, int rows, int vectors>
-void outer_tile(const OuterSum<T>& p) {
-  Lanes<T> sum[rows][vectors];
-#pragma GCC unroll 24
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v) sum[i][v] = load_lanes(p.c + i * p.width + v * kLanesOf<T>);
   const T *a = p.a, *b = p.b;
-  for (int64_t r = 0; r < p.count; ++r, a += p.a_width, b += p.width) {
+  for (int64_t l = 0; l < p.depth; ++l, a += outer ? p.a_width : 1, b += p.width) {
     Lanes<T> from_b[vectors];
 #pragma GCC unroll 3
     for (int v = 0; v < vectors; ++v) {
@@ -86,7 +50,7 @@ void outer_tile(const OuterSum<T>& p) {
     }
 #pragma GCC unroll 24
     for (int i = 0; i < rows; ++i) {
-      const Lanes<T> from_a = all_lanes(a[i]);
+      const Lanes<T> from_a = all_lanes(a[outer ? i : i * p.a_width]);
 #pragma GCC unroll 3
       for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add<T>(from_a, from_b[v], sum[i][v]);
     }
@@ -98,21 +62,21 @@ void outer_tile(const OuterSum<T>& p) {
 }
 
 template <class T, int... v>
-constexpr auto product_tiles(std::integer_sequence<int, v...>) {
+constexpr auto plain_tiles(std::integer_sequence<int, v...>) {
   return std::array<void (*)(const LaneProduct<T>&), sizeof...(v)>{
-      product_tile<T, rows_for(v + 1), v + 1>...};
+      product_tile<T, false, rows_for(v + 1), v + 1>...};
 }
 /// Of every height, so that one at an edge does no idle work.
 template <class T, int vectors, int... i>
 constexpr auto outer_tiles(std::integer_sequence<int, i...>) {
-  return std::array<void (*)(const OuterSum<T>&), kTileRows>{outer_tile<T, i + 1, vectors>...};
+  return std::array<void (*)(const LaneProduct<T>&), kTileRows>{product_tile<T, true, i + 1, vectors>...};
 }
 template <class T, int... v>
 constexpr auto all_outer_tiles(std::integer_sequence<int, v...>) {
   return std::array{outer_tiles<T, v + 1>(std::make_integer_sequence<int, rows_for(v + 1)>())...};
 }
 template <class T>
-inline constexpr auto kProductTiles = product_tiles<T>(std::make_integer_sequence<int, kVectors>());
+inline constexpr auto kPlainTiles = plain_tiles<T>(std::make_integer_sequence<int, kVectors>());
 template <class T>
 inline constexpr auto kOuterTiles = all_outer_tiles<T>(std::make_integer_sequence<int, kVectors>());
 
@@ -126,7 +90,8 @@ void for_each_piece(int64_t width, const F& f) {
   }
 }
 
-/// The whole product: `rows` rounded up to tiles; c and b have p.width columns, a multiple of the lanes.
+/// The whole plain product: `rows` rounded up to tiles; c and b have p.width columns, a multiple of the
+/// lanes.
 template <class T>
 void multiply(int64_t rows, const LaneProduct<T>& p) {
   for_each_piece<T>(p.width, [&](int64_t column, size_t vectors) {
@@ -136,19 +101,20 @@ void multiply(int64_t rows, const LaneProduct<T>& p) {
     if (tile.start) tile.start += column;
     const int height = rows_for(static_cast<int>(vectors));
     for (int64_t i = 0; i < rows; i += height) {
-      kProductTiles<T>[vectors - 1](tile);
+      kPlainTiles<T>[vectors - 1](tile);
       tile.a += height * p.a_width;
       tile.c += height * p.width;
     }
   });
 }
 
+/// The whole outer one, of a `rows` wide.
 template <class T>
-void add_outer(int64_t rows, const OuterSum<T>& p) {
+void add_outer(int64_t rows, const LaneProduct<T>& p) {
   for_each_piece<T>(p.width, [&](int64_t column, size_t vectors) {
     const int most = rows_for(static_cast<int>(vectors));
     for (int64_t i = 0; i < rows; i += most) {
-      OuterSum<T> tile = p;
+      LaneProduct<T> tile = p;
       tile.a += i;
       tile.b += column;
       tile.c += i * p.width + column;

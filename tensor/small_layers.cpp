@@ -164,8 +164,8 @@ void run_block(const SmallNetwork<T>& n, const Plan& plan, const Rows& rows, con
     const Stage& s = plan.stages[i];
     const bool last = i + 1 == plan.stages.size();
     T* const out = kept && !last ? kept + s.kept_at : work.block[1 + i % 2];
-    multiply<T>(rows.tiled, {s.in, in, s.in_width, work.packed + s.forward_at, work.packed + s.bias_at, out,
-                             s.out_width});
+    multiply<T>(rows.tiled, {s.in, in, s.in_width, work.packed + s.forward_at, out, s.out_width,
+                             work.packed + s.bias_at});
     if (!last && n.layers[s.first_layer].activate)
       n.layers[s.first_layer].activate(out, rows.count * s.out_width);
     in = out;
@@ -248,7 +248,7 @@ void differentiate_block(const SmallNetwork<T>& n, const Plan& plan, const Wante
     }
     if (wanted.bias[i]) add_rows(rows.count, d, s.out_width, sums + s.bias_sum_at);
     if (i == wanted.lowest && !(i == 0 && wanted.dx)) return;
-    multiply<T>(rows.tiled, {s.out, d, s.out_width, work.packed + s.backward_at, nullptr, next, s.in_width});
+    multiply<T>(rows.tiled, {s.out, d, s.out_width, work.packed + s.backward_at, next, s.in_width});
     if (i > 0) {
       const SmallLayer<T>& below = n.layers[plan.stages[i - 1].first_layer];
       if (below.differentiate) below.differentiate(in, next, rows.count * s.in_width);
