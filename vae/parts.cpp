@@ -30,6 +30,21 @@ std::optional<Network::Layers> with_heads(const Network& body, const Network& on
   return all;
 }
 
+/// Both heads of what the body gives.
+template <class Both>
+std::function<Both(const Variable& x, Mode mode)> body_with_heads(Network body, Network one, Network other) {
+  if (auto layers = with_heads(body, one, other))
+    return [layers = std::move(*layers)](const Variable& x, Mode) {
+      const KeptVector<Variable> heads = dense_layers(x, made(layers), 2);
+      return Both{heads[0], heads[1]};
+    };
+  return
+      [body = std::move(body), one = std::move(one), other = std::move(other)](const Variable& x, Mode mode) {
+        const Variable h = body(x, mode);
+        return Both{one(h, mode), other(h, mode)};
+      };
+}
+
 }  // namespace
 
 Variable Network::operator()(const Variable& x, Mode mode) const {
@@ -123,13 +138,7 @@ Encoder encoder_of(Network mean, Network log_variance) {
 }
 
 Encoder encoder_of(Network body, Network mean, Network log_variance) {
-  if (auto layers = with_heads(body, mean, log_variance))
-    return [layers = std::move(*layers)](const Variable& x, Mode) {
-      const KeptVector<Variable> heads = dense_layers(x, made(layers), 2);
-      return Posterior{heads[0], heads[1]};
-    };
-  return [body = std::move(body), heads = encoder_of(std::move(mean), std::move(log_variance))](
-             const Variable& x, Mode mode) { return heads(body(x, mode), mode); };
+  return body_with_heads<Posterior>(std::move(body), std::move(mean), std::move(log_variance));
 }
 
 Decoder decoder_of(Network mean, Network log_variance) {
@@ -140,13 +149,7 @@ Decoder decoder_of(Network mean, Network log_variance) {
 
 Decoder decoder_of(Network body, Network mean, Network log_variance) {
   if (!log_variance) return decoder_of(chain({std::move(body), std::move(mean)}), nullptr);
-  if (auto layers = with_heads(body, mean, log_variance))
-    return [layers = std::move(*layers)](const Variable& z, Mode) {
-      const KeptVector<Variable> heads = dense_layers(z, made(layers), 2);
-      return Observation{heads[0], heads[1]};
-    };
-  return [body = std::move(body), heads = decoder_of(std::move(mean), std::move(log_variance))](
-             const Variable& z, Mode mode) { return heads(body(z, mode), mode); };
+  return body_with_heads<Observation>(std::move(body), std::move(mean), std::move(log_variance));
 }
 
 Prior learned_prior(ParameterStore& store, int64_t latent, const std::string& name) {
