@@ -25,15 +25,15 @@ struct Centre {
   double at, width;
 };
 
+/// -ln of an exponential of a square.
+double half_square(double off) { return 0.5 * off * off; }
+
 /// The likelihood of one coordinate: -ln p(x | u) = (x - u^3)^2 / (2 v), but for its constant.
 struct Likelihood {
   double x, noise;  // the deviation
 
   double centre() const { return std::cbrt(x); }
-  double operator()(double u) const {
-    const double off = (x - u * u * u) / noise;
-    return 0.5 * off * off;
-  }
+  double operator()(double u) const { return half_square((x - u * u * u) / noise); }
   /// Where it is at most so many nats.
   Span below(double nats) const {
     const double off = noise * std::sqrt(2 * nats);
@@ -178,9 +178,6 @@ struct Grid {
   }
   double at(int64_t i) const { return low + static_cast<double>(i) * step; }
 };
-
-/// -ln of an exponential of a square.
-double half_square(double off) { return 0.5 * off * off; }
 
 /// The integral over the second coordinate of its prior, given the first one's value, and its likelihood.
 class Inner {

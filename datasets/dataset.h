@@ -74,8 +74,8 @@ struct LoadOptions {
 Dataset load_dataset(const std::string& spec, const LoadOptions& options = {});
 
 /// How many points load_dataset would give of pictures that a generator draws, which it takes seconds to do
-/// and an instant to count; nothing for other data. `split` is train or
-/// test. Throws as load_dataset does for a name, a division and a subset that cannot be.
+/// and an instant to count; nothing for other data. `split` is train or test. Throws as load_dataset does for
+/// a name, a division and a subset that cannot be.
 std::optional<int64_t> points_to_draw(const std::string& spec, const LoadOptions& options = {});
 
 /// One kind of data that a specification can name.

@@ -117,13 +117,13 @@ class Training {
   TrainingNotes& notes() { return notes_; }
   const TrainingNotes& notes() const { return notes_; }
 
-  /// For steps that something else takes with this optimiser, as captured ones are: the next phase begins
-  /// where the present one is over, and there is a step to take, else false;
+  // For steps that something else takes with this optimiser, as captured ones are (captured_steps.h):
+  /// Begins the next phase where the present one is over. Whether there is a step to take.
   bool begin_step();
   Adam& adam() { return *adam_; }
   const BatchSource& batches() const { return batches_; }
-  /// so many of the present phase were taken, of which the latest measured this. Where that ends the phase
-  /// its `after` is called, so who was stopped must be known; the other hooks are not.
+  /// Counts so many steps of the present phase, of which the latest measured `terms`. Where they end the
+  /// phase its `after` is called, so who was stopped must be known; the other hooks are not.
   void took(int64_t steps, const LossTerms& terms);
 
   /// Writes everything that going on needs, and `extra`, replacing the file as a whole.

@@ -80,6 +80,20 @@ std::vector<double> at_least_zero(std::vector<double> values) {
   return values;
 }
 
+ConvSizes sizes_of(const ConvCase& c) {
+  return {.batch = c.x[0],
+          .height = c.x[1],
+          .width = c.x[2],
+          .channels = c.x[3],
+          .filters = c.weight[0],
+          .kernel_height = c.weight[1],
+          .kernel_width = c.weight[2],
+          .out_height = c.y()[1],
+          .out_width = c.y()[2],
+          .stride = c.options.stride,
+          .padding = c.options.padding};
+}
+
 /// What conv.h asks of others for f32: the largest distance of any number from the reference's, in parts of
 /// the largest number there is.
 struct WorstDistances {
@@ -90,17 +104,7 @@ WorstDistances onednn_against_reference(const ConvCase& c, Engine& engine) {
                weight = rough_numbers(c.weight, DType::f32, engine),
                dy = rough_numbers(c.y(), DType::f32, engine),
                bias = rough_numbers({c.weight[0]}, DType::f32, engine);
-  const ConvSizes s{.batch = c.x[0],
-                    .height = c.x[1],
-                    .width = c.x[2],
-                    .channels = c.x[3],
-                    .filters = c.weight[0],
-                    .kernel_height = c.weight[1],
-                    .kernel_width = c.weight[2],
-                    .out_height = c.y()[1],
-                    .out_width = c.y()[2],
-                    .stride = c.options.stride,
-                    .padding = c.options.padding};
+  const ConvSizes s = sizes_of(c);
   const auto distance = [](const Tensor& a, const Tensor& b) {
     double worst = 0, largest = 0;
     for (int64_t i = 0; i < a.elements(); ++i) {
@@ -341,8 +345,7 @@ TEST_SUITE("tensor") {
     cases.push_back({{7, 32, 32, 16}, {24, 4, 4, 16}, {.stride = 1, .padding = 1}});
     for (const ConvCase& c : cases) {
       CAPTURE(c.str());
-      const ConvSizes s{c.x[0],      c.x[1],   c.x[2],   c.x[3],           c.weight[0],      c.weight[1],
-                        c.weight[2], c.y()[1], c.y()[2], c.options.stride, c.options.padding};
+      const ConvSizes s = sizes_of(c);
       if (s.batch == 0) continue;
       const Tensor x = rough_numbers(c.x, DType::f32, engine),
                    weight = rough_numbers(c.weight, DType::f32, engine);
