@@ -1,7 +1,9 @@
 #include "autograd/tape.h"
-#include "tensor/map.h"
 
 #include <cstring>
+
+#include "autograd/gradients_apart.h"
+#include "tensor/map.h"
 
 namespace elbo {
 
@@ -36,6 +38,7 @@ struct Tape::Buffers {
   std::vector<Tensor>
       read_beside;  // kept until the streams join: a sole owner would write over what is being read
   Tape* live = nullptr;
+  GradientsApart* apart = nullptr;  // the live tape's
 
   static Buffers& of_this_thread() {
     static thread_local Buffers buffers;
@@ -64,9 +67,10 @@ namespace {
 std::atomic<uint64_t> next_tape_id{1};
 }
 
-Tape::Tape() : buffers_(Buffers::of_this_thread()), id_(next_tape_id++) {
+Tape::Tape(GradientsApart* apart) : buffers_(Buffers::of_this_thread()), id_(next_tape_id++) {
   if (buffers_.live) fail("[tape] a tape is already alive on this thread; end it before starting another");
   buffers_.live = this;
+  buffers_.apart = apart;
 }
 
 Tape::~Tape() {
@@ -180,6 +184,8 @@ const Shape& Backward::input_shape(int input) const { return buffers_.input_of(e
 Backward::Target Backward::target(int input) {
   const auto& in = buffers_.input_of(entry_, input);
   if (in.parameter) {
+    if (GradientsApart::Entry* own = buffers_.apart ? buffers_.apart->find(in.parameter) : nullptr)
+      return {own->gradient, std::exchange(own->has_gradient, true)};
     const bool accumulate = std::exchange(in.parameter->has_gradient, true);
     // What it is added to may still be in the making.
     if (accumulate && cuda::side_work_pending() && !cuda::on_side_stream()) buffers_.join_streams();

@@ -28,10 +28,14 @@
 namespace elbo {
 
 class Backward;
+class GradientsApart;
 
 class Tape {
  public:
-  Tape();
+  Tape() : Tape(nullptr) {}
+  /// Leaves gradients of the parameters that `apart` knows there (gradients_apart.h); it must outlive the
+  /// tape.
+  explicit Tape(GradientsApart& apart) : Tape(&apart) {}
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -85,6 +89,7 @@ class Tape {
   using Destroy = void (*)(void*);
   struct Buffers;
 
+  explicit Tape(GradientsApart* apart);
   /// The live tape when any input needs a gradient, else null.
   static Tape* recording(std::span<const Variable* const> inputs);
   void* reserve(size_t bytes, size_t alignment);

@@ -4,14 +4,20 @@
 #include <array>
 #include <cmath>
 
+#include "autograd/gradients_apart.h"
 #include "autograd/tape.h"
 #include "tensor/map.h"
+#include "tensor/parallel.h"
 
 namespace elbo {
 namespace {
 
 /// Bytes that one member's activations of the widest layer may take in one part.
 constexpr int64_t kPartBytes = 1 << 19;
+/// Bytes of one member's parameters up to which shares of the parts have gradients of their own, and how
+/// many.
+constexpr int64_t kShareBytes = 1 << 18;
+constexpr int64_t kMostShares = 16;
 
 /// How many parts the samples are decoded in; it divides them. The same for a member of an ensemble as alone.
 /// Each part has noise of its own, so that their number must not depend on how many members there are: a
@@ -59,35 +65,78 @@ LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, 
   return found;
 }
 
+/// How many shares the parts are divided into, each with gradients of its own, so that threads can take
+/// shares. It depends on nothing but one member's sizes, and neither does what is added to what in which
+/// order. Of large networks there is one: their products keep the threads busy, and copies of their gradients
+/// would be long.
+int64_t shares_of(const Vae& vae, int64_t parts) {
+  const Tensor all = vae.parameters().values();
+  const bool is_small = all.elements() / vae.models() * size_of(vae.dtype()) <= kShareBytes;
+  return is_small && vae.device() == Device::cpu ? std::min(parts, kMostShares) : 1;
+}
+
 Parameter leaf(const Tensor& value) {
   return {"", value, Tensor::empty(value.shape(), value.dtype(), value.device()), false};
 }
 
+void add_to(Tensor& total, const Tensor& more) {
+  if (total.defined())
+    add_into(total, more);
+  else
+    total = more;
+}
+
+/// What some parts of the samples have added up to.
+struct Share {
+  GradientsApart gradients;
+  Parameter q_mean, q_log_variance;
+  Tensor log_likelihood{}, decoder_entropy{};  // means over all parts, of which these are terms
+};
+
+/// The likelihood of one of `parts` parts of the samples, down to the posterior's parameters.
+void differentiate_part(const Vae& vae, int64_t samples, int64_t parts, int64_t part, const LossInput& in,
+                        Share& share) {
+  Tape tape(share.gradients);
+  RandomKey key = in.key;
+  key.step = in.key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
+  key.counter_factor = in.key.counter_factor * static_cast<uint64_t>(parts);
+  const Variable z =
+      reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples / parts).z;
+  const Observation p = vae.decode(z, Mode::train);
+  const Variable of_part = batch_mean(vae, vae.log_likelihood(in.x, p));
+  backward_of_each(tape, of_part / -static_cast<double>(parts));
+  const Scaled weight{1 / static_cast<double>(parts)};
+  add_to(share.log_likelihood, map(weight, of_part.value()));
+  if (vae.likelihood() != Likelihood::bernoulli)
+    add_to(share.decoder_entropy, map(weight, entropy_of(vae, p.log_variance, vae.dimensions()).value()));
+}
+
 /// First the likelihood, part by part, down to the posterior's parameters; then the encoder, once.
-LossTerms differentiate_in_parts(const Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
+LossTerms differentiate_in_parts(Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
                                  const LossInput& in) {
   const Posterior q = vae.encode(in.x);  // no tape: plain values
-  Parameter q_mean = leaf(q.mean.value()), q_log_variance = leaf(q.log_variance.value());
-  const auto add_share = [parts](Tensor& total, const Tensor& of_part) {
-    const Tensor share = map(Scaled{1 / static_cast<double>(parts)}, of_part);
-    if (total.defined())
-      add_into(total, share);
-    else
-      total = share;
+  const int64_t count = shares_of(vae, parts);
+  KeptVector<Share> shares;
+  for (int64_t s = 0; s < count; ++s)
+    shares.push_back({count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(),
+                      leaf(q.mean.value()), leaf(q.log_variance.value())});
+  const auto differentiate_shares = [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s)
+      for (int64_t part = parts * s / count; part < parts * (s + 1) / count; ++part)
+        differentiate_part(vae, samples, parts, part, in, shares[static_cast<size_t>(s)]);
   };
-  Tensor log_likelihood, decoder;
-  for (int64_t part = 0; part < parts; ++part) {
-    Tape tape;
-    RandomKey key = in.key;
-    key.step = in.key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
-    key.counter_factor = in.key.counter_factor * static_cast<uint64_t>(parts);
-    const Variable z = reparameterize_kl(q_mean, q_log_variance, key, vae.models(), samples / parts).z;
-    const Observation p = vae.decode(z, Mode::train);
-    const Variable of_part = batch_mean(vae, vae.log_likelihood(in.x, p));
-    backward_of_each(tape, of_part / -static_cast<double>(parts));
-    add_share(log_likelihood, of_part.value());
-    if (vae.likelihood() != Likelihood::bernoulli)
-      add_share(decoder, entropy_of(vae, p.log_variance, vae.dimensions()).value());
+  if (count >= threads())
+    parallel_for(count, 1, differentiate_shares);
+  else
+    differentiate_shares(0, count);  // each on all threads
+  Share& total = shares[0];
+  total.gradients.add_to_parameters();
+  for (size_t s = 1; s < shares.size(); ++s) {
+    shares[s].gradients.add_to_parameters();
+    add_into(total.q_mean.gradient, shares[s].q_mean.gradient);
+    add_into(total.q_log_variance.gradient, shares[s].q_log_variance.gradient);
+    add_into(total.log_likelihood, shares[s].log_likelihood);
+    if (total.decoder_entropy.defined()) add_into(total.decoder_entropy, shares[s].decoder_entropy);
   }
   Tensor penalty, kl;
   {
@@ -97,15 +146,16 @@ LossTerms differentiate_in_parts(const Vae& vae, const Objective& objective, int
     const Variable batch_kl = mean(sum(gaussian_kl(of_prior.mean, of_prior.log_variance), {-1}), {-1});
     // Linear in the encoder's outputs, with the gradients found above as slopes.
     const Variable slope =
-        sum(again.mean * q_mean.gradient) + sum(again.log_variance * q_log_variance.gradient);
+        sum(again.mean * total.q_mean.gradient) + sum(again.log_variance * total.q_log_variance.gradient);
     const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);
     tape.backward(sum(weighted) + slope);
     penalty = weighted.value();
     kl = batch_kl.value();
   }
-  LossTerms terms{(Variable(penalty) - log_likelihood).value(), {log_likelihood, kl}};
-  if (decoder.defined())
-    for (const Variable& entropy : entropies_of(vae, q, decoder)) terms.probes.push_back(entropy.value());
+  LossTerms terms{(Variable(penalty) - total.log_likelihood).value(), {total.log_likelihood, kl}};
+  if (total.decoder_entropy.defined())
+    for (const Variable& entropy : entropies_of(vae, q, total.decoder_entropy))
+      terms.probes.push_back(entropy.value());
   return terms;
 }
 

@@ -1,6 +1,7 @@
 // The tape: recording, order, accumulation, misuse, and that a repeated step allocates nothing at all.
 #include <doctest/doctest.h>
 
+#include "autograd/gradients_apart.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "tensor/random.h"
@@ -48,6 +49,30 @@ TEST_SUITE("autograd") {
     Tape tape;
     tape.backward(sum(square(w)));
     CHECK(w.gradient.item() == 6);
+  }
+
+  TEST_CASE(
+      "gradients gathered apart reach the parameters when they are added, and others' never leave them") {
+    std::vector<Parameter> known{parameter(Tensor::from<double>({2}, {3, 4})),
+                                 parameter(Tensor::from<double>({1}, {5}))};
+    Parameter other = parameter(Tensor::from<double>({1}, {7}));
+    GradientsApart apart(known);
+    for (int pass = 1; pass <= 2; ++pass) {
+      Tape tape(apart);
+      tape.backward(sum(square(known[0])) * other);
+    }
+    CHECK_FALSE(known[0].has_gradient);
+    CHECK(other.gradient.item() == 2 * (9 + 16));
+    apart.add_to_parameters();
+    CHECK(known[0].gradient.to_vector() == std::vector<double>{2 * 2 * 3 * 7, 2 * 2 * 4 * 7});
+    CHECK_FALSE(known[1].has_gradient);  // the loss did not reach it
+    apart.add_to_parameters();
+    CHECK(known[0].gradient.to_vector() == std::vector<double>{2 * 4 * 3 * 7, 2 * 4 * 4 * 7});
+    // A tape without them puts gradients where they belong.
+    known[0].has_gradient = false;
+    Tape tape;
+    tape.backward(sum(square(known[0])));
+    CHECK(known[0].gradient.to_vector() == std::vector<double>{6, 8});
   }
 
   TEST_CASE("a parameter that the loss does not reach keeps its gradient") {
