@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import struct
 import subprocess
 import time
@@ -167,6 +168,9 @@ check("yacoby-table1 has the exact likelihood of every row", len(found["rows"]) 
 for data in ("linear-jtex", "gaussian"):
     truth = found[f"{data}_truth"]
     check(f"and what the truth of {data} says of itself", 0 < abs(truth["knn"]) < 3 and truth["log_likelihood"] is not None, truth)
+    unit = json.load(open(f"yacoby-table1/{data}-truth/unit.json"))["result"]
+    check("as the unit of that name measured it", abs(statistics.fmean(unit["knn"]) - truth["knn"]) < 1e-12 and
+          abs(statistics.fmean(unit["log_likelihoods"]) - truth["log_likelihood"]) < 1e-12, unit)
 
 # ---- only some of them
 run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out", "some")

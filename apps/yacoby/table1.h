@@ -30,6 +30,9 @@ struct Cell {
 std::vector<const DataKind*> kinds_of(const Table1Options& options);
 std::vector<Cell> cells_of(const Table1Options& options);
 
+/// Of the unit that measures the model a kind of data comes from.
+inline std::string truth_key(const DataKind& kind) { return fmt::format("{}-truth", kind.key); }
+
 void present_table1(const Table1Options& options, const Outcomes& outcomes, Presentation& presentation);
 
 }  // namespace elbo::yacoby
