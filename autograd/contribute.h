@@ -1,4 +1,4 @@
-// The definition of Backward::contribute (autograd/tape.h), for files that define ops: it makes loops and
+// The definition of Backward::contribute (autograd/backward.h), for files that define ops: it makes loops and
 // kernels from their formulas.
 #pragma once
 

@@ -9,26 +9,27 @@
 //   tape.backward(loss);                        // d loss / d w is now in w's Parameter
 //
 // Gradients of parameters accumulate over backward passes until an optimiser's step consumes them.
-// A rule captures Tensors, never Variables: its capture list is the list of saved tensors.
+// A rule captures Tensors, never Variables: its capture list is the list of saved tensors. What it can do is
+// in backward.h.
 #pragma once
 
-#include <cstddef>
 #include <initializer_list>
 #include <memory>
-#include <new>
 #include <span>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
+#include "autograd/backward.h"
 #include "autograd/variable.h"
-#include "tensor/cuda/device.h"
-#include "tensor/tensor.h"
+#include "tensor/kept_vector.h"
 
 namespace elbo {
 
-class Backward;
-class GradientsApart;
+/// Pointers, given as {&x, &y} or as a vector of them.
+template <class T>
+struct PointersTo : std::span<T* const> {
+  using std::span<T* const>::span;
+  PointersTo(std::initializer_list<T*> list) : std::span<T* const>(list.begin(), list.size()) {}
+};
 
 class Tape {
  public:
@@ -54,93 +55,35 @@ class Tape {
   /// Called by ops. Returns `output` as a result whose gradient `rule`, a callable void(Backward&), passes on
   /// to `inputs`. Records nothing when no tape is alive or no input needs a gradient.
   template <class Rule>
-  static Variable record(const char* name, std::initializer_list<const Variable*> inputs, Tensor output,
-                         Rule rule) {
-    return record(name, std::span(inputs.begin(), inputs.size()), std::move(output), std::move(rule));
-  }
-  template <class Rule>
-  static Variable record(const char* name, std::span<const Variable* const> inputs, Tensor output,
-                         Rule rule) {
-    Variable first(std::move(output));
-    record_outputs(name, inputs, {&first}, std::move(rule));
-    return first;
+  static Variable record(const char* name, PointersTo<const Variable> inputs, Tensor output, Rule rule) {
+    Variable result(std::move(output));
+    record_outputs(name, inputs, {&result}, std::move(rule));
+    return result;
   }
   /// The same for an op with several outputs, which become recorded results in place.
   template <class Rule>
-  static void record_outputs(const char* name, std::span<const Variable* const> inputs,
-                             std::initializer_list<Variable*> outputs, Rule rule) {
-    record_outputs(name, inputs, std::span(outputs.begin(), outputs.size()), std::move(rule));
-  }
-  template <class Rule>
-  static void record_outputs(const char* name, std::span<const Variable* const> inputs,
-                             std::span<Variable* const> outputs, Rule rule) {
-    Tape* tape = recording(inputs);
+  static void record_outputs(const char* name, PointersTo<const Variable> inputs,
+                             PointersTo<Variable> outputs, Rule rule) {
+    Tape* const tape = recording(inputs);
     if (!tape) return;
-    void* memory = tape->reserve(sizeof(Rule), alignof(Rule));
-    auto* stored = new (memory) Rule(std::move(rule));
-    tape->append(
-        name, inputs, outputs, stored, [](void* self, Backward& pass) { (*static_cast<Rule*>(self))(pass); },
-        [](void* self) { std::destroy_at(static_cast<Rule*>(self)); });
+    // In memory that is kept: a repeated step asks neither the heap nor the system for it.
+    tape->append(name, inputs, outputs, std::allocate_shared<Rule>(KeptMemory<Rule>(), std::move(rule)),
+                 [](void* self, Backward& pass) { (*static_cast<Rule*>(self))(pass); });
   }
 
  private:
-  friend class Backward;
-  using Call = void (*)(void*, Backward&);
-  using Destroy = void (*)(void*);
+  using Call = void (*)(void* rule, Backward&);
   struct Buffers;
 
   explicit Tape(GradientsApart* apart);
   /// The live tape when any input needs a gradient, else null.
-  static Tape* recording(std::span<const Variable* const> inputs);
-  void* reserve(size_t bytes, size_t alignment);
-  void append(const char* name, std::span<const Variable* const> inputs, std::span<Variable* const> outputs,
-              void* rule, Call call, Destroy destroy);
+  static Tape* recording(PointersTo<const Variable> inputs);
+  void append(const char* name, PointersTo<const Variable> inputs, PointersTo<Variable> outputs,
+              std::shared_ptr<void> rule, Call call);
 
   Buffers& buffers_;  // kept between tapes, so that a repeated step allocates nothing
   uint64_t id_;
   bool consumed_ = false;
-};
-
-/// What a rule sees: the gradients of its op's outputs, and the way to add to those of its inputs.
-class Backward {
- public:
-  /// d objective / d output; zeros when nothing depended on that output.
-  const Tensor& dy(int output = 0);
-  /// Whether input i needs a gradient; a rule need not compute one that nobody wants.
-  bool wants(int input) const;
-
-  /// Adds `gradient` to input i's. Axes along which the input was broadcast are summed here.
-  void add(int input, const Tensor& gradient);
-
-  /// Adds f(in...), evaluated over the inputs' broadcast space and summed down to input i's shape, in one
-  /// pass. Defined in autograd/contribute.h, for files that have formulas of their own.
-  template <class F, class... In>
-  void contribute(int input, F f, const In&... in);
-
-  /// For rules that write through gemm: the tensor to write, and whether to add to what it holds.
-  struct Target {
-    Tensor tensor;
-    bool accumulate;
-  };
-  Target target(int input);
-  const Shape& input_shape(int input) const;
-
-  /// Runs work(), which reads the tensors of `reads` and writes gradients of parameters only, those of
-  /// `inputs`. On a GPU it goes to the side stream, beside what follows: gradients of weights are wanted at
-  /// the end of the pass, those of layers at once.
-  template <class Work>
-  void beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads, const Work& work) {
-    if (!goes_beside(inputs, reads)) return work();
-    const cuda::SideStream side;
-    work();
-  }
-
- private:
-  friend class Tape;
-  Backward(Tape::Buffers& buffers, size_t entry) : buffers_(buffers), entry_(entry) {}
-  bool goes_beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads);
-  Tape::Buffers& buffers_;
-  size_t entry_;
 };
 
 }  // namespace elbo

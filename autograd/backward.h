@@ -1,0 +1,88 @@
+// Backward: what a rule sees while a tape is walked back: the gradients of its op's outputs, and three ways
+// to give its inputs theirs.
+//
+//   add          a gradient that is there already, as a tensor
+//   contribute   a formula, evaluated into the gradient in one pass (contribute.h)
+//   target       the gradient's own memory, for a product that writes or adds in place
+//
+// Each adds to what an earlier rule has given, or to what a Parameter holds from an earlier pass.
+#pragma once
+
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+#include "autograd/variable.h"
+#include "tensor/function_ref.h"
+
+namespace elbo {
+
+class GradientsApart;
+
+/// The gradients of a tape's results while it is walked, and what the side stream of a GPU still reads.
+struct TapeGradients {
+  struct Slot {
+    Tensor gradient;  // undefined: nothing has been added yet
+    Shape shape;
+    DType dtype;
+    Device device;
+  };
+  std::vector<Slot> slots;
+  /// Where some parameters' gradients go instead of to the parameters (gradients_apart.h); null: none.
+  GradientsApart* apart = nullptr;
+  /// Kept until the streams join: otherwise `target` would find its only owner, and write over it.
+  std::vector<Tensor> read_beside;
+
+  void join_streams();
+};
+
+class Backward {
+ public:
+  /// An input of the op: a result of the same tape, a parameter, or neither, which is a constant.
+  struct Input {
+    int slot;  // -1: not a result of this tape
+    Parameter* parameter;
+    Shape shape;
+  };
+  /// Made by the tape: for the op called `name`, whose outputs are the slots from first_output on.
+  Backward(const char* name, std::span<const Input> inputs, size_t first_output, size_t outputs,
+           TapeGradients& gradients)
+      : name_(name), inputs_(inputs), first_output_(first_output), outputs_(outputs), all_(gradients) {}
+
+  /// d objective / d output; zeros when nothing depended on that output.
+  const Tensor& dy(int output = 0);
+  /// Whether input i needs a gradient; a rule need not compute one that nobody wants.
+  bool wants(int input) const;
+  const Shape& input_shape(int input) const { return at(input).shape; }
+
+  /// Adds `gradient` to input i's. Axes along which the input was broadcast are summed here.
+  void add(int input, const Tensor& gradient);
+
+  /// Adds f(in...), evaluated over the inputs' broadcast space and summed down to input i's shape, in one
+  /// pass. Defined in autograd/contribute.h, for files that have formulas of their own.
+  template <class F, class... In>
+  void contribute(int input, F f, const In&... in);
+
+  /// The tensor to write, and whether to add to what it holds. For an input that is wanted.
+  struct Target {
+    Tensor tensor;
+    bool accumulate;
+  };
+  Target target(int input);
+
+  /// Runs work(), which reads the tensors of `reads` and writes gradients of parameters only, those of
+  /// `inputs`. On a GPU it goes to the side stream, beside what follows: gradients of weights are wanted at
+  /// the end of the pass, those of layers at once.
+  void beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads,
+              FunctionRef<void()> work);
+
+ private:
+  const Input& at(int input) const;
+
+  const char* name_;
+  std::span<const Input> inputs_;
+  size_t first_output_, outputs_;
+  TapeGradients& all_;
+};
+
+}  // namespace elbo
