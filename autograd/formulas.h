@@ -1,7 +1,9 @@
-// The pointwise formulas: each op's value and derivative side by side, written once for host and device, f32
-// and f64.
+// The pointwise formulas: each op's value, which is a call of the formula, and its derivative, `backward`,
+// side by side; written once for host and device, f32 and f64. Values that tensor/map.h has are taken from
+// there.
 //
-// Add one here, declare it in ops.h, give it a row in op_table.cpp: that is all (docs/add-an-op.md).
+// An op takes four places: its formula here, its declaration in ops.h, its line in ops_pointwise.cpp, and its
+// row in op_table.cpp (docs/add-an-op.md).
 #pragma once
 
 #include <cmath>
@@ -12,7 +14,6 @@
 namespace elbo::formulas {
 
 // ---- one input
-// --------------------------------------------------------------------------------------------------
 
 /// y = s x + c;  dy/dx = s.
 struct Affine {
@@ -20,7 +21,7 @@ struct Affine {
   static constexpr Saves saves = Saves::input;
   double scale, shift;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return T(scale) * x + T(shift);
   }
   template <class T>
@@ -30,13 +31,9 @@ struct Affine {
 };
 
 /// y = x^2;  dy/dx = 2 x.
-struct Square {
+struct Square : SquareOf {
   static constexpr const char* name = "square";
   static constexpr Saves saves = Saves::input;
-  template <class T>
-  ELBO_HD T forward(T x) const {
-    return x * x;
-  }
   template <class T>
   ELBO_HD T backward(T x, T dy) const {
     return T(2) * dy * x;  // 2 x alone may overflow
@@ -48,7 +45,7 @@ struct Sqrt {
   static constexpr const char* name = "sqrt";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::sqrt(x);
   }
   template <class T>
@@ -62,7 +59,7 @@ struct Exp {
   static constexpr const char* name = "exp";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::exp(x);
   }
   template <class T>
@@ -76,7 +73,7 @@ struct Log {
   static constexpr const char* name = "log";
   static constexpr Saves saves = Saves::input;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::log(x);
   }
   template <class T>
@@ -91,7 +88,7 @@ struct Pow {
   static constexpr Saves saves = Saves::input;
   double exponent;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return std::pow(x, T(exponent));
   }
   template <class T>
@@ -106,7 +103,7 @@ struct Abs {
   static constexpr const char* name = "abs";
   static constexpr Saves saves = Saves::input;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return x < T(0) ? -x : x;
   }
   template <class T>
@@ -121,7 +118,7 @@ struct Clamp {
   static constexpr Saves saves = Saves::input;
   double low, high;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return x < T(low) ? T(low) : (x > T(high) ? T(high) : x);
   }
   template <class T>
@@ -133,13 +130,9 @@ struct Clamp {
 // The activations save their output, so that a layer can overwrite its pre-activation.
 
 /// y = x.
-struct NoActivation {
+struct NoActivation : Identity {
   static constexpr const char* name = "none";
   static constexpr Saves saves = Saves::output;
-  template <class T>
-  ELBO_HD T forward(T x) const {
-    return x;
-  }
   template <class T>
   ELBO_HD T backward(T, T dy) const {
     return dy;
@@ -151,7 +144,7 @@ struct Relu {
   static constexpr const char* name = "relu";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return x < T(0) ? T(0) : x;
   }
   template <class T>
@@ -166,7 +159,7 @@ struct LeakyRelu {
   static constexpr Saves saves = Saves::output;
   double slope = 0.01;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return x > T(0) ? x : T(slope) * x;
   }
   template <class T>
@@ -180,7 +173,7 @@ struct Elu {
   static constexpr const char* name = "elu";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return x > T(0) ? x : math::expm1(x);
   }
   template <class T>
@@ -194,7 +187,7 @@ struct Softplus {
   static constexpr const char* name = "softplus";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::softplus(x);
   }
   template <class T>
@@ -208,7 +201,7 @@ struct Sigmoid {
   static constexpr const char* name = "sigmoid";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::sigmoid(x);
   }
   template <class T>
@@ -222,7 +215,7 @@ struct Tanh {
   static constexpr const char* name = "tanh";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::tanh(x);
   }
   template <class T>
@@ -239,7 +232,7 @@ struct Cbrt {
   static constexpr const char* name = "cbrt";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return math::cbrt(x);
   }
   template <class T>
@@ -253,7 +246,7 @@ struct Cube {
   static constexpr const char* name = "cube";
   static constexpr Saves saves = Saves::output;
   template <class T>
-  ELBO_HD T forward(T x) const {
+  ELBO_HD T operator()(T x) const {
     return x * x * x;
   }
   template <class T>
@@ -264,15 +257,10 @@ struct Cube {
 };
 
 // ---- two inputs
-// -------------------------------------------------------------------------------------------------
 
 /// y = a + b.
-struct Add {
+struct Add : Sum {
   static constexpr const char* name = "add";
-  template <class T>
-  ELBO_HD T forward(T a, T b) const {
-    return a + b;
-  }
   template <class T>
   ELBO_HD Gradients<T> backward(T, T, T dy) const {
     return {dy, dy};
@@ -280,12 +268,8 @@ struct Add {
 };
 
 /// y = a - b.
-struct Sub {
+struct Sub : Difference {
   static constexpr const char* name = "sub";
-  template <class T>
-  ELBO_HD T forward(T a, T b) const {
-    return a - b;
-  }
   template <class T>
   ELBO_HD Gradients<T> backward(T, T, T dy) const {
     return {dy, -dy};
@@ -293,12 +277,8 @@ struct Sub {
 };
 
 /// y = a b.
-struct Mul {
+struct Mul : Product {
   static constexpr const char* name = "mul";
-  template <class T>
-  ELBO_HD T forward(T a, T b) const {
-    return a * b;
-  }
   template <class T>
   ELBO_HD Gradients<T> backward(T a, T b, T dy) const {
     return {dy * b, dy * a};
@@ -309,7 +289,7 @@ struct Mul {
 struct Div {
   static constexpr const char* name = "div";
   template <class T>
-  ELBO_HD T forward(T a, T b) const {
+  ELBO_HD T operator()(T a, T b) const {
     return a / b;
   }
   template <class T>

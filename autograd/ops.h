@@ -16,7 +16,6 @@
 namespace elbo {
 
 // ---- pointwise; binary ones broadcast
-// ----------------------------------------------------------------------------
 Variable add(const Variable& a, const Variable& b);
 Variable sub(const Variable& a, const Variable& b);
 Variable mul(const Variable& a, const Variable& b);
@@ -56,7 +55,6 @@ inline Variable operator*(double c, const Variable& x) { return affine(x, c, 0);
 inline Variable operator/(const Variable& x, double c) { return affine(x, 1 / c, 0); }
 
 // ---- matrices: the last two axes multiply, leading axes broadcast
-// ------------------------------------------------
 /// a (..., m, k) b (..., k, n) -> (..., m, n).
 Variable matmul(const Variable& a, const Variable& b);
 /// a b^T: a (..., m, k), b (..., n, k).
@@ -93,7 +91,6 @@ KeptVector<Variable> dense_layers_twin(const Variable& x, std::span<const DenseL
                                        int64_t heads = 1);
 
 // ---- images (N, H, W, C), channels innermost
-// ----------------------------------------------------------------------
 /// A convolutional layer in one op: activation(conv(x, weight) + bias), as tensor/conv.h defines it. weight
 /// (C_out, KH, KW, C_in), bias (C_out), x (N, H, W, C_in) -> (N, H_out, W_out, C_out); or with members in
 /// front: weight (M, ...), bias (M, C_out), x (M, N, ...) or x (N, ...) shared by all -> (M, N, ...).
@@ -108,18 +105,20 @@ struct BatchStatistics {
   Tensor mean, variance;  ///< (M or 1, 1, C); the variance is divided by count
   int64_t count = 0;      ///< of numbers averaged
 };
-BatchStatistics batch_statistics(const Tensor& x, bool has_members);
-/// (x - mean) / sqrt(variance + epsilon) gain + shift (Ioffe & Szegedy 2015), x (M?, ..., C), gain and shift
-/// (M?, C). `of_x` must be the statistics of x: the gradient goes through them, too.
-Variable batch_norm(const Variable& x, const Variable& gain, const Variable& shift,
-                    const BatchStatistics& of_x, double epsilon = 1e-5);
+struct BatchNormalized {
+  Variable y;
+  BatchStatistics statistics;  ///< of x, through which the gradient goes, too
+};
+/// y = (x - mean) / sqrt(variance + epsilon) gain + shift (Ioffe & Szegedy 2015), x (M?, ..., C), gain and
+/// shift (M?, C).
+BatchNormalized batch_norm(const Variable& x, const Variable& gain, const Variable& shift,
+                           double epsilon = 1e-5);
 /// Every pixel becomes factor x factor equal ones: x (..., H, W, C) -> (..., H factor, W factor, C).
 Variable upsample(const Variable& x, int64_t factor);
 /// The axes from `axis` on as one.
 Variable flatten(const Variable& x, int axis = 1);
 
 // ---- reductions over chosen axes; no axes means all. `keep` leaves reduced axes with size 1
-// ----------------------
 struct Axes {
   int count = 0;
   int list[Shape::kMaxRank] = {};
@@ -137,7 +136,6 @@ Variable max(const Variable& x, const Axes& axes = {}, bool keep = false);
 Variable logsumexp(const Variable& x, const Axes& axes = {}, bool keep = false);
 
 // ---- shape
-// -------------------------------------------------------------------------------------------------------
 Variable reshape(const Variable& x, const Shape& shape);
 /// Indices begin..end-1 of an axis.
 Variable slice(const Variable& x, int axis, int64_t begin, int64_t end);

@@ -8,34 +8,43 @@
 namespace elbo {
 namespace {
 
-/// A convolution or a transposed one: they differ in these functions of tensor/conv.h alone.
+/// A convolution, or a transposed one, where images swap roles (tensor/conv.h), of one member.
 struct Convolution {
-  const char* name;
-  int out_axis;  // of one member's weight: the axis that counts the channels of y
-  Shape (*shape)(const Tensor& x, const Tensor& weight, const ConvOptions&);
-  void (*forward)(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions&,
-                  const Tensor& bias, bool relu);
-  void (*backward_data)(const Tensor& dx, const Tensor& dy, const Tensor& weight, const ConvOptions&,
-                        bool accumulate);
-  void (*backward_weight)(const Tensor& dw, const Tensor& x, const Tensor& dy, const ConvOptions&,
-                          bool accumulate);
+  bool transposed;
+  ConvOptions options;
+
+  Shape shape(const Tensor& x, const Tensor& weight) const {
+    return transposed ? conv_transpose2d_shape(x, weight, options) : conv2d_shape(x, weight, options);
+  }
+  void run(const Tensor& y, const Tensor& x, const Tensor& weight) const {
+    transposed ? conv2d_backward_data(y, x, weight, options) : conv2d_into(y, x, weight, options);
+  }
+  void by_x(const Tensor& dx, const Tensor& dy, const Tensor& weight, bool accumulate) const {
+    transposed ? conv2d_into(dx, dy, weight, options, accumulate)
+               : conv2d_backward_data(dx, dy, weight, options, accumulate);
+  }
+  void by_weight(const Tensor& dw, const Tensor& x, const Tensor& dy, bool accumulate) const {
+    conv2d_backward_weight(dw, transposed ? dy : x, transposed ? x : dy, options, accumulate);
+  }
 };
-constexpr Convolution kConvolution{
-    "conv2d", 0, &conv2d_shape, &conv2d_into, &conv2d_backward_data, &conv2d_backward_weight};
-constexpr Convolution kTransposed{"conv_transpose2d",
-                                  3,
-                                  &conv_transpose2d_shape,
-                                  &conv_transpose2d_into,
-                                  &conv_transpose2d_backward_data,
-                                  &conv_transpose2d_backward_weight};
 
 /// A member's part of a tensor that has a member axis, or all of one that has none.
 Tensor of_member(const Tensor& tensor, bool has_members, int64_t member) {
   return has_members ? tensor.slice(member) : tensor;
 }
 
-/// bias (M?, C) = sum of d (M?, N, H, W, C) over the pixels. In two stages, as rows of C numbers alone would
-/// be too short to add fast.
+// Of a bias and images both take rows of pixels at a time: the channels of one are too short a loop.
+
+/// y (M?, N, H, W, C) = activation(y + bias) for every pixel; bias (M?, C).
+void finish(const Tensor& y, const Tensor& bias, Activation activation, int64_t members) {
+  const int64_t width = y.size(-2), channels = y.size(-1);
+  const Tensor row = Tensor::empty({members, width, channels}, y.dtype(), y.device());
+  map_into(row, Identity{}, bias.reshape({members, 1, channels}));
+  add_bias_and_activate(y.reshape({members, -1, width * channels}),
+                        row.reshape({members, 1, width * channels}), activation);
+}
+
+/// bias (M?, C) = sum of d (M?, N, H, W, C) over the pixels, in two stages.
 void sum_over_pixels(const Backward::Target& bias, const Tensor& d, int64_t members) {
   const int64_t width = d.size(-2), channels = d.size(-1);
   const Tensor rows = d.reshape({members, -1, width * channels});
@@ -44,53 +53,48 @@ void sum_over_pixels(const Backward::Target& bias, const Tensor& d, int64_t memb
                        row.reshape({members, width, channels}));
 }
 
-Variable convolution(const Convolution& kind, const Variable& x, const Variable& weight, const Variable& bias,
+Variable convolution(bool transposed, const Variable& x, const Variable& weight, const Variable& bias,
                      const ConvOptions& options, Activation activation) {
+  const char* const name = transposed ? "conv_transpose2d" : "conv2d";
   const bool ensemble = weight.rank() == 5;
   if (!ensemble && weight.rank() != 4)
-    fail("[{}] weight must have four axes, or five with members in front, got {}", kind.name,
+    fail("[{}] weight must have four axes, or five with members in front, got {}", name,
          weight.shape().str());
   const int64_t members = ensemble ? weight.size(0) : 1;
   const bool shared_x = x.rank() == 4;  // by all members, if there are any
   if (!shared_x && !(ensemble && x.rank() == 5 && x.size(0) == members))
-    fail("[{}] x must be (N, H, W, C), or have the members of weight {} in front, got {}", kind.name,
+    fail("[{}] x must be (N, H, W, C), or have the members of weight {} in front, got {}", name,
          weight.shape().str(), x.shape().str());
-  const int64_t channels = weight.size(kind.out_axis - 4);
+  const int64_t channels = weight.size(transposed ? -1 : -4);
   if (!(bias.shape() == (ensemble ? Shape{members, channels} : Shape{channels})))
-    fail("[{}] bias must be {}({}), got {}", kind.name, ensemble ? "(members) by " : "", channels,
+    fail("[{}] bias must be {}({}), got {}", name, ensemble ? "(members) by " : "", channels,
          bias.shape().str());
 
-  Shape shape =
-      kind.shape(of_member(x.value(), !shared_x, 0), of_member(weight.value(), ensemble, 0), options);
+  const Convolution of_one{transposed, options};
+  Shape shape = of_one.shape(of_member(x.value(), !shared_x, 0), of_member(weight.value(), ensemble, 0));
   if (ensemble) shape = Shape{members}.concatenated(shape);
   const Tensor y = Tensor::empty(shape, x.dtype(), x.value().device());
   for (int64_t m = 0; m < members; ++m)
-    kind.forward(of_member(y, ensemble, m), of_member(x.value(), !shared_x, m),
-                 of_member(weight.value(), ensemble, m), options, of_member(bias.value(), ensemble, m),
-                 activation == Activation::relu);
-  if (activation != Activation::none && activation != Activation::relu)
-    visit_activation(activation,
-                     [&](auto formula) { map_into(y, ForwardOf<decltype(formula)>{formula}, y); });
+    of_one.run(of_member(y, ensemble, m), of_member(x.value(), !shared_x, m),
+               of_member(weight.value(), ensemble, m));
+  finish(y, bias.value(), activation, members);
   return Tape::record(
-      kind.name, {&x, &weight, &bias}, y, [=, input = x.value(), w = weight.value()](Backward& pass) {
-        Tensor d = pass.dy();  // gradient before the activation
-        if (activation != Activation::none)
-          visit_activation(activation,
-                           [&](auto formula) { d = map(BackwardOf<decltype(formula)>{formula}, y, d); });
+      name, {&x, &weight, &bias}, y, [=, input = x.value(), w = weight.value()](Backward& pass) {
+        const Tensor d = before_activation(activation, y, pass.dy());
         pass.beside({1, 2}, {d, input}, [&] {
           if (pass.wants(1)) {
             const Backward::Target to = pass.target(1);
             for (int64_t m = 0; m < members; ++m)
-              kind.backward_weight(of_member(to.tensor, ensemble, m), of_member(input, !shared_x, m),
-                                   of_member(d, ensemble, m), options, to.accumulate);
+              of_one.by_weight(of_member(to.tensor, ensemble, m), of_member(input, !shared_x, m),
+                               of_member(d, ensemble, m), to.accumulate);
           }
           if (pass.wants(2)) sum_over_pixels(pass.target(2), d, members);
         });
         if (!pass.wants(0)) return;
         const Backward::Target to = pass.target(0);
         for (int64_t m = 0; m < members; ++m)
-          kind.backward_data(of_member(to.tensor, !shared_x, m), of_member(d, ensemble, m),
-                             of_member(w, ensemble, m), options, to.accumulate || (shared_x && m > 0));
+          of_one.by_x(of_member(to.tensor, !shared_x, m), of_member(d, ensemble, m),
+                      of_member(w, ensemble, m), to.accumulate || (shared_x && m > 0));
       });
 }
 
@@ -132,42 +136,34 @@ struct NormalizeBackward {
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const ConvOptions& options,
                 Activation activation) {
-  return convolution(kConvolution, x, weight, bias, options, activation);
+  return convolution(false, x, weight, bias, options, activation);
 }
 
 Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
                           const ConvOptions& options, Activation activation) {
-  return convolution(kTransposed, x, weight, bias, options, activation);
+  return convolution(true, x, weight, bias, options, activation);
 }
 
-BatchStatistics batch_statistics(const Tensor& x, bool has_members) {
-  const int64_t members = has_members ? x.size(0) : 1, channels = x.size(-1);
-  const Tensor rows = x.reshape({members, -1, channels});
-  if (rows.size(1) == 0) fail("[batch_norm] there is nothing to average in {}", x.shape().str());
-  const Scaled average{1.0 / static_cast<double>(rows.size(1))};
-  const Shape kept{members, 1, channels};
-  BatchStatistics of;
-  of.mean = map(average, map_reduce<Sum>(kept, Identity{}, rows));
-  of.variance = map(average, map_reduce<Sum>(kept, SquareOfDifference{}, rows, of.mean));
-  of.count = rows.size(1);
-  return of;
-}
-
-Variable batch_norm(const Variable& x, const Variable& gain, const Variable& shift,
-                    const BatchStatistics& statistics, double epsilon) {
-  const Shape kept = statistics.mean.shape();
-  const int64_t members = kept[0], channels = kept[2];
-  const Shape expected = gain.rank() == 2 ? Shape{members, channels} : Shape{channels};
-  if (!(gain.shape() == expected) || !(shift.shape() == expected) || x.size(-1) != channels)
+BatchNormalized batch_norm(const Variable& x, const Variable& gain, const Variable& shift, double epsilon) {
+  const bool has_members = gain.rank() == 2;
+  const int64_t members = has_members && x.rank() > 0 ? x.size(0) : 1,
+                channels = x.rank() > 0 ? x.size(-1) : 0;
+  const Shape expected = has_members ? Shape{members, channels} : Shape{channels};
+  if (!(gain.shape() == expected) || !(shift.shape() == expected))
     fail("[batch_norm] x {}, gain {} and shift {} must agree in channels and members", x.shape().str(),
          gain.shape().str(), shift.shape().str());
   const Tensor rows = x.value().reshape({members, -1, channels});
-  const Tensor inverse = map(InverseDeviation{epsilon}, statistics.variance);
+  const int64_t count = rows.size(1);
+  if (count == 0) fail("[batch_norm] there is nothing to average in {}", x.shape().str());
+  const Scaled average{1.0 / static_cast<double>(count)};
+  const Shape kept{members, 1, channels};
+  const Tensor mean = map(average, map_reduce<Sum>(kept, Identity{}, rows));
+  const Tensor variance = map(average, map_reduce<Sum>(kept, SquareOfDifference{}, rows, mean));
+  const Tensor inverse = map(InverseDeviation{epsilon}, variance);
   const Tensor slope = map(Product{}, gain.value().reshape(kept), inverse);
-  const Tensor y = map(Normalize{}, rows, statistics.mean, slope, shift.value().reshape(kept));
-  return Tape::record(
-      "batch_norm", {&x, &gain, &shift}, y.reshape(x.shape()),
-      [=, mean = statistics.mean, count = statistics.count](Backward& pass) {
+  const Tensor y = map(Normalize{}, rows, mean, slope, shift.value().reshape(kept));
+  const Variable result =
+      Tape::record("batch_norm", {&x, &gain, &shift}, y.reshape(x.shape()), [=](Backward& pass) {
         const Tensor dy = pass.dy().reshape(rows.shape());
         const Tensor sum_dy = map_reduce<Sum>(kept, Identity{}, dy);
         const Tensor sum_dy_n =
@@ -179,6 +175,7 @@ Variable batch_norm(const Variable& x, const Variable& gain, const Variable& shi
         pass.add(0, map(NormalizeBackward{static_cast<double>(count)}, dy, rows, mean, slope, sum_dy, pull)
                         .reshape(pass.input_shape(0)));
       });
+  return {result, {mean, variance, count}};
 }
 
 Variable upsample(const Variable& x, int64_t factor) {

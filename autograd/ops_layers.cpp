@@ -51,7 +51,7 @@ template <class T, class Formula>
 void activate_in_place(T* y, int64_t n) {
   constexpr Formula formula{};
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] = formula.forward(y[i]);
+  for (int64_t i = 0; i < n; ++i) y[i] = formula(y[i]);
 }
 
 template <class T, class Formula>

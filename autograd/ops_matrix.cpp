@@ -1,10 +1,7 @@
 // Matrix products and the fused linear layer. Gradients are gemms too, written straight into their
 // destination.
-#include <array>
-
 #include "autograd/activation.h"
 #include "tensor/cuda/gemm.h"
-#include "tensor/file.h"
 #include "tensor/gemm.h"
 
 namespace elbo {
@@ -41,31 +38,6 @@ Variable product(const char* name, const Variable& va, Op op_a, const Variable& 
   });
 }
 
-constexpr std::array kActivations{Activation::none, Activation::relu,     Activation::leaky_relu,
-                                  Activation::elu,  Activation::softplus, Activation::sigmoid,
-                                  Activation::tanh, Activation::cbrt,     Activation::cube};
-
-template <class Formula>
-struct BiasAndActivation {
-  Formula formula;
-  template <class T>
-  ELBO_HD T operator()(T product, T bias) const {
-    return formula.forward(product + bias);
-  }
-};
-
-/// On a GPU: in the product's kernel where the library can, and else in one more.
-template <class Formula>
-void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        Formula formula) {
-  constexpr bool relu = std::is_same_v<Formula, formulas::Relu>;
-  constexpr bool none = std::is_same_v<Formula, formulas::NoActivation>;
-  if ((relu || none) && cuda::gemm_bias(y, x, weight, bias, relu)) return;
-  gemm(y, x, Op::none, weight, Op::transpose);
-  map_into(y, BiasAndActivation<Formula>{formula}, y,
-           bias.reshape(bias.shape().drop_back(1).concatenated({1, bias.size(-1)})));
-}
-
 /// y = activation(x W^T + bias) for x (M?, N, in), weight (M?, out, in), bias (M?, out): each block of the
 /// product gets its bias and activation while it is in the cache.
 template <class T, class Formula>
@@ -78,11 +50,21 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
     for (int64_t i = 0; i < block.rows; ++i) {
       T* const row = block.row_data<T>(i);
 #pragma omp simd
-      for (int64_t j = 0; j < block.columns; ++j) row[j] = formula.forward(row[j] + biases[j]);
+      for (int64_t j = 0; j < block.columns; ++j) row[j] = formula(row[j] + biases[j]);
     }
   };
   const BlockFunction function(finish);
   gemm(y, x, Op::none, weight, Op::transpose, false, 1, &function);
+}
+
+/// The same on a GPU. Where there is no activation, the library adds the bias in the product's kernel, if it
+/// can.
+void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Activation activation) {
+  if (activation == Activation::none && cuda::gemm_bias(y, x, weight, bias)) return;
+  gemm(y, x, Op::none, weight, Op::transpose);
+  add_bias_and_activate(y, bias.reshape(bias.shape().drop_back(1).concatenated({1, bias.size(-1)})),
+                        activation);
 }
 
 /// The gradients of weight and bias, inputs 1 and 2 of `linear`, from d, that of the product.
@@ -112,24 +94,6 @@ Variable matmul_tt(const Variable& a, const Variable& b) {
   return product("matmul_tt", a, Op::transpose, b, Op::transpose);
 }
 
-const char* name(Activation activation) {
-  return visit_activation(activation, [](auto formula) { return decltype(formula)::name; });
-}
-
-Variable activate(Activation activation, const Variable& x) {
-  if (activation == Activation::none) return x;
-  return visit_activation(activation, [&](auto formula) { return pointwise(formula, x); });
-}
-
-Activation parse_activation(std::string_view text) {
-  std::string known;
-  for (Activation activation : kActivations) {
-    if (text == name(activation)) return activation;
-    known += (known.empty() ? "" : ", ") + std::string(name(activation));
-  }
-  fail("[activation] unknown activation {}; there are {}", quote(text), known);
-}
-
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
   const int members_axes = weight.rank() - 2;
   if (members_axes < 0 || members_axes > 1)
@@ -157,20 +121,16 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
   const Tensor input = x.value().reshape(flat_x);
   Tensor y = Tensor::empty(flat_y, x.dtype(), x.value().device());
   visit_floating(y.dtype(), "linear", [&](auto zero) {
+    if (y.device() == Device::cuda)
+      return linear_into_on_gpu(y, input, weight.value(), bias.value(), activation);
     visit_activation(activation, [&](auto formula) {
-      if (y.device() == Device::cuda)
-        return linear_into_on_gpu(y, input, weight.value(), bias.value(), formula);
       linear_into<decltype(zero)>(y, input, weight.value(), bias.value(), formula);
     });
   });
   y = y.reshape(shape_y);
   return Tape::record(
       "linear", {&x, &weight, &bias}, y, [=, w = weight.value(), shape_x = x.shape()](Backward& pass) {
-        Tensor d = pass.dy().reshape(flat_y);  // gradient before the activation
-        if (activation != Activation::none)
-          visit_activation(activation, [&](auto formula) {
-            d = map(BackwardOf<decltype(formula)>{formula}, y.reshape(flat_y), d);
-          });
+        const Tensor d = before_activation(activation, y.reshape(flat_y), pass.dy().reshape(flat_y));
         pass.beside({1, 2}, {d, input}, [&] { contribute_weights(pass, d, input, row_bias); });
         if (pass.wants(0)) {
           Tensor dx = matmul(d, Op::none, w, Op::none);

@@ -1,8 +1,20 @@
-// The pointwise ops: each is its formula handed to the engine.
-#include "autograd/formulas.h"
-#include "autograd/ops.h"
+// The pointwise ops: each is its formula handed to the engine. And the activations by name and by value.
+#include "autograd/activation.h"
+#include "tensor/file.h"
 
 namespace elbo {
+namespace {
+
+template <class Formula>
+struct BiasAndActivation {
+  Formula formula;
+  template <class T>
+  ELBO_HD T operator()(T product, T bias) const {
+    return formula(product + bias);
+  }
+};
+
+}  // namespace
 
 Variable add(const Variable& a, const Variable& b) { return pointwise(formulas::Add{}, a, b); }
 Variable sub(const Variable& a, const Variable& b) { return pointwise(formulas::Sub{}, a, b); }
@@ -33,5 +45,35 @@ Variable sigmoid(const Variable& x) { return pointwise(formulas::Sigmoid{}, x); 
 Variable tanh(const Variable& x) { return pointwise(formulas::Tanh{}, x); }
 Variable cbrt(const Variable& x) { return pointwise(formulas::Cbrt{}, x); }
 Variable cube(const Variable& x) { return pointwise(formulas::Cube{}, x); }
+
+const char* name(Activation activation) {
+  return visit_activation(activation, [](auto formula) { return decltype(formula)::name; });
+}
+
+Activation parse_activation(std::string_view text) {
+  std::string known;
+  for (size_t i = 0; i < kActivations; ++i) {
+    const auto activation = static_cast<Activation>(i);
+    if (text == name(activation)) return activation;
+    known += (known.empty() ? "" : ", ") + std::string(name(activation));
+  }
+  fail("[activation] unknown activation {}; there are {}", quote(text), known);
+}
+
+Variable activate(Activation activation, const Variable& x) {
+  if (activation == Activation::none) return x;
+  return visit_activation(activation, [&](auto formula) { return pointwise(formula, x); });
+}
+
+void add_bias_and_activate(const Tensor& y, const Tensor& bias, Activation activation) {
+  visit_activation(
+      activation, [&](auto formula) { map_into(y, BiasAndActivation<decltype(formula)>{formula}, y, bias); });
+}
+
+Tensor before_activation(Activation activation, const Tensor& y, const Tensor& dy) {
+  if (activation == Activation::none) return dy;
+  return visit_activation(activation,
+                          [&](auto formula) { return map(BackwardOf<decltype(formula)>{formula}, y, dy); });
+}
 
 }  // namespace elbo

@@ -1,19 +1,19 @@
-// The pointwise engine: from one struct with `forward` and `backward`, an op that evaluates and
+// The pointwise engine: from a formula, a callable struct with a `backward`, an op that evaluates and
 // differentiates.
 //
-// A unary formula says what its gradient needs (`saves`), which decides what the tape keeps alive:
+// A formula of one input says what its gradient needs (`saves`), which decides what the tape keeps alive:
 //
 //   /// y = 1 / (1 + e^-x);  dy/dx = y (1 - y).
 //   struct Sigmoid {
 //     static constexpr const char* name = "sigmoid";
 //     static constexpr Saves saves = Saves::output;
-//     template <class T> ELBO_HD T forward(T x) const { return math::sigmoid(x); }
+//     template <class T> ELBO_HD T operator()(T x) const { return math::sigmoid(x); }
 //     template <class T> ELBO_HD T backward(T y, T dy) const { return dy * y * (T(1) - y); }
 //   };
 //   Variable sigmoid(const Variable& x) { return pointwise(Sigmoid{}, x); }
 //
-// A binary formula's backward(a, b, dy) returns both gradients. Broadcasting is undone by
-// Backward::contribute.
+// The backward(a, b, dy) of a formula of two inputs returns both gradients. Backward::contribute sums over
+// the axes along which an input was broadcast.
 #pragma once
 
 #include "autograd/contribute.h"
@@ -27,15 +27,7 @@ struct Gradients {
   T a, b;
 };
 
-template <class Formula>
-struct ForwardOf {
-  Formula formula;
-  template <class... T>
-  ELBO_HD auto operator()(T... in) const {
-    return formula.forward(in...);
-  }
-};
-
+/// The gradient by the one input, as a formula of what was saved and dy.
 template <class Formula>
 struct BackwardOf {
   Formula formula;
@@ -45,27 +37,20 @@ struct BackwardOf {
   }
 };
 
-template <class Formula>
-struct BackwardOfA {
+/// The gradient by the first (0) or second (1) of two inputs.
+template <class Formula, int kInput>
+struct BackwardOfInput {
   Formula formula;
   template <class T>
   ELBO_HD T operator()(T a, T b, T dy) const {
-    return formula.backward(a, b, dy).a;
-  }
-};
-
-template <class Formula>
-struct BackwardOfB {
-  Formula formula;
-  template <class T>
-  ELBO_HD T operator()(T a, T b, T dy) const {
-    return formula.backward(a, b, dy).b;
+    const Gradients<T> gradients = formula.backward(a, b, dy);
+    return kInput == 0 ? gradients.a : gradients.b;
   }
 };
 
 template <class Formula>
 Variable pointwise(Formula formula, const Variable& x) {
-  Tensor y = map(ForwardOf<Formula>{formula}, x.value());
+  Tensor y = map(formula, x.value());
   const Tensor saved = Formula::saves == Saves::input ? x.value() : y;
   return Tape::record(Formula::name, {&x}, y, [formula, saved](Backward& pass) {
     pass.contribute(0, BackwardOf<Formula>{formula}, saved, pass.dy());
@@ -75,10 +60,10 @@ Variable pointwise(Formula formula, const Variable& x) {
 template <class Formula>
 Variable pointwise(Formula formula, const Variable& a, const Variable& b) {
   Tensor y = Tensor::empty(broadcast(a.shape(), b.shape(), Formula::name), a.dtype(), a.value().device());
-  map_into(y, ForwardOf<Formula>{formula}, a.value(), b.value());
+  map_into(y, formula, a.value(), b.value());
   return Tape::record(Formula::name, {&a, &b}, y, [formula, a = a.value(), b = b.value()](Backward& pass) {
-    pass.contribute(0, BackwardOfA<Formula>{formula}, a, b, pass.dy());
-    pass.contribute(1, BackwardOfB<Formula>{formula}, a, b, pass.dy());
+    pass.contribute(0, BackwardOfInput<Formula, 0>{formula}, a, b, pass.dy());
+    pass.contribute(1, BackwardOfInput<Formula, 1>{formula}, a, b, pass.dy());
   });
 }
 

@@ -12,15 +12,15 @@ namespace {
 constexpr int64_t kTile = 2048;  // elements, so that each thread of a block has a few packs
 
 /// As i64 in a tensor: where a tile begins, how long it is, whose it is.
-struct Tile {
+struct MemberTile {
   int64_t begin, size, member;
 };
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    adam_kernel(const Tile* tiles, T* w, T* m, T* v, const T* g, const double* numbers, int64_t roots,
+    adam_kernel(const MemberTile* tiles, T* w, T* m, T* v, const T* g, const double* numbers, int64_t roots,
                 AdamOptions options) {
-  const Tile tile = tiles[blockIdx.x];
+  const MemberTile tile = tiles[blockIdx.x];
   const double rate = numbers[roots + tile.member];
   if (rate == 0) return;
   const AdamFormula<T> formula(options, rate, numbers[roots == 1 ? 0 : tile.member]);
@@ -59,7 +59,7 @@ void adam_step(ParameterStore& store, const AdamOptions& options, const Tensor& 
   visit_floating(store.dtype(), "adam", [&](auto zero) {
     using T = decltype(zero);
     launch("adam", adam_kernel<T>, static_cast<unsigned>(tiles.size(0)), kThreads,
-           reinterpret_cast<const Tile*>(tiles.data<int64_t>()), store.values().data<T>(),
+           reinterpret_cast<const MemberTile*>(tiles.data<int64_t>()), store.values().data<T>(),
            first_moment.data<T>(), second_moment.data<T>(),
            static_cast<const T*>(store.gradients().data<T>()),
            static_cast<const double*>(numbers.data<double>()), roots, options);

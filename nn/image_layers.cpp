@@ -76,13 +76,13 @@ Variable BatchNorm::operator()(const Variable& x, Mode mode) const {
   const bool has_members = gain_->value.rank() == 2;
   const Shape& own = gain_->value.shape();
   if (mode == Mode::train) {
-    const BatchStatistics statistics = batch_statistics(x.value(), has_members);
+    const auto [y, statistics] = batch_norm(x, *gain_, *shift_, kEpsilon);
     const auto count = static_cast<double>(statistics.count);
     map_into(running_mean_->value, MovedTowards{1}, running_mean_->value, statistics.mean.reshape(own));
     // The unbiased estimate, as elsewhere.
     map_into(running_variance_->value, MovedTowards{count / std::max(count - 1, 1.0)},
              running_variance_->value, statistics.variance.reshape(own));
-    return batch_norm(x, *gain_, *shift_, statistics, kEpsilon);
+    return y;
   }
   const Shape kept = has_members ? Shape{own[0], 1, 1, 1, own[1]} : own;
   const Variable slope = *gain_ / sqrt(Variable(running_variance_->value) + kEpsilon);

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/formulas.h"
 #include "nn/adam_kernel.h"
-#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {
@@ -22,13 +22,6 @@ struct MinusScaled {
   template <class T>
   ELBO_HD T operator()(T value, T velocity) const {
     return value - T(rate) * velocity;
-  }
-};
-
-struct Root {
-  template <class T>
-  ELBO_HD T operator()(T x) const {
-    return math::sqrt(x);
   }
 };
 
@@ -229,7 +222,7 @@ Tensor clip_gradient_norm(ParameterStore& store, double max_norm, std::span<Para
   for (const Parameter* parameter : of)
     map_reduce_into<Sum>(norms.reshape({members, 1}), true, SquareOf{},
                          parameter->gradient.reshape({members, -1}));
-  map_into(norms, Root{}, norms);
+  map_into(norms, formulas::Sqrt{}, norms);
   const Tensor factors = map(ClipFactor{max_norm}, norms).reshape({members, 1});
   for (const Parameter* parameter : of) {
     const Tensor gradient = parameter->gradient.reshape({members, -1});

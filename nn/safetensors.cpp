@@ -177,14 +177,14 @@ Header parse_header(const std::string& path, const std::string& text) {
 }
 
 /// A tensor whose place in the file has been checked.
-struct Plan {
+struct PlacedTensor {
   const ElementType* type;
   Shape shape;
   uint64_t begin, end;  // bytes from the header's end
 };
 
 /// Checks one entry by itself: dtype, shape, and that the two explain its bytes.
-Plan plan_entry(const std::string& path, const Entry& entry) {
+PlacedTensor plan_entry(const std::string& path, const Entry& entry) {
   const auto type =
       std::find_if(kElementTypes.begin(), kElementTypes.end(),
                    [&](const ElementType& candidate) { return candidate.name == *entry.dtype; });
@@ -194,7 +194,7 @@ Plan plan_entry(const std::string& path, const Entry& entry) {
   // Sizes of 0 are left out of the product, so that no product of some of the axes can overflow either.
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max() / 8;
   uint64_t product = 1;
-  Plan plan{&*type, {}, 0, 0};
+  PlacedTensor plan{&*type, {}, 0, 0};
   for (uint64_t size : *entry.shape) {
     if (size > kMost / product)
       fail("[safetensors] {}: the shape ({}) of tensor {} overflows; the file is damaged", quote(path),
@@ -215,7 +215,7 @@ Plan plan_entry(const std::string& path, const Entry& entry) {
 }
 
 /// Checks that the tensors tile the data exactly: no gap, no overlap, nothing before or after.
-void check_tiling(const std::string& path, const Header& header, const std::vector<Plan>& plans,
+void check_tiling(const std::string& path, const Header& header, const std::vector<PlacedTensor>& plans,
                   uint64_t data_bytes) {
   std::vector<size_t> order(plans.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -246,7 +246,7 @@ float half_to_float(uint16_t bits) {
   return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
 }
 
-Tensor read_tensor(const InputFile& file, uint64_t offset, const Plan& plan) {
+Tensor read_tensor(const InputFile& file, uint64_t offset, const PlacedTensor& plan) {
   const Tensor result = Tensor::empty(plan.shape, plan.type->dtype);
   const std::span<std::byte> bytes{static_cast<std::byte*>(result.bytes()),
                                    static_cast<size_t>(result.byte_count())};
@@ -374,7 +374,7 @@ SafetensorsFile read_safetensors(const std::string& path) {
   file.read(kLengthBytes, std::as_writable_bytes(std::span(text)));
 
   Header header = parse_header(path, text);
-  std::vector<Plan> plans;
+  std::vector<PlacedTensor> plans;
   for (const Entry& entry : header.entries) plans.push_back(plan_entry(path, entry));
   const uint64_t data = kLengthBytes + length;
   check_tiling(path, header, plans, file.size() - data);

@@ -8,9 +8,22 @@
 //
 // where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), where it has
 // nothing good or is missing a matrix product (conv_columns.h), and in f64 the plain loops of
-// conv_reference.h; on the GPU cuDNN (cuda/conv.h). A kernel as large as the image is a matrix product
-// everywhere, and so on the CPU is what gives images of few channels. All tensors of a call are f32 or all
-// f64, and on one device. N may be 0, no other size. Results must not overlap operands.
+// conv_reference.h; on the GPU cuDNN or a plain kernel (cuda/conv.h). A kernel as large as the image is a
+// matrix product everywhere, and so on the CPU is what gives images of few channels. All tensors of a call
+// are f32 or all f64, and on one device. N may be 0, no other size. Results must not overlap operands.
+//
+// Three functions do both kinds of convolution. The transposed one with `weight` is the transpose of the
+// linear map that the convolution with the same weight and options is: for x (N, H, W, C_in) and any z of the
+// shape of y,
+//
+//   sum(conv_transpose(x, weight) * z) = sum(x * conv(z, weight)),
+//
+// so images swap roles. Of y = conv_transpose(x, weight), with weight (C_in, KH, KW, C_out), which is that of
+// the convolution from C_out to C_in channels,
+//
+//   y is   conv2d_backward_data(y, x, weight, options),
+//   dx is  conv2d_into(dx, dy, weight, options),
+//   dw is  conv2d_backward_weight(dw, dy, x, options).
 #pragma once
 
 #include <compare>
@@ -31,9 +44,16 @@ struct ConvOptions {
 /// H_out = (H + 2 padding - KH) / stride + 1, rounded down. Throws when they do not fit.
 Shape conv2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
 
-/// y = conv(x, weight), plus bias (C_out,) for every pixel if it is defined; then max(y, 0) if `relu`.
+/// The shape (N, H_out, W_out, C_out) of the transposed convolution's y for x (N, H, W, C_in) and weight
+/// (C_in, KH, KW, C_out), with H_out = (H - 1) stride - 2 padding + KH + output_padding. Throws when they do
+/// not fit.
+Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
+
+// In these the images' own sizes say what output_padding would.
+
+/// y = conv(x, weight), plus y itself if `accumulate`.
 void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-                 const Tensor& bias = {}, bool relu = false);
+                 bool accumulate = false);
 
 /// dx = the gradient of sum(dy * conv(x, weight)) by x, plus dx itself if `accumulate`. The shapes are those
 /// of x, y and weight above. Pixels of x that no kernel reached, as the last stride did not fit, get 0.
@@ -43,36 +63,6 @@ void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weig
 /// dw = the gradient of sum(dy * conv(x, weight)) by weight, plus dw itself if `accumulate`.
 void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy, const ConvOptions& options,
                             bool accumulate = false);
-
-// The transposed convolution with `weight` is the transpose of the linear map that the convolution with the
-// same weight and options is: for x (N, H, W, C_in) and any z of the shape of y,
-//
-//   sum(conv_transpose(x, weight) * z) = sum(x * conv(z, weight)).
-//
-// So its forward pass is conv2d_backward_data and its gradient by x is conv2d. Its weight is that of the
-// convolution from C_out to C_in channels: (C_in, KH, KW, C_out).
-
-/// The shape (N, H_out, W_out, C_out) of y for x (N, H, W, C_in) and weight (C_in, KH, KW, C_out), with
-/// H_out = (H - 1) stride - 2 padding + KH + output_padding. Throws when they do not fit.
-Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOptions& options);
-
-/// y = conv_transpose(x, weight), with bias and `relu` as for conv2d.
-void conv_transpose2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
-                           const Tensor& bias = {}, bool relu = false);
-
-/// dx = the gradient of sum(dy * conv_transpose(x, weight)) by x, plus dx itself if `accumulate`.
-void conv_transpose2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,
-                                    const ConvOptions& options, bool accumulate = false);
-
-/// dw = the gradient of sum(dy * conv_transpose(x, weight)) by weight, plus dw itself if `accumulate`.
-void conv_transpose2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
-                                      const ConvOptions& options, bool accumulate = false);
-
-/// Whether the GPU may only use algorithms that give the same bits every time, run after run. Otherwise, as
-/// to begin with, the fastest of all is used, found by timing. The CPU gives the same bits every time with as
-/// many threads.
-void set_deterministic_convolutions(bool deterministic);
-bool deterministic_convolutions();
 
 /// What convolves f32 images on the CPU: "oneDNN 2.6.3".
 const std::string& cpu_convolutions_name();

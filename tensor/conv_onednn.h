@@ -13,8 +13,8 @@
 
 namespace elbo::onednn {
 
-/// y = conv(x, weight) (+ bias, if not null). Without an activation: oneDNN's ReLU makes 0 of NaN.
-bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight, const float* bias);
+/// y = conv(x, weight).
+bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight);
 
 /// dx = gradient by x.
 bool conv_backward_data(const ConvSizes& sizes, float* dx, const float* dy, const float* weight);

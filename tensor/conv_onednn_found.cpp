@@ -20,7 +20,6 @@ enum class Direction { forward, backward_data, backward_weight };
 struct Kind {
   Direction direction;
   ConvSizes sizes;
-  bool bias;
   int threads;  // oneDNN divides the work when it makes the primitive
   auto operator<=>(const Kind&) const = default;
 };
@@ -28,7 +27,7 @@ struct Kind {
 /// A convolution ready to run. Its memories are given other people's data at each call.
 struct Primitive {
   dnnl::primitive run;
-  dnnl::memory x, y, bias;
+  dnnl::memory x, y;
   dnnl::memory weight, own_weight;  // in conv.h's order, and in that of the primitive
   dnnl::memory scratch;
   int64_t scratch_bytes = 0;
@@ -51,7 +50,7 @@ dnnl::memory::desc described(const Dims& dims, Tag tag) { return {dims, dnnl::me
 /// The descriptors of a convolution's tensors; oneDNN names the axes of images N, C, H, W in whatever order
 /// they lie, and those of weights O, I, H, W.
 struct Descriptors {
-  dnnl::memory::desc x, y, weight, any_weight, bias;
+  dnnl::memory::desc x, y, weight, any_weight;
   Dims strides, padding;
 
   explicit Descriptors(const ConvSizes& s)
@@ -59,7 +58,6 @@ struct Descriptors {
         y(described({s.batch, s.filters, s.out_height, s.out_width}, Tag::nhwc)),
         weight(described({s.filters, s.channels, s.kernel_height, s.kernel_width}, Tag::ohwi)),
         any_weight(described({s.filters, s.channels, s.kernel_height, s.kernel_width}, Tag::any)),
-        bias(described({s.filters}, Tag::x)),
         strides{s.stride, s.stride},
         padding{s.padding, s.padding} {}
 };
@@ -75,20 +73,20 @@ dnnl::primitive_attr attributes() {
 
 // oneDNN 3 gives its primitives at once what version 2 puts into a descriptor first.
 
-dnnl::convolution_forward::primitive_desc forward_of(const Descriptors& d, bool bias) {
-  const dnnl::memory::desc b = bias ? d.bias : dnnl::memory::desc();
+dnnl::convolution_forward::primitive_desc forward_of(const Descriptors& d) {
+  const dnnl::memory::desc no_bias;
 #if DNNL_VERSION_MAJOR < 3
-  return {dnnl::convolution_forward::desc(kTraining, kDirect, d.x, d.any_weight, b, d.y, d.strides, d.padding,
-                                          d.padding),
+  return {dnnl::convolution_forward::desc(kTraining, kDirect, d.x, d.any_weight, no_bias, d.y, d.strides,
+                                          d.padding, d.padding),
           attributes(), engine()};
 #else
-  return {engine(), kTraining, kDirect,   d.x,       d.any_weight, b,
+  return {engine(), kTraining, kDirect,   d.x,       d.any_weight, no_bias,
           d.y,      d.strides, d.padding, d.padding, attributes()};
 #endif
 }
 
 dnnl::convolution_backward_data::primitive_desc backward_data_of(const Descriptors& d) {
-  const auto hint = forward_of(d, false);
+  const auto hint = forward_of(d);
 #if DNNL_VERSION_MAJOR < 3
   return {
       dnnl::convolution_backward_data::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.padding, d.padding),
@@ -99,7 +97,7 @@ dnnl::convolution_backward_data::primitive_desc backward_data_of(const Descripto
 }
 
 dnnl::convolution_backward_weights::primitive_desc backward_weight_of(const Descriptors& d) {
-  const auto hint = forward_of(d, false);
+  const auto hint = forward_of(d);
 #if DNNL_VERSION_MAJOR < 3
   return {dnnl::convolution_backward_weights::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.padding,
                                                    d.padding),
@@ -121,7 +119,6 @@ std::optional<Primitive> made_of(const PrimitiveDesc& desc, const dnnl::memory::
   made.x = without_data(d.x);
   made.y = without_data(d.y);
   made.weight = without_data(d.weight);
-  if (kind.bias) made.bias = without_data(d.bias);
   made.scratch_bytes = static_cast<int64_t>(desc.scratchpad_desc().get_size());
   made.scratch = without_data(desc.scratchpad_desc());
   made.reorders = own_weight != d.weight;
@@ -137,7 +134,7 @@ std::optional<Primitive> make(const Kind& kind) {
   try {
     switch (kind.direction) {
       case Direction::forward: {
-        const auto desc = forward_of(d, kind.bias);
+        const auto desc = forward_of(d);
         return made_of(desc, desc.weights_desc(), d, kind);
       }
       case Direction::backward_data: {
@@ -156,10 +153,10 @@ std::optional<Primitive> make(const Kind& kind) {
 }
 
 /// The primitive for these sizes, made once; null where there is none.
-Primitive* primitive_for(Direction direction, const ConvSizes& sizes, bool bias) {
+Primitive* primitive_for(Direction direction, const ConvSizes& sizes) {
   // The sizes of a training run: a few for each layer, and those of its last, smaller batch.
   static std::map<Kind, std::optional<Primitive>> known;
-  const Kind kind{direction, sizes, bias, threads()};
+  const Kind kind{direction, sizes, threads()};
   auto found = known.find(kind);
   if (found == known.end()) found = known.emplace(kind, make(kind)).first;
   return found->second ? &*found->second : nullptr;
@@ -172,10 +169,9 @@ struct Argument {
 };
 
 /// Runs the convolution; false where there is no primitive for it.
-bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Argument weight,
-         const float* bias = nullptr) {
+bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Argument weight) {
   try {
-    Primitive* const p = primitive_for(direction, sizes, bias);
+    Primitive* const p = primitive_for(direction, sizes);
     if (!p) return false;
     // What it scribbles on, taken from memory that a training step uses again and again.
     const Tensor scratch = Tensor::empty({p->scratch_bytes}, DType::u8);
@@ -189,7 +185,6 @@ bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Ar
                                                     {y.name, given(p->y, y.data)},
                                                     {weight.name, p->reorders ? p->own_weight : weights},
                                                     {DNNL_ARG_SCRATCHPAD, p->scratch}};
-    if (bias) arguments.emplace(DNNL_ARG_BIAS, given(p->bias, bias));
     const bool writes_weight = direction == Direction::backward_weight;
     if (p->reorders && !writes_weight) p->reorder.execute(stream(), weights, p->own_weight);
     p->run.execute(stream(), arguments);
@@ -203,9 +198,8 @@ bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Ar
 
 }  // namespace
 
-bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight, const float* bias) {
-  return run(Direction::forward, sizes, {DNNL_ARG_SRC, x}, {DNNL_ARG_DST, y}, {DNNL_ARG_WEIGHTS, weight},
-             bias);
+bool conv_forward(const ConvSizes& sizes, float* y, const float* x, const float* weight) {
+  return run(Direction::forward, sizes, {DNNL_ARG_SRC, x}, {DNNL_ARG_DST, y}, {DNNL_ARG_WEIGHTS, weight});
 }
 
 bool conv_backward_data(const ConvSizes& sizes, float* dx, const float* dy, const float* weight) {

@@ -11,23 +11,6 @@ namespace {
 /// Rows of images worth a thread's while, if each takes so many multiply-adds.
 int64_t grain(int64_t work) { return std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(work, 1)); }
 
-/// The pixel of x under row (or column) `tap` of the kernel, for pixel `out` of y; it may lie in the padding.
-int64_t under(const ConvSizes& s, int64_t out, int64_t tap) { return out * s.stride - s.padding + tap; }
-
-/// The pixel of y, of `count`, for which pixel `in` of x lies under `tap`; -1 if there is none.
-int64_t above(const ConvSizes& s, int64_t in, int64_t tap, int64_t count) {
-  const int64_t strides = in + s.padding - tap;
-  if (strides < 0 || strides % s.stride != 0 || strides / s.stride >= count) return -1;
-  return strides / s.stride;
-}
-
-bool is_inside(int64_t pixel, int64_t count) { return pixel >= 0 && pixel < count; }
-
-/// Where pixel (row, column) of image `n` begins, in images of this height, width and depth.
-int64_t pixel(int64_t n, int64_t row, int64_t column, int64_t height, int64_t width, int64_t depth) {
-  return ((n * height + row) * width + column) * depth;
-}
-
 template <class T>
 double dot(int64_t n, const T* a, const T* b) {
   double sum = 0;
@@ -54,7 +37,7 @@ void store(T* to, const std::vector<double>& sums, bool accumulate) {
 }  // namespace
 
 template <class T>
-void conv_forward(const ConvSizes& s, T* y, const T* x, const T* weight, const T* bias, bool accumulate) {
+void conv_forward(const ConvSizes& s, T* y, const T* x, const T* weight, bool accumulate) {
   const int64_t work = s.out_width * s.filters * s.kernel_height * s.kernel_width * s.channels;
   parallel_for(s.batch * s.out_height, grain(work), [&](int64_t begin, int64_t end) {
     std::vector<double> sums(static_cast<size_t>(s.filters));
@@ -62,7 +45,7 @@ void conv_forward(const ConvSizes& s, T* y, const T* x, const T* weight, const T
       const int64_t n = row / s.out_height, i = row % s.out_height;
       for (int64_t j = 0; j < s.out_width; ++j) {
         for (int64_t k = 0; k < s.filters; ++k) {
-          double sum = bias ? static_cast<double>(bias[k]) : 0;
+          double sum = 0;
           for (int64_t r = 0; r < s.kernel_height; ++r)
             for (int64_t t = 0; t < s.kernel_width; ++t) {
               const int64_t h = under(s, i, r), w = under(s, j, t);
@@ -124,8 +107,8 @@ void conv_backward_weight(const ConvSizes& s, T* dw, const T* x, const T* dy, bo
   });
 }
 
-template void conv_forward(const ConvSizes&, float*, const float*, const float*, const float*, bool);
-template void conv_forward(const ConvSizes&, double*, const double*, const double*, const double*, bool);
+template void conv_forward(const ConvSizes&, float*, const float*, const float*, bool);
+template void conv_forward(const ConvSizes&, double*, const double*, const double*, bool);
 template void conv_backward_data(const ConvSizes&, float*, const float*, const float*, bool);
 template void conv_backward_data(const ConvSizes&, double*, const double*, const double*, bool);
 template void conv_backward_weight(const ConvSizes&, float*, const float*, const float*, bool);

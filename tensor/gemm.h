@@ -8,6 +8,7 @@
 // itself when it is called the same way again, as OpenBLAS does.
 #pragma once
 
+#include "tensor/function_ref.h"
 #include "tensor/tensor.h"
 
 namespace elbo {
@@ -27,19 +28,7 @@ struct Block {
   }
 };
 
-/// Refers to a callable on blocks, which must outlive it.
-class BlockFunction {
- public:
-  template <class F>
-  explicit BlockFunction(const F& f)
-      : callable_(&f),
-        call_([](const void* self, const Block& block) { (*static_cast<const F*>(self))(block); }) {}
-  void operator()(const Block& block) const { call_(callable_, block); }
-
- private:
-  const void* callable_;
-  void (*call_)(const void*, const Block&);
-};
+using BlockFunction = FunctionRef<void(const Block&)>;
 
 /// c = alpha op(a) op(b) + (accumulate ? c : 0), all f32 or all f64.
 ///

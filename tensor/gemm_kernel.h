@@ -6,9 +6,12 @@
 
 #include <cstdint>
 
+#include "tensor/function_ref.h"
+
 namespace elbo {
 
-class BlockFunction;
+struct Block;
+using BlockFunction = FunctionRef<void(const Block&)>;
 
 /// c (m, n) = alpha op(a) op(b) + (accumulate ? c : 0), row-major in f32, rows lda, ldb and ldc apart.
 struct Sgemm {

@@ -3,15 +3,15 @@
 namespace elbo {
 namespace detail {
 
-Plan plan_tiles(const Loop& joint) {
-  Plan plan;
+MapPlan plan_tiles(const Loop& joint) {
+  MapPlan plan;
   const int last = joint.rank - 1;
   const int64_t inner = joint.size[last];
   plan.rows_are_cut = last > 0 && 2 * inner <= kBlock;
   const int cut = plan.rows_are_cut ? last - 1 : last;
   plan.cut_size = joint.size[cut];
-  plan.tile = plan.rows_are_cut ? Tile{std::min(kBlock / inner, plan.cut_size), inner}
-                                : Tile{1, std::min(kBlock, inner)};
+  plan.tile = plan.rows_are_cut ? MapTile{std::min(kBlock / inner, plan.cut_size), inner}
+                                : MapTile{1, std::min(kBlock, inner)};
   for (int k = 0; k < kMaxOperands; ++k) {
     plan.column_stride[k] = joint.stride[k][last];
     if (plan.rows_are_cut) plan.row_stride[k] = joint.stride[k][cut];
@@ -34,8 +34,8 @@ Plan plan_tiles(const Loop& joint) {
   return plan;
 }
 
-Tile Plan::tile_at(int64_t item_or_term) const {
-  Tile result = tile;
+MapTile MapPlan::tile_at(int64_t item_or_term) const {
+  MapTile result = tile;
   int64_t& size = rows_are_cut ? result.rows : result.columns;
   const int64_t blocks = (cut_size + size - 1) / size;
   size = std::min(size, cut_size - item_or_term % blocks * size);
@@ -105,7 +105,7 @@ void fold_columns(T* v, int64_t rows, int64_t width) {
 
 /// Folds a tile's values onto the outputs that it has, which end up at the start of `v`.
 template <class Combine, class T>
-void fold_tile(const Plan& plan, Tile tile, T* v) {
+void fold_tile(const MapPlan& plan, MapTile tile, T* v) {
   if (plan.columns_are_kept) {
     if (!plan.rows_are_kept) fold_rows<Combine>(v, tile.rows, tile.columns);
   } else if (plan.rows_are_kept) {
@@ -116,17 +116,17 @@ void fold_tile(const Plan& plan, Tile tile, T* v) {
 }
 
 /// How many outputs a tile has.
-int64_t outputs_of(const Plan& plan, Tile tile) {
+int64_t outputs_of(const MapPlan& plan, MapTile tile) {
   return (plan.rows_are_kept ? tile.rows : 1) * (plan.columns_are_kept ? tile.columns : 1);
 }
 
 /// Folds terms first..last-1 of an item into `totals`, one for each of its outputs.
 template <class Combine, class T>
-void fold_item(const Plan& plan, int64_t item, int64_t first, int64_t last, const TileFormula<T>& formula,
+void fold_item(const MapPlan& plan, int64_t item, int64_t first, int64_t last, const TileFormula<T>& formula,
                double* totals) {
   alignas(64) T values[kBlock];
   alignas(64) T partial[kBlock];
-  const Tile first_tile = plan.tile_at(plan.cut_is_kept() ? item : first);
+  const MapTile first_tile = plan.tile_at(plan.cut_is_kept() ? item : first);
   const int64_t outputs = outputs_of(plan, first_tile);
   // Few terms are joined in T before they go to double, so that long f32 sums keep their precision.
   const int64_t terms_in_t = outputs < 64 ? 1 : 8;
@@ -139,7 +139,7 @@ void fold_item(const Plan& plan, int64_t item, int64_t first, int64_t last, cons
       int64_t offset[kMaxOperands];
       std::copy_n(base, kMaxOperands, offset);
       seek(plan.folded, term, kMaxOperands, offset);
-      const Tile tile = plan.cut_is_kept() ? first_tile : plan.tile_at(term);
+      const MapTile tile = plan.cut_is_kept() ? first_tile : plan.tile_at(term);
       T* const v = term == start ? partial : values;
       formula(tile, offset, v);
       fold_tile<Combine>(plan, tile, v);
@@ -154,7 +154,7 @@ void fold_item(const Plan& plan, int64_t item, int64_t first, int64_t last, cons
 
 /// Writes an item's totals where they belong in the output.
 template <class Combine, class T>
-void store_item(const Plan& plan, int64_t item, const double* totals, bool accumulate, T* out) {
+void store_item(const MapPlan& plan, int64_t item, const double* totals, bool accumulate, T* out) {
   int64_t offset[kMaxOperands] = {};
   seek(plan.kept, item, 1, offset);
   const int64_t outputs = outputs_of(plan, plan.tile_at(plan.cut_is_kept() ? item : 0));
@@ -167,7 +167,7 @@ void store_item(const Plan& plan, int64_t item, const double* totals, bool accum
 }  // namespace
 
 template <class Combine, class T>
-void reduce(const Plan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula) {
+void reduce(const MapPlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula) {
   T* const output = out.data<T>();
   // The terms of large items are split into chunks; how many follows from the shapes alone.
   const int64_t item_elements = plan.terms * plan.tile.rows * plan.tile.columns;
@@ -203,10 +203,10 @@ void reduce(const Plan& plan, const Tensor& out, bool accumulate, const TileForm
   }
 }
 
-template void reduce<Sum>(const Plan&, const Tensor&, bool, const TileFormula<float>&);
-template void reduce<Sum>(const Plan&, const Tensor&, bool, const TileFormula<double>&);
-template void reduce<Max>(const Plan&, const Tensor&, bool, const TileFormula<float>&);
-template void reduce<Max>(const Plan&, const Tensor&, bool, const TileFormula<double>&);
+template void reduce<Sum>(const MapPlan&, const Tensor&, bool, const TileFormula<float>&);
+template void reduce<Sum>(const MapPlan&, const Tensor&, bool, const TileFormula<double>&);
+template void reduce<Max>(const MapPlan&, const Tensor&, bool, const TileFormula<float>&);
+template void reduce<Max>(const MapPlan&, const Tensor&, bool, const TileFormula<double>&);
 
 }  // namespace detail
 

@@ -5,13 +5,14 @@
 // A formula is a small functor marked ELBO_HD, written once. Broadcasting is index arithmetic: nothing is
 // ever expanded in memory.
 //
-//   struct Square { template <class T> ELBO_HD T operator()(T x) const { return x * x; } };
-//   Tensor y = map(Square{}, x);                        // x (N, D) -> y (N, D)
-//   Tensor norms = map_reduce<Sum>({N, 1}, Square{}, x);  // x (N, D) -> norms (N, 1)
+//   Tensor y = map(SquareOf{}, x);                          // x (N, D) -> y (N, D)
+//   Tensor norms = map_reduce<Sum>({N, 1}, SquareOf{}, x);  // x (N, D) -> norms (N, 1)
 //
-// This header declares them, with the formulas that are wanted everywhere: those are made once, in map.cpp.
-// A file with formulas of its own includes tensor/map_loops.h, which makes their loops and kernels (without
-// it the linker finds no map for them), and which a build with CUDA compiles as CUDA.
+//   struct SquareOf { template <class T> ELBO_HD T operator()(T x) const { return x * x; } };
+//
+// This header declares them, and below them the formulas that are wanted everywhere. A file with formulas of
+// its own includes tensor/map_loops.h, which makes their loops and kernels (without it the linker finds no
+// map for them), and which a build with CUDA compiles as CUDA.
 #pragma once
 
 #include <limits>
@@ -21,6 +22,32 @@
 
 namespace elbo {
 
+/// out[i] = f(in[i]...) for every index of out; each `in` broadcasts to out's shape. `out` may be one of
+/// `in`.
+template <class F, class... In>
+void map_into(const Tensor& out, F f, const In&... in);
+
+/// The new tensor f(in...), of the shape that all `in` broadcast to.
+template <class F, class First, class... Rest>
+Tensor map(F f, const First& first, const Rest&... rest);
+
+/// Folds f(in...) over the axes where out has size 1 (or no axis) and the inputs' broadcast space has more.
+/// With `accumulate` the values are folded onto what out holds, else out is overwritten.
+template <class Combine, class F, class... In>
+void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in);
+
+/// The new tensor of shape `shape` that map_reduce_into would write.
+template <class Combine, class F, class First, class... Rest>
+Tensor map_reduce(const Shape& shape, F f, const First& first, const Rest&... rest);
+
+/// Sums x down to `shape`, undoing a broadcast from `shape` to x's shape. Shares x when nothing is to be
+/// summed.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+/// target += x, which broadcasts to it.
+void add_into(const Tensor& target, const Tensor& x);
+
+// What map_reduce combines values with.
 struct Sum {
   template <class T>
   static constexpr T identity() {
@@ -44,7 +71,7 @@ struct Max {
   }
 };
 
-// Small formulas that many callers need.
+// Formulas that many callers need, made once for all of them in map.cpp.
 struct Identity {
   template <class T>
   ELBO_HD T operator()(T x) const {
@@ -82,30 +109,5 @@ struct SquareOfDifference {
     return (a - b) * (a - b);
   }
 };
-
-/// out[i] = f(in[i]...) for every index of out; each `in` broadcasts to out's shape. `out` may be one of
-/// `in`.
-template <class F, class... In>
-void map_into(const Tensor& out, F f, const In&... in);
-
-/// The new tensor f(in...), of the shape that all `in` broadcast to.
-template <class F, class First, class... Rest>
-Tensor map(F f, const First& first, const Rest&... rest);
-
-/// Folds f(in...) over the axes where out has size 1 (or no axis) and the inputs' broadcast space has more.
-/// With `accumulate` the values are folded onto what out holds, else out is overwritten.
-template <class Combine, class F, class... In>
-void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in);
-
-/// The new tensor of shape `shape` that map_reduce_into would write.
-template <class Combine, class F, class First, class... Rest>
-Tensor map_reduce(const Shape& shape, F f, const First& first, const Rest&... rest);
-
-/// Sums x down to `shape`, undoing a broadcast from `shape` to x's shape. Shares x when nothing is to be
-/// summed.
-Tensor sum_to(const Tensor& x, const Shape& shape);
-
-/// target += x, which broadcasts to it.
-void add_into(const Tensor& target, const Tensor& x);
 
 }  // namespace elbo

@@ -9,6 +9,7 @@
 #include <array>
 #include <utility>
 
+#include "tensor/function_ref.h"
 #include "tensor/loop.h"
 #include "tensor/map.h"
 #include "tensor/parallel.h"
@@ -28,7 +29,7 @@ inline constexpr int64_t kLanes = 8;    // written at a time where that is quick
 
 /// Consecutive elements of a space, seen as rows and columns of its last two axes. Short rows are taken many
 /// at a time: a loop over two elements costs more to start than to run.
-struct Tile {
+struct MapTile {
   int64_t rows = 1;
   int64_t columns = 1;
 };
@@ -38,9 +39,9 @@ struct Tile {
 /// which own disjoint outputs) or `folded` (they number the terms of an item; `map` has none). All of it
 /// follows from the shapes alone, so that the thread count changes no result, nor does another member beside
 /// change a member's sums.
-struct Plan {
+struct MapPlan {
   Loop kept, folded;
-  Tile tile;  // of full size
+  MapTile tile;  // of full size
   int64_t row_stride[kMaxOperands] = {};
   int64_t column_stride[kMaxOperands] = {};
   bool rows_are_kept = false, columns_are_kept = false;
@@ -51,9 +52,9 @@ struct Plan {
   bool cut_is_kept() const { return rows_are_cut ? rows_are_kept : columns_are_kept; }
   /// The tile of an item, or of a term when the cut axis is folded: the last of each row of blocks is
   /// smaller.
-  Tile tile_at(int64_t item_or_term) const;
+  MapTile tile_at(int64_t item_or_term) const;
 };
-Plan plan_tiles(const Loop& joint);
+MapPlan plan_tiles(const Loop& joint);
 
 template <class T, class F, class... Pointers>
 void evaluate_block(int64_t n, F f, T* out, Pointers... in) {
@@ -63,7 +64,7 @@ void evaluate_block(int64_t n, F f, T* out, Pointers... in) {
 
 /// Writes out an operand's values in a tile where they are not contiguous in memory.
 template <class T>
-const T* expand(const T* at, int64_t row_stride, int64_t column_stride, Tile tile, T* expanded) {
+const T* expand(const T* at, int64_t row_stride, int64_t column_stride, MapTile tile, T* expanded) {
   const int64_t n = tile.rows * tile.columns;
   if (column_stride != 0) {  // every row is the same
     std::copy_n(at, tile.columns, expanded);
@@ -82,15 +83,16 @@ const T* expand(const T* at, int64_t row_stride, int64_t column_stride, Tile til
 
 /// An operand's values in a tile as a contiguous run: the memory itself, or `expanded`, kBlock + kLanes long.
 template <class T>
-const T* run_of(const T* at, int64_t row_stride, int64_t column_stride, Tile tile, T* expanded) {
+const T* run_of(const T* at, int64_t row_stride, int64_t column_stride, MapTile tile, T* expanded) {
   const bool is_contiguous = column_stride != 0 && (tile.rows == 1 || row_stride == tile.columns);
   return is_contiguous ? at : expand(at, row_stride, column_stride, tile, expanded);
 }
 
 /// Evaluates f on a tile into out[0..rows*columns). The operands start at in[k] + offset[k].
 template <class T, size_t N, class F, size_t... I>
-void evaluate_tile(Tile tile, const int64_t* offset, const int64_t* row_stride, const int64_t* column_stride,
-                   F f, const std::array<const T*, N>& in, T* out, std::index_sequence<I...>) {
+void evaluate_tile(MapTile tile, const int64_t* offset, const int64_t* row_stride,
+                   const int64_t* column_stride, F f, const std::array<const T*, N>& in, T* out,
+                   std::index_sequence<I...>) {
   alignas(64) T expanded[N + 1][kBlock + kLanes];
   evaluate_block(tile.rows * tile.columns, f, out,
                  run_of(in[I] + offset[I], row_stride[I], column_stride[I], tile, expanded[I])...);
@@ -121,24 +123,14 @@ Shape broadcast_all(const char* where, const First& first, const Second& second,
   return shape;
 }
 
-/// A reference to something that writes a formula's values on a tile whose operands, the output first, are
-/// `offset` elements in: `reduce` is compiled once, not once a formula.
+/// Writes a formula's values on a tile whose operands, the output first, are `offset` elements in: `reduce`
+/// is compiled once, not once a formula.
 template <class T>
-struct TileFormula {
-  template <class F>
-  explicit TileFormula(const F& f)
-      : state(&f), call([](const void* s, Tile tile, const int64_t* offset, T* values) {
-          (*static_cast<const F*>(s))(tile, offset, values);
-        }) {}
-  void operator()(Tile tile, const int64_t* offset, T* values) const { call(state, tile, offset, values); }
-
-  const void* state;
-  void (*call)(const void* state, Tile tile, const int64_t* offset, T* values);
-};
+using TileFormula = FunctionRef<void(MapTile tile, const int64_t* offset, T* values)>;
 
 /// Carries a plan out. Combine is Sum or Max, T float or double.
 template <class Combine, class T>
-void reduce(const Plan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
+void reduce(const MapPlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
 
 }  // namespace detail
 
@@ -156,7 +148,7 @@ void map_into(const Tensor& out, F f, const In&... in) {
       return;
     }
 #endif
-    const detail::Plan plan = detail::plan_tiles(joint);
+    const detail::MapPlan plan = detail::plan_tiles(joint);
     parallel_for(
         plan.items, kParallelGrain / (plan.tile.rows * plan.tile.columns), [&](int64_t begin, int64_t end) {
           for (int64_t item = begin; item < end; ++item) {
@@ -194,8 +186,8 @@ void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
       return;
     }
 #endif
-    const detail::Plan plan = detail::plan_tiles(joint);
-    const auto formula = [&](detail::Tile tile, const int64_t* offset, T* values) {
+    const detail::MapPlan plan = detail::plan_tiles(joint);
+    const auto formula = [&](detail::MapTile tile, const int64_t* offset, T* values) {
       detail::evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, inputs, values,
                             std::index_sequence_for<In...>{});
     };

@@ -36,7 +36,7 @@ struct Stage {
   bool sum_is_transposed;  // (in, out_width) instead of (out, in_width), whichever is fewer vectors
 };
 
-struct Plan {
+struct StagePlan {
   KeptVector<Stage> stages;
   int64_t blocks = 0, parts = 0;
   int64_t packed = 0, kept = 0, sums = 0, widest = 0;
@@ -44,8 +44,8 @@ struct Plan {
 };
 
 template <class T>
-Plan plan_of(const SmallNetwork<T>& n) {
-  Plan plan;
+StagePlan plan_of(const SmallNetwork<T>& n) {
+  StagePlan plan;
   const size_t all = n.layers.size(), heads = static_cast<size_t>(n.heads);
   for (size_t first = 0; first < all;) {
     const bool last = first + heads == all;
@@ -86,7 +86,7 @@ struct Workspace {
 };
 
 template <class T>
-Workspace<T> workspace_of(const Plan& plan) {
+Workspace<T> workspace_of(const StagePlan& plan) {
   static thread_local Scratch<T> scratch;
   const int64_t block = kBlock * plan.widest;
   T* const all = scratch.at_least(plan.packed + 4 * block);
@@ -106,7 +106,7 @@ void pad_rows(const T* from, int64_t rows, int64_t count, T* to, int64_t width) 
 }
 
 template <class T>
-void pack_forward(const SmallNetwork<T>& n, const Plan& plan, int64_t member, T* packed) {
+void pack_forward(const SmallNetwork<T>& n, const StagePlan& plan, int64_t member, T* packed) {
   for (const Stage& s : plan.stages) {
     T* const weight = packed + s.forward_at;
     T* const bias = packed + s.bias_at;
@@ -125,7 +125,7 @@ void pack_forward(const SmallNetwork<T>& n, const Plan& plan, int64_t member, T*
 }
 
 template <class T>
-void pack_backward(const SmallNetwork<T>& n, const Plan& plan, int64_t member, T* packed) {
+void pack_backward(const SmallNetwork<T>& n, const StagePlan& plan, int64_t member, T* packed) {
   for (const Stage& s : plan.stages) {
     T* to = packed + s.backward_at;
     for (size_t l = s.first_layer; l < s.first_layer + s.layers; ++l) {
@@ -156,7 +156,7 @@ const T* rows_of_x(const SmallNetwork<T>& n, const Rows& rows) {
 }
 
 template <class T>
-void run_block(const SmallNetwork<T>& n, const Plan& plan, const Rows& rows, const Workspace<T>& work,
+void run_block(const SmallNetwork<T>& n, const StagePlan& plan, const Rows& rows, const Workspace<T>& work,
                T* const* y, T* kept) {
   const T* in = work.block[0];
   pad_rows(rows_of_x(n, rows), rows.count, n.layers[0].in, work.block[0], plan.stages[0].in_width);
@@ -191,7 +191,7 @@ struct Wanted {
 };
 
 template <class T>
-Wanted wanted_of(const Plan& plan, const T* dx, const SmallLayerGradients<T>* gradients) {
+Wanted wanted_of(const StagePlan& plan, const T* dx, const SmallLayerGradients<T>* gradients) {
   Wanted wanted{.lowest = plan.stages.size(), .dx = dx != nullptr, .weight = {}, .bias = {}};
   for (size_t i = 0; i < plan.stages.size(); ++i) {
     const Stage& s = plan.stages[i];
@@ -230,9 +230,9 @@ void gather_heads(const SmallNetwork<T>& n, const Stage& s, const Rows& rows, co
 }
 
 template <class T>
-void differentiate_block(const SmallNetwork<T>& n, const Plan& plan, const Wanted& wanted, const Rows& rows,
-                         const Workspace<T>& work, const T* kept, const T* const* y, const T* const* dy,
-                         T* dx, T* sums) {
+void differentiate_block(const SmallNetwork<T>& n, const StagePlan& plan, const Wanted& wanted,
+                         const Rows& rows, const Workspace<T>& work, const T* kept, const T* const* y,
+                         const T* const* dy, T* dx, T* sums) {
   T *d = work.block[1], *next = work.block[2];
   gather_heads(n, plan.stages.back(), rows, y, dy, d, work.block[3]);
   for (size_t i = plan.stages.size(); i-- > wanted.lowest;) {
@@ -278,7 +278,7 @@ void join_line(const T* line, int64_t stride, int64_t parts, int64_t count, bool
 
 /// A member's gradients from the sums of its parts.
 template <class T>
-void join_parts(const SmallNetwork<T>& n, const Plan& plan, int64_t member, const T* sums,
+void join_parts(const SmallNetwork<T>& n, const StagePlan& plan, int64_t member, const T* sums,
                 const SmallLayerGradients<T>* gradients) {
   for (const Stage& s : plan.stages) {
     int64_t column = 0;
@@ -312,13 +312,13 @@ int64_t grain_of(double flops) { return 1 + static_cast<int64_t>(kRangeFlops / s
 
 template <class T>
 int64_t kept_numbers(const SmallNetwork<T>& network) {
-  const Plan plan = plan_of(network);
+  const StagePlan plan = plan_of(network);
   return network.members * plan.blocks * plan.kept;
 }
 
 template <class T>
 void run_layers(const SmallNetwork<T>& network, T* const* y, T* kept) {
-  const Plan plan = plan_of(network);
+  const StagePlan plan = plan_of(network);
   const double flops = plan.flops_of_row * static_cast<double>(std::min(kBlock, network.rows));
   parallel_for(network.members * plan.blocks, grain_of(flops), [&](int64_t begin, int64_t end) {
     const Workspace<T> work = workspace_of<T>(plan);
@@ -335,7 +335,7 @@ void run_layers(const SmallNetwork<T>& network, T* const* y, T* kept) {
 template <class T>
 void differentiate_layers(const SmallNetwork<T>& network, const T* kept, const T* const* y,
                           const T* const* dy, T* dx, const SmallLayerGradients<T>* gradients) {
-  const Plan plan = plan_of(network);
+  const StagePlan plan = plan_of(network);
   const Wanted wanted = wanted_of(plan, dx, gradients);
   const double flops = 2 * plan.flops_of_row * static_cast<double>(network.rows);
   KeptVector<T> sums(static_cast<size_t>(network.members * plan.parts * plan.sums));

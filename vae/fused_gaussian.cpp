@@ -18,7 +18,7 @@ struct Reparameterize {
 struct UnitKl {
   static constexpr const char* name = "gaussian_kl";
   template <class T>
-  ELBO_HD T forward(T mean, T log_variance) const {
+  ELBO_HD T operator()(T mean, T log_variance) const {
     return T(0.5) * (mean * mean + math::expm1(log_variance) - log_variance);
   }
   template <class T>
@@ -145,7 +145,7 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
     map_into(z, Sample{}, for_samples(mean.value()),
              for_samples(map(StandardDeviation{}, log_variance.value())), z);
   const Shape points = mean.shape().drop_back(1), column = points.concatenated({1});
-  const Tensor kl = map_reduce<Sum>(column, ForwardOf<UnitKl>{}, mean.value(), log_variance.value());
+  const Tensor kl = map_reduce<Sum>(column, UnitKl{}, mean.value(), log_variance.value());
   PosteriorTerms terms{z, kl.reshape(points)};
   const Variable* inputs[] = {&mean, &log_variance};
   Tape::record_outputs(

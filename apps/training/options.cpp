@@ -71,9 +71,6 @@ Device device_of(const RunOptions& o) {
 }
 
 void apply(const RunOptions& o) {
-  // Or a resumed run would differ in its last bits. For all commands alike, so that what is timed is what
-  // trains.
-  set_deterministic_convolutions(true);
   device_of(o);
   set_matmul_precision(parse_matmul_precision(o.precision));
   if (o.threads > 0) set_threads(o.threads);

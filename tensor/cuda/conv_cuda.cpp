@@ -1,28 +1,23 @@
 // Convolutions of CUDA builds (conv.h): cuDNN's convolution functions, which are called legacy and do what is
-// wanted here.
+// wanted here, on f32 as it lies, channels last.
 //
-// f32 is convolved as it lies, channels last. cuDNN's f64 kernels know only channels first, so f64, which is
-// for checks, is transposed there and back; f32 takes the same way if cuDNN has nothing else for it.
-//
-// A plan is made for all that decides how a convolution is computed. It chooses one algorithm for each of the
-// three directions when that is first asked for:
-// - by timing, as a rule. Timing is not the same twice, so neither are the last bits of results in two runs;
-// - deterministic: the first that cuDNN's heuristic names, a function of sizes, library and GPU;
-// - while a graph is captured, when nothing can be timed: also by the heuristic, and not kept.
+// Of the algorithms that cuDNN's heuristic names, a function of sizes, precision, library and GPU, the first
+// runs that is deterministic. One that fails is not asked again, and the next is tried; after the last one
+// the plain kernel.
 #include <cudnn.h>
 
 #include <algorithm>
 #include <compare>
 #include <limits>
 #include <map>
-#include <optional>
+#include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
-#include "tensor/cuda/kernels.h"
 #include "tensor/gemm.h"
 
 namespace elbo::cuda {
@@ -33,11 +28,6 @@ constexpr size_t kLargestWorkspace = size_t{256} << 20;
 
 void check(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) fail("[conv2d] cuDNN: {} ({})", cudnnGetErrorString(status), what);
-}
-
-int narrow(int64_t size) {
-  if (size > std::numeric_limits<int>::max()) fail("[conv2d] cuDNN takes sizes up to 2^31 - 1, got {}", size);
-  return static_cast<int>(size);
 }
 
 /// What runs in a stream runs with that stream's handle and workspace. Never freed: at exit the GPU may be
@@ -93,131 +83,107 @@ using FilterDescriptor =
 using ConvolutionDescriptor = Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor,
                                          cudnnDestroyConvolutionDescriptor>;
 
-/// The operands, in either role: a gradient has the description of what it belongs to.
-enum Operand { kX, kWeight, kY };
-
-/// A convolution whose operands all have one layout.
-struct Layout {
-  TensorDescriptor operands[3];
-  FilterDescriptor filter;  // what operands[kWeight] describes, as convolutions want it
+/// A convolution in cuDNN's words. A gradient has the description of what it belongs to.
+struct Descriptors {
+  TensorDescriptor x, y;
+  FilterDescriptor weight;
   ConvolutionDescriptor convolution;
 
-  Layout(const ConvSizes& s, cudnnDataType_t type, cudnnTensorFormat_t format) {
-    const int n = narrow(s.batch), c = narrow(s.channels), k = narrow(s.filters);
-    const int r = narrow(s.kernel_height), t = narrow(s.kernel_width);
-    const int padding = narrow(s.padding), stride = narrow(s.stride);
-    // In whatever order they lie, sizes are told in the order of NCHW.
-    const auto describe = [&](Operand which, int first, int depth, int height, int width) {
-      check(cudnnSetTensor4dDescriptor(operands[which], format, type, first, depth, height, width),
-            "describing a tensor");
-    };
-    describe(kX, n, c, narrow(s.height), narrow(s.width));
-    describe(kWeight, k, c, r, t);
-    describe(kY, n, k, narrow(s.out_height), narrow(s.out_width));
-    check(cudnnSetFilter4dDescriptor(filter, type, format, k, c, r, t), "describing a filter");
-    check(cudnnSetConvolution2dDescriptor(convolution, padding, padding, stride, stride, 1, 1,
-                                          CUDNN_CROSS_CORRELATION, type),
+  explicit Descriptors(const ConvSizes& s) {
+    const auto number = [](int64_t size) { return static_cast<int>(size); };
+    constexpr auto kType = CUDNN_DATA_FLOAT;
+    constexpr auto kOrder = CUDNN_TENSOR_NHWC;  // of memory; sizes are told in the order of NCHW all the same
+    check(cudnnSetTensor4dDescriptor(x, kOrder, kType, number(s.batch), number(s.channels), number(s.height),
+                                     number(s.width)),
+          "describing a tensor");
+    check(cudnnSetTensor4dDescriptor(y, kOrder, kType, number(s.batch), number(s.filters),
+                                     number(s.out_height), number(s.out_width)),
+          "describing a tensor");
+    check(cudnnSetFilter4dDescriptor(weight, kType, kOrder, number(s.filters), number(s.channels),
+                                     number(s.kernel_height), number(s.kernel_width)),
+          "describing a filter");
+    check(cudnnSetConvolution2dDescriptor(convolution, number(s.padding), number(s.padding), number(s.stride),
+                                          number(s.stride), 1, 1, CUDNN_CROSS_CORRELATION, kType),
           "describing a convolution");
   }
 };
 
-// What the three directions call each of cuDNN's functions. `first` and `second` are operands, `out` is the
-// result.
+// What the three directions call each of cuDNN's functions. `dependable` exists for everything, and is
+// deterministic.
 
 struct Forward {
   using Algorithm = cudnnConvolutionFwdAlgo_t;
   using Performance = cudnnConvolutionFwdAlgoPerf_t;
-  static constexpr Operand first = kX, second = kWeight, out = kY;
   static constexpr int algorithms = CUDNN_CONVOLUTION_FWD_ALGO_COUNT;
   static constexpr Algorithm dependable = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
 
-  static cudnnStatus_t workspace(cudnnHandle_t h, const Layout& l, Algorithm algorithm, size_t* bytes) {
-    return cudnnGetConvolutionForwardWorkspaceSize(h, l.operands[kX], l.filter, l.convolution, l.operands[kY],
-                                                   algorithm, bytes);
+  static cudnnStatus_t workspace(cudnnHandle_t h, const Descriptors& d, Algorithm algorithm, size_t* bytes) {
+    return cudnnGetConvolutionForwardWorkspaceSize(h, d.x, d.weight, d.convolution, d.y, algorithm, bytes);
   }
-  static cudnnStatus_t guess(cudnnHandle_t h, const Layout& l, int room, int* count, Performance* found) {
-    return cudnnGetConvolutionForwardAlgorithm_v7(h, l.operands[kX], l.filter, l.convolution, l.operands[kY],
-                                                  room, count, found);
+  static cudnnStatus_t guess(cudnnHandle_t h, const Descriptors& d, int room, int* count,
+                             Performance* found) {
+    return cudnnGetConvolutionForwardAlgorithm_v7(h, d.x, d.weight, d.convolution, d.y, room, count, found);
   }
-  static cudnnStatus_t time(cudnnHandle_t h, const Layout& l, const void* x, const void* weight, void* y,
-                            int room, int* count, Performance* found, void* memory, size_t bytes) {
-    return cudnnFindConvolutionForwardAlgorithmEx(h, l.operands[kX], x, l.filter, weight, l.convolution,
-                                                  l.operands[kY], y, room, count, found, memory, bytes);
-  }
-  static cudnnStatus_t run(cudnnHandle_t h, const Layout& l, Algorithm algorithm, const void* alpha,
-                           const void* x, const void* weight, const void* beta, void* y, void* memory,
+  static cudnnStatus_t run(cudnnHandle_t h, const Descriptors& d, Algorithm algorithm, const float* alpha,
+                           const float* x, const float* weight, const float* beta, float* y, void* memory,
                            size_t bytes) {
-    return cudnnConvolutionForward(h, alpha, l.operands[kX], x, l.filter, weight, l.convolution, algorithm,
-                                   memory, bytes, beta, l.operands[kY], y);
+    return cudnnConvolutionForward(h, alpha, d.x, x, d.weight, weight, d.convolution, algorithm, memory,
+                                   bytes, beta, d.y, y);
   }
 };
 
 struct BackwardData {
   using Algorithm = cudnnConvolutionBwdDataAlgo_t;
   using Performance = cudnnConvolutionBwdDataAlgoPerf_t;
-  static constexpr Operand first = kY, second = kWeight, out = kX;
   static constexpr int algorithms = CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT;
   static constexpr Algorithm dependable = CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
 
-  static cudnnStatus_t workspace(cudnnHandle_t h, const Layout& l, Algorithm algorithm, size_t* bytes) {
-    return cudnnGetConvolutionBackwardDataWorkspaceSize(h, l.filter, l.operands[kY], l.convolution,
-                                                        l.operands[kX], algorithm, bytes);
+  static cudnnStatus_t workspace(cudnnHandle_t h, const Descriptors& d, Algorithm algorithm, size_t* bytes) {
+    return cudnnGetConvolutionBackwardDataWorkspaceSize(h, d.weight, d.y, d.convolution, d.x, algorithm,
+                                                        bytes);
   }
-  static cudnnStatus_t guess(cudnnHandle_t h, const Layout& l, int room, int* count, Performance* found) {
-    return cudnnGetConvolutionBackwardDataAlgorithm_v7(h, l.filter, l.operands[kY], l.convolution,
-                                                       l.operands[kX], room, count, found);
+  static cudnnStatus_t guess(cudnnHandle_t h, const Descriptors& d, int room, int* count,
+                             Performance* found) {
+    return cudnnGetConvolutionBackwardDataAlgorithm_v7(h, d.weight, d.y, d.convolution, d.x, room, count,
+                                                       found);
   }
-  static cudnnStatus_t time(cudnnHandle_t h, const Layout& l, const void* dy, const void* weight, void* dx,
-                            int room, int* count, Performance* found, void* memory, size_t bytes) {
-    return cudnnFindConvolutionBackwardDataAlgorithmEx(h, l.filter, weight, l.operands[kY], dy, l.convolution,
-                                                       l.operands[kX], dx, room, count, found, memory, bytes);
-  }
-  static cudnnStatus_t run(cudnnHandle_t h, const Layout& l, Algorithm algorithm, const void* alpha,
-                           const void* dy, const void* weight, const void* beta, void* dx, void* memory,
+  static cudnnStatus_t run(cudnnHandle_t h, const Descriptors& d, Algorithm algorithm, const float* alpha,
+                           const float* dy, const float* weight, const float* beta, float* dx, void* memory,
                            size_t bytes) {
-    return cudnnConvolutionBackwardData(h, alpha, l.filter, weight, l.operands[kY], dy, l.convolution,
-                                        algorithm, memory, bytes, beta, l.operands[kX], dx);
+    return cudnnConvolutionBackwardData(h, alpha, d.weight, weight, d.y, dy, d.convolution, algorithm, memory,
+                                        bytes, beta, d.x, dx);
   }
 };
 
 struct BackwardWeight {
   using Algorithm = cudnnConvolutionBwdFilterAlgo_t;
   using Performance = cudnnConvolutionBwdFilterAlgoPerf_t;
-  static constexpr Operand first = kX, second = kY, out = kWeight;
   static constexpr int algorithms = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT;
   static constexpr Algorithm dependable = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
 
-  static cudnnStatus_t workspace(cudnnHandle_t h, const Layout& l, Algorithm algorithm, size_t* bytes) {
-    return cudnnGetConvolutionBackwardFilterWorkspaceSize(h, l.operands[kX], l.operands[kY], l.convolution,
-                                                          l.filter, algorithm, bytes);
+  static cudnnStatus_t workspace(cudnnHandle_t h, const Descriptors& d, Algorithm algorithm, size_t* bytes) {
+    return cudnnGetConvolutionBackwardFilterWorkspaceSize(h, d.x, d.y, d.convolution, d.weight, algorithm,
+                                                          bytes);
   }
-  static cudnnStatus_t guess(cudnnHandle_t h, const Layout& l, int room, int* count, Performance* found) {
-    return cudnnGetConvolutionBackwardFilterAlgorithm_v7(h, l.operands[kX], l.operands[kY], l.convolution,
-                                                         l.filter, room, count, found);
+  static cudnnStatus_t guess(cudnnHandle_t h, const Descriptors& d, int room, int* count,
+                             Performance* found) {
+    return cudnnGetConvolutionBackwardFilterAlgorithm_v7(h, d.x, d.y, d.convolution, d.weight, room, count,
+                                                         found);
   }
-  static cudnnStatus_t time(cudnnHandle_t h, const Layout& l, const void* x, const void* dy, void* dw,
-                            int room, int* count, Performance* found, void* memory, size_t bytes) {
-    return cudnnFindConvolutionBackwardFilterAlgorithmEx(h, l.operands[kX], x, l.operands[kY], dy,
-                                                         l.convolution, l.filter, dw, room, count, found,
-                                                         memory, bytes);
-  }
-  static cudnnStatus_t run(cudnnHandle_t h, const Layout& l, Algorithm algorithm, const void* alpha,
-                           const void* x, const void* dy, const void* beta, void* dw, void* memory,
+  static cudnnStatus_t run(cudnnHandle_t h, const Descriptors& d, Algorithm algorithm, const float* alpha,
+                           const float* x, const float* dy, const float* beta, float* dw, void* memory,
                            size_t bytes) {
-    return cudnnConvolutionBackwardFilter(h, alpha, l.operands[kX], x, l.operands[kY], dy, l.convolution,
-                                          algorithm, memory, bytes, beta, l.filter, dw);
+    return cudnnConvolutionBackwardFilter(h, alpha, d.x, x, d.y, dy, d.convolution, algorithm, memory, bytes,
+                                          beta, d.weight, dw);
   }
 };
 
-/// Everything that decides how a convolution is computed.
+/// Everything that decides how an f32 convolution is computed.
 struct Key {
   ConvSizes sizes;
-  DType dtype;
-  bool exact;  // f32 products in f32
-  bool deterministic;
+  bool exact;  // products in f32
   auto operator<=>(const Key&) const = default;
 
-  cudnnDataType_t type() const { return dtype == DType::f64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT; }
   /// What cuDNN calls precision. Its default includes tf32.
   cudnnMathType_t math() const { return exact ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH; }
   /// Whether an answer of cuDNN will do: it may offer other precisions than it was asked for.
@@ -226,162 +192,115 @@ struct Key {
   }
 };
 
+/// An algorithm that may be run.
 template <class Direction>
-struct Choice {
-  bool channels_last;
+struct Candidate {
   typename Direction::Algorithm algorithm;
   cudnnMathType_t math;
   size_t workspace;
 };
 
-struct Plan {
-  Layout channels_last, channels_first;
-  std::tuple<std::optional<Choice<Forward>>, std::optional<Choice<BackwardData>>,
-             std::optional<Choice<BackwardWeight>>>
-      choices;
-
-  explicit Plan(const Key& key)
-      : channels_last(key.sizes, key.type(), CUDNN_TENSOR_NHWC),
-        channels_first(key.sizes, key.type(), CUDNN_TENSOR_NCHW) {}
+/// Those of a direction, best first, once it was asked for.
+template <class Direction>
+struct Candidates {
+  bool known = false;
+  std::vector<Candidate<Direction>> list;
 };
 
-Plan& plan_for(const Key& key) {
-  static auto* const plans = new std::map<Key, Plan>;
+struct CudnnPlan {
+  Descriptors descriptors;
+  std::tuple<Candidates<Forward>, Candidates<BackwardData>, Candidates<BackwardWeight>> candidates;
+
+  explicit CudnnPlan(const Key& key) : descriptors(key.sizes) {}
+};
+
+CudnnPlan& plan_for(const Key& key) {
+  static auto* const plans = new std::map<Key, CudnnPlan>;
   return plans->try_emplace(key, key).first->second;
 }
 
-/// The operands and the result of one call, as they lie in memory, which is channels last.
-struct Call {
-  const Tensor &out, &first, &second;
-  bool accumulate;
-};
-
-/// All algorithms that cuDNN has for this, best first: by the clock, or by its heuristic. Empty when it does
-/// not know.
 template <class Direction>
-std::vector<typename Direction::Performance> candidates(StreamState& state, const Key& key,
-                                                        const Layout& layout, const Call& call) {
-  // Some come in several precisions.
+std::vector<Candidate<Direction>> ask(cudnnHandle_t handle, const Key& key, const Descriptors& descriptors) {
+  check(cudnnSetConvolutionMathType(descriptors.convolution, key.math()), "setting its precision");
+  std::vector<Candidate<Direction>> list;
+  // Some algorithms come in several precisions.
   std::vector<typename Direction::Performance> found(3 * Direction::algorithms);
   int count = 0;
-  const auto room = static_cast<int>(found.size());
-  cudnnStatus_t status;
-  if (key.deterministic || capturing()) {
-    status = Direction::guess(state.handle, layout, room, &count, found.data());
-  } else {
-    size_t largest = 0;
-    for (int i = 0; i < Direction::algorithms; ++i) {
-      size_t bytes = 0;
-      const auto algorithm = static_cast<typename Direction::Algorithm>(i);
-      if (Direction::workspace(state.handle, layout, algorithm, &bytes) == CUDNN_STATUS_SUCCESS &&
-          bytes <= kLargestWorkspace)
-        largest = std::max(largest, bytes);
-    }
-    // The result may hold what is to be added to. Values do not matter, nor in what layout they are.
-    const Tensor scratch = Tensor::empty(call.out.shape(), key.dtype, Device::cuda);
-    status = Direction::time(state.handle, layout, call.first.bytes(), call.second.bytes(), scratch.bytes(),
-                             room, &count, found.data(), state.reserve(largest), largest);
-  }
-  found.resize(status == CUDNN_STATUS_SUCCESS ? static_cast<size_t>(count) : 0);
-  return found;
+  if (Direction::guess(handle, descriptors, static_cast<int>(found.size()), &count, found.data()) ==
+      CUDNN_STATUS_SUCCESS)
+    for (const auto& each : std::span(found).first(static_cast<size_t>(count)))
+      if (each.status == CUDNN_STATUS_SUCCESS && key.permits(each.mathType) &&
+          each.determinism == CUDNN_DETERMINISTIC && each.memory <= kLargestWorkspace)
+        list.push_back({each.algo, each.mathType, each.memory});
+  size_t bytes = 0;
+  if (Direction::workspace(handle, descriptors, Direction::dependable, &bytes) == CUDNN_STATUS_SUCCESS &&
+      bytes <= kLargestWorkspace)
+    list.push_back({Direction::dependable, key.math(), bytes});
+  return list;
 }
 
+/// Returns false, with nothing enqueued, where cuDNN cannot do it or is not wanted for it.
 template <class Direction>
-std::optional<Choice<Direction>> choose(StreamState& state, const Key& key, const Layout& layout,
-                                        bool channels_last, const Call& call) {
-  const auto usable = [&](typename Direction::Algorithm algorithm, cudnnMathType_t math) {
-    check(cudnnSetConvolutionMathType(layout.convolution, math), "setting its precision");
-    std::optional<Choice<Direction>> choice{{channels_last, algorithm, math, 0}};
-    if (Direction::workspace(state.handle, layout, algorithm, &choice->workspace) != CUDNN_STATUS_SUCCESS ||
-        choice->workspace > kLargestWorkspace)
-      choice.reset();
-    return choice;
-  };
-  check(cudnnSetConvolutionMathType(layout.convolution, key.math()), "setting its precision");
-  for (const auto& candidate : candidates<Direction>(state, key, layout, call)) {
-    if (candidate.status != CUDNN_STATUS_SUCCESS || !key.permits(candidate.mathType)) continue;
-    if (key.deterministic && candidate.determinism != CUDNN_DETERMINISTIC) continue;
-    if (const auto choice = usable(candidate.algo, candidate.mathType)) return choice;
-  }
-  // Where the other layout cannot help any more, the algorithm that exists for everything, and is
-  // deterministic.
-  if (!channels_last) return usable(Direction::dependable, key.math());
-  return std::nullopt;
-}
-
-const void* number(DType dtype, bool one) {
-  static constexpr float floats[] = {0, 1};
-  static constexpr double doubles[] = {0, 1};
-  return dtype == DType::f64 ? static_cast<const void*>(&doubles[one]) : &floats[one];
-}
-
-template <class Direction>
-void convolve(const ConvSizes& sizes, const Call& call) {
-  const DType dtype = call.out.dtype();
-  const Key key{.sizes = sizes,
-                .dtype = dtype,
-                .exact = dtype == DType::f32 && matmul_precision() == MatmulPrecision::f32,
-                .deterministic = deterministic_convolutions()};
+bool convolve(const ConvSizes& sizes, const Tensor& out, const Tensor& first, const Tensor& second,
+              bool accumulate) {
+  constexpr int64_t kMost = std::numeric_limits<int>::max();  // what cuDNN counts to
+  if (out.dtype() != DType::f32 || std::max({out.elements(), first.elements(), second.elements()}) > kMost)
+    return false;
+  const Key key{.sizes = sizes, .exact = matmul_precision() == MatmulPrecision::f32};
   StreamState& state = current_stream();
-  Plan& plan = plan_for(key);
-  auto& kept = std::get<std::optional<Choice<Direction>>>(plan.choices);
-  auto choice = kept;
-  if (!choice) {
-    if (dtype == DType::f32) choice = choose<Direction>(state, key, plan.channels_last, true, call);
-    if (!choice) choice = choose<Direction>(state, key, plan.channels_first, false, call);
-    if (!choice)
-      fail("[conv2d] cuDNN has no {} algorithm for x {}, weight {}, stride {}, padding {}", name(dtype),
-           Shape{sizes.batch, sizes.height, sizes.width, sizes.channels}.str(),
-           Shape{sizes.filters, sizes.kernel_height, sizes.kernel_width, sizes.channels}.str(), sizes.stride,
-           sizes.padding);
-    if (key.deterministic || !capturing()) kept = choice;
+  CudnnPlan& plan = plan_for(key);
+  auto& candidates = std::get<Candidates<Direction>>(plan.candidates);
+  if (!std::exchange(candidates.known, true))
+    candidates.list = ask<Direction>(state.handle, key, plan.descriptors);
+  const float one = 1, beta = accumulate ? 1 : 0;
+  while (!candidates.list.empty()) {
+    const Candidate<Direction> best = candidates.list.front();
+    void* const memory = state.reserve(best.workspace);
+    check(cudnnSetConvolutionMathType(plan.descriptors.convolution, best.math), "setting its precision");
+    if (Direction::run(state.handle, plan.descriptors, best.algorithm, &one, first.data<float>(),
+                       second.data<float>(), &beta, out.data<float>(), memory,
+                       best.workspace) == CUDNN_STATUS_SUCCESS)
+      return true;
+    candidates.list.erase(candidates.list.begin());
   }
+  return false;
+}
 
-  const Layout& layout = choice->channels_last ? plan.channels_last : plan.channels_first;
-  const auto run = [&](const Tensor& out, const Tensor& first, const Tensor& second, bool accumulate) {
-    void* const memory = state.reserve(choice->workspace);
-    check(cudnnSetConvolutionMathType(layout.convolution, choice->math), "setting its precision");
-    check(Direction::run(state.handle, layout, choice->algorithm, number(dtype, true), first.bytes(),
-                         second.bytes(), number(dtype, accumulate), out.bytes(), memory, choice->workspace),
-          "running a convolution");
-  };
-  if (choice->channels_last) return run(call.out, call.first, call.second, call.accumulate);
-
-  const auto transpose = [&](const Tensor& to, const Layout& to_layout, const Tensor& from,
-                             const Layout& from_layout, Operand which, bool accumulate) {
-    check(cudnnTransformTensor(state.handle, number(dtype, true), from_layout.operands[which], from.bytes(),
-                               number(dtype, accumulate), to_layout.operands[which], to.bytes()),
-          "transposing a tensor");
-  };
-  const auto channels_first = [&](const Tensor& tensor, Operand which) {
-    const Tensor result = Tensor::empty(tensor.shape(), dtype, Device::cuda);
-    transpose(result, plan.channels_first, tensor, plan.channels_last, which, false);
-    return result;
-  };
-  const Tensor out = Tensor::empty(call.out.shape(), dtype, Device::cuda);
-  run(out, channels_first(call.first, Direction::first), channels_first(call.second, Direction::second),
-      false);
-  transpose(call.out, plan.channels_last, out, plan.channels_first, Direction::out, call.accumulate);
+/// Calls f(sizes, x, y, is_later) for parts of the batch of at most 2^31 - 1 numbers of either image.
+template <class F>
+void for_each_part(const ConvSizes& sizes, const Tensor& x, const Tensor& y, const F& f) {
+  const int64_t image = std::max(x.elements(), y.elements()) / sizes.batch;
+  const int64_t most = std::max<int64_t>(1, std::numeric_limits<int>::max() / image);
+  for (int64_t first = 0; first < sizes.batch; first += most) {
+    ConvSizes part = sizes;
+    part.batch = std::min(most, sizes.batch - first);
+    f(part, x.slice(first, first + part.batch), y.slice(first, first + part.batch), first > 0);
+  }
 }
 
 }  // namespace
 
 void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
-                  const Tensor& bias, bool accumulate) {
-  // What the convolution is added to is the bias in every pixel: rows that all come from the same place.
-  if (bias.defined())
-    copy_rows(y.bytes(), bias.byte_count(), bias.bytes(), 0, y.elements() / sizes.filters, bias.byte_count());
-  convolve<Forward>(sizes, {y, x, weight, accumulate || bias.defined()});
+                  bool accumulate) {
+  for_each_part(sizes, x, y, [&](const ConvSizes& s, const Tensor& xs, const Tensor& ys, bool) {
+    if (!convolve<Forward>(s, ys, xs, weight, accumulate)) plain::conv_forward(s, ys, xs, weight, accumulate);
+  });
 }
 
 void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
                         bool accumulate) {
-  convolve<BackwardData>(sizes, {dx, dy, weight, accumulate});
+  for_each_part(sizes, dx, dy, [&](const ConvSizes& s, const Tensor& dxs, const Tensor& dys, bool) {
+    if (!convolve<BackwardData>(s, dxs, dys, weight, accumulate))
+      plain::conv_backward_data(s, dxs, dys, weight, accumulate);
+  });
 }
 
 void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
                           bool accumulate) {
-  convolve<BackwardWeight>(sizes, {dw, x, dy, accumulate});
+  for_each_part(sizes, x, dy, [&](const ConvSizes& s, const Tensor& xs, const Tensor& dys, bool is_later) {
+    if (!convolve<BackwardWeight>(s, dw, xs, dys, accumulate || is_later))
+      plain::conv_backward_weight(s, dw, xs, dys, accumulate || is_later);
+  });
 }
 
 const char* cudnn_name() {

@@ -4,7 +4,7 @@
 
 namespace elbo::cuda {
 
-void conv_forward(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool) {
+void conv_forward(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool) {
   require_available();
 }
 void conv_backward_data(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool) {

@@ -1,6 +1,7 @@
 #include "tensor/cuda/kernels.h"
 
 #include "tensor/cuda/random_kernels.h"
+#include "tensor/map.h"
 
 namespace elbo::cuda {
 namespace {
@@ -38,10 +39,6 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t row = 0; row < rows; ++row) to[index[row] * width + column] += from[row * width + column];
 }
 
-struct Add {
-  __device__ double operator()(double a, double b) const { return a + b; }
-};
-
 /// One block for each matrix.
 template <class T>
 __global__ void __launch_bounds__(kThreads) trace_kernel(T* to, const T* from, int64_t matrices, int64_t n) {
@@ -50,7 +47,7 @@ __global__ void __launch_bounds__(kThreads) trace_kernel(T* to, const T* from, i
     double total = 0;
     for (int64_t i = threadIdx.x; i < n; i += kThreads)
       total += static_cast<double>(from[(matrix * n + i) * n + i]);
-    total = fold_lanes<Add>(total, kThreads, shared);
+    total = fold_lanes<Sum>(total, kThreads, shared);
     if (threadIdx.x == 0) to[matrix] = static_cast<T>(total);
   }
 }

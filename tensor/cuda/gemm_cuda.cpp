@@ -53,7 +53,7 @@ struct Key {
 };
 
 /// cuBLASLt's words for a Key, and its choice. These descriptors own nothing and stay where they were made.
-struct Plan {
+struct ProductPlan {
   cublasStatus_t status = CUBLAS_STATUS_NOT_INITIALIZED;  // why there is no kernel, or success
   cublasLtMatmulDescOpaque_t operation{};
   cublasLtMatrixLayoutOpaque_t a{}, b{}, d{};
@@ -100,9 +100,9 @@ void* workspace() {
   return memory;
 }
 
-std::unique_ptr<Plan> make_plan(const Key& key) {
-  auto result = std::make_unique<Plan>();
-  Plan& plan = *result;
+std::unique_ptr<ProductPlan> make_plan(const Key& key) {
+  auto result = std::make_unique<ProductPlan>();
+  ProductPlan& plan = *result;
   const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
     check(cublasLtMatmulDescSetAttribute(&plan.operation, attribute, &value, sizeof value),
           "describing a product");
@@ -157,16 +157,16 @@ std::unique_ptr<Plan> make_plan(const Key& key) {
   return result;
 }
 
-Plan& plan_for(const Key& key) {
-  static auto* const plans = new std::map<Key, std::unique_ptr<Plan>>;
-  std::unique_ptr<Plan>& plan = (*plans)[key];
+ProductPlan& plan_for(const Key& key) {
+  static auto* const plans = new std::map<Key, std::unique_ptr<ProductPlan>>;
+  std::unique_ptr<ProductPlan>& plan = (*plans)[key];
   if (!plan) plan = make_plan(key);
   return *plan;
 }
 
 /// Enqueues one call. What is missing is remembered, and then nothing was enqueued.
 cublasStatus_t enqueue(const Key& key, const Pointers& pointers, double alpha) {
-  Plan& plan = plan_for(key);
+  ProductPlan& plan = plan_for(key);
   if (plan.status != CUBLAS_STATUS_SUCCESS) return plan.status;
   // Read by the call, and not later: streams may share the plan.
   if (pointers.bias)
@@ -339,7 +339,7 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
             .bias = nullptr});
 }
 
-bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
+bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias) {
   if (y.elements() == 0 || x.elements() == 0) return false;
   // D is y^T: its rows are the features, and cuBLAS adds one bias to each row.
   return multiply({.c = y,
@@ -349,7 +349,7 @@ bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& 
                    .op_b = Op::transpose,
                    .accumulate = false,
                    .alpha = 1,
-                   .epilogue = relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS,
+                   .epilogue = CUBLASLT_EPILOGUE_BIAS,
                    .bias = &bias});
 }
 

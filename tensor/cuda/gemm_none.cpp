@@ -5,7 +5,7 @@
 namespace elbo::cuda {
 
 void gemm(const Tensor&, const Tensor&, Op, const Tensor&, Op, bool, double) { require_available(); }
-bool gemm_bias(const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool) {
+bool gemm_bias(const Tensor&, const Tensor&, const Tensor&, const Tensor&) {
   require_available(), __builtin_unreachable();
 }
 bool gemm_bias_gradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool) {

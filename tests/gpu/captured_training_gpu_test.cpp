@@ -220,7 +220,6 @@ TEST_SUITE("gpu") {
     settings[6].rates = {1e-3, 3e-3};
     settings[7].model.conv = ConvNetwork{.design = ConvDesign::asperti, .image = {28, 28, 1}, .width = 4};
     settings[7].epochs = settings[6].epochs = 2;
-    set_deterministic_convolutions(true);
     for (const Setting& setting : settings)
       for (DType dtype : {DType::f64, DType::f32}) {
         Setting s = setting;

@@ -15,30 +15,24 @@
 namespace elbo {
 namespace {
 
-/// How the GPU convolves until the end of the scope.
+/// How precisely the GPU convolves until the end of the scope.
 class Mode {
  public:
-  Mode(MatmulPrecision precision, bool deterministic)
-      : precision_(matmul_precision()), deterministic_(deterministic_convolutions()) {
+  explicit Mode(MatmulPrecision precision) : precision_(matmul_precision()) {
     set_matmul_precision(precision);
-    set_deterministic_convolutions(deterministic);
   }
-  ~Mode() {
-    set_matmul_precision(precision_);
-    set_deterministic_convolutions(deterministic_);
-  }
+  ~Mode() { set_matmul_precision(precision_); }
   Mode(const Mode&) = delete;
   Mode& operator=(const Mode&) = delete;
 
  private:
   MatmulPrecision precision_;
-  bool deterministic_;
 };
 
 /// What goes into the functions of conv.h for one case, and what comes out.
 struct Operands {
-  Tensor x, weight, bias, dy;
-  Tensor y, biased, dx, dw, transposed;
+  Tensor x, weight, dy;
+  Tensor y, dx, dw, transposed;
 
   Operands(const ConvCase& c, DType dtype, Engine& engine) {
     const auto rough = [&](const Shape& shape) {
@@ -46,38 +40,37 @@ struct Operands {
       for (double& value : values) value = std::uniform_real_distribution<double>(-1, 1)(engine);
       return Tensor::from(shape, values).to(dtype);
     };
-    x = rough(c.x), weight = rough(c.weight), bias = rough({c.weight[0]}), dy = rough(c.y());
+    x = rough(c.x), weight = rough(c.weight), dy = rough(c.y());
     // What is not to be added to must not be read either.
-    y = Tensor::full(c.y(), std::nan(""), dtype), biased = y.clone();
+    y = Tensor::full(c.y(), std::nan(""), dtype);
     dx = Tensor::full(c.x, std::nan(""), dtype), dw = Tensor::full(c.weight, std::nan(""), dtype);
     transposed = Tensor::full(conv_transpose2d_shape(dy, weight, c.options), std::nan(""), dtype);
   }
 
   Operands on_gpu() const {
     Operands there = *this;
-    for (Tensor* tensor : {&there.x, &there.weight, &there.bias, &there.dy, &there.y, &there.biased,
-                           &there.dx, &there.dw, &there.transposed})
+    for (Tensor* tensor :
+         {&there.x, &there.weight, &there.dy, &there.y, &there.dx, &there.dw, &there.transposed})
       *tensor = tensor->to(Device::cuda);
     return there;
   }
 
   void compute(const ConvOptions& options) const {
     conv2d_into(y, x, weight, options);
-    conv2d_into(biased, x, weight, options, bias);
     conv2d_backward_data(dx, dy, weight, options);
     conv2d_backward_weight(dw, x, dy, options);
-    conv_transpose2d_into(transposed, dy, weight, options);
+    conv2d_backward_data(transposed, dy, weight, options);
   }
 
   /// All again, onto what is there.
   void accumulate(const ConvOptions& options) const {
     conv2d_backward_data(dx, dy, weight, options, true);
     conv2d_backward_weight(dw, x, dy, options, true);
-    conv_transpose2d_backward_data(y, transposed, weight, options, true);
-    conv_transpose2d_backward_weight(dw, dy, transposed, options, true);
+    conv2d_into(y, transposed, weight, options, true);
+    conv2d_backward_weight(dw, transposed, dy, options, true);
   }
 
-  std::vector<Tensor> results() const { return {y, biased, dx, dw, transposed}; }
+  std::vector<Tensor> results() const { return {y, dx, dw, transposed}; }
 };
 
 void check_near(const Operands& gpu, const Operands& cpu, double tolerance) {
@@ -118,30 +111,52 @@ const ConvCase kLayer{
 
 TEST_SUITE("gpu") {
   TEST_CASE("convolutions in f32 agree with the CPU to the precision of f32") {
-    for (bool deterministic : {false, true}) {
-      const Mode mode(MatmulPrecision::f32, deterministic);
-      check_parity(DType::f32, 1e-5);  // tf32 would miss this by far
-    }
+    const Mode mode(MatmulPrecision::f32);
+    check_parity(DType::f32, 1e-5);  // tf32 would miss this by far
   }
 
   TEST_CASE("convolutions in f64 agree with the CPU to the precision of f64, whatever that of f32 is") {
-    for (bool deterministic : {false, true}) {
-      const Mode mode(MatmulPrecision::tf32, deterministic);
-      check_parity(DType::f64, 1e-13);
-    }
+    const Mode mode(MatmulPrecision::tf32);
+    check_parity(DType::f64, 1e-13);
   }
 
   TEST_CASE("convolutions in tf32 agree with the CPU to the precision of tf32") {
     for (MatmulPrecision precision : {MatmulPrecision::tf32, MatmulPrecision::bf16}) {
-      const Mode mode(precision, false);
+      const Mode mode(precision);
       check_parity(DType::f32, 5e-3);
     }
   }
 
-  TEST_CASE("deterministic convolutions repeat every bit") {
+  TEST_CASE("plain kernels, which do what cuDNN refuses, agree with the CPU in f32") {
+    Engine engine(7);
+    for (const ConvCase& c : conv_cases()) {
+      CAPTURE(c.str());
+      const Operands cpu(c, DType::f32, engine), gpu = cpu.on_gpu();
+      cpu.compute(c.options);
+      const ConvSizes s{.batch = c.x[0],
+                        .height = c.x[1],
+                        .width = c.x[2],
+                        .channels = c.x[3],
+                        .filters = c.weight[0],
+                        .kernel_height = c.weight[1],
+                        .kernel_width = c.weight[2],
+                        .out_height = c.y()[1],
+                        .out_width = c.y()[2],
+                        .stride = c.options.stride,
+                        .padding = c.options.padding};
+      cuda::plain::conv_forward(s, gpu.y, gpu.x, gpu.weight, false);
+      cuda::plain::conv_backward_data(s, gpu.dx, gpu.dy, gpu.weight, false);
+      cuda::plain::conv_backward_weight(s, gpu.dw, gpu.x, gpu.dy, false);
+      CHECK(near(gpu.y, cpu.y, 1e-5));
+      CHECK(near(gpu.dx, cpu.dx, 1e-5));
+      CHECK(near(gpu.dw, cpu.dw, 1e-5));
+    }
+  }
+
+  TEST_CASE("convolutions repeat every bit") {
     Engine engine(2);
     for (MatmulPrecision precision : {MatmulPrecision::f32, MatmulPrecision::tf32}) {
-      const Mode mode(precision, true);
+      const Mode mode(precision);
       const Operands cpu(kLayer, DType::f32, engine), first = cpu.on_gpu();
       first.compute(kLayer.options);
       first.accumulate(kLayer.options);
@@ -157,7 +172,7 @@ TEST_SUITE("gpu") {
   TEST_CASE("captured convolutions do what they do uncaptured, on what is there when they are replayed") {
     Engine engine(3);
     for (DType dtype : {DType::f32, DType::f64}) {
-      const Mode mode(MatmulPrecision::f32, true);
+      const Mode mode(MatmulPrecision::f32);
       const Operands cpu(kLayer, dtype, engine), plain = cpu.on_gpu(), captured = cpu.on_gpu();
       plain.compute(kLayer.options);
       plain.accumulate(kLayer.options);
@@ -179,9 +194,9 @@ TEST_SUITE("gpu") {
     }
   }
 
-  TEST_CASE("a convolution whose algorithm was found by timing is captured with that") {
+  TEST_CASE("a captured convolution goes on with its own workspace when a later one needs a larger one") {
     Engine engine(4);
-    const Mode mode(MatmulPrecision::f32, false);
+    const Mode mode(MatmulPrecision::f32);
     const Operands cpu(kLayer, DType::f32, engine), gpu = cpu.on_gpu();
     cpu.compute(kLayer.options);
     gpu.compute(kLayer.options);
@@ -199,10 +214,10 @@ TEST_SUITE("gpu") {
 
   TEST_CASE("gradients by image and weight can be taken in two streams at once") {
     Engine engine(5);
-    const Mode mode(MatmulPrecision::f32, false);
+    const Mode mode(MatmulPrecision::f32);
     const Operands cpu(kLayer, DType::f32, engine), gpu = cpu.on_gpu();
     cpu.compute(kLayer.options);
-    for (int repeat = 0; repeat < 10; ++repeat) {  // from the second time on nothing is timed
+    for (int repeat = 0; repeat < 10; ++repeat) {
       gpu.compute(kLayer.options);
       gpu.dx.fill(std::nan(""));
       gpu.dw.fill(std::nan(""));
@@ -222,8 +237,7 @@ TEST_SUITE("gpu") {
     CHECK(error_of([&] { conv2d_into(cpu.y, cpu.x, cpu.weight.to(Device::cuda), kLayer.options); }) ==
           "[conv2d] weight is on cuda, what it is combined with on cpu; move one with to(Device)");
     CHECK(mentions(error_of([&] {
-                     conv_transpose2d_into(cpu.transposed, cpu.dy.to(Device::cuda),
-                                           cpu.weight.to(Device::cuda), kLayer.options);
+                     conv2d_into(cpu.y, cpu.x.to(Device::cuda), cpu.weight.to(Device::cuda), kLayer.options);
                    }),
                    "y is on cpu"));
   }

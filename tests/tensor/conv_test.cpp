@@ -75,11 +75,6 @@ void check_result(const Tensor& out, const std::vector<double>& wanted, const Co
   CHECK(out.to_vector() == sum);
 }
 
-std::vector<double> at_least_zero(std::vector<double> values) {
-  for (double& value : values) value = std::max(value, 0.0);
-  return values;
-}
-
 ConvSizes sizes_of(const ConvCase& c) {
   return {.batch = c.x[0],
           .height = c.x[1],
@@ -102,8 +97,7 @@ struct WorstDistances {
 WorstDistances onednn_against_reference(const ConvCase& c, Engine& engine) {
   const Tensor x = rough_numbers(c.x, DType::f32, engine),
                weight = rough_numbers(c.weight, DType::f32, engine),
-               dy = rough_numbers(c.y(), DType::f32, engine),
-               bias = rough_numbers({c.weight[0]}, DType::f32, engine);
+               dy = rough_numbers(c.y(), DType::f32, engine);
   const ConvSizes s = sizes_of(c);
   const auto distance = [](const Tensor& a, const Tensor& b) {
     double worst = 0, largest = 0;
@@ -120,8 +114,8 @@ WorstDistances onednn_against_reference(const ConvCase& c, Engine& engine) {
   const auto forward = pair_of(c.y()), data = pair_of(c.x), by_weight = pair_of(c.weight);
   using Floats = const float*;
   const Floats xs = x.data<float>(), ws = weight.data<float>(), ys = dy.data<float>();
-  if (onednn::conv_forward(s, forward.first.data<float>(), xs, ws, bias.data<float>())) {
-    reference::conv_forward<float>(s, forward.second.data<float>(), xs, ws, bias.data<float>(), false);
+  if (onednn::conv_forward(s, forward.first.data<float>(), xs, ws)) {
+    reference::conv_forward<float>(s, forward.second.data<float>(), xs, ws, false);
     worst.forward = distance(forward.first, forward.second);
   }
   if (onednn::conv_backward_data(s, data.first.data<float>(), ys, ws)) {
@@ -135,32 +129,25 @@ WorstDistances onednn_against_reference(const ConvCase& c, Engine& engine) {
   return worst;
 }
 
-/// One convolution and the transposed one in both element types; whole numbers make them exact.
+/// One convolution and the transposed one, whose images swap roles; whole numbers make them exact.
 void check(const ConvCase& c, DType dtype, Engine& engine) {
   CAPTURE(c.str());
   CAPTURE(name(dtype));
   const Tensor x = small_numbers(c.x, dtype, engine), weight = small_numbers(c.weight, dtype, engine);
-  const Tensor y = small_numbers(c.y(), dtype, engine), bias = small_numbers({c.weight[0]}, dtype, engine);
+  const Tensor y = small_numbers(c.y(), dtype, engine);
   const std::vector<double> xs = x.to_vector(), ws = weight.to_vector(), ys = y.to_vector();
-  std::vector<double> forward(ys.size()), data(xs.size()), by_weight(ws.size()), biased(ys.size());
+  std::vector<double> forward(ys.size()), data(xs.size()), by_weight(ws.size());
   for_each_product(c, [&](size_t in_x, size_t in_weight, size_t in_y) {
     forward[in_y] += xs[in_x] * ws[in_weight];
     data[in_x] += ys[in_y] * ws[in_weight];
     by_weight[in_weight] += xs[in_x] * ys[in_y];
   });
-  for (size_t i = 0; i < biased.size(); ++i)
-    biased[i] = forward[i] + bias.at(static_cast<int64_t>(i) % c.weight[0]);
 
   const Tensor out_y = Tensor::empty(c.y(), dtype), out_x = Tensor::empty(c.x, dtype);
   const Tensor out_weight = Tensor::empty(c.weight, dtype);
-  out_y.fill(std::nan(""));
-  conv2d_into(out_y, x, weight, c.options);
-  CHECK(out_y.to_vector() == forward);
-  out_y.fill(std::nan(""));
-  conv2d_into(out_y, x, weight, c.options, bias);
-  CHECK(out_y.to_vector() == biased);
-  conv2d_into(out_y, x, weight, c.options, bias, true);
-  CHECK(out_y.to_vector() == at_least_zero(biased));
+  check_result(out_y, forward, [&](const Tensor& out, bool accumulate) {
+    conv2d_into(out, x, weight, c.options, accumulate);
+  });
   check_result(out_x, data, [&](const Tensor& out, bool accumulate) {
     conv2d_backward_data(out, y, weight, c.options, accumulate);
   });
@@ -168,26 +155,18 @@ void check(const ConvCase& c, DType dtype, Engine& engine) {
     conv2d_backward_weight(out, x, y, c.options, accumulate);
   });
 
-  // The transposed convolution of y with the same weight, back to the size that x has, where a square of
-  // pixels was left over or none.
+  // The transposed convolution of y goes back to the size that x has, where a square of pixels was left over
+  // or none. Its options say which; the functions above, which read it off the images, do with them what they
+  // did.
   ConvOptions back = c.options;
   back.output_padding = c.x[1] - conv_transpose2d_shape(y, weight, back)[1];
   if (!(conv_transpose2d_shape(y, weight, back) == c.x)) return;
-  out_x.fill(std::nan(""));
-  conv_transpose2d_into(out_x, y, weight, back);
+  conv2d_backward_data(out_x, y, weight, back);
   CHECK(out_x.to_vector() == data);
-  const Tensor bias_of_x = small_numbers({c.x[3]}, dtype, engine);
-  for (size_t i = 0; i < data.size(); ++i) data[i] += bias_of_x.at(static_cast<int64_t>(i) % c.x[3]);
-  conv_transpose2d_into(out_x, y, weight, back, bias_of_x);
-  CHECK(out_x.to_vector() == data);
-  conv_transpose2d_into(out_x, y, weight, back, bias_of_x, true);
-  CHECK(out_x.to_vector() == at_least_zero(data));
-  check_result(out_y, forward, [&](const Tensor& out, bool accumulate) {
-    conv_transpose2d_backward_data(out, x, weight, back, accumulate);
-  });
-  check_result(out_weight, by_weight, [&](const Tensor& out, bool accumulate) {
-    conv_transpose2d_backward_weight(out, y, x, back, accumulate);
-  });
+  conv2d_into(out_y, x, weight, back);
+  CHECK(out_y.to_vector() == forward);
+  conv2d_backward_weight(out_weight, x, y, back);
+  CHECK(out_weight.to_vector() == by_weight);
 }
 
 /// The gradient of f by every element of x, where f is linear in it: one difference is exact but for
@@ -243,11 +222,11 @@ TEST_SUITE("tensor") {
     const Tensor z = Tensor::from<double>({1, 1, 2, 1}, {1, 2});
     CHECK(conv_transpose2d_shape(z, weight, {}) == Shape{1, 2, 3, 1});
     const Tensor wide = Tensor::empty({1, 2, 3, 1}, DType::f64);
-    conv_transpose2d_into(wide, z, weight, {});
+    conv2d_backward_data(wide, z, weight, {});
     CHECK(wide.to_vector() == std::vector<double>{1, 12, 20, 100, 1200, 2000});
     const Tensor apart =
         Tensor::empty(conv_transpose2d_shape(z, weight, {.stride = 3, .padding = 0}), DType::f64);
-    conv_transpose2d_into(apart, z, weight, {.stride = 3, .padding = 0});
+    conv2d_backward_data(apart, z, weight, {.stride = 3, .padding = 0});
     CHECK(apart.shape() == Shape{1, 2, 5, 1});
     CHECK(apart.to_vector() == std::vector<double>{1, 10, 0, 2, 20, 100, 1000, 0, 200, 2000});
   }
@@ -259,7 +238,7 @@ TEST_SUITE("tensor") {
       const Tensor weight = rough_numbers(c.weight, DType::f64, engine);
       const Tensor small = rough_numbers(c.y(), DType::f64, engine);
       const Tensor large = Tensor::empty(conv_transpose2d_shape(small, weight, c.options), DType::f64);
-      conv_transpose2d_into(large, small, weight, c.options);
+      conv2d_backward_data(large, small, weight, c.options);
       const Tensor z = rough_numbers(large.shape(), DType::f64, engine);
       const Tensor conv_z = Tensor::empty(conv2d_shape(z, weight, c.options), DType::f64);
       conv2d_into(conv_z, z, weight, c.options);
@@ -291,12 +270,12 @@ TEST_SUITE("tensor") {
       const Tensor out = Tensor::empty(conv_transpose2d_shape(in, weight, c.options), DType::f64);
       const Tensor dout = rough_numbers(out.shape(), DType::f64, engine);
       const auto transposed_loss = [&] {
-        conv_transpose2d_into(out, in, weight, c.options);
+        conv2d_backward_data(out, in, weight, c.options);
         return inner_product(out, dout);
       };
-      conv_transpose2d_backward_data(din, dout, weight, c.options);
+      conv2d_into(din, dout, weight, c.options);
       check_close(din, differences(in, transposed_loss));
-      conv_transpose2d_backward_weight(dw, in, dout, c.options);
+      conv2d_backward_weight(dw, dout, in, c.options);
       check_close(dw, differences(weight, transposed_loss));
     }
   }
@@ -314,7 +293,7 @@ TEST_SUITE("tensor") {
       const Tensor y = Tensor::empty(c.y(), dtype), dx = Tensor::empty(c.x, dtype),
                    dw = Tensor::empty(c.weight, dtype);
       const Tensor xs = x.to(dtype), ws = weight.to(dtype), ys = dy.to(dtype);
-      reference::conv_forward<T>(sizes, y.data<T>(), xs.data<T>(), ws.data<T>(), nullptr, false);
+      reference::conv_forward<T>(sizes, y.data<T>(), xs.data<T>(), ws.data<T>(), false);
       reference::conv_backward_data<T>(sizes, dx.data<T>(), ys.data<T>(), ws.data<T>(), false);
       reference::conv_backward_weight<T>(sizes, dw.data<T>(), xs.data<T>(), ys.data<T>(), false);
       return std::vector<Tensor>{y, dx, dw};
@@ -356,7 +335,7 @@ TEST_SUITE("tensor") {
                      dw = rough_numbers(c.weight, DType::f32, engine);
         const Tensor exact[] = {y.clone(), dx.clone(), dw.clone()};
         reference::conv_forward<float>(s, exact[0].data<float>(), x.data<float>(), weight.data<float>(),
-                                       nullptr, accumulate);
+                                       accumulate);
         reference::conv_backward_data<float>(s, exact[1].data<float>(), dy.data<float>(),
                                              weight.data<float>(), accumulate);
         reference::conv_backward_weight<float>(s, exact[2].data<float>(), x.data<float>(), dy.data<float>(),
@@ -414,27 +393,16 @@ TEST_SUITE("tensor") {
                                     << worst.weight);
   }
 
-  TEST_CASE("NaN goes through a convolution, with ReLU too, and stays where it was") {
+  TEST_CASE("NaN goes through a convolution, and stays in its image") {
     for (const DType dtype : {DType::f32, DType::f64})
-      for (const int64_t channels : {3, 32})
-        for (const bool relu : {false, true}) {
-          const Tensor x = Tensor::full({2, 8, 8, channels}, 1, dtype);
-          const Tensor weight = Tensor::full({32, 4, 4, channels}, -0.5, dtype);
-          const Tensor bias = Tensor::zeros({32}, dtype), y = Tensor::empty({2, 4, 4, 32}, dtype);
-          const ConvOptions halving{.stride = 2, .padding = 1};
-          bias.slice(7, 8).fill(std::nan(""));
-          conv2d_into(y, x, weight, halving, bias, relu);
-          for (int64_t i = 0; i < y.elements(); ++i) CHECK(std::isnan(y.at(i)) == (i % 32 == 7));
-          bias.fill(0);
-          x.slice(1).fill(std::nan(""));
-          conv2d_into(y, x, weight, halving, bias, relu);
-          for (int64_t i = 0; i < y.elements(); ++i) CHECK(std::isnan(y.at(i)) == (i >= y.elements() / 2));
-          const Tensor back = Tensor::empty(x.shape(), dtype), bias_of_x = Tensor::zeros({channels}, dtype);
-          bias_of_x.slice(1, 2).fill(std::nan(""));
-          y.fill(1);
-          conv_transpose2d_into(back, y, weight, halving, bias_of_x, relu);
-          for (int64_t i = 0; i < back.elements(); ++i) CHECK(std::isnan(back.at(i)) == (i % channels == 1));
-        }
+      for (const int64_t channels : {3, 32}) {
+        const Tensor x = Tensor::full({2, 8, 8, channels}, 1, dtype);
+        const Tensor weight = Tensor::full({32, 4, 4, channels}, -0.5, dtype);
+        const Tensor y = Tensor::empty({2, 4, 4, 32}, dtype);
+        x.slice(1).fill(std::nan(""));
+        conv2d_into(y, x, weight, {.stride = 2, .padding = 1});
+        for (int64_t i = 0; i < y.elements(); ++i) CHECK(std::isnan(y.at(i)) == (i >= y.elements() / 2));
+      }
   }
 
   TEST_CASE("convolutions read and write only their own memory") {
@@ -504,14 +472,12 @@ TEST_SUITE("tensor") {
     CHECK(error_of([&] {
             conv2d_into(Tensor::empty({2, 5, 5, 4}), x, weight, {});
           }) == "[conv2d] y must be f32 (2, 3, 3, 4), got f32 (2, 5, 5, 4)");
-    CHECK(mentions(error_of([&] { conv2d_into(y, x, weight, {.stride = 2, .output_padding = 1}); }),
+    CHECK(mentions(shape_error({2, 5, 5, 3}, {4, 3, 3, 3}, {.stride = 2, .output_padding = 1}),
                    "output padding is for transposed"));
     CHECK(mentions(error_of([&] { conv_transpose2d_shape(x, weight, {.stride = 2, .output_padding = 2}); }),
                    "less than the stride 2, got 2"));
     CHECK(error_of([&] { conv2d_into(y, x, weight.to(DType::f64), {}); }) ==
           "[conv2d] weight must be f32 (4, 3, 3, 3), got f64 (4, 3, 3, 3)");
-    CHECK(error_of([&] { conv2d_into(y, x, weight, {}, Tensor::zeros({3})); }) ==
-          "[conv2d] bias must be f32 (4,), got f32 (3,)");
     CHECK(mentions(
         error_of([&] { conv2d_into(y.to(DType::i64), x.to(DType::i64), weight.to(DType::i64), {}); }),
         "[conv2d] needs f32 or f64 elements, got i64"));
@@ -519,12 +485,6 @@ TEST_SUITE("tensor") {
           "[conv2d_backward_data] dy must be f32 (2, 3, 3, 4), got f32 (2, 5, 5, 3)");
     CHECK(error_of([&] { conv2d_backward_weight(weight, x, y.to(DType::f64), {}); }) ==
           "[conv2d_backward_weight] dy must be f32 (2, 3, 3, 4), got f64 (2, 3, 3, 4)");
-    CHECK(error_of([&] { conv_transpose2d_into(y, y, weight, {}); }) ==
-          "[conv_transpose2d] y must be f32 (2, 5, 5, 3), got f32 (2, 3, 3, 4)");
-    CHECK(error_of([&] { conv_transpose2d_backward_data(y, y, weight, {}); }) ==
-          "[conv_transpose2d_backward_data] dy must be f32 (2, 5, 5, 3), got f32 (2, 3, 3, 4)");
-    CHECK(error_of([&] { conv_transpose2d_backward_weight(weight, y, y, {}); }) ==
-          "[conv_transpose2d_backward_weight] dy must be f32 (2, 5, 5, 3), got f32 (2, 3, 3, 4)");
   }
 }
 
