@@ -61,7 +61,8 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
 /// can.
 void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Activation activation) {
-  if (activation == Activation::none && cuda::gemm_bias(y, x, weight, bias)) return;
+  if constexpr (kHasGpuCode)
+    if (activation == Activation::none && cuda::gemm_bias(y, x, weight, bias)) return;
   gemm(y, x, Op::none, weight, Op::transpose);
   add_bias_and_activate(y, bias.reshape(bias.shape().drop_back(1).concatenated({1, bias.size(-1)})),
                         activation);
@@ -73,9 +74,10 @@ void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const 
   const Backward::Target weight = wants_weight ? pass.target(1) : Backward::Target{};
   if (pass.wants(2)) {
     const Backward::Target bias = pass.target(2);
-    if (wants_weight && d.device() == Device::cuda && !bias.accumulate &&
-        cuda::gemm_bias_gradient(weight.tensor, bias.tensor, d, x, weight.accumulate))
-      return;
+    if constexpr (kHasGpuCode)
+      if (wants_weight && d.device() == Device::cuda && !bias.accumulate &&
+          cuda::gemm_bias_gradient(weight.tensor, bias.tensor, d, x, weight.accumulate))
+        return;
     map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);
   }
   if (wants_weight) gemm(weight.tensor, d, Op::transpose, x, Op::none, weight.accumulate);

@@ -64,7 +64,7 @@ void DeviceBatches::begin_epoch(int64_t epoch) {
 void DeviceBatches::fill(const Tensor& x, const Tensor& place) const {
   RandomKey noise = noise_key(preprocessing_, options_.seed, 0);
   if (preprocessing_.fresh_noise) noise.counter = place.data<int64_t>() + 1;
-  cuda::preprocess_rows(points_, preprocessing_, noise, order_, place, x);
+  if constexpr (kHasGpuCode) cuda::preprocess_rows(points_, preprocessing_, noise, order_, place, x);
 }
 
 }  // namespace elbo

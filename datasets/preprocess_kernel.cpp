@@ -87,17 +87,4 @@ void preprocess_rows(const Tensor& points, const Preprocessing& preprocessing, c
 
 }  // namespace elbo::cuda
 
-#else
-
-#  include "tensor/cuda/device.h"
-
-namespace elbo::cuda {
-
-void preprocess_rows(const Tensor&, const Preprocessing&, const RandomKey&, const Tensor&, const Tensor&,
-                     const Tensor&) {
-  require_available();
-}
-
-}  // namespace elbo::cuda
-
 #endif

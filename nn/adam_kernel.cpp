@@ -68,16 +68,4 @@ void adam_step(ParameterStore& store, const AdamOptions& options, const Tensor& 
 
 }  // namespace elbo::cuda
 
-#else
-
-namespace elbo::cuda {
-
-Tensor adam_tiles(const std::vector<ParameterStore::Span>&) { require_available(), __builtin_unreachable(); }
-void adam_step(ParameterStore&, const AdamOptions&, const Tensor&, const Tensor&, const Tensor&,
-               const Tensor&) {
-  require_available();
-}
-
-}  // namespace elbo::cuda
-
 #endif

@@ -88,7 +88,8 @@ Adam::Adam(ParameterStore& store, AdamOptions options, const std::vector<std::st
   if (!is_decay(options.beta1) || !is_decay(options.beta2))
     fail("[adam] beta1 and beta2 must be in [0, 1), got {} and {}", options.beta1, options.beta2);
   if (!(options.epsilon > 0)) fail("[adam] epsilon must be above 0, got {}", options.epsilon);
-  if (store.device() == Device::cuda) tiles_ = cuda::adam_tiles(spans_);
+  if constexpr (kHasGpuCode)
+    if (store.device() == Device::cuda) tiles_ = cuda::adam_tiles(spans_);
 }
 
 void Adam::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
@@ -126,7 +127,8 @@ void Adam::step_at(std::span<const int64_t> t, std::span<const double> rates) {
     roots_.resize(members, roots_[0]);
     roots_.resize(2 * members, numbers_[0]);
     std::copy(numbers_.begin(), numbers_.end(), roots_.begin() + static_cast<std::ptrdiff_t>(members));
-    return cuda::adam_step(store_, options_, m_, v_, tiles_, on_gpu(roots_));
+    if constexpr (kHasGpuCode) cuda::adam_step(store_, options_, m_, v_, tiles_, on_gpu(roots_));
+    return;
   }
   sweep(roots_, numbers_);
 }
@@ -158,7 +160,7 @@ void Adam::step_numbers(int64_t t, std::span<const double> rates, std::span<doub
 void Adam::apply(const Tensor& numbers) {
   if (store_.device() != Device::cuda) fail("[adam] apply is for parameters on a GPU; use step");
   store_.complete_gradients();
-  cuda::adam_step(store_, options_, m_, v_, tiles_, numbers);
+  if constexpr (kHasGpuCode) cuda::adam_step(store_, options_, m_, v_, tiles_, numbers);
   store_.consume_gradients();
 }
 

@@ -119,7 +119,10 @@ void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const C
     using T = decltype(zero);
     if (s.batch == 0) return;
     if (is_linear(s)) return gemm(rows(y), rows(x), Op::none, rows(weight), Op::transpose, accumulate);
-    if (x.device() == Device::cuda) return cuda::conv_forward(s, y, x, weight, accumulate);
+    if (x.device() == Device::cuda) {
+      if constexpr (kHasGpuCode) cuda::conv_forward(s, y, x, weight, accumulate);
+      return;
+    }
     if constexpr (std::is_same_v<T, float>) {
       const bool done = write_or_add(y, accumulate, [&](const Tensor& to) {
         return onednn::conv_forward(s, to.data<T>(), x.data<T>(), weight.data<T>());
@@ -141,7 +144,10 @@ void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weig
     using T = decltype(zero);
     if (s.batch == 0) return;
     if (is_linear(s)) return gemm(rows(dx), rows(dy), Op::none, rows(weight), Op::none, accumulate);
-    if (dy.device() == Device::cuda) return cuda::conv_backward_data(s, dx, dy, weight, accumulate);
+    if (dy.device() == Device::cuda) {
+      if constexpr (kHasGpuCode) cuda::conv_backward_data(s, dx, dy, weight, accumulate);
+      return;
+    }
     if constexpr (std::is_same_v<T, float>) {
       const bool done = !columns::suit(s) && write_or_add(dx, accumulate, [&](const Tensor& to) {
         return onednn::conv_backward_data(s, to.data<T>(), dy.data<T>(), weight.data<T>());
@@ -166,7 +172,10 @@ void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
       return;
     }
     if (is_linear(s)) return gemm(rows(dw), rows(dy), Op::transpose, rows(x), Op::none, accumulate);
-    if (x.device() == Device::cuda) return cuda::conv_backward_weight(s, dw, x, dy, accumulate);
+    if (x.device() == Device::cuda) {
+      if constexpr (kHasGpuCode) cuda::conv_backward_weight(s, dw, x, dy, accumulate);
+      return;
+    }
     if constexpr (std::is_same_v<T, float>) {
       const bool done = write_or_add(dw, accumulate, [&](const Tensor& to) {
         return onednn::conv_backward_weight(s, to.data<T>(), x.data<T>(), dy.data<T>());

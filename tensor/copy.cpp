@@ -39,9 +39,12 @@ void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source
   const auto* from = static_cast<const std::byte*>(source.bytes());
   const int64_t to_step = target.size(axis) * inner, from_step = source.size(axis) * inner;
   const int64_t bytes = count * inner;
-  if (target.device() == Device::cuda)
-    return cuda::copy_rows(to + target_begin * inner, to_step, from + source_begin * inner, from_step, outer,
-                           bytes);
+  if (target.device() == Device::cuda) {
+    if constexpr (kHasGpuCode)
+      cuda::copy_rows(to + target_begin * inner, to_step, from + source_begin * inner, from_step, outer,
+                      bytes);
+    return;
+  }
   parallel_for(outer, std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i)
@@ -61,7 +64,7 @@ Tensor gather_rows(const Tensor& x, const Tensor& indices) {
   const Tensor here = indices.to(x.device());
   const int64_t* index = here.data<int64_t>();
   if (x.device() == Device::cuda) {
-    cuda::copy_rows(to, bytes, from, bytes, shape[0], bytes, index);
+    if constexpr (kHasGpuCode) cuda::copy_rows(to, bytes, from, bytes, shape[0], bytes, index);
     return rows;
   }
   parallel_for(shape[0], std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
@@ -83,8 +86,11 @@ void scatter_add_rows(const Tensor& target, const Tensor& indices, const Tensor&
   const Tensor here = indices.to(target.device());
   const int64_t* index = here.data<int64_t>();
   const int64_t count = indices.size(0);
-  if (target.device() == Device::cuda)
-    return cuda::scatter_add_rows(target.bytes(), rows.bytes(), target.dtype(), index, count, width);
+  if (target.device() == Device::cuda) {
+    if constexpr (kHasGpuCode)
+      cuda::scatter_add_rows(target.bytes(), rows.bytes(), target.dtype(), index, count, width);
+    return;
+  }
   visit_floating(target.dtype(), "scatter_add_rows", [&](auto zero) {
     using T = decltype(zero);
     T* to = target.data<T>();

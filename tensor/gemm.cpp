@@ -218,7 +218,9 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
     return;
   }
   if (on_gpu) {
-    visit_floating(c.dtype(), "gemm", [&](auto) { cuda::gemm(c, a, op_a, b, op_b, accumulate, alpha); });
+    visit_floating(c.dtype(), "gemm", [&](auto) {
+      if constexpr (kHasGpuCode) cuda::gemm(c, a, op_a, b, op_b, accumulate, alpha);
+    });
     return;
   }
   use_one_blas_thread();

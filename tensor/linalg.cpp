@@ -46,7 +46,7 @@ Tensor trace(const Tensor& x) {
   const int64_t n = x.size(-1);
   Tensor result = Tensor::empty(x.shape().drop_back(2), x.dtype(), x.device());
   if (x.device() == Device::cuda) {
-    cuda::trace(result.bytes(), x.bytes(), x.dtype(), result.elements(), n);
+    if constexpr (kHasGpuCode) cuda::trace(result.bytes(), x.bytes(), x.dtype(), result.elements(), n);
     return result;
   }
   visit_floating(x.dtype(), "trace", [&](auto zero) {
@@ -63,7 +63,7 @@ Tensor trace(const Tensor& x) {
 Tensor identity_matrix(int64_t n, DType dtype, Device device) {
   Tensor result = Tensor::zeros({n, n}, dtype, device);
   if (device == Device::cuda) {
-    cuda::identity_matrix(result.bytes(), dtype, n);
+    if constexpr (kHasGpuCode) cuda::identity_matrix(result.bytes(), dtype, n);
     return result;
   }
   visit_floating(dtype, "identity_matrix", [&](auto zero) {

@@ -13,6 +13,14 @@ namespace elbo {
 
 enum class Device { cpu, cuda };
 
+/// Whether this build has GPU code. Without it no tensor is on a GPU, and what would work there is declared
+/// but not defined: its calls stand behind `if constexpr`.
+#if defined(ELBO_HAS_CUDA)
+inline constexpr bool kHasGpuCode = true;
+#else
+inline constexpr bool kHasGpuCode = false;
+#endif
+
 inline const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 
 /// A reference-counted block of bytes. Made by `allocate`, used through `StorageRef`.

@@ -25,7 +25,9 @@ void draw_groups(const RandomKey& key, uint32_t first_group, uint32_t words[4][k
 }
 
 struct Uniforms {
-  static constexpr auto on_gpu = cuda::fill_uniform;
+  static void on_gpu(const Tensor& out, int64_t members, int64_t each, const RandomKey& key) {
+    if constexpr (kHasGpuCode) cuda::fill_uniform(out.bytes(), out.dtype(), members, each, key);
+  }
   template <class T>
   static void convert(const uint32_t words[4][kGroups], T* out) {
     for (int64_t g = 0; g < kGroups; ++g)
@@ -34,7 +36,9 @@ struct Uniforms {
 };
 
 struct Normals {
-  static constexpr auto on_gpu = cuda::fill_normal;
+  static void on_gpu(const Tensor& out, int64_t members, int64_t each, const RandomKey& key) {
+    if constexpr (kHasGpuCode) cuda::fill_normal(out.bytes(), out.dtype(), members, each, key);
+  }
   template <class T>
   static void convert(const uint32_t words[4][kGroups], T* out) {
     alignas(64) T pair[4][kGroups];
@@ -78,7 +82,7 @@ void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* 
     using T = decltype(zero);
     const int64_t each = out.elements() / members;
     check_range(key, each, where);
-    if (out.device() == Device::cuda) return Convert::on_gpu(out.bytes(), out.dtype(), members, each, key);
+    if (out.device() == Device::cuda) return Convert::on_gpu(out, members, each, key);
     for (int64_t m = 0; m < members; ++m) {
       RandomKey own = key;
       own.member += static_cast<uint32_t>(m);

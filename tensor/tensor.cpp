@@ -137,7 +137,7 @@ Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   Tensor result = empty(shape_, dtype, device());
   if (device() == Device::cuda) {
-    cuda::convert(result.bytes(), dtype, bytes(), dtype_, elements_);
+    if constexpr (kHasGpuCode) cuda::convert(result.bytes(), dtype, bytes(), dtype_, elements_);
     return result;
   }
   visit(dtype_, [&](auto from) {
@@ -161,9 +161,12 @@ Tensor Tensor::to(Device device) const {
 void Tensor::fill(double value) const {
   visit(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    if (device() == Device::cuda)
-      return cuda::fill(bytes(), dtype_, elements_, static_cast<double>(converted<T>(value, "fill")));
-    std::fill_n(data<T>(), elements_, converted<T>(value, "fill"));
+    const T element = converted<T>(value, "fill");
+    if (device() == Device::cpu) {
+      std::fill_n(data<T>(), elements_, element);
+    } else if constexpr (kHasGpuCode) {
+      cuda::fill(bytes(), dtype_, elements_, static_cast<double>(element));
+    }
   });
 }
 

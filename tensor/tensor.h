@@ -8,6 +8,10 @@
 //   row.data<float>()[0] = 40;             // x is now [[1, 2, 3], [40, 5, 6]]
 //   fmt::print("{}\n", x.str());
 //
+// Constness is the handle's, as with a pointer: through a `const Tensor&` the elements can be written. So a
+// function takes its output as `const Tensor&`, before its operands, and cannot give it another shape or
+// storage: `map_into(y, f, x)`, `gemm(c, a, ...)`.
+//
 // Numerics live elsewhere: map.h (pointwise and reductions), gemm.h, random.h, linalg.h.
 #pragma once
 

@@ -78,7 +78,7 @@ void CapturedTraining::run(std::span<const Step> steps) {
 }
 
 void CapturedTraining::take(int64_t rows) {
-  cuda::advance(table_, next_, place_, counter_, points_, now_, rates_);
+  if constexpr (kHasGpuCode) cuda::advance(table_, next_, place_, counter_, points_, now_, rates_);
   const Tensor x = batch_(rows, place_);
   const RandomKey noise{.seed = options_.seed,
                         .member = 0,
@@ -88,7 +88,7 @@ void CapturedTraining::take(int64_t rows) {
                         .counter_factor = 1};
   LossTerms& terms = terms_[rows];
   terms = differentiate(loss_, {x, now_, noise});
-  cuda::bookkeep(terms.cost, terms.probes, points_, counter_, rates_, sums_);
+  if constexpr (kHasGpuCode) cuda::bookkeep(terms.cost, terms.probes, points_, counter_, rates_, sums_);
   if (options_.clip > 0) clip_gradient_norm(parameters_, options_.clip, moved_);
   adam_.apply(rates_);
 }

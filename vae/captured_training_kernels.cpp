@@ -82,21 +82,4 @@ void bookkeep(const Tensor& cost, std::span<const Tensor> probes, const Tensor& 
 
 }  // namespace elbo::cuda
 
-#else
-
-#  include "tensor/cuda/device.h"
-
-namespace elbo::cuda {
-
-void advance(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-             const Tensor&) {
-  require_available();
-}
-void bookkeep(const Tensor&, std::span<const Tensor>, const Tensor&, const Tensor&, const Tensor&,
-              const Tensor&) {
-  require_available();
-}
-
-}  // namespace elbo::cuda
-
 #endif

@@ -102,8 +102,8 @@ void contribute_summed(Backward& pass, int input, F f, const In&... in) {
 }
 
 /// reparameterize_kl in one kernel each way.
-PosteriorTerms reparameterize_on_gpu(const Variable& mean, const Variable& log_variance,
-                                     const cuda::Reparameterization& r) {
+[[maybe_unused]] PosteriorTerms reparameterize_on_gpu(const Variable& mean, const Variable& log_variance,
+                                                      const cuda::Reparameterization& r) {
   const Shape& shape = mean.shape();
   const Shape z_shape = r.samples == 1 ? shape : with_samples(shape, r.samples);
   PosteriorTerms terms{Tensor::empty(z_shape, mean.dtype(), Device::cuda),
@@ -133,9 +133,10 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
   if (samples > 1 && mean.rank() < (members > 1 ? 3 : 2))
     fail("[reparameterize_kl] {} samples need a mean (N, k) or (M, N, k), got {} for {} members", samples,
          mean.shape().str(), members);
-  if (mean.value().device() == Device::cuda) {
+  if constexpr (kHasGpuCode) {
     const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples};
-    if (cuda::is_fusable(r)) return reparameterize_on_gpu(mean, log_variance, r);
+    if (mean.value().device() == Device::cuda && cuda::is_fusable(r))
+      return reparameterize_on_gpu(mean, log_variance, r);
   }
   // The noise's own memory becomes z.
   const Tensor z = noise_for(mean, key, members, samples);

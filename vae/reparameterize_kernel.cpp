@@ -173,19 +173,4 @@ void reparameterize_gradients(const Reparameterization& r, const Tensor& dz, con
 
 }  // namespace elbo::cuda
 
-#else
-
-#  include "tensor/cuda/device.h"
-
-namespace elbo::cuda {
-
-bool is_fusable(const Reparameterization&) { return false; }
-void reparameterize(const Reparameterization&, const Tensor&, const Tensor&) { require_available(); }
-void reparameterize_gradients(const Reparameterization&, const Tensor&, const Tensor&, const Tensor&, bool,
-                              const Tensor&, bool) {
-  require_available();
-}
-
-}  // namespace elbo::cuda
-
 #endif

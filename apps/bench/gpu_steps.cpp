@@ -123,7 +123,7 @@ GpuFigures linear_step(int64_t named_batch, bool analytic, double seconds) {
                points = on_gpu({1}, DType::f64), penalty = on_gpu({2}, DType::f32),
                rates = on_gpu({2}, DType::f64), elbo = on_gpu({}, DType::f32);
   const auto step = [&](const Tensor& table) {
-    cuda::advance(table, next, place, counter, points, penalty, rates);
+    if constexpr (kHasGpuCode) cuda::advance(table, next, place, counter, points, penalty, rates);
     const Tensor x = Tensor::empty({batch, kDimensions}, DType::f32, Device::cuda);
     batches.fill(x, place);
     map_into(x, Difference{}, x, mean);

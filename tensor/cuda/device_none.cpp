@@ -1,5 +1,8 @@
 // A build without CUDA (device.h): there is no GPU, and whoever asks for one is told why.
 #include "tensor/cuda/device.h"
+
+#include "tensor/cuda/conv.h"
+#include "tensor/cuda/gemm.h"
 #include "tensor/error.h"
 
 namespace elbo::cuda {
@@ -13,6 +16,8 @@ const std::string& why_not() {
 void require_available() { fail("[cuda] {}", why_not()); }
 Description describe() { require_available(), __builtin_unreachable(); }
 int multiprocessors() { require_available(), __builtin_unreachable(); }
+const char* blas_name() { require_available(), __builtin_unreachable(); }
+const char* cudnn_name() { require_available(), __builtin_unreachable(); }
 
 void* allocate_bytes(size_t) { require_available(), __builtin_unreachable(); }
 void free_bytes(void*) {}

@@ -1,6 +1,5 @@
 // What tensor/ does on the GPU besides maps, reductions and products: filling, converting, moving rows,
-// drawing. All is enqueued on the current stream; pointers are device memory. elements_none.cpp has the
-// answer of builds without CUDA.
+// drawing. All is enqueued on the current stream; pointers are device memory.
 #pragma once
 
 #include "tensor/dtype.h"
