@@ -9,7 +9,8 @@ namespace {
 
 /// Adds op(a) op(b) to input i's gradient; when the input was broadcast over a batch, through a full-size
 /// product.
-void contribute_gemm(Backward& pass, int input, const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+void contribute_gemm(Backward& pass, int input, const Tensor& a, Transpose op_a, const Tensor& b,
+                     Transpose op_b) {
   if (!pass.wants(input)) return;
   if (!(gemm_shape(a, op_a, b, op_b) == pass.input_shape(input))) {
     pass.add(input, matmul(a, op_a, b, op_b));
@@ -19,22 +20,22 @@ void contribute_gemm(Backward& pass, int input, const Tensor& a, Op op_a, const 
   gemm(to.tensor, a, op_a, b, op_b, to.accumulate);
 }
 
-Op flip(Op op) { return op == Op::none ? Op::transpose : Op::none; }
+Transpose flip(Transpose op) { return op == Transpose::no ? Transpose::yes : Transpose::no; }
 
-Variable product(const char* name, const Variable& va, Op op_a, const Variable& vb, Op op_b) {
+Variable product(const char* name, const Variable& va, Transpose op_a, const Variable& vb, Transpose op_b) {
   Tensor c = matmul(va.value(), op_a, vb.value(), op_b);
   return Tape::record(name, {&va, &vb}, c, [a = va.value(), b = vb.value(), op_a, op_b](Backward& pass) {
     const Tensor dc = pass.dy();
     // c = A B with A = op(a), B = op(b):  dA = dc B^T, dB = A^T dc, each transposed back where op was a
     // transpose.
-    if (op_a == Op::none)
-      contribute_gemm(pass, 0, dc, Op::none, b, flip(op_b));
+    if (op_a == Transpose::no)
+      contribute_gemm(pass, 0, dc, Transpose::no, b, flip(op_b));
     else
-      contribute_gemm(pass, 0, b, op_b, dc, Op::transpose);
-    if (op_b == Op::none)
-      contribute_gemm(pass, 1, a, flip(op_a), dc, Op::none);
+      contribute_gemm(pass, 0, b, op_b, dc, Transpose::yes);
+    if (op_b == Transpose::no)
+      contribute_gemm(pass, 1, a, flip(op_a), dc, Transpose::no);
     else
-      contribute_gemm(pass, 1, dc, Op::transpose, a, op_a);
+      contribute_gemm(pass, 1, dc, Transpose::yes, a, op_a);
   });
 }
 
@@ -54,7 +55,7 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
     }
   };
   const BlockFunction function(finish);
-  gemm(y, x, Op::none, weight, Op::transpose, false, 1, &function);
+  gemm(y, x, Transpose::no, weight, Transpose::yes, false, 1, &function);
 }
 
 /// The same on a GPU. Where there is no activation, the library adds the bias in the product's kernel, if it
@@ -63,7 +64,7 @@ void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, 
                         Activation activation) {
   if constexpr (kHasGpuCode)
     if (activation == Activation::none && cuda::gemm_bias(y, x, weight, bias)) return;
-  gemm(y, x, Op::none, weight, Op::transpose);
+  gemm(y, x, Transpose::no, weight, Transpose::yes);
   add_bias_and_activate(y, bias.reshape(bias.shape().drop_back(1).concatenated({1, bias.size(-1)})),
                         activation);
 }
@@ -80,20 +81,22 @@ void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const 
         return;
     map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);
   }
-  if (wants_weight) gemm(weight.tensor, d, Op::transpose, x, Op::none, weight.accumulate);
+  if (wants_weight) gemm(weight.tensor, d, Transpose::yes, x, Transpose::no, weight.accumulate);
 }
 
 }  // namespace
 
-Variable matmul(const Variable& a, const Variable& b) { return product("matmul", a, Op::none, b, Op::none); }
+Variable matmul(const Variable& a, const Variable& b) {
+  return product("matmul", a, Transpose::no, b, Transpose::no);
+}
 Variable matmul_nt(const Variable& a, const Variable& b) {
-  return product("matmul_nt", a, Op::none, b, Op::transpose);
+  return product("matmul_nt", a, Transpose::no, b, Transpose::yes);
 }
 Variable matmul_tn(const Variable& a, const Variable& b) {
-  return product("matmul_tn", a, Op::transpose, b, Op::none);
+  return product("matmul_tn", a, Transpose::yes, b, Transpose::no);
 }
 Variable matmul_tt(const Variable& a, const Variable& b) {
-  return product("matmul_tt", a, Op::transpose, b, Op::transpose);
+  return product("matmul_tt", a, Transpose::yes, b, Transpose::yes);
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
@@ -135,7 +138,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
         const Tensor d = before_activation(activation, y.reshape(flat_y), pass.dy().reshape(flat_y));
         pass.beside({1, 2}, {d, input}, [&] { contribute_weights(pass, d, input, row_bias); });
         if (pass.wants(0)) {
-          Tensor dx = matmul(d, Op::none, w, Op::none);
+          Tensor dx = matmul(d, Transpose::no, w, Transpose::no);
           pass.add(0, shared_x ? dx : dx.reshape(shape_x));
         }
       });

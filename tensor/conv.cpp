@@ -118,7 +118,7 @@ void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const C
   visit_floating(x.dtype(), where, [&](auto zero) {
     using T = decltype(zero);
     if (s.batch == 0) return;
-    if (is_linear(s)) return gemm(rows(y), rows(x), Op::none, rows(weight), Op::transpose, accumulate);
+    if (is_linear(s)) return gemm(rows(y), rows(x), Transpose::no, rows(weight), Transpose::yes, accumulate);
     if (x.device() == Device::cuda) {
       if constexpr (kHasGpuCode) cuda::conv_forward(s, y, x, weight, accumulate);
       return;
@@ -143,7 +143,7 @@ void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weig
   visit_floating(dy.dtype(), where, [&](auto zero) {
     using T = decltype(zero);
     if (s.batch == 0) return;
-    if (is_linear(s)) return gemm(rows(dx), rows(dy), Op::none, rows(weight), Op::none, accumulate);
+    if (is_linear(s)) return gemm(rows(dx), rows(dy), Transpose::no, rows(weight), Transpose::no, accumulate);
     if (dy.device() == Device::cuda) {
       if constexpr (kHasGpuCode) cuda::conv_backward_data(s, dx, dy, weight, accumulate);
       return;
@@ -171,7 +171,7 @@ void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
       if (!accumulate) dw.fill(0);
       return;
     }
-    if (is_linear(s)) return gemm(rows(dw), rows(dy), Op::transpose, rows(x), Op::none, accumulate);
+    if (is_linear(s)) return gemm(rows(dw), rows(dy), Transpose::yes, rows(x), Transpose::no, accumulate);
     if (x.device() == Device::cuda) {
       if constexpr (kHasGpuCode) cuda::conv_backward_weight(s, dw, x, dy, accumulate);
       return;

@@ -61,7 +61,8 @@ void conv_forward(const ConvSizes& s, const Tensor& y, const Tensor& x, const Te
     const Tensor columns = Tensor::empty({places(s), place_elements(s)});
     for (int64_t n = begin; n < end; ++n) {
       take_columns(s, columns.data<float>(), x.slice(n).data<float>());
-      gemm(y.slice(n).reshape({places(s), s.filters}), columns, Op::none, weights, Op::transpose, accumulate);
+      gemm(y.slice(n).reshape({places(s), s.filters}), columns, Transpose::no, weights, Transpose::yes,
+           accumulate);
     }
   });
 }
@@ -72,7 +73,7 @@ void conv_backward_data(const ConvSizes& s, const Tensor& dx, const Tensor& dy, 
   parallel_for(s.batch, 1, [&](int64_t begin, int64_t end) {
     const Tensor columns = Tensor::empty({places(s), place_elements(s)});
     for (int64_t n = begin; n < end; ++n) {
-      gemm(columns, dy.slice(n).reshape({places(s), s.filters}), Op::none, weights, Op::none);
+      gemm(columns, dy.slice(n).reshape({places(s), s.filters}), Transpose::no, weights, Transpose::no);
       if (!accumulate) dx.slice(n).fill(0);
       add_columns(s, dx.slice(n).data<float>(), columns.data<float>());
     }
@@ -91,7 +92,7 @@ void conv_backward_weight(const ConvSizes& s, const Tensor& dw, const Tensor& x,
         take_columns(s, columns.data<float>() + n * image, x.slice(first + n).data<float>());
     });
     gemm(dw.reshape({s.filters, -1}), rows.slice(first * places(s), (first + count) * places(s)),
-         Op::transpose, columns.slice(0, count * places(s)), Op::none, accumulate || first > 0);
+         Transpose::yes, columns.slice(0, count * places(s)), Transpose::no, accumulate || first > 0);
   }
 }
 

@@ -138,18 +138,18 @@ void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, b
   });
 }
 
-int64_t rows(const Tensor& x, Op op) { return x.size(op == Op::none ? -2 : -1); }
-int64_t columns(const Tensor& x, Op op) { return x.size(op == Op::none ? -1 : -2); }
-Op other(Op op) { return op == Op::none ? Op::transpose : Op::none; }
+int64_t rows(const Tensor& x, Transpose op) { return x.size(op == Transpose::no ? -2 : -1); }
+int64_t columns(const Tensor& x, Transpose op) { return x.size(op == Transpose::no ? -1 : -2); }
+Transpose other(Transpose op) { return op == Transpose::no ? Transpose::yes : Transpose::no; }
 
-const char* product_name(Op op_a, Op op_b) {
-  if (op_a == Op::none) return op_b == Op::none ? "matmul" : "matmul_nt";
-  return op_b == Op::none ? "matmul_tn" : "matmul_tt";
+const char* product_name(Transpose op_a, Transpose op_b) {
+  if (op_a == Transpose::no) return op_b == Transpose::no ? "matmul" : "matmul_nt";
+  return op_b == Transpose::no ? "matmul_tn" : "matmul_tt";
 }
 
-[[noreturn]] void fail_inner_sizes(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+[[noreturn]] void fail_inner_sizes(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b) {
   std::string hint;
-  const auto try_instead = [&](Op try_a, Op try_b) {
+  const auto try_instead = [&](Transpose try_a, Transpose try_b) {
     if (hint.empty() && columns(a, try_a) == rows(b, try_b))
       hint = fmt::format("; did you mean {}?", product_name(try_a, try_b));
   };
@@ -174,7 +174,7 @@ void check_devices(const Tensor& c, const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+Shape gemm_shape(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b) {
   if (a.rank() < 2 || b.rank() < 2)
     fail("[matmul] needs matrices: a {}, b {}", a.shape().str(), b.shape().str());
   if (columns(a, op_a) != rows(b, op_b)) fail_inner_sizes(a, op_a, b, op_b);
@@ -184,8 +184,8 @@ Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
       .concatenated({rows(a, op_a), columns(b, op_b)});
 }
 
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate, double alpha,
-          const BlockFunction* finish) {
+void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b, bool accumulate,
+          double alpha, const BlockFunction* finish) {
   const Shape shape = gemm_shape(a, op_a, b, op_b);
   if (!(shape == c.shape()) || c.dtype() != a.dtype())
     fail("[gemm] the product is {} {}, the result given is {} {}", name(a.dtype()), shape.str(),
@@ -203,8 +203,8 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
                    std::max<int64_t>(a.size(-1), 1),
                    std::max<int64_t>(b.size(-1), 1),
                    c.size(-1),
-                   op_a == Op::none ? CblasNoTrans : CblasTrans,
-                   op_b == Op::none ? CblasNoTrans : CblasTrans,
+                   op_a == Transpose::no ? CblasNoTrans : CblasTrans,
+                   op_b == Transpose::no ? CblasNoTrans : CblasTrans,
                    sgemm_suits(c.size(-2), c.size(-1), columns(a, op_a))};
   if (std::max({p.m, p.n, p.k}) > std::numeric_limits<int>::max())
     fail("[gemm] BLAS takes sizes up to 2^31 - 1, got a {}, b {}", a.shape().str(), b.shape().str());
@@ -230,7 +230,7 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
   });
 }
 
-Tensor matmul(const Tensor& a, Op op_a, const Tensor& b, Op op_b) {
+Tensor matmul(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b) {
   Tensor c = Tensor::empty(gemm_shape(a, op_a, b, op_b), a.dtype(), a.device());
   gemm(c, a, op_a, b, op_b);
   return c;

@@ -13,7 +13,8 @@
 
 namespace elbo {
 
-enum class Op { none, transpose };
+/// Whether op(x) is x, or x with its last two axes swapped.
+enum class Transpose { no, yes };
 
 /// A part of a finished product: `rows` rows of `columns` elements, `stride` elements apart, which begin at
 /// (row, column) of the matrix that is number `batch` of c.
@@ -36,14 +37,14 @@ using BlockFunction = FunctionRef<void(const Block&)>;
 /// and b broadcast to c's. Throws when inner sizes or leading axes disagree. c must not overlap a or b.
 /// `finish` is called once for every element of c, on blocks of any size and in any order, from several
 /// threads, and may change them: when its block is done and still in the cache.
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate = false,
-          double alpha = 1.0, const BlockFunction* finish = nullptr);
+void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b,
+          bool accumulate = false, double alpha = 1.0, const BlockFunction* finish = nullptr);
 
 /// The shape of op(a) op(b), or an error that names both shapes and says which product would fit.
-Shape gemm_shape(const Tensor& a, Op op_a, const Tensor& b, Op op_b);
+Shape gemm_shape(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b);
 
 /// The new tensor op(a) op(b).
-Tensor matmul(const Tensor& a, Op op_a, const Tensor& b, Op op_b);
+Tensor matmul(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b);
 
 /// With what precision the GPU multiplies f32 numbers; sums are always f32. Tensor cores make tf32 (10 bits
 /// of mantissa) and bf16 (7 bits) several times as fast. f32 to begin with. f64 products, and the CPU, do not

@@ -26,9 +26,9 @@ Tensor leading_rows(const Eigen& eigen, int64_t count) {
 
 /// Orthonormal rows that span what the columns of w (D, k) span: (rank, D).
 Tensor span_of(const Tensor& w) {
-  const Eigen axes = symmetric_eigen(matmul(w, Op::transpose, w, Op::none));
+  const Eigen axes = symmetric_eigen(matmul(w, Transpose::yes, w, Transpose::no));
   const int64_t rank = numerical_rank(axes.values);
-  const Tensor rows = matmul(axes.vectors, Op::transpose, w, Op::transpose).slice(0, rank);
+  const Tensor rows = matmul(axes.vectors, Transpose::yes, w, Transpose::yes).slice(0, rank);
   for (int64_t i = 0; i < rank; ++i)
     map_into(rows.slice(i), Scaled{1 / std::sqrt(axes.values.at(i))}, rows.slice(i));
   return rows;
@@ -39,9 +39,10 @@ Tensor span_of(const Tensor& w) {
 double largest_angle(const Tensor& directions, const Tensor& w) {
   const Tensor basis = span_of(w);
   if (basis.size(0) == 0) return 90;
-  const Tensor within = matmul(matmul(directions, Op::none, basis, Op::transpose), Op::none, basis, Op::none);
+  const Tensor within =
+      matmul(matmul(directions, Transpose::no, basis, Transpose::yes), Transpose::no, basis, Transpose::no);
   const Tensor outside = map(Difference{}, directions, within);
-  const double square = symmetric_eigen(matmul(outside, Op::none, outside, Op::transpose)).values.at(0);
+  const double square = symmetric_eigen(matmul(outside, Transpose::no, outside, Transpose::yes)).values.at(0);
   return kRadian * std::asin(std::sqrt(std::clamp(square, 0.0, 1.0)));
 }
 
@@ -63,7 +64,7 @@ DecoderAlignment decoder_alignment(const LinearVaeWeights& weights, const Eigen&
                    [&](int64_t a, int64_t b) { return squares.at(a) > squares.at(b); });
   const int64_t compared = std::min(k, eigen.vectors.size(1));
   const Tensor directions = leading_rows(eigen, compared);
-  const Tensor inner = matmul(directions, Op::none, w, Op::none);  // (compared, k)
+  const Tensor inner = matmul(directions, Transpose::no, w, Transpose::no);  // (compared, k)
   for (int64_t i = 0; i < compared; ++i) {
     const int64_t column = found.columns[static_cast<size_t>(i)];
     const double length = std::sqrt(squares.at(column));

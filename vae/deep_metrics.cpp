@@ -273,8 +273,8 @@ double sum_of_information(const Tensor& z, const Variable& mean, const Variable&
     const Tensor own = z.slice(begin, std::min(begin + rows, points));
     const Tensor log_q = Tensor::empty({own.size(0), points}, DType::f64);  // (i, b)
     map_into(log_q, Identity{}, of_b.value());
-    gemm(log_q, square(own).value(), Op::none, precision.value(), Op::transpose, true, -0.5);
-    gemm(log_q, own, Op::none, scaled_mean.value(), Op::transpose, true);
+    gemm(log_q, square(own).value(), Transpose::no, precision.value(), Transpose::yes, true, -0.5);
+    gemm(log_q, own, Transpose::no, scaled_mean.value(), Transpose::yes, true);
     const Variable aggregate = logsumexp(log_q, {1});
     for (int64_t i = 0; i < own.size(0); ++i)
       total += log_q.at(i * points + begin + i) - aggregate.value().at(i);

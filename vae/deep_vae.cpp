@@ -206,8 +206,8 @@ void DeepVae::centre_encoder(const Tensor& mean) {
     const Tensor weight = parameters().at(layer + ".weight").value,
                  bias = parameters().at(layer + ".bias").value;
     const Shape rows = bias.shape().concatenated({of_inputs.elements()});
-    gemm(bias.reshape(bias.shape().concatenated({1})), weight.reshape(rows), Op::none,
-         of_inputs.reshape({-1, 1}), Op::none, false, -1);
+    gemm(bias.reshape(bias.shape().concatenated({1})), weight.reshape(rows), Transpose::no,
+         of_inputs.reshape({-1, 1}), Transpose::no, false, -1);
   };
   if (const std::optional<ConvPlan> plan = planned(options_)) {
     const ImageSize& image = options_.conv->image;

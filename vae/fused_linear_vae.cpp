@@ -154,10 +154,10 @@ Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variabl
   const int64_t n = x.size(0);
   const double share = 1.0 / static_cast<double>(n);
 
-  const Tensor code = matmul(x, Op::none, model.encoder, Op::transpose);  // V x (M?, N, k)
+  const Tensor code = matmul(x, Transpose::no, model.encoder, Transpose::yes);  // V x (M?, N, k)
   const Tensor residual = Tensor::empty(model.keep({n, model.dimensions}), x.dtype(), x.device());
   map_into(residual, Identity{}, x);
-  gemm(residual, code, Op::none, model.decoder, Op::transpose, true, -1);  // x - W V x (M?, N, D)
+  gemm(residual, code, Transpose::no, model.decoder, Transpose::yes, true, -1);  // x - W V x (M?, N, D)
   const auto mean_square = [&](const Tensor& values) {
     return map(Scaled{share}, map_reduce<Sum>(model.keep({1, 1}), SquareOf{}, values)).reshape(model.members);
   };
@@ -171,15 +171,15 @@ Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variabl
         const Tensor over_n_sigma2 = over_matrix(map(OverSigma2{share}, dy, model.log_sigma2));
         if (pass.wants(0)) {  // r^T (V x) / (N sigma^2) - W diag(d) / sigma^2
           const Tensor scaled_code = map(Product{}, code, over_n_sigma2);
-          const Tensor d = matmul(residual, Op::transpose, scaled_code, Op::none);
+          const Tensor d = matmul(residual, Transpose::yes, scaled_code, Transpose::no);
           pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(),
                           over_matrix(map(OverSigma2{1}, dy, model.log_sigma2)));
         }
         if (pass.wants(1)) {  // (r W / sigma^2 - V x)^T x / N
-          Tensor d = matmul(residual, Op::none, model.decoder, Op::none);
+          Tensor d = matmul(residual, Transpose::no, model.decoder, Transpose::no);
           map_into(d, CodeGradient{}, d, over_n_sigma2, code, over_matrix(map(Scaled{share}, dy)));
           const Backward::Target to = pass.target(1);
-          gemm(to.tensor, d, Op::transpose, x, Op::none, to.accumulate);
+          gemm(to.tensor, d, Transpose::yes, x, Transpose::no, to.accumulate);
         }
         model.contribute_variances(pass, distortion);
       });
@@ -193,9 +193,11 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
   const Model model(decoder, encoder, log_variance, log_sigma2, covariance.size(0));
 
   // With A = S V^T:  mean |V x|^2 = tr(V A),  mean |r|^2 = tr S - 2 tr(W^T A) + tr(W^T W V A).
-  const Tensor a = matmul(covariance, Op::none, model.encoder, Op::transpose);        // (M?, D, k)
-  const Tensor code_covariance = matmul(model.encoder, Op::none, a, Op::none);        // V S V^T (M?, k, k)
-  const Tensor gram = matmul(model.decoder, Op::transpose, model.decoder, Op::none);  // W^T W (M?, k, k)
+  const Tensor a = matmul(covariance, Transpose::no, model.encoder, Transpose::yes);  // (M?, D, k)
+  const Tensor code_covariance =
+      matmul(model.encoder, Transpose::no, a, Transpose::no);  // V S V^T (M?, k, k)
+  const Tensor gram =
+      matmul(model.decoder, Transpose::yes, model.decoder, Transpose::no);  // W^T W (M?, k, k)
   const auto total_product = [&](const Tensor& p, const Tensor& q) {
     return map_reduce<Sum>(model.keep({1, 1}), Product{}, p, q).reshape(model.members);
   };
@@ -207,7 +209,7 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
                         const Tensor c = over_matrix(map(OverSigma2{1}, pass.dy(), model.log_sigma2));
                         if (pass.wants(0)) {  // (A - W (V S V^T + diag d)) / sigma^2
                           const Tensor d = a.clone();
-                          gemm(d, model.decoder, Op::none, code_covariance, Op::none, true, -1);
+                          gemm(d, model.decoder, Transpose::no, code_covariance, Transpose::no, true, -1);
                           map_into(d, Product{}, d, c);
                           pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(), c);
                         }
@@ -215,8 +217,8 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
                           const Tensor m = map(AddToDiagonal{}, gram,
                                                identity_matrix(model.latent, gram.dtype(), gram.device()),
                                                over_matrix(model.log_sigma2));
-                          const Tensor d = matmul(model.decoder, Op::transpose, covariance, Op::none);
-                          gemm(d, m, Op::none, a, Op::transpose, true, -1);
+                          const Tensor d = matmul(model.decoder, Transpose::yes, covariance, Transpose::no);
+                          gemm(d, m, Transpose::no, a, Transpose::yes, true, -1);
                           pass.contribute(1, Product{}, d, c);
                         }
                         model.contribute_variances(pass, distortion);

@@ -77,7 +77,7 @@ LinearGaussian jtex_model(const Tensor& factor, const std::vector<double>& floor
   const auto n = static_cast<int64_t>(floor.size());
   if (factor.shape() != Shape{n, n} || factor.dtype() != DType::f64)
     fail("[jtex] A must be ({}, {}) in f64, got {}", n, n, factor.shape().str());
-  const Tensor inner = matmul(factor, Op::none, factor, Op::transpose);
+  const Tensor inner = matmul(factor, Transpose::no, factor, Transpose::yes);
   LinearGaussian model{.weight = {}, .noise = Tensor::empty({n}, DType::f64)};
   for (int64_t i = 0; i < n; ++i) {
     const double own = floor[static_cast<size_t>(i)];

@@ -46,7 +46,7 @@ double trace_of_ratio(const Tensor& covariance, const Tensor& other) {
 
 Tensor data_covariance(const LinearGaussian& model) {
   check(model);
-  const Tensor c = matmul(model.weight, Op::none, model.weight, Op::transpose);
+  const Tensor c = matmul(model.weight, Transpose::no, model.weight, Transpose::yes);
   add_to_diagonal(c, model.noise);
   return c;
 }
@@ -85,10 +85,10 @@ LinearPosterior exact_posterior(const LinearGaussian& model) {
   const Tensor scaled = model.weight.clone();  // diag(1/noise) W
   for (int64_t i = 0; i < d * k; ++i) scaled.data<double>()[i] /= model.noise.at(i / k);
   LinearPosterior posterior;
-  posterior.precision = matmul(model.weight, Op::transpose, scaled, Op::none);
+  posterior.precision = matmul(model.weight, Transpose::yes, scaled, Transpose::no);
   add_to_diagonal(posterior.precision, Tensor::full({k}, 1, DType::f64));
   posterior.covariance = solve_positive_definite(posterior.precision, identity_matrix(k, DType::f64));
-  posterior.projection = matmul(posterior.covariance, Op::none, scaled, Op::transpose);
+  posterior.projection = matmul(posterior.covariance, Transpose::no, scaled, Transpose::yes);
   return posterior;
 }
 
@@ -112,7 +112,7 @@ double posterior_gap(const LinearPosterior& posterior, const Tensor& x, const Te
   if (points < 1 || x.size(1) != d || mean.shape() != Shape{points, k} || variance.shape() != mean.shape())
     fail("[linear_gaussian] x (N, {}) and mean and variance (N, {}) are needed, got {}, {} and {}", d, k,
          x.shape().str(), mean.shape().str(), variance.shape().str());
-  const Tensor exact = matmul(x, Op::none, posterior.projection, Op::transpose);
+  const Tensor exact = matmul(x, Transpose::no, posterior.projection, Transpose::yes);
   double sum = 0;
   for (int64_t n = 0; n < points; ++n)
     for (int64_t i = 0; i < k; ++i) {
@@ -138,8 +138,8 @@ double mutual_information(const LinearGaussian& model) {
 
 Tensor aggregated_covariance(const LinearPosterior& posterior, const Tensor& covariance, bool mean_field) {
   check_square(covariance, posterior.projection.size(1));
-  const Tensor projected = matmul(posterior.projection, Op::none, covariance, Op::none);
-  const Tensor sum = matmul(projected, Op::none, posterior.projection, Op::transpose);
+  const Tensor projected = matmul(posterior.projection, Transpose::no, covariance, Transpose::no);
+  const Tensor sum = matmul(projected, Transpose::no, posterior.projection, Transpose::yes);
   if (mean_field)
     add_to_diagonal(sum, mean_field_variances(posterior));
   else

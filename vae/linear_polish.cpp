@@ -14,8 +14,8 @@ constexpr double kSmallestShare = 1e-28;
 
 /// W with its columns turned to be orthogonal, longest first, from its transpose: (k, D) -> (D, k).
 Tensor orthogonal_columns(const Tensor& transposed) {
-  const Eigen axes = symmetric_eigen(matmul(transposed, Op::none, transposed, Op::transpose));
-  return matmul(transposed, Op::transpose, axes.vectors, Op::none);
+  const Eigen axes = symmetric_eigen(matmul(transposed, Transpose::no, transposed, Transpose::yes));
+  return matmul(transposed, Transpose::yes, axes.vectors, Transpose::no);
 }
 
 /// |rows - w codes|^2, of rows (D, n), w (D, k) and codes (k, n), a part of the rows at a time. A difference
@@ -26,7 +26,7 @@ double squared_error(const Tensor& rows, const Tensor& w, const Tensor& codes) {
   for (int64_t begin = 0; begin < rows.size(0); begin += kRows) {
     const int64_t end = std::min(begin + kRows, rows.size(0));
     const Tensor rest = rows.slice(begin, end).clone();
-    gemm(rest, w.slice(begin, end), Op::none, codes, Op::none, true, -1);
+    gemm(rest, w.slice(begin, end), Transpose::no, codes, Transpose::no, true, -1);
     total += map_reduce<Sum>({}, SquareOf{}, rest).item();
   }
   return total;
@@ -41,22 +41,22 @@ LinearVaeWeights polish(const LinearVaeWeights& weights, const DataMoments& data
   // S = F F^T + o o^T, as it is about the model's mean.
   const Tensor& f = data.root;
   const Tensor o = map(Difference{}, data.mean, weights.mean).reshape({d, 1});
-  const Tensor vf = matmul(posterior.projection, Op::none, f, Op::none);
-  const Tensor vo = matmul(posterior.projection, Op::none, o, Op::none);
-  const Tensor vs = matmul(vf, Op::none, f, Op::transpose);  // V S (k, D)
-  gemm(vs, vo, Op::none, o, Op::transpose, true);
+  const Tensor vf = matmul(posterior.projection, Transpose::no, f, Transpose::no);
+  const Tensor vo = matmul(posterior.projection, Transpose::no, o, Transpose::no);
+  const Tensor vs = matmul(vf, Transpose::no, f, Transpose::yes);  // V S (k, D)
+  gemm(vs, vo, Transpose::no, o, Transpose::yes, true);
   const Tensor g = posterior.covariance.clone();
-  gemm(g, vf, Op::none, vf, Op::transpose, true);
-  gemm(g, vo, Op::none, vo, Op::transpose, true);
+  gemm(g, vf, Transpose::no, vf, Transpose::yes, true);
+  gemm(g, vo, Transpose::no, vo, Transpose::yes, true);
   // With G = L L^T, the best W is S V^T L^-T L^-1. Measured so that G is the identity, it is S V^T L^-T.
   const Tensor l = cholesky(g);
   const Tensor transposed = solve_triangular(l, vs);
 
   LinearVaeWeights better = weights;
   if (learn_sigma2) {
-    const Tensor best = matmul(solve_triangular(l, transposed, true), Op::transpose,
-                               identity_matrix(k, DType::f64), Op::none);
-    const Tensor spread = matmul(best, Op::none, posterior.covariance, Op::none);
+    const Tensor best = matmul(solve_triangular(l, transposed, true), Transpose::yes,
+                               identity_matrix(k, DType::f64), Transpose::no);
+    const Tensor spread = matmul(best, Transpose::no, posterior.covariance, Transpose::no);
     const double total = total_variance(data) + map_reduce<Sum>({}, SquareOf{}, o).item();
     const double error = squared_error(f, best, vf) + squared_error(o, best, vo) +
                          map_reduce<Sum>({}, Product{}, spread, best).item();

@@ -94,12 +94,12 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
     fail("[evaluate] the model is for {} dimensions, the data have {}", d, data.mean.elements());
   // Moments about the model's own mean: S is the covariance and the outer product of the offset.
   const Tensor offset = (Variable(data.mean) - Variable(w.mean)).value().reshape({1, d});
-  const Tensor pulled = matmul(offset, Op::none, w.encoder, Op::transpose);  // (1, k)
-  const Tensor root = matmul(w.encoder, Op::none, data.root, Op::none);      // V F (k, R)
-  Tensor a = matmul(data.root, Op::none, root, Op::transpose);
-  gemm(a, offset, Op::transpose, pulled, Op::none, true);        // S V^T (D, k)
-  const Tensor code = matmul(w.encoder, Op::none, a, Op::none);  // V S V^T (k, k)
-  const Tensor gram = matmul(w.decoder, Op::transpose, w.decoder, Op::none);
+  const Tensor pulled = matmul(offset, Transpose::no, w.encoder, Transpose::yes);  // (1, k)
+  const Tensor root = matmul(w.encoder, Transpose::no, data.root, Transpose::no);  // V F (k, R)
+  Tensor a = matmul(data.root, Transpose::no, root, Transpose::yes);
+  gemm(a, offset, Transpose::yes, pulled, Transpose::no, true);            // S V^T (D, k)
+  const Tensor code = matmul(w.encoder, Transpose::no, a, Transpose::no);  // V S V^T (k, k)
+  const Tensor gram = matmul(w.decoder, Transpose::yes, w.decoder, Transpose::no);
   LinearVaeMetrics metrics{};
   std::vector<double> second_moments;
   double noise = 0;
@@ -143,7 +143,7 @@ std::vector<double> linear_vae_collapse_percent(const LinearVaeWeights& w, const
   for (int64_t begin = 0; begin < n; begin += kRows) {
     const Tensor rows = x.slice(begin, std::min(begin + kRows, n)).to(DType::f64);
     const Tensor means =
-        matmul((Variable(rows) - Variable(w.mean)).value(), Op::none, w.encoder, Op::transpose);
+        matmul((Variable(rows) - Variable(w.mean)).value(), Transpose::no, w.encoder, Transpose::yes);
     const Tensor kl = gaussian_kl(means, w.log_variance).value();
     const double* value = kl.data<double>();
     for (int64_t r = 0; r < rows.size(0); ++r)

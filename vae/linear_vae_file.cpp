@@ -52,7 +52,7 @@ std::unique_ptr<DeepVae> as_deep_vae(const LinearVaeWeights& w) {
                                                       .dtype = DType::f64},
                                        0);
   ParameterStore& to = vae->parameters();
-  const Tensor code_of_mean = matmul(w.encoder, Op::none, w.mean.reshape({d, 1}), Op::none);
+  const Tensor code_of_mean = matmul(w.encoder, Transpose::no, w.mean.reshape({d, 1}), Transpose::no);
   to.at("encoder.mean.weight").value.copy_from(w.encoder);
   to.at("encoder.mean.bias").value.copy_from((-Variable(code_of_mean)).value().reshape({k}));
   to.at("encoder.log_variance.weight").value.fill(0);

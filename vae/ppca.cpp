@@ -29,7 +29,7 @@ void check_components(const std::vector<int64_t>& captured, int64_t dimensions) 
 
 /// M = W^T W + sigma^2 I (k, k).
 Tensor posterior_precision(const Ppca& model) {
-  Tensor m = matmul(model.weight, Op::transpose, model.weight, Op::none);
+  Tensor m = matmul(model.weight, Transpose::yes, model.weight, Transpose::no);
   const int64_t k = m.size(0);
   for (int64_t i = 0; i < k; ++i) m.data<double>()[i * k + i] += model.sigma2;
   return m;
@@ -126,10 +126,12 @@ DataMoments data_moments(const Tensor& x) {
   return moments;
 }
 
-Tensor covariance(const DataMoments& data) { return matmul(data.root, Op::none, data.root, Op::transpose); }
+Tensor covariance(const DataMoments& data) {
+  return matmul(data.root, Transpose::no, data.root, Transpose::yes);
+}
 
 Tensor covariance_times(const DataMoments& data, const Tensor& b) {
-  return matmul(data.root, Op::none, matmul(data.root, Op::transpose, b, Op::none), Op::none);
+  return matmul(data.root, Transpose::no, matmul(data.root, Transpose::yes, b, Transpose::no), Transpose::no);
 }
 
 double total_variance(const DataMoments& data) { return map_reduce<Sum>({}, SquareOf{}, data.root).item(); }
@@ -202,9 +204,9 @@ double ppca_log_likelihood(const Ppca& model, const DataMoments& data) {
   // S about the model's mean: the covariance plus the outer product of the offset, which enters only through
   // W^T S W and tr S.
   const Tensor offset = map(Difference{}, data.mean, model.mean).reshape({1, d});
-  const Tensor pulled = matmul(offset, Op::none, w, Op::none);  // (1, k)
-  Tensor wsw = matmul(w, Op::transpose, covariance_times(data, w), Op::none);
-  gemm(wsw, pulled, Op::transpose, pulled, Op::none, true);
+  const Tensor pulled = matmul(offset, Transpose::no, w, Transpose::no);  // (1, k)
+  Tensor wsw = matmul(w, Transpose::yes, covariance_times(data, w), Transpose::no);
+  gemm(wsw, pulled, Transpose::yes, pulled, Transpose::no, true);
   const double variance = total_variance(data) + map_reduce<Sum>({}, SquareOf{}, offset).item();
 
   const Tensor m = posterior_precision(model);
@@ -220,7 +222,8 @@ PpcaPosterior ppca_posterior(const Ppca& model) {
   check_sigma2(model.sigma2, "ppca_posterior");
   const int64_t d = model.weight.size(0), k = model.weight.size(1);
   const Tensor l = cholesky(posterior_precision(model));
-  const Tensor transposed = matmul(identity_matrix(k, DType::f64), Op::none, model.weight, Op::transpose);
+  const Tensor transposed =
+      matmul(identity_matrix(k, DType::f64), Transpose::no, model.weight, Transpose::yes);
   PpcaPosterior posterior;
   posterior.projection = solve_triangular(l, solve_triangular(l, transposed.reshape({k, d})), true);
   posterior.covariance = solve_triangular(l, solve_triangular(l, identity_matrix(k, DType::f64)), true);

@@ -329,7 +329,7 @@ Mmd maximum_mean_discrepancy(const Tensor& a, const Tensor& b, const MmdOptions&
       }
     });
     total = std::accumulate(value, value + kernel.elements(), total);
-    sums.slice(at, at + kernel.size(0)).copy_from(matmul(kernel, Op::none, divisions, Op::transpose));
+    sums.slice(at, at + kernel.size(0)).copy_from(matmul(kernel, Transpose::no, divisions, Transpose::yes));
   });
   const double first = static_cast<double>(n1), second = static_cast<double>(n - n1);
   int64_t as_far = 0;

@@ -143,7 +143,7 @@ Case gemm_case(int64_t rows, double seconds) {
                w = normal({200, 784}, DType::f32, {.seed = 2});
   const Tensor y = Tensor::empty({rows, 200});
   return {fmt::format("gemm-{}x784x200", rows), 2.0 * static_cast<double>(rows) * 784 * 200, 0,
-          time_it(seconds, [&] { gemm(y, x, Op::none, w, Op::transpose); })};
+          time_it(seconds, [&] { gemm(y, x, Transpose::no, w, Transpose::yes); })};
 }
 
 void bench(const BenchOptions& o) {

@@ -57,7 +57,7 @@ GpuFigures product(MatmulPrecision precision, double seconds) {
   while (!gpu_is_emulated() && 3 * size * size > elements() * 4) size /= 2;
   const Tensor a = draws({size, size}, 1), b = draws({size, size}, 2), c = empty({size, size});
   const WithPrecision set(precision);
-  const GpuTiming timing = time_on_gpu(seconds, 1, [&] { gemm(c, a, Op::none, b, Op::none); });
+  const GpuTiming timing = time_on_gpu(seconds, 1, [&] { gemm(c, a, Transpose::no, b, Transpose::no); });
   return {.timing = timing, .flops = 2 * std::pow(static_cast<double>(size), 3)};
 }
 

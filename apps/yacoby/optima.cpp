@@ -102,7 +102,7 @@ void present_plane(const Json& found, Presentation& p, Report& report) {
 
 /// So many points of E_data[q(z|x)], q the closest mean-field posterior.
 Tensor draws_of_posterior(const Known& known, const Tensor& x, uint64_t seed) {
-  const Tensor mean = matmul(x, Op::none, known.posterior.projection, Op::transpose);
+  const Tensor mean = matmul(x, Transpose::no, known.posterior.projection, Transpose::yes);
   const Tensor variances = mean_field_variances(known.posterior),
                all = Tensor::empty(mean.shape(), DType::f64);
   for (int64_t i = 0; i < all.elements(); ++i) all.data<double>()[i] = variances.at(i % variances.elements());

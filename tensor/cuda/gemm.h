@@ -10,7 +10,8 @@ namespace elbo::cuda {
 
 /// c = alpha op(a) op(b) + (accumulate ? c : 0), enqueued on the current stream. Leading axes broadcast as in
 /// elbo::gemm.
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate, double alpha);
+void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b, bool accumulate,
+          double alpha);
 
 /// y = x w^T + bias in one kernel: x (M?, N, in), w (M?, out, in), bias (M?, out), y (M?, N, out). Returns
 /// false, with nothing enqueued, when the library has no such kernel for these shapes.

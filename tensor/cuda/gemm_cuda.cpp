@@ -211,9 +211,9 @@ uint32_t alignment(const void* first, int64_t stride_bytes) {
 /// is written.
 struct Product {
   const Tensor &c, &a;
-  Op op_a;
+  Transpose op_a;
   const Tensor& b;
-  Op op_b;
+  Transpose op_b;
   bool accumulate;
   double alpha;
   cublasLtEpilogue_t epilogue;
@@ -233,7 +233,7 @@ struct Arrangement {
 Arrangement arrange(const Product& p) {
   Arrangement result{.m = p.c.size(-2),
                      .n = p.c.size(-1),
-                     .k = p.a.size(p.op_a == Op::none ? -1 : -2),
+                     .k = p.a.size(p.op_a == Transpose::no ? -1 : -2),
                      .batch = 1,
                      .stride = {},
                      .outer = {}};
@@ -248,7 +248,7 @@ Arrangement arrange(const Product& p) {
 
   // Matrices a that follow each other and meet the same b are one matrix with more rows.
   const int last = loop.rank - 1;
-  if (p.op_a == Op::none && loop.stride[kA][last] == matrix[kA] && loop.stride[kB][last] == 0 &&
+  if (p.op_a == Transpose::no && loop.stride[kA][last] == matrix[kA] && loop.stride[kB][last] == 0 &&
       loop.stride[kBias][last] == 0 && loop.size[last] <= std::numeric_limits<int>::max() / result.m) {
     result.m *= loop.size[last];
     --loop.rank;
@@ -276,7 +276,7 @@ cublasStatus_t call(const Product& p, const Arrangement& shape, const int64_t* o
     aligned[operand] = alignment(data[operand], stride[operand] * size_of(dtype));
   }
   const int64_t m = shape.m, n = shape.n, k = shape.k;
-  const bool transpose_a = p.op_a == Op::transpose, transpose_b = p.op_b == Op::transpose;
+  const bool transpose_a = p.op_a == Transpose::yes, transpose_b = p.op_b == Transpose::yes;
   const Key key{.a = {transpose_b ? k : n, transpose_b ? n : k, stride[kB], aligned[kB]},
                 .b = {transpose_a ? m : k, transpose_a ? k : m, stride[kA], aligned[kA]},
                 .d = {n, m, stride[kC], aligned[kC]},
@@ -326,7 +326,7 @@ bool multiply(const Product& p) {
 
 }  // namespace
 
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate,
+void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b, bool accumulate,
           double alpha) {
   multiply({.c = c,
             .a = a,
@@ -344,9 +344,9 @@ bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& 
   // D is y^T: its rows are the features, and cuBLAS adds one bias to each row.
   return multiply({.c = y,
                    .a = x,
-                   .op_a = Op::none,
+                   .op_a = Transpose::no,
                    .b = w,
-                   .op_b = Op::transpose,
+                   .op_b = Transpose::yes,
                    .accumulate = false,
                    .alpha = 1,
                    .epilogue = CUBLASLT_EPILOGUE_BIAS,
@@ -361,9 +361,9 @@ bool gemm_bias_gradient(const Tensor& dw, const Tensor& db, const Tensor& d, con
   // writes as many sums as D has columns, out: db. (BGRADA would sum x.) D's beta does not concern it.
   return multiply({.c = dw,
                    .a = d,
-                   .op_a = Op::transpose,
+                   .op_a = Transpose::yes,
                    .b = x,
-                   .op_b = Op::none,
+                   .op_b = Transpose::no,
                    .accumulate = accumulate,
                    .alpha = 1,
                    .epilogue = CUBLASLT_EPILOGUE_BGRADB,

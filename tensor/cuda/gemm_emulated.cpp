@@ -65,8 +65,8 @@ struct Extras {
   const Tensor* sums = nullptr;
 };
 
-void enqueue_product(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate,
-                     double alpha, const Extras& extras) {
+void enqueue_product(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b,
+                     bool accumulate, double alpha, const Extras& extras) {
   const Shape leading = c.shape().drop_back(2), leading_a = a.shape().drop_back(2);
   const Shape leading_b = b.shape().drop_back(2);
   const Shape leading_bias = extras.bias ? extras.bias->shape().drop_back(1) : Shape{};
@@ -80,9 +80,9 @@ void enqueue_product(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b,
         .sums = extras.sums ? extras.sums->data<T>() : nullptr,
         .m = c.size(-2),
         .n = c.size(-1),
-        .k = a.size(op_a == Op::none ? -1 : -2),
-        .transpose_a = op_a == Op::transpose,
-        .transpose_b = op_b == Op::transpose,
+        .k = a.size(op_a == Transpose::no ? -1 : -2),
+        .transpose_a = op_a == Transpose::yes,
+        .transpose_b = op_b == Transpose::yes,
         .accumulate = accumulate,
         .alpha = alpha,
         .matrices = detail::plan_loop(leading, {&leading, &leading_a, &leading_b, &leading_bias})});
@@ -91,7 +91,7 @@ void enqueue_product(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b,
 
 }  // namespace
 
-void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, bool accumulate,
+void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b, bool accumulate,
           double alpha) {
   enqueue_product(c, a, op_a, b, op_b, accumulate, alpha, {});
 }
@@ -102,7 +102,7 @@ void gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b, b
 bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias) {
   const bool has_members = y.rank() > 2;
   if (has_members && y.size(-1) % 2 == 1) return false;
-  enqueue_product(y, x, Op::none, w, Op::transpose, false, 1, {.bias = &bias, .sums = nullptr});
+  enqueue_product(y, x, Transpose::no, w, Transpose::yes, false, 1, {.bias = &bias, .sums = nullptr});
   return true;
 }
 
@@ -111,7 +111,7 @@ bool gemm_bias_gradient(const Tensor& dw, const Tensor& db, const Tensor& d, con
   const bool has_members = dw.rank() > 2 || d.rank() > 2;
   if (has_members || dw.size(-2) % 2 == 1) return false;
   // The rows of op(a) = d^T are the features, and its columns what db sums over.
-  enqueue_product(dw, d, Op::transpose, x, Op::none, accumulate, 1, {.bias = nullptr, .sums = &db});
+  enqueue_product(dw, d, Transpose::yes, x, Transpose::no, accumulate, 1, {.bias = nullptr, .sums = &db});
   return true;
 }
 

@@ -97,7 +97,7 @@ TEST_SUITE("datasets") {
       CHECK(same(w, make_ppca_data(1, 3, Split::train).truth.at("weights")));
       for (const double value : w.to_vector()) CHECK((value > 0 && value < 1));
       for (const double value : mu.to_vector()) CHECK((value > 0 && value < 1));
-      const Tensor expected = matmul(w, Op::none, w, Op::transpose);
+      const Tensor expected = matmul(w, Transpose::no, w, Transpose::yes);
       const auto n = static_cast<double>(data.points());
       for (int64_t i = 0; i < 10; ++i) {
         expected.data<double>()[11 * i] += 0.01;
@@ -127,11 +127,11 @@ TEST_SUITE("datasets") {
     };
     const Tensor x = centred(train), other = centred(test);
     // Least squares: z = (W^T W)^-1 W^T x; what is left over is noise.
-    const Tensor z = matmul(solve_positive_definite(matmul(w, Op::transpose, w, Op::none),
-                                                    matmul(w, Op::transpose, x, Op::transpose)),
-                            Op::transpose, Tensor::from<double>({2, 2}, {1, 0, 0, 1}), Op::none);
+    const Tensor z = matmul(solve_positive_definite(matmul(w, Transpose::yes, w, Transpose::no),
+                                                    matmul(w, Transpose::yes, x, Transpose::yes)),
+                            Transpose::yes, Tensor::from<double>({2, 2}, {1, 0, 0, 1}), Transpose::no);
     const Tensor rest = x.clone();
-    gemm(rest, z, Op::none, w, Op::transpose, true, -1.0);
+    gemm(rest, z, Transpose::no, w, Transpose::yes, true, -1.0);
     double squares = 0, with_latents = 0, with_test = 0, signal = 0;
     for (int64_t i = 0; i < x.elements(); ++i) {
       squares += rest.at(i) * rest.at(i);

@@ -247,7 +247,7 @@ void require_available() {}
 
 namespace {
 
-constexpr Op kOps[] = {Op::none, Op::transpose};
+constexpr Transpose kOps[] = {Transpose::no, Transpose::yes};
 
 /// What `action` adds to the counters.
 struct Counts {
@@ -303,14 +303,15 @@ std::vector<double> naive(const Tensor& c, const Tensor& a, const Tensor& b, dou
 
 void check(Engine& engine, const Shape& batch_a, const Shape& batch_b, int64_t m, int64_t n, int64_t k) {
   const Shape batch = broadcast(batch_a, batch_b, "test");
-  for (Op op_a : kOps)
-    for (Op op_b : kOps)
+  for (Transpose op_a : kOps)
+    for (Transpose op_b : kOps)
       for (DType dtype : {DType::f32, DType::f64}) {
         const Tensor a = small_numbers(batch_a.concatenated({m, k}), dtype, engine);
         const Tensor b = small_numbers(batch_b.concatenated({k, n}), dtype, engine);
         const int64_t shift = pick(engine, {0, 0, 1, 2, 3});
-        const Tensor given_a = shifted(op_a == Op::none ? a : transposed(a), shift);
-        const Tensor given_b = shifted(op_b == Op::none ? b : transposed(b), pick(engine, {0, 0, shift}));
+        const Tensor given_a = shifted(op_a == Transpose::no ? a : transposed(a), shift);
+        const Tensor given_b =
+            shifted(op_b == Transpose::no ? b : transposed(b), pick(engine, {0, 0, shift}));
         const Tensor c = shifted(small_numbers(batch.concatenated({m, n}), dtype, engine), shift);
         CAPTURE(given_a.shape().str());
         CAPTURE(given_b.shape().str());
@@ -376,7 +377,7 @@ TEST_SUITE("tensor") {
   TEST_CASE("cuBLAS: members and a shared operand are one call, and planned once") {
     const auto multiply = [](const Shape& a, const Shape& b, const Shape& c) {
       const Tensor ta = Tensor::zeros(a), tb = Tensor::zeros(b), tc = Tensor::zeros(c);
-      return [=] { cuda::gemm(tc, ta, Op::none, tb, Op::none, false, 1); };
+      return [=] { cuda::gemm(tc, ta, Transpose::no, tb, Transpose::no, false, 1); };
     };
     for (const auto& action :
          {multiply({11, 3, 5}, {11, 5, 7}, {11, 3, 7}), multiply({3, 5}, {11, 5, 7}, {11, 3, 7}),
@@ -400,7 +401,7 @@ TEST_SUITE("tensor") {
     check(engine, {9, 2}, {9, 1}, 13, 11, 17);
     stub::refuses_batches = false;
     const Tensor a = small_numbers({18, 13, 17}, DType::f32, engine), c = Tensor::zeros({18, 13, 13});
-    CHECK(counts_of([&] { cuda::gemm(c, a, Op::none, a, Op::transpose, false, 1); }).calls == 1);
+    CHECK(counts_of([&] { cuda::gemm(c, a, Transpose::no, a, Transpose::yes, false, 1); }).calls == 1);
   }
 
   TEST_CASE("cuBLAS: a bias with the product") {
@@ -457,7 +458,7 @@ TEST_SUITE("tensor") {
   TEST_CASE("cuBLAS: precisions, streams and errors") {
     const Tensor a = Tensor::zeros({4, 4}), c = Tensor::zeros({4, 4}), d = Tensor::zeros({4, 4}, DType::f64);
     const auto multiply = [](const Tensor& to, const Tensor& x) {
-      cuda::gemm(to, x, Op::none, x, Op::none, false, 1);
+      cuda::gemm(to, x, Transpose::no, x, Transpose::no, false, 1);
     };
     for (auto [precision, compute] : {std::pair{MatmulPrecision::bf16, CUBLAS_COMPUTE_32F_FAST_16BF},
                                       {MatmulPrecision::tf32, CUBLAS_COMPUTE_32F_FAST_TF32},

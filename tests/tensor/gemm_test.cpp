@@ -15,12 +15,12 @@
 namespace elbo {
 namespace {
 
-constexpr Op kOps[] = {Op::none, Op::transpose};
+constexpr Transpose kOps[] = {Transpose::no, Transpose::yes};
 
 /// alpha op(a) op(b) + beta c, one element at a time.
-std::vector<double> naive_gemm(const Tensor& c, const Tensor& a, Op op_a, const Tensor& b, Op op_b,
-                               double beta, double alpha) {
-  const int64_t m = c.size(-2), n = c.size(-1), k = a.size(op_a == Op::none ? -1 : -2);
+std::vector<double> naive_gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b,
+                               Transpose op_b, double beta, double alpha) {
+  const int64_t m = c.size(-2), n = c.size(-1), k = a.size(op_a == Transpose::no ? -1 : -2);
   const Shape batch = c.shape().drop_back(2);
   const std::vector<double> as = a.to_vector(), bs = b.to_vector();
   std::vector<double> result = c.to_vector();
@@ -31,8 +31,8 @@ std::vector<double> naive_gemm(const Tensor& c, const Tensor& a, Op op_a, const 
       for (int64_t j = 0; j < n; ++j) {
         double sum = 0;
         for (int64_t l = 0; l < k; ++l)
-          sum += as[static_cast<size_t>(from_a + (op_a == Op::none ? i * k + l : l * m + i))] *
-                 bs[static_cast<size_t>(from_b + (op_b == Op::none ? l * n + j : j * k + l))];
+          sum += as[static_cast<size_t>(from_a + (op_a == Transpose::no ? i * k + l : l * m + i))] *
+                 bs[static_cast<size_t>(from_b + (op_b == Transpose::no ? l * n + j : j * k + l))];
         double& out = result[static_cast<size_t>((which * m + i) * n + j)];
         out = alpha * sum + (beta == 0 ? 0 : beta * out);  // a NaN in c must not survive beta = 0
       }
@@ -40,15 +40,15 @@ std::vector<double> naive_gemm(const Tensor& c, const Tensor& a, Op op_a, const 
   return result;
 }
 
-Shape matrix_shape(const Shape& batch, Op op, int64_t rows, int64_t columns) {
-  return batch.concatenated(op == Op::none ? Shape{rows, columns} : Shape{columns, rows});
+Shape matrix_shape(const Shape& batch, Transpose op, int64_t rows, int64_t columns) {
+  return batch.concatenated(op == Transpose::no ? Shape{rows, columns} : Shape{columns, rows});
 }
 
 /// Checks one product in all ways; whole numbers make it exact in f32 and f64.
 void check(Engine& engine, const Shape& batch_a, const Shape& batch_b, int64_t m, int64_t n, int64_t k) {
   const Shape batch = broadcast(batch_a, batch_b, "test");
-  for (Op op_a : kOps)
-    for (Op op_b : kOps)
+  for (Transpose op_a : kOps)
+    for (Transpose op_b : kOps)
       for (DType dtype : {DType::f32, DType::f64}) {
         const Tensor a = small_numbers(matrix_shape(batch_a, op_a, m, k), dtype, engine);
         const Tensor b = small_numbers(matrix_shape(batch_b, op_b, k, n), dtype, engine);
@@ -179,8 +179,8 @@ TEST_SUITE("tensor") {
                                   {310, 9, 900},
                                   {9, 310, 900},
                                   {420, 430, 110}})
-      for (Op op_a : kOps)
-        for (Op op_b : kOps)
+      for (Transpose op_a : kOps)
+        for (Transpose op_b : kOps)
           for (DType dtype : {DType::f32, DType::f64}) {
             const auto rough = [&](const Shape& shape) {
               const Tensor x = Tensor::empty(shape, DType::f64);
@@ -223,7 +223,7 @@ TEST_SUITE("tensor") {
           const ThreadCount scope(count);
           const Tensor a = small_numbers({2, m, k}, dtype, engine), b = small_numbers({n, k}, dtype, engine);
           const Tensor c = small_numbers({2, m, n}, dtype, engine);
-          std::vector<double> wanted = naive_gemm(c, a, Op::none, b, Op::transpose, 1, 1);
+          std::vector<double> wanted = naive_gemm(c, a, Transpose::no, b, Transpose::yes, 1, 1);
           for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = 2 * wanted[i] + static_cast<double>(i);
           const auto finish = [&, columns = n, rows = m](const Block& block) {
             for (int64_t i = 0; i < block.rows; ++i)
@@ -239,7 +239,7 @@ TEST_SUITE("tensor") {
               }
           };
           const BlockFunction function(finish);
-          gemm(c, a, Op::none, b, Op::transpose, true, 1, &function);
+          gemm(c, a, Transpose::no, b, Transpose::yes, true, 1, &function);
           CHECK(c.to_vector() == wanted);
         }
   }
@@ -247,13 +247,14 @@ TEST_SUITE("tensor") {
   TEST_CASE("infinities and NaN go through a product as through plain arithmetic") {
     Engine engine(10);
     const int64_t m = 121, n = 126, k = 67;
-    for (Op op_a : kOps)
-      for (Op op_b : kOps) {
+    for (Transpose op_a : kOps)
+      for (Transpose op_b : kOps) {
         const Tensor a = Tensor::full(matrix_shape({}, op_a, m, k), 1);
         const Tensor b = Tensor::full(matrix_shape({}, op_b, k, n), 1);
-        a.span<float>()[op_a == Op::none ? 5 * k + 3 : 3 * m + 5] = std::numeric_limits<float>::infinity();
-        b.span<float>()[op_b == Op::none ? 3 * n + 7 : 7 * k + 3] = 0;
-        b.span<float>()[op_b == Op::none ? 4 * n + 125 : 125 * k + 4] = std::nanf("");
+        a.span<float>()[op_a == Transpose::no ? 5 * k + 3 : 3 * m + 5] =
+            std::numeric_limits<float>::infinity();
+        b.span<float>()[op_b == Transpose::no ? 3 * n + 7 : 7 * k + 3] = 0;
+        b.span<float>()[op_b == Transpose::no ? 4 * n + 125 : 125 * k + 4] = std::nanf("");
         const Tensor c = matmul(a, op_a, b, op_b);
         for (int64_t i = 0; i < m; ++i)
           for (int64_t j = 0; j < n; ++j) {
@@ -280,8 +281,8 @@ TEST_SUITE("tensor") {
     Engine engine(4);
     const Tensor arena = Tensor::full({500}, 7);
     const Tensor a = small_numbers({5, 6}, DType::f32, engine), b = small_numbers({6, 7}, DType::f32, engine);
-    gemm(arena.view_at(101, {5, 7}), a, Op::none, b, Op::none);
-    CHECK(arena.view_at(101, {5, 7}).to_vector() == matmul(a, Op::none, b, Op::none).to_vector());
+    gemm(arena.view_at(101, {5, 7}), a, Transpose::no, b, Transpose::no);
+    CHECK(arena.view_at(101, {5, 7}).to_vector() == matmul(a, Transpose::no, b, Transpose::no).to_vector());
     for (int64_t i = 0; i < 500; ++i)
       if (i < 101 || i >= 136) REQUIRE(arena.at(i) == 7);
   }
@@ -294,11 +295,11 @@ TEST_SUITE("tensor") {
       return x;
     };
     const Tensor a = rough({150, 400}), b = rough({170, 400}), c = Tensor::empty({150, 170}, DType::f64);
-    const std::vector<double> exact = naive_gemm(c, a, Op::none, b, Op::transpose, 0, 1);
+    const std::vector<double> exact = naive_gemm(c, a, Transpose::no, b, Transpose::yes, 0, 1);
     for (int count : {1, 2, 5}) {
       const ThreadCount scope(count);
-      const Tensor f64 = matmul(a, Op::none, b, Op::transpose);
-      const Tensor f32 = matmul(a.to(DType::f32), Op::none, b.to(DType::f32), Op::transpose);
+      const Tensor f64 = matmul(a, Transpose::no, b, Transpose::yes);
+      const Tensor f32 = matmul(a.to(DType::f32), Transpose::no, b.to(DType::f32), Transpose::yes);
       double worst64 = 0, worst32 = 0;
       for (size_t i = 0; i < exact.size(); ++i) {
         worst64 = std::max(worst64, std::abs(f64.at(static_cast<int64_t>(i)) - exact[i]));
@@ -312,38 +313,38 @@ TEST_SUITE("tensor") {
 
   TEST_CASE("products that do not fit are refused with both shapes and a way out") {
     const Tensor a = Tensor::zeros({128, 784}), b = Tensor::zeros({512, 784}), none = Tensor::zeros({3});
-    CHECK(error_of([&] { matmul(a, Op::none, b, Op::none); }) ==
+    CHECK(error_of([&] { matmul(a, Transpose::no, b, Transpose::no); }) ==
           "[matmul] inner sizes differ: a (128, 784), b (512, 784); did you mean matmul_nt?");
     CHECK(error_of([&] {
-            matmul(a, Op::none, b.reshape({784, 512}), Op::transpose);
+            matmul(a, Transpose::no, b.reshape({784, 512}), Transpose::yes);
           }) == "[matmul_nt] inner sizes differ: a (128, 784), b (784, 512); did you mean matmul?");
     CHECK(mentions(error_of([&] {
-                     matmul(a.reshape({784, 128}), Op::none, b.reshape({784, 512}), Op::none);
+                     matmul(a.reshape({784, 128}), Transpose::no, b.reshape({784, 512}), Transpose::no);
                    }),
                    "did you mean matmul_tn?"));
     CHECK(mentions(error_of([&] {
-                     matmul(a.reshape({784, 128}), Op::none, b, Op::none);
+                     matmul(a.reshape({784, 128}), Transpose::no, b, Transpose::no);
                    }),
                    "did you mean matmul_tt?"));
     CHECK(error_of([&] {
-            matmul(a, Op::transpose, Tensor::zeros({5, 6}), Op::none);
+            matmul(a, Transpose::yes, Tensor::zeros({5, 6}), Transpose::no);
           }) == "[matmul_tn] inner sizes differ: a (128, 784), b (5, 6)");
-    CHECK(mentions(error_of([&] { matmul(a, Op::none, none, Op::none); }),
+    CHECK(mentions(error_of([&] { matmul(a, Transpose::no, none, Transpose::no); }),
                    "needs matrices: a (128, 784), b (3,)"));
-    CHECK(mentions(error_of([&] { matmul(a, Op::none, b.to(DType::f64), Op::transpose); }),
+    CHECK(mentions(error_of([&] { matmul(a, Transpose::no, b.to(DType::f64), Transpose::yes); }),
                    "a is f32 and b is f64"));
     CHECK(mentions(error_of([&] {
-                     matmul(Tensor::zeros({2, 3, 4}), Op::none, Tensor::zeros({3, 4, 5}), Op::none);
+                     matmul(Tensor::zeros({2, 3, 4}), Transpose::no, Tensor::zeros({3, 4, 5}), Transpose::no);
                    }),
                    "[matmul] shapes do not broadcast: (2,) and (3,)"));
     CHECK(error_of([&] {
-            gemm(Tensor::zeros({5, 5}), a, Op::none, b, Op::transpose);
+            gemm(Tensor::zeros({5, 5}), a, Transpose::no, b, Transpose::yes);
           }) == "[gemm] the product is f32 (128, 512), the result given is f32 (5, 5)");
     CHECK(mentions(error_of([&] {
-                     gemm(Tensor::zeros({128, 512}, DType::f64), a, Op::none, b, Op::transpose);
+                     gemm(Tensor::zeros({128, 512}, DType::f64), a, Transpose::no, b, Transpose::yes);
                    }),
                    "the result given is f64"));
-    CHECK(mentions(error_of([&] { matmul(a.to(DType::u8), Op::none, b.to(DType::u8), Op::transpose); }),
+    CHECK(mentions(error_of([&] { matmul(a.to(DType::u8), Transpose::no, b.to(DType::u8), Transpose::yes); }),
                    "[gemm] needs f32 or f64"));
   }
 }

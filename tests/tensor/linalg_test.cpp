@@ -24,7 +24,7 @@ Tensor rough_numbers(const Shape& shape, DType dtype, Engine& engine) {
 /// x x^T + n/4: symmetric, positive definite, well conditioned.
 Tensor positive_definite(int64_t n, DType dtype, Engine& engine) {
   const Tensor x = rough_numbers({n, n}, DType::f64, engine);
-  const Tensor a = matmul(x, Op::none, x, Op::transpose);
+  const Tensor a = matmul(x, Transpose::no, x, Transpose::yes);
   for (int64_t i = 0; i < n; ++i) a.data<double>()[i * n + i] += static_cast<double>(n) / 4;
   return a.to(dtype);
 }
@@ -61,13 +61,13 @@ TEST_SUITE("tensor") {
       const Eigen svd = left_singular_vectors(a);
       REQUIRE(svd.values.shape() == Shape{std::min(d, r)});
       REQUIRE(svd.vectors.shape() == Shape{d, std::min(d, r)});
-      CHECK(largest_difference(matmul(svd.vectors, Op::transpose, svd.vectors, Op::none),
+      CHECK(largest_difference(matmul(svd.vectors, Transpose::yes, svd.vectors, Transpose::no),
                                identity(std::min(d, r), DType::f64)) < 1e-13);
       const Tensor scaled = svd.vectors.clone();
       for (int64_t i = 0; i < scaled.elements(); ++i)
         scaled.data<double>()[i] *= svd.values.at(i % std::min(d, r));
-      CHECK(largest_difference(matmul(scaled, Op::none, scaled, Op::transpose),
-                               matmul(a, Op::none, a, Op::transpose)) < 1e-12);
+      CHECK(largest_difference(matmul(scaled, Transpose::no, scaled, Transpose::yes),
+                               matmul(a, Transpose::no, a, Transpose::yes)) < 1e-12);
       CHECK(std::is_sorted(svd.values.data<double>(), svd.values.data<double>() + svd.values.elements(),
                            std::greater<>()));
     }
@@ -87,15 +87,15 @@ TEST_SUITE("tensor") {
         const Tensor l = Tensor::zeros({d, d}, DType::f64), other = Tensor::zeros({d, d}, DType::f64);
         const Tensor first = rough_numbers({d, n}, DType::f64, engine),
                      second = rough_numbers({d, n}, DType::f64, engine);
-        const Tensor expected = matmul(first, Op::none, first, Op::transpose);
-        gemm(expected, second, Op::none, second, Op::transpose, true);
+        const Tensor expected = matmul(first, Transpose::no, first, Transpose::yes);
+        gemm(expected, second, Transpose::no, second, Transpose::yes, true);
         add_to_cholesky(l, first.clone());
         add_to_cholesky(other, second.clone());
         const Tensor joined = l.clone();
         add_to_cholesky(joined, other, true);
         add_to_cholesky(l, second.clone());
         for (const Tensor& root : {l, joined}) {
-          CHECK(largest_difference(matmul(root, Op::none, root, Op::transpose), expected) < 1e-12);
+          CHECK(largest_difference(matmul(root, Transpose::no, root, Transpose::yes), expected) < 1e-12);
           for (int64_t i = 0; i < d; ++i)
             for (int64_t j = i + 1; j < d; ++j) CHECK(root.at(i * d + j) == 0);
         }
@@ -127,8 +127,9 @@ TEST_SUITE("tensor") {
             for (int64_t j = 0; j < n; ++j) scaled.data<T>()[i * n + j] *= eigen.values.data<T>()[j];
         });
         const Tensor& u = eigen.vectors;
-        CHECK(largest_difference(matmul(scaled, Op::none, u, Op::transpose), matrix) <= tolerance(dtype));
-        CHECK(largest_difference(matmul(u, Op::transpose, u, Op::none), identity(n, dtype)) <=
+        CHECK(largest_difference(matmul(scaled, Transpose::no, u, Transpose::yes), matrix) <=
+              tolerance(dtype));
+        CHECK(largest_difference(matmul(u, Transpose::yes, u, Transpose::no), identity(n, dtype)) <=
               tolerance(dtype));
         for (int64_t i = 1; i < n; ++i) CHECK(eigen.values.at(i - 1) >= eigen.values.at(i));
       }
@@ -159,7 +160,7 @@ TEST_SUITE("tensor") {
         CAPTURE(n);
         const Tensor a = positive_definite(n, dtype, engine), before = a.clone(), l = cholesky(a);
         CHECK(same_bits(a, before));
-        CHECK(largest_difference(matmul(l, Op::none, l, Op::transpose), a) <= tolerance(dtype));
+        CHECK(largest_difference(matmul(l, Transpose::no, l, Transpose::yes), a) <= tolerance(dtype));
         for (int64_t i = 0; i < n; ++i) {
           CHECK(l.at(i * n + i) > 0);
           for (int64_t j = i + 1; j < n; ++j) REQUIRE(l.at(i * n + j) == 0);
@@ -178,10 +179,12 @@ TEST_SUITE("tensor") {
                        x = rough_numbers({n, columns}, dtype, engine);
           const Tensor l = cholesky(a);
           const double bound = 10 * tolerance(dtype);
-          CHECK(largest_difference(solve_triangular(l, matmul(l, Op::none, x, Op::none)), x) <= bound);
-          CHECK(largest_difference(solve_triangular(l, matmul(l, Op::transpose, x, Op::none), true), x) <=
+          CHECK(largest_difference(solve_triangular(l, matmul(l, Transpose::no, x, Transpose::no)), x) <=
                 bound);
-          CHECK(largest_difference(solve_positive_definite(a, matmul(a, Op::none, x, Op::none)), x) <= bound);
+          CHECK(largest_difference(solve_triangular(l, matmul(l, Transpose::yes, x, Transpose::no), true),
+                                   x) <= bound);
+          CHECK(largest_difference(solve_positive_definite(a, matmul(a, Transpose::no, x, Transpose::no)),
+                                   x) <= bound);
         }
   }
 

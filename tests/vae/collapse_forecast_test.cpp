@@ -23,7 +23,7 @@ namespace {
 Tensor points_with(const std::vector<double>& eigenvalues, uint64_t seed) {
   const auto d = static_cast<int64_t>(eigenvalues.size());
   const Tensor noise = draw({2 * d, d}, seed);
-  const Tensor axes = symmetric_eigen(matmul(noise, Op::transpose, noise, Op::none)).vectors;
+  const Tensor axes = symmetric_eigen(matmul(noise, Transpose::yes, noise, Transpose::no)).vectors;
   const Tensor x = Tensor::empty({2 * d, d}, DType::f64);
   for (int64_t i = 0; i < d; ++i)
     for (int64_t j = 0; j < d; ++j) {

@@ -36,7 +36,7 @@ Tensor turn(int64_t d) {
 /// Mean of ln N(x | model), with the D x D covariance of the model solved by Cholesky.
 double direct_log_likelihood(const Ppca& model, const Tensor& x) {
   const int64_t n = x.size(0), d = x.size(1);
-  Tensor c = matmul(model.weight, Op::none, model.weight, Op::transpose);
+  Tensor c = matmul(model.weight, Transpose::no, model.weight, Transpose::yes);
   for (int64_t j = 0; j < d; ++j) c.data<double>()[j * d + j] += model.sigma2;
   const Tensor l = cholesky(c), transposed = Tensor::empty({d, n}, DType::f64);
   for (int64_t i = 0; i < n; ++i)
@@ -54,7 +54,7 @@ TEST_SUITE("vae") {
   TEST_CASE("dimensions of very different scale keep their eigenvalues, along the axes or across them") {
     const std::vector<double> deviations{1e7, 3, 2, 1, 0.5, 0.25};
     const Tensor along = waves(500, deviations);
-    const Tensor across = matmul(along, Op::none, turn(6), Op::none);
+    const Tensor across = matmul(along, Transpose::no, turn(6), Transpose::no);
     for (const Tensor& x : {along, across, along.to(DType::f32)}) {
       const Eigen eigen = principal_components(data_moments(x));
       CHECK(numerical_rank(eigen.values) == 6);
@@ -66,7 +66,7 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("what rounding to f32 adds to data of lower rank is not counted") {
-    const Tensor x = matmul(draw({50, 3}, 1), Op::none, draw({3, 6}, 2), Op::none);
+    const Tensor x = matmul(draw({50, 3}, 1), Transpose::no, draw({3, 6}, 2), Transpose::no);
     for (double offset : {0.0, 100.0})
       for (DType dtype : {DType::f32, DType::f64}) {
         CAPTURE(offset);
@@ -130,7 +130,7 @@ TEST_SUITE("vae") {
     const Tensor none = principal_components(data).values;
     CHECK(error_of([&] { ppca_mle_sigma2(none, 1); }) ==
           "[ppca] all points are equal, so there is no variance to explain; are these the right data?");
-    const Tensor line = matmul(draw({20, 1}, 1), Op::none, draw({1, 4}, 2), Op::none);
+    const Tensor line = matmul(draw({20, 1}, 1), Transpose::no, draw({1, 4}, 2), Transpose::no);
     const Tensor one = principal_components(data_moments(line)).values;
     CHECK(error_of([&] { ppca_max_log_likelihood(one, 1); }) ==
           "[ppca] the points lie on a line, so with any latent dimension sigma^2 would be 0; hold it at a "

@@ -70,7 +70,7 @@ TEST_SUITE("vae") {
     // E z under p(z|x): P x, as far as so many effective samples tell, in deviations of the posterior.
     const LinearPosterior posterior =
         exact_posterior({s.value("decoder.weight"), Tensor::full({4}, s.sigma2(), DType::f64)});
-    const Tensor means = matmul(s.centred, Op::none, posterior.projection, Op::transpose);
+    const Tensor means = matmul(s.centred, Transpose::no, posterior.projection, Transpose::yes);
     REQUIRE(points.posterior_mean.shape() == Shape{1, 25, 2});
     double off_squared = 0;
     for (int64_t i = 0; i < 50; ++i) {

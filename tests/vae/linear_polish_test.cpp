@@ -19,7 +19,7 @@ namespace {
 /// Moments of data with these eigenvalues, then `rest` in all other dimensions, along random directions.
 DataMoments moments_with(const std::vector<double>& leading, int64_t dimensions, double rest) {
   const Tensor noise = draw({2 * dimensions, dimensions}, 40);
-  const Tensor axes = symmetric_eigen(matmul(noise, Op::transpose, noise, Op::none)).vectors;
+  const Tensor axes = symmetric_eigen(matmul(noise, Transpose::yes, noise, Transpose::no)).vectors;
   const Tensor root = axes.clone();  // column j times the root of eigenvalue j
   for (int64_t i = 0; i < dimensions; ++i)
     for (int64_t j = 0; j < dimensions; ++j)
@@ -131,7 +131,7 @@ TEST_SUITE("vae") {
             if (!learn) CHECK(next.log_sigma2 == weights.log_sigma2);
             CHECK(next.mean.to_vector() == weights.mean.to_vector());
             // Columns are orthogonal, the longest first.
-            const Tensor gram = matmul(next.decoder, Op::transpose, next.decoder, Op::none);
+            const Tensor gram = matmul(next.decoder, Transpose::yes, next.decoder, Transpose::no);
             for (int64_t i = 0; i < 4; ++i)
               for (int64_t j = 0; j < i; ++j) {
                 CHECK(std::abs(gram.at(4 * i + j)) <= 1e-12 * gram.at(0));

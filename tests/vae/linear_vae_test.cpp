@@ -137,7 +137,7 @@ TEST_SUITE("vae") {
       // follow.
       if (k == 1) continue;
       const Tensor turn = symmetric_eigen(matmul_tn(draw({k, k}, 1), draw({k, k}, 1)).value()).vectors;
-      s.set("decoder.weight", matmul(best.weight, Op::none, turn, Op::none));
+      s.set("decoder.weight", matmul(best.weight, Transpose::no, turn, Transpose::no));
       s.set_best_encoder();
       s.set_best_log_variance();
       CHECK(close(s.metrics().log_likelihood, maximum, 1e-10));

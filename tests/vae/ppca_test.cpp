@@ -214,7 +214,7 @@ TEST_SUITE("vae") {
     const Ppca best = fit.mle(3);
     const Tensor symmetric = (matmul_tn(draw({3, 3}, 1), draw({3, 3}, 1))).value();
     const Tensor rotation = symmetric_eigen(symmetric).vectors;
-    const Tensor rotated = matmul(best.weight, Op::none, rotation, Op::none);
+    const Tensor rotated = matmul(best.weight, Transpose::no, rotation, Transpose::no);
     CHECK(std::abs(rotated.at(0) - best.weight.at(0)) > 0.01);
     CHECK(
         close(fit.log_likelihood(rotated, best.sigma2), ppca_max_log_likelihood(fit.eigen.values, 3), 1e-12));
@@ -288,7 +288,7 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("rank counts the directions in which the data vary") {
-    const Tensor x = matmul(draw({50, 3}, 1), Op::none, draw({3, 6}, 2), Op::none);
+    const Tensor x = matmul(draw({50, 3}, 1), Transpose::no, draw({3, 6}, 2), Transpose::no);
     const Eigen eigen = principal_components(data_moments(x));
     CHECK(numerical_rank(eigen.values) == 3);
     CHECK(numerical_rank(Fit().eigen.values) == 7);
