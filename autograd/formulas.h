@@ -8,8 +8,21 @@
 
 #include <cmath>
 
-#include "autograd/pointwise.h"
+#include "tensor/map.h"
 #include "tensor/math.h"
+
+namespace elbo {
+
+/// What of an op the gradient is made from.
+enum class Saves { input, output };
+
+/// Those by the two inputs of a formula.
+template <class T>
+struct Gradients {
+  T a, b;
+};
+
+}  // namespace elbo
 
 namespace elbo::formulas {
 

@@ -82,11 +82,11 @@ struct DenseLayer {
   Variable weight, bias;
   Activation activation = Activation::none;
 };
-/// Layers one after another, each as `linear` does it; the last `heads` of them all read what the layer
-/// before gives. The outputs of the heads. On the CPU, where no layer is wider than 128, rows go through all
-/// layers at once (tensor/small_layers.h), which is several times as fast.
+/// Layers one after another, each as `linear` does it; the last `heads` of them all read the output of the
+/// layer before. Returns the outputs of the heads. On the CPU, where no layer is wider than 128, rows go
+/// through all layers at once (tensor/small_layers.h), which is several times as fast.
 KeptVector<Variable> dense_layers(const Variable& x, std::span<const DenseLayer> layers, int64_t heads = 1);
-/// One `linear` after another, as it is done everywhere else.
+/// The twin: one `linear` after another, which `dense_layers` falls back to.
 KeptVector<Variable> dense_layers_twin(const Variable& x, std::span<const DenseLayer> layers,
                                        int64_t heads = 1);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/activation.h"
+#include "autograd/contribute.h"
 #include "tensor/conv.h"
 
 namespace elbo {

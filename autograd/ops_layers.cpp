@@ -4,6 +4,7 @@
 #include <array>
 
 #include "autograd/activation.h"
+#include "autograd/tape.h"
 #include "tensor/small_layers.h"
 
 namespace elbo {

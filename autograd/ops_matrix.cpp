@@ -1,6 +1,7 @@
 // Matrix products and the fused linear layer. Gradients are gemms too, written straight into their
 // destination.
 #include "autograd/activation.h"
+#include "autograd/tape.h"
 #include "tensor/cuda/gemm.h"
 #include "tensor/gemm.h"
 

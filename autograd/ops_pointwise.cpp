@@ -1,5 +1,6 @@
 // The pointwise ops: each is its formula handed to the engine. And the activations by name and by value.
 #include "autograd/activation.h"
+#include "autograd/pointwise.h"
 #include "tensor/file.h"
 
 namespace elbo {

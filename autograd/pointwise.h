@@ -17,15 +17,9 @@
 #pragma once
 
 #include "autograd/contribute.h"
+#include "autograd/formulas.h"
 
 namespace elbo {
-
-enum class Saves { input, output };
-
-template <class T>
-struct Gradients {
-  T a, b;
-};
 
 /// The gradient by the one input, as a formula of what was saved and dy.
 template <class Formula>

@@ -1,8 +1,8 @@
 // Variable: a tensor that may know where it came from; Parameter: a tensor that learning changes.
 //
 // A Variable is a small value: the tensor, and the place on the live tape where its gradient will gather.
-// Made from a Tensor it is a constant; made from a Parameter it is a leaf; returned by an op while a tape is
-// alive it is a recorded result. Without a tape the same ops are plain evaluation.
+// A Variable made from a Tensor is a constant; one made from a Parameter is a leaf; one that an op returns
+// while a tape is alive is a recorded result. Without a tape the same ops are plain evaluation.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct Parameter {
   Tensor gradient;  ///< same shape and dtype as value
   bool has_gradient =
       false;            ///< false: `gradient` holds nothing yet, and the next backward pass overwrites it
-  bool trained = true;  ///< false: a constant to every op, which nobody finds a gradient of
+  bool trained = true;  ///< false: every op takes it as a constant
 };
 
 class Variable {

@@ -13,7 +13,7 @@ namespace elbo {
 /// The parameters by name, as the model file holds them.
 std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 
-/// Of each member, or of the one model, the first parameter or moment with a NaN or an infinity; empty when
+/// The first parameter or moment with a NaN or an infinity, of each member or of the one model; empty where
 /// there is none.
 std::vector<std::string> first_not_finite(const ParameterStore& store, const Adam& adam);
 
@@ -25,9 +25,9 @@ void save_checkpoint(const std::string& path, const ParameterStore& store, const
                      const std::map<std::string, std::string>& extra,
                      const std::vector<NamedTensor>& more = {});
 
-/// Restores what save_checkpoint wrote into a store and an optimiser of the same model; returns `extra`. (Who
-/// wrote more finds it in the file.)
-/// Throws when names, shapes or types do not match, leaving both as they were.
+/// Restores what save_checkpoint wrote into a store and an optimiser of the same model; returns `extra`. (The
+/// `more` tensors are read from the file.) Throws when names, shapes or types do not match, leaving both as
+/// they were.
 std::map<std::string, std::string> load_checkpoint(const std::string& path, ParameterStore& store,
                                                    Adam& adam);
 std::map<std::string, std::string> load_checkpoint(SafetensorsFile file, ParameterStore& store, Adam& adam);

@@ -13,8 +13,8 @@
 
 namespace elbo {
 
-/// Whether batch normalisation takes the statistics of the batch, and learns from them, or those it has
-/// learnt.
+/// Whether batch normalisation takes the statistics of the batch, and updates its running averages with them,
+/// or takes these averages.
 enum class Mode { evaluate, train };
 
 struct ImageSize {
@@ -41,8 +41,8 @@ struct ImageLayerPlan {
   int64_t multiply_adds(const ImageSize& in) const;
 };
 
-/// Batch normalisation (Ioffe & Szegedy 2015), with parameters named as PyTorch's: `name`.weight (the gain),
-/// .bias, and what is not trained but averaged over batches, .running_mean and .running_var.
+/// Batch normalisation (Ioffe & Szegedy 2015), with parameters named as PyTorch's: `name`.weight (the gain)
+/// and .bias, which are trained, .running_mean and .running_var, which are averages over batches.
 class BatchNorm {
  public:
   BatchNorm(ParameterStore& store, const std::string& name, int64_t channels);

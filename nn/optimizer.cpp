@@ -5,6 +5,7 @@
 
 #include "autograd/formulas.h"
 #include "nn/adam_kernel.h"
+#include "tensor/map_loops.h"
 
 namespace elbo {
 namespace {

@@ -17,7 +17,8 @@ struct AdamOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
-/// Adam (Kingma & Ba 2015, Algorithm 1) on one number. The composed twin is in tests/nn/optimizer_test.cpp:
+/// Adam (Kingma & Ba 2015, Algorithm 1) on one number. Its twin of plain ops is in
+/// tests/nn/optimizer_test.cpp:
 ///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= lr (m / c1) / (sqrt(v / c2) + eps),
 /// with c1 = 1 - b1^t and c2 = 1 - b2^t.
 template <class T>
@@ -46,7 +47,7 @@ class Adam {
   /// Moves all parameters, or those whose names begin with one of `moves`; the others are not touched. Throws
   /// when there are none of such a name.
   explicit Adam(ParameterStore& store, AdamOptions options = {}, const std::vector<std::string>& moves = {});
-  /// One step with one learning rate for all, or one for each member. What has the rate 0 is left as it is,
+  /// One step with one learning rate for all, or one for each member. A member with rate 0 stays as it is,
   /// moments included, whatever its gradient holds: so a member that broke can be stopped.
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
@@ -80,7 +81,8 @@ class Adam {
   int64_t steps_ = 0;
 };
 
-/// w -= lr u with u = momentum u + g, as PyTorch's SGD; but what has the rate 0 keeps its u, too, as in Adam.
+/// w -= lr u with u = momentum u + g, as PyTorch's SGD; but a member with rate 0 keeps its u, too, as in
+/// Adam.
 class Sgd {
  public:
   explicit Sgd(ParameterStore& store, double momentum = 0);

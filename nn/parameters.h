@@ -45,8 +45,8 @@ class ParameterStore {
   /// `initialise`. A `trained` parameter is swept by the optimiser, others stay as they are. Throws when the
   /// name is taken.
   Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
-  /// Keeps the parameters declared so far whose names begin so as they are given: they are not trained.
-  /// Throws where no name begins so.
+  /// Excludes the parameters declared so far whose names begin with `beginning` from training. Throws where
+  /// there is none.
   void hold(const std::string& beginning);
 
   /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, first_member + m, p)

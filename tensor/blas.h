@@ -9,10 +9,10 @@
 
 namespace elbo {
 
-/// What can be seen of a BLAS from outside.
+/// What a BLAS shows of itself.
 struct BlasTraits {
-  std::optional<std::string> openblas, mkl, blis;  ///< what it says of itself, where it is that one
-  std::string file;                                ///< that its sgemm comes from; empty where unknown
+  std::optional<std::string> openblas, mkl, blis;  ///< its own version text, for the one that it is
+  std::string file;                                ///< the file with its sgemm; empty where unknown
 };
 
 struct BlasDescription {

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kFewChannels = 8;
 constexpr int64_t kColumns =
-    1 << 20;  // about as many numbers of columns are made at a time for the gradient by weight
+    1 << 20;  // numbers of columns, about, that are made at a time for the gradient by weight
 
 int64_t places(const ConvSizes& s) { return s.out_height * s.out_width; }
 int64_t place_elements(const ConvSizes& s) { return s.kernel_height * s.kernel_width * s.channels; }

@@ -173,7 +173,7 @@ bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Ar
   try {
     Primitive* const p = primitive_for(direction, sizes);
     if (!p) return false;
-    // What it scribbles on, taken from memory that a training step uses again and again.
+    // The workspace is a tensor, whose memory every training step uses again.
     const Tensor scratch = Tensor::empty({p->scratch_bytes}, DType::u8);
     p->scratch.set_data_handle(scratch.bytes());
     const auto given = [](dnnl::memory& memory, const float* data) {

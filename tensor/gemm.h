@@ -35,8 +35,9 @@ using BlockFunction = FunctionRef<void(const Block&)>;
 ///
 /// The last two axes are the matrices: op(a) (..., m, k), op(b) (..., k, n), c (..., m, n). Leading axes of a
 /// and b broadcast to c's. Throws when inner sizes or leading axes disagree. c must not overlap a or b.
-/// `finish` is called once for every element of c, on blocks of any size and in any order, from several
-/// threads, and may change them: when its block is done and still in the cache.
+/// `finish` is an epilogue, on the CPU: gemm calls it for every block of c that is done and still in the
+/// cache, and it may change the elements. Blocks are of any size, in any order, from several threads, and
+/// cover each element once.
 void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b,
           bool accumulate = false, double alpha = 1.0, const BlockFunction* finish = nullptr);
 

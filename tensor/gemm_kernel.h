@@ -26,7 +26,8 @@ struct Sgemm {
   int64_t ldc;
   float alpha;
   bool accumulate;
-  /// May be null. Called for each tile of c when it is done; the numbers are c's place in the whole result.
+  /// The epilogue, or null; called for each tile of c that is done. The numbers are c's place in the whole
+  /// result.
   const BlockFunction* finish = nullptr;
   int64_t batch = 0, row = 0, column = 0;
 };

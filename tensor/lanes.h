@@ -50,8 +50,8 @@ ELBO_HD Lanes<T> all_lanes(T x) {
   return x - Lanes<T>{};  // x - 0 is x for every x; x + 0 would make 0 of -0
 }
 
-/// Has x in a register from here on. Compilers would rather load a number again for each of its uses, and
-/// loads are then what a loop waits for.
+/// Keeps x in a register from here on. Compilers would load the number again for each of its uses, and the
+/// loop would wait for these loads.
 template <class T>
 ELBO_HD void hold_lanes(Lanes<T>& x) {
 #if defined(__AVX512F__)

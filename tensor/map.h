@@ -1,7 +1,7 @@
 // map and map_reduce: the two loops behind every pointwise op and every reduction.
 //
-// `map` evaluates a formula at every index of a broadcast space; `map_reduce` evaluates it and folds the
-// values into a smaller shape, summing (or taking the maximum) over every axis that the smaller shape lacks.
+// `map` evaluates a formula at every index of a broadcast space; `map_reduce` also reduces the values to a
+// smaller shape, by their sum or maximum over every axis that the smaller shape lacks.
 // A formula is a small functor marked ELBO_HD, written once. Broadcasting is index arithmetic: nothing is
 // ever expanded in memory.
 //
@@ -31,8 +31,8 @@ void map_into(const Tensor& out, F f, const In&... in);
 template <class F, class First, class... Rest>
 Tensor map(F f, const First& first, const Rest&... rest);
 
-/// Folds f(in...) over the axes where out has size 1 (or no axis) and the inputs' broadcast space has more.
-/// With `accumulate` the values are folded onto what out holds, else out is overwritten.
+/// Reduces f(in...) over the axes where out has size 1 (or no axis) and the inputs' broadcast space has more.
+/// With `accumulate` the result is combined with what out holds, else out is overwritten.
 template <class Combine, class F, class... In>
 void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in);
 

@@ -1,5 +1,5 @@
-// mapped_file: a file's bytes as a tensor that takes no memory of its own: the system reads what is looked
-// at, and lets go of it when memory runs short. For data sets larger than memory. Uses POSIX.
+// mapped_file: a file's bytes as a tensor without memory of its own: the system reads the pages that are
+// used and drops them when memory runs short. For data sets larger than memory. Uses POSIX.
 #pragma once
 
 #include <string>

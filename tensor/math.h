@@ -1,9 +1,9 @@
-// Scalar functions that pointwise formulas are written in: the same call on host and device, float and
-// double.
+// Scalar functions for pointwise formulas: the same call on host and device, in float and double.
 //
 // On the host the float versions are branch-free polynomials, so that a loop over them vectorises (the C
-// library's calls would not); double uses the C library, which makes it the oracle for float. Tested to a few
-// units in the last place over their whole range, infinities and NaN included. Knows nothing of tensors.
+// library's calls would not); double uses the C library, which makes double the yardstick for float. Tested
+// to a few units in the last place over their whole range, infinities and NaN included. Knows nothing of
+// tensors.
 #pragma once
 
 #include <bit>
@@ -22,8 +22,8 @@ namespace elbo::math {
 inline constexpr double kPi = 3.14159265358979323846;
 inline constexpr double kLogTwoPi = 1.83787706640934548356;
 
-// Whether the processor that this is compiled for multiplies and adds in one instruction. x86 and ARM say so
-// in macros of their own, of which every AArch64 may be sure; g++ says it of any processor.
+// Whether the processor that this is compiled for multiplies and adds in one instruction. x86 and ARM have
+// macros for it, every AArch64 can do it, and g++ has a macro for any processor.
 #if defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA) || \
     (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF))
 #  define ELBO_HAS_FMA 1

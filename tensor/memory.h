@@ -2,7 +2,7 @@
 //
 // Freed blocks are kept in size classes and handed out again, so a loop that repeats itself stops asking the
 // system for memory after its first turn. Blocks are 64-byte aligned and reference-counted in their header.
-// Safe to use from several threads. One of the few places that knows devices.
+// Safe to use from several threads.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,7 @@ struct Storage {
   size_t bytes = 0;     ///< what was asked for
   size_t capacity = 0;  ///< what the block holds (its size class)
   Device device = Device::cpu;
-  uint32_t pool = 0;  ///< whose free list it returns to
+  uint32_t pool = 0;  ///< the pool whose free list the block returns to
   std::atomic<int> references{0};
   Storage* next_free = nullptr;
   /// Ends a block that did not come from `allocate`, and the Storage with it; null for one that did.
@@ -65,7 +65,7 @@ class StorageRef {
 /// A block of at least `bytes` uninitialised bytes. Throws Error when the system has no more.
 StorageRef allocate(size_t bytes, Device device);
 
-/// Of one device, all in bytes of size-class capacity, except the two counts, which only grow.
+/// Counters of one device. Sizes are bytes of size-class capacity; the two counts only grow.
 struct MemoryCounters {
   size_t live = 0;                  ///< held by tensors now
   size_t cached = 0;                ///< freed, kept for the next request
@@ -81,14 +81,13 @@ void release_cached_memory();
 
 // For tensor/cuda alone.
 
-/// From here to `end_memory_pool`, device memory comes from a pool of its own and returns to it: the replays
-/// of a graph write to what was allocated while it was captured. Once dissolved, the pool's memory is
-/// everybody's.
+/// From here to `end_memory_pool`, device memory comes from a pool of its own and returns to that pool: the
+/// replays of a graph write to what was allocated while the graph was captured. Once the pool is dissolved,
+/// any request may be given its memory.
 uint32_t begin_memory_pool();
 void end_memory_pool();
 void dissolve_memory_pool(uint32_t pool);
-/// Device memory given back while the side stream worked, which may still have used it, can be handed out
-/// again.
+/// Hands device memory out again that was freed while the side stream worked, which may have still used it.
 void release_deferred_memory();
 
 }  // namespace elbo

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kBlock = 48;  // rows that go through all layers together
 constexpr int64_t kMostParts = 32;
-constexpr double kPartFlops = 4e6;   // of a part of the rows, backward: tens of microseconds
-constexpr double kRangeFlops = 1e6;  // of what is worth waking a thread for
+constexpr double kPartFlops = 4e6;   // backward work of a part of the rows: tens of microseconds
+constexpr double kRangeFlops = 1e6;  // work that is worth waking a thread for
 
 static_assert(kBlock % kTileRows == 0);
 
@@ -183,7 +183,7 @@ void run_block(const SmallNetwork<T>& n, const StagePlan& plan, const Rows& rows
 
 // ------------------------------------------------------------------------------------------------- backward
 
-/// What of a backward pass anybody wants.
+/// The gradients that a backward pass is asked for.
 struct Wanted {
   size_t lowest = 0;  // stage whose weights, bias or input are the last to be reached
   bool dx = false;

@@ -6,8 +6,8 @@
 // GPU). No other header of elbo shows CUDA's own, but kernel.h, which kernels are written with.
 //
 // Work is enqueued on the main stream and runs in the order in which it was enqueued, while the host goes on.
-// Memory that is given back is handed out again at once: whoever gets it works later in the same stream. All
-// calls come from one thread.
+// Freed memory is handed out again at once, as its next user works later in the same stream. All calls come
+// from one thread.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace elbo::cuda {
 
-/// Whether this process can use a GPU; found out by the first call. If not, `why_not` says why, in one
+/// Whether this process can use a GPU; the first call finds out. If not, `why_not` gives the reason in one
 /// clause.
 bool available();
 const std::string& why_not();
@@ -37,11 +37,11 @@ Description describe();
 /// Multiprocessors of the GPU: how many blocks keep it busy.
 int multiprocessors();
 
-// Memory. What has no room returns null.
+// Memory. An allocation returns null where there is no room.
 void* allocate_bytes(size_t bytes);
 void free_bytes(void* memory);
-/// From here on in the stream, only the first `bytes` of a block of `capacity` may be touched. An emulated
-/// GPU watches over that where AddressSanitizer is; a real one has compute-sanitizer.
+/// From here on in the stream, work may touch only the first `bytes` of a block of `capacity`. An emulated
+/// GPU checks it under AddressSanitizer; for a real one there is compute-sanitizer.
 void set_bounds(void* memory, size_t bytes, size_t capacity);
 /// Host memory that copies read and write while the host goes on.
 void* allocate_pinned(size_t bytes);
@@ -98,7 +98,7 @@ class Event {
   void* handle_ = nullptr;
 };
 
-/// Whether work is recorded instead of run, by `Graph::capture`.
+/// Whether `Graph::capture` is recording work instead of running it.
 bool capturing();
 
 /// Work recorded once and run many times, with the launch cost of one kernel. Whatever the host passed by

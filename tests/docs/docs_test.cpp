@@ -7,9 +7,9 @@
 #include <set>
 #include <vector>
 
-#include "autograd/formulas.h"
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
+#include "autograd/pointwise.h"
 #include "datasets/generators.h"
 #include "tensor/file.h"
 #include "tests/source_file.h"
