@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/processor/paths.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/result.h"
@@ -48,16 +49,27 @@ namespace {
 
 /// A thread that waits for work must not spin for long: where another program has its core, the spinning
 /// takes the time that the thread it waits for needs (measured: a step 10 times slower beside one busy
-/// process; spinning briefly costs 2% on an idle machine). OpenMP's runtimes read this before main, so the
-/// program starts itself again once.
-void limit_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT") || std::getenv("KMP_BLOCKTIME")) return;
+/// process; spinning briefly costs 2% on an idle machine). OpenMP's runtimes read this before main. False
+/// where the user has said how to wait.
+bool limit_spinning() {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT") || std::getenv("KMP_BLOCKTIME"))
+    return false;
   setenv("GOMP_SPINCOUNT", "1000", 1);  // g++'s runtime: turns of the waiting loop
   setenv("KMP_BLOCKTIME", "0", 1);      // clang's: milliseconds
-  // By its own path: as /proc/self/exe it would be called "exe" in ps and pkill. Where this fails, it goes on
-  // as it is.
-  std::error_code ignored;
-  execv(std::filesystem::read_symlink("/proc/self/exe", ignored).c_str(), argv);
+  return true;
+}
+
+/// Starts the program again where its start was not right: for OpenMP, or as another of its paths suits the
+/// processor.
+void start_again(char** argv) {
+  // By its own file: as /proc/self/exe it would be called "exe" in ps and pkill.
+  std::error_code unknown;
+  const std::string called = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  const processor::Program program = processor::program_to_run(called);
+  if (!program.error.empty()) fail("{}", program.error);
+  const bool limited = limit_spinning();
+  // Where this fails, it goes on as it is.
+  if (limited || program.file != called) execv(program.file.c_str(), argv);
 }
 
 /// CLI11's messages can be of several lines; errors are one.
@@ -163,8 +175,8 @@ int end_with(std::string_view line) {
 
 int main(int argc, char** argv) {
   elbo::keep_standard_streams();
-  elbo::limit_spinning(argv);
   try {
+    elbo::start_again(argv);
     return elbo::run(argc, argv);
   } catch (const std::bad_alloc&) {
     return elbo::end_with("elbo: out of memory");

@@ -2,9 +2,10 @@
 //
 // On raw memory in conv.h's layouts: images stay (N, H, W, C) from layer to layer, weights are brought into
 // the order that oneDNN likes at each call, which costs next to nothing beside the products. Primitives are
-// made once for each set of sizes and number of threads. Where oneDNN has nothing better than its own plain
-// loops (it calls them "ref"), or is missing from the build, these functions return false and have done
-// nothing. Not to be called from several threads at once.
+// made once for each set of sizes. oneDNN would divide a convolution as there are threads; so it is given
+// blocks of images whose number follows from the sizes, each to be done by one thread: results have the same
+// bits for any number of threads. Where oneDNN has nothing better than its own plain loops (it calls them
+// "ref"), or is missing from the build, these functions return false and have done nothing.
 #pragma once
 
 #include <string>

@@ -1,11 +1,15 @@
+#include <algorithm>
+#include <array>
 #include <map>
-#include <memory>
+#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
-#include <tuple>
+#include <string_view>
 #include <unordered_map>
 
 #include "tensor/conv_onednn.h"
+#include "tensor/map.h"
+#include "tensor/one_thread.h"
 #include "tensor/parallel.h"
 
 namespace elbo::onednn {
@@ -16,21 +20,19 @@ using Dims = dnnl::memory::dims;
 
 enum class Direction { forward, backward_data, backward_weight };
 
-/// What a primitive is made for.
+/// What a primitive is made for: one thread.
 struct Kind {
   Direction direction;
   ConvSizes sizes;
-  int threads;  // oneDNN divides the work when it makes the primitive
   auto operator<=>(const Kind&) const = default;
 };
 
-/// A convolution ready to run. Its memories are given other people's data at each call.
+/// A convolution ready to run, on several threads at once.
 struct Primitive {
   dnnl::primitive run;
-  dnnl::memory x, y;
-  dnnl::memory weight, own_weight;  // in conv.h's order, and in that of the primitive
-  dnnl::memory scratch;
-  int64_t scratch_bytes = 0;
+  dnnl::memory::desc x, y;
+  dnnl::memory::desc weight, own_weight;  // in conv.h's order, and in that of the primitive
+  dnnl::memory::desc scratch;
   dnnl::reorder reorder;  // between the two, where they differ
   bool reorders = false;
 };
@@ -41,7 +43,7 @@ dnnl::engine& engine() {
 }
 
 dnnl::stream& stream() {
-  static dnnl::stream in_order(engine());
+  static thread_local dnnl::stream in_order(engine());
   return in_order;
 }
 
@@ -107,25 +109,17 @@ dnnl::convolution_backward_weights::primitive_desc backward_weight_of(const Desc
 #endif
 }
 
-dnnl::memory without_data(const dnnl::memory::desc& desc) { return {desc, engine(), nullptr}; }
-
 /// Empty where oneDNN has only its plain loops.
 template <class PrimitiveDesc>
 std::optional<Primitive> made_of(const PrimitiveDesc& desc, const dnnl::memory::desc& own_weight,
                                  const Descriptors& d, const Kind& kind) {
   if (std::string_view(desc.impl_info_str()).find("ref") != std::string_view::npos) return std::nullopt;
-  Primitive made;
-  made.run = dnnl::primitive(desc);
-  made.x = without_data(d.x);
-  made.y = without_data(d.y);
-  made.weight = without_data(d.weight);
-  made.scratch_bytes = static_cast<int64_t>(desc.scratchpad_desc().get_size());
-  made.scratch = without_data(desc.scratchpad_desc());
-  made.reorders = own_weight != d.weight;
+  Primitive made{dnnl::primitive(desc), d.x, d.y, d.weight, own_weight, desc.scratchpad_desc(), {},
+                 own_weight != d.weight};
   if (!made.reorders) return made;
-  made.own_weight = dnnl::memory(own_weight, engine());
-  made.reorder = kind.direction == Direction::backward_weight ? dnnl::reorder(made.own_weight, made.weight)
-                                                              : dnnl::reorder(made.weight, made.own_weight);
+  const bool writes_weight = kind.direction == Direction::backward_weight;
+  made.reorder = dnnl::reorder(dnnl::reorder::primitive_desc(
+      engine(), writes_weight ? own_weight : d.weight, engine(), writes_weight ? d.weight : own_weight));
   return made;
 }
 
@@ -153,13 +147,31 @@ std::optional<Primitive> make(const Kind& kind) {
 }
 
 /// The primitive for these sizes, made once; null where there is none.
-Primitive* primitive_for(Direction direction, const ConvSizes& sizes) {
+const Primitive* primitive_for(const Kind& kind) {
   // The sizes of a training run: a few for each layer, and those of its last, smaller batch.
   static std::map<Kind, std::optional<Primitive>> known;
-  const Kind kind{direction, sizes, threads()};
+  static std::mutex mutex;  // threads that each differentiate a share of a loss come here at the same time
+  const std::lock_guard lock(mutex);
   auto found = known.find(kind);
   if (found == known.end()) found = known.emplace(kind, make(kind)).first;
   return found->second ? &*found->second : nullptr;
+}
+
+/// How many blocks the images of a batch are cut into. It follows from the sizes, not from the threads: in
+/// blocks of another size oneDNN might sum in another order. A power of two, so that few threads get equal
+/// shares.
+int64_t block_count(Direction direction, const ConvSizes& s) {
+  // A call takes some microseconds beside these multiply-adds. Each block of a gradient by weight writes all
+  // of it, and takes as long for a number of it as for that many multiply-adds.
+  constexpr double kLeast = 5e6, kLeastForWeight = 200;
+  const double weights = static_cast<double>(s.filters * s.kernel_height * s.kernel_width * s.channels);
+  const double work = static_cast<double>(s.batch * s.out_height * s.out_width) * weights;
+  const bool by_weight = direction == Direction::backward_weight;
+  const double least = by_weight ? std::max(kLeast, kLeastForWeight * weights) : kLeast;
+  const int64_t most = std::min<int64_t>(s.batch, by_weight ? 16 : 64);
+  int64_t count = 1;
+  while (2 * count <= most && work >= 2 * static_cast<double>(count) * least) count *= 2;
+  return count;
 }
 
 /// A tensor's elements, and what the primitive calls them.
@@ -168,28 +180,80 @@ struct Argument {
   const float* data;
 };
 
-/// Runs the convolution; false where there is no primitive for it.
+Tensor memory_for(const dnnl::memory::desc& desc) {
+  return Tensor::empty({static_cast<int64_t>(desc.get_size())}, DType::u8);
+}
+
+dnnl::memory with_data(const dnnl::memory::desc& desc, const void* data) {
+  return {desc, engine(), const_cast<void*>(data)};
+}
+
+/// A primitive for some images of a batch, and its own copy of the weights, if it reads those and wants them
+/// in another order.
+struct Step {
+  const Primitive* primitive = nullptr;
+  Tensor own_weight;
+};
+
+Step step_for(const Kind& kind, const float* weight) {
+  Step step{primitive_for(kind), {}};
+  const Primitive* const p = step.primitive;
+  if (p && p->reorders && kind.direction != Direction::backward_weight) {
+    step.own_weight = memory_for(p->own_weight);
+    dnnl::memory from = with_data(p->weight, weight), to = with_data(p->own_weight, step.own_weight.bytes());
+    p->reorder.execute(stream(), from, to);
+    stream().wait();
+  }
+  return step;
+}
+
+void run_step(const Step& step, Argument x, Argument y, Argument weight) {
+  const Primitive& p = *step.primitive;
+  // What it scribbles on, taken from memory that a training step uses again and again.
+  const Tensor scratch = memory_for(p.scratch);
+  const bool writes_weight = p.reorders && !step.own_weight.defined();
+  const Tensor own = writes_weight ? memory_for(p.own_weight) : step.own_weight;
+  dnnl::memory plain = with_data(p.weight, weight.data);
+  dnnl::memory used = p.reorders ? with_data(p.own_weight, own.bytes()) : plain;
+  std::unordered_map<int, dnnl::memory> arguments{
+      {x.name, with_data(p.x, x.data)},
+      {y.name, with_data(p.y, y.data)},
+      {weight.name, used},
+      {DNNL_ARG_SCRATCHPAD, with_data(p.scratch, scratch.bytes())}};
+  p.run.execute(stream(), arguments);
+  if (writes_weight) p.reorder.execute(stream(), used, plain);
+  stream().wait();
+}
+
+/// Runs the convolution; false where there is no primitive for it. Blocks of the batch are calls of their
+/// own, each on one thread; gradients by weight are summed over them in order.
 bool run(Direction direction, const ConvSizes& sizes, Argument x, Argument y, Argument weight) {
   try {
-    Primitive* const p = primitive_for(direction, sizes);
-    if (!p) return false;
-    // The workspace is a tensor, whose memory every training step uses again.
-    const Tensor scratch = Tensor::empty({p->scratch_bytes}, DType::u8);
-    p->scratch.set_data_handle(scratch.bytes());
-    const auto given = [](dnnl::memory& memory, const float* data) {
-      memory.set_data_handle(const_cast<float*>(data));
-      return memory;
-    };
-    dnnl::memory weights = given(p->weight, weight.data);
-    std::unordered_map<int, dnnl::memory> arguments{{x.name, given(p->x, x.data)},
-                                                    {y.name, given(p->y, y.data)},
-                                                    {weight.name, p->reorders ? p->own_weight : weights},
-                                                    {DNNL_ARG_SCRATCHPAD, p->scratch}};
-    const bool writes_weight = direction == Direction::backward_weight;
-    if (p->reorders && !writes_weight) p->reorder.execute(stream(), weights, p->own_weight);
-    p->run.execute(stream(), arguments);
-    if (p->reorders && writes_weight) p->reorder.execute(stream(), p->own_weight, weights);
-    stream().wait();
+    const OneThread each;
+    const int64_t blocks = block_count(direction, sizes), least = sizes.batch / blocks;
+    std::array<Step, 2> steps;  // for the least images that a block has, and for one more
+    for (int64_t more = 0; more <= (sizes.batch % blocks > 0 ? 1 : 0); ++more) {
+      Kind kind{direction, sizes};
+      kind.sizes.batch = least + more;
+      Step& step = steps[static_cast<size_t>(more)] = step_for(kind, weight.data);
+      if (!step.primitive) return false;
+    }
+    const bool sums = direction == Direction::backward_weight && blocks > 1;
+    const Shape shape{sizes.filters, sizes.kernel_height, sizes.kernel_width, sizes.channels};
+    const Tensor parts = sums ? Tensor::empty(Shape{blocks}.concatenated(shape), DType::f32) : Tensor();
+    parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t first = sizes.batch * block / blocks, last = sizes.batch * (block + 1) / blocks;
+        const float* const block_x = x.data + first * sizes.height * sizes.width * sizes.channels;
+        const float* const block_y = y.data + first * sizes.out_height * sizes.out_width * sizes.filters;
+        run_step(steps[static_cast<size_t>(last - first - least)], {x.name, block_x}, {y.name, block_y},
+                 {weight.name, sums ? parts.slice(block).data<float>() : weight.data});
+      }
+    });
+    if (sums) {
+      const Tensor sum = map_reduce<Sum>(Shape{1}.concatenated(shape), Identity{}, parts);
+      std::copy_n(sum.data<float>(), sum.elements(), const_cast<float*>(weight.data));
+    }
     return true;
   } catch (const dnnl::error& error) {
     fail("[conv] oneDNN: {}", error.what());

@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include "tensor/one_thread.h"
+
 namespace elbo {
 namespace {
 
@@ -25,5 +27,8 @@ int threads() { return thread_count(); }
 void set_threads(int count) { thread_count() = allowed(count); }
 // Of a team of one too (OMP_THREAD_LIMIT, OMP_DYNAMIC), which omp_in_parallel() leaves out.
 bool inside_parallel_region() { return omp_get_level() > 0; }
+
+OneThread::OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+OneThread::~OneThread() { omp_set_num_threads(before_); }
 
 }  // namespace elbo

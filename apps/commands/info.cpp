@@ -1,6 +1,9 @@
 // elbo info: the build, the processor, the libraries and the data found.
 
+#include <fmt/ranges.h>
+
 #include "apps/command.h"
+#include "apps/processor/paths.h"
 #include "apps/support/gnuplot.h"
 #include "apps/training/options.h"
 #include "datasets/published.h"
@@ -9,6 +12,7 @@
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/gemm.h"
 #include "tensor/parallel.h"
+#include "tensor/vector_instructions.h"
 
 namespace elbo {
 namespace {
@@ -36,19 +40,35 @@ std::string gpu_text() {
       static_cast<double>(gpu.memory) / kGiB, gpu.driver, gpu.runtime, cuda::blas_name(), cuda::cudnn_name());
 }
 
+/// The paths of this build, by their names.
+std::vector<std::string> path_names() {
+  std::vector<std::string> names;
+  for (const processor::Path& path : processor::all_paths()) names.push_back(path.name);
+  return names;
+}
+
+std::string path_text() {
+  const std::vector<std::string> names = path_names();
+  return fmt::format("{}, {}{}", processor::own_path, vector_instructions(),
+                     names.size() == 1 ? ": the only one of this build"
+                                       : fmt::format(": one of {}", fmt::join(names, ", ")));
+}
+
 void info(const Options& options) {
   const Provenance build = describe_provenance(threads(), blas().name);
-  Json found{{"version", build.version},
-             {"compiler", build.compiler},
-             {"build", build.build},
-             {"cpu", build.cpu},
-             {"devices", cuda::available() ? Json::array({"cpu", "cuda"}) : Json::array({"cpu"})},
-             {"gpu", gpu_json()},
-             {"threads", build.threads},
-             {"blas", build.blas},
-             {"blas_warning", blas().warning.empty() ? Json(nullptr) : Json(blas().warning)},
-             {"convolutions", cpu_convolutions_name()},
-             {"gnuplot", gnuplot_version()}};
+  Json found{
+      {"version", build.version},
+      {"compiler", build.compiler},
+      {"build", build.build},
+      {"cpu", build.cpu},
+      {"path", {{"name", processor::own_path}, {"vectors", vector_instructions()}, {"all", path_names()}}},
+      {"devices", cuda::available() ? Json::array({"cpu", "cuda"}) : Json::array({"cpu"})},
+      {"gpu", gpu_json()},
+      {"threads", build.threads},
+      {"blas", build.blas},
+      {"blas_warning", blas().warning.empty() ? Json(nullptr) : Json(blas().warning)},
+      {"convolutions", cpu_convolutions_name()},
+      {"gnuplot", gnuplot_version()}};
   std::string data_text;
   for (const PublishedData& data : published_data()) {
     const std::optional<std::string> folder = data.find();
@@ -61,10 +81,10 @@ void info(const Options& options) {
     return;
   }
   fmt::print(
-      "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  devices    {}\n"
+      "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  path       {}\n  devices    {}\n"
       "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n{}"
       "  generators digits, sprites, faces, ppca\n",
-      build.version, build.compiler, build.build, build.cpu, build.threads, gpu_text(),
+      build.version, build.compiler, build.build, build.cpu, build.threads, path_text(), gpu_text(),
       build.blas + (blas().warning.empty() ? "" : "\n             warning: " + blas().warning),
       cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),

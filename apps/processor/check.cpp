@@ -76,19 +76,25 @@ uint64_t available() {
   return has;
 }
 
-bool describe_missing(uint64_t needed, uint64_t present, char* text, int size) {
+bool list_missing(uint64_t needed, uint64_t present, char* text, int size) {
   Text out{text, size};
   out.add("");
   const uint64_t missing = needed & ~present;
-  if (missing == 0) return false;
-  out.add("elbo: this build is for a processor with ");
-  bool first = true;
   for (int extension = 0; extension < kExtensions; ++extension) {
     if (!(missing & bit(extension))) continue;
-    if (!first) out.add(", ");
+    if (out.at != text) out.add(", ");
     out.add(kNames[extension]);
-    first = false;
   }
+  return missing != 0;
+}
+
+bool describe_missing(uint64_t needed, uint64_t present, char* text, int size) {
+  Text out{text, size};
+  out.add("");
+  char names[400];
+  if (!list_missing(needed, present, names, sizeof names)) return false;
+  out.add("elbo: this build is for a processor with ");
+  out.add(names);
   out.add(
       ", which this one lacks; build elbo on this machine, or for any processor with -D ELBO_NATIVE=OFF\n");
   return true;

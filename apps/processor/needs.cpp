@@ -1,6 +1,13 @@
 #include "apps/processor/processor.h"
 
+#ifndef ELBO_PATH
+#  define ELBO_PATH "native"
+#endif
+
 namespace elbo::processor {
+
+extern const char* const own_path;  // paths.h; each program has its own, as it has its own `needs`
+constexpr const char* own_path = ELBO_PATH;
 
 // No code: a number that is there when the program is loaded.
 constexpr uint64_t needs = 0

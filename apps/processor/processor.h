@@ -1,5 +1,5 @@
-// A program compiled for one processor and started on a lesser one would die of an illegal instruction. These
-// two files make it end with one line and status 2 instead.
+// A program compiled for one processor and started on a lesser one would die of an illegal instruction.
+// needs.cpp and check.cpp make it end with one line and status 2 instead.
 //
 // needs.cpp is compiled as the rest of the program is, and holds what the compiler may then use, as a
 // constant; check.cpp is compiled for any processor of the architecture, and compares before the program's
@@ -61,8 +61,11 @@ extern const uint64_t needs;
 /// What this processor has and the operating system lets programs use.
 uint64_t available();
 
-/// Writes the line that names what is in `needed` and not in `present` to text, at most `size` bytes with the
-/// 0 at the end. False, and an empty text, where nothing is missing.
+/// Writes the names of what is in `needed` and not in `present` to text, with commas between them, at most
+/// `size` bytes with the 0 at the end. False, and an empty text, where nothing is missing.
+bool list_missing(uint64_t needed, uint64_t present, char* text, int size);
+
+/// The same as a whole line, which says what to do.
 bool describe_missing(uint64_t needed, uint64_t present, char* text, int size);
 
 }  // namespace elbo::processor

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/support/text.h"
+#include "tensor/vector_instructions.h"
 
 // What the build says about itself; CMake passes these.
 #ifndef ELBO_VERSION
@@ -38,15 +39,7 @@ std::string build() {
     if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
   };
   add(ELBO_BUILD_FLAGS);
-#if defined(__AVX512F__)
-  add("AVX-512");
-#elif defined(__AVX2__) && defined(__FMA__)
-  add("AVX2 and FMA");
-#elif defined(__aarch64__)
-  add("AArch64");
-#elif defined(__x86_64__)
-  add("x86-64 without AVX2");
-#endif
+  add(vector_instructions());
 #ifndef NDEBUG
   add("with assertions");
 #endif

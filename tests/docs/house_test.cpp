@@ -36,13 +36,13 @@ std::map<std::string, Folders> house() {
           {"apps/training", training},
           {"apps/reports", reports},
           {"apps/experiment", reports},
-          {"apps/commands", room},
+          {"apps/commands", with(room, {"apps/processor"})},
           {"apps/bench", room},
           {"apps/lucas", room},
           {"apps/luecke", room},
           {"apps/yacoby", room},
           {"apps/asperti", room},
-          {"apps", {"apps/support", "tensor"}}};
+          {"apps", {"apps/processor", "apps/support", "tensor"}}};
 }
 
 /// The room that a file lies in: "tensor" for tensor/cuda/device.h, "apps/support" for apps/support/csv.h.
