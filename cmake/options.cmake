@@ -12,13 +12,14 @@ function(elbo_host_options)
   endforeach()
 endfunction()
 
-elbo_host_options(
-  -Wall -Wextra -Wshadow
+# What loops over formulas depend on. Programs that have ops of their own get these, too (install.cmake).
+set(elbo_numerics
   # Let loops over sqrt and comparisons vectorise; NaN and infinity keep their meaning.
   -fno-math-errno -fno-trapping-math
   # Multiply-adds are fused where math::multiply_add says so. The compiler would fuse in the vector part of a loop and not
   # in what is left over, or the other way round, and a member of an ensemble would differ from itself alone.
   -ffp-contract=off)
+elbo_host_options(-Wall -Wextra -Wshadow ${elbo_numerics})
 # What nvcc makes of a file for the C++ compiler is not pedantic.
 target_compile_options(elbo_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wpedantic>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
