@@ -1,5 +1,10 @@
 // The definition of Backward::contribute (autograd/backward.h), for files that define ops: it makes loops and
 // kernels from their formulas.
+//
+//   struct TwoXDy { template <class T> ELBO_HD T operator()(T x, T dy) const { return T(2) * x * dy; } };
+//   return Tape::record("square", {&x}, y, [x = x.value()](Backward& pass) {
+//     pass.contribute(0, TwoXDy{}, x, pass.dy());       // to the gradient of input 0
+//   });
 #pragma once
 
 #include "autograd/tape.h"

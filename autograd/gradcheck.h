@@ -5,6 +5,10 @@
 // against its composed twin. What is compared must agree in the number of outputs and in their shapes; an
 // error is infinite where it does not. `elbo gradcheck` prints the table; the test suite asserts it and fails
 // when an op has no row.
+//
+//   const OpRow row{"my_op", op_function(my_op), {{4, 3}, {3}}, Domain::real, op_function(my_op_twin)};
+//   const OpCheck check = check_op(row);
+//   if (!passes(check)) fmt::print("off by {}\n", check.gradient_error);
 #pragma once
 
 #include <functional>

@@ -2,6 +2,10 @@
 //
 // Leading axes are batch: an ensemble of M members is a leading axis of size M on the weights, and every op
 // broadcasts over it. Every function declared here has a row in op_table.cpp; a test fails when one has not.
+//
+//   Tape tape;
+//   Variable h = linear(x, w, b, Activation::relu);           // x (N, D), w (H, D), b (H) -> (N, H)
+//   tape.backward(mean(sum(square(h), {-1})));                // the gradients are in w's and b's Parameters
 #pragma once
 
 #include <initializer_list>

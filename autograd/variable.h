@@ -3,6 +3,10 @@
 // A Variable is a small value: the tensor, and the place on the live tape where its gradient will gather.
 // A Variable made from a Tensor is a constant; one made from a Parameter is a leaf; one that an op returns
 // while a tape is alive is a recorded result. Without a tape the same ops are plain evaluation.
+//
+//   Parameter w{.name = "w", .value = Tensor::zeros({3}), .gradient = Tensor::zeros({3})};
+//   Variable y = exp(Variable(w)) * Variable(x);              // x a Tensor: a constant
+//   y.value();                                                // the Tensor
 #pragma once
 
 #include <string>

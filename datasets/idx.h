@@ -1,6 +1,9 @@
 // idx: LeCun's IDX format, in which MNIST and its relatives come: a big-endian header and the elements.
 //
 // Only unsigned bytes, the one element type in use; plain or gzip (told by content, not by name).
+//
+//   Tensor images = read_idx("train-images-idx3-ubyte.gz");   // u8 (60000, 28, 28)
+//   read_idx_shape("train-images-idx3-ubyte.gz");             // its shape alone
 #pragma once
 
 #include <string>

@@ -9,6 +9,10 @@
 // number on: of data far from zero f32 would keep the offset and lose the rest.
 //
 // Papamakarios et al. 2017, "Masked Autoregressive Flow" (section 4.2), as used by Lucas et al. 2019.
+//
+//   const Preprocessing how{.kind = Preprocessing::Kind::logit, .alpha = default_alpha(data)};
+//   Tensor y = preprocess_all(data, how, seed, 0);            // (N, D) f32, with the noise of epoch 0
+//   Tensor pixels = to_intensities(data, how, y);             // 0..1 again
 #pragma once
 
 #include "datasets/dataset.h"

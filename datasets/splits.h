@@ -4,6 +4,10 @@
 // A source that has files of its own for a part, as MNIST has for its test, keeps them. Other parts are cut
 // from the training file, by a permutation that depends on a seed of its own: trainings with other seeds hold
 // the same points out, and their numbers can be compared. Uses tensor/ only.
+//
+//   const Division tenth{.validation = 0.1};
+//   Tensor rows = rows_of_split(60000, tenth, Split::train);  // (54000) i64
+//   Dataset data = load_dataset("mnist", {.division = tenth, .split = Split::validation});
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,9 @@
 //
 // Because all randomness is a function of (seed, step), parameters, Adam's moments and the number of steps
 // are the whole state: a resumed run equals an unbroken one bit for bit.
+//
+//   save_checkpoint("state.safetensors", store, adam, {{"epoch", "12"}});
+//   const auto extra = load_checkpoint("state.safetensors", store, adam);     // of the same model
 #pragma once
 
 #include "nn/optimizer.h"

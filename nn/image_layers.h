@@ -3,6 +3,11 @@
 // A plan says what a layer is; a stack of planned layers is a network's body, and knows the size of its
 // images at every layer. Rows of pixels go in and come out, so that models need not know whether their data
 // are images.
+//
+//   ImageStack body(store, "encoder", 0, {28, 28, 1},
+//                   {{.in = 1, .out = 32, .kernel = 4, .options = {.stride = 2, .padding = 1},
+//                     .activation = Activation::relu}}, {Initializer::Kind::kaiming_uniform});
+//   Variable y = body(x, Mode::train);                        // x (N, 784) -> (N, 6272): 14 x 14 x 32
 #pragma once
 
 #include <string>

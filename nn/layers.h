@@ -1,4 +1,9 @@
 // Layers: structs with their parameters and a call. No base class, no hidden state.
+//
+//   ParameterStore store;
+//   Sequential net(store, "net", {784, 200, 10}, Activation::relu, {Initializer::Kind::xavier_uniform});
+//   store.initialise(/*seed=*/7);
+//   Variable y = net(x);                                      // x (N, 784) -> (N, 10)
 #pragma once
 
 #include <vector>

@@ -2,6 +2,13 @@
 //
 // `step` reads the gradients, moves the values and marks the gradients as consumed, so the next backward pass
 // starts afresh: there is nothing to zero. Learning rates may differ between members.
+//
+//   Adam adam(store);
+//   for (int step = 0; step < 1000; ++step) {
+//     Tape tape;
+//     tape.backward(loss(x));
+//     adam.step(1e-3);
+//   }
 #pragma once
 
 #include <span>

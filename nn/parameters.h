@@ -4,6 +4,11 @@
 // gradients are one aligned tensor each, [parameter][member][element], so that every parameter, with its
 // leading member axis, is a contiguous view. The names are those of the model file (PyTorch's state-dict
 // names).
+//
+//   ParameterStore store;
+//   Parameter& w = store.add("w", {10, 784}, {Initializer::Kind::normal, 0.01});
+//   store.initialise(/*seed=*/7);
+//   Variable y = matmul_nt(x, w);                             // a leaf: backward fills w.gradient
 #pragma once
 
 #include <deque>

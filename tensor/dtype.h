@@ -1,5 +1,10 @@
 // DType: what a tensor's elements are. f32 to train, f64 to check gradients, u8 for stored images, i64 for
 // indices. `visit_floating` turns a run-time dtype into a compile-time element type.
+//
+//   const double total = visit_floating(x.dtype(), "total", [&](auto zero) {   // zero: 0.0f or 0.0
+//     const auto values = x.span<decltype(zero)>();
+//     return std::accumulate(values.begin(), values.end(), 0.0);
+//   });
 #pragma once
 
 #include <cstdint>

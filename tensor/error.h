@@ -2,6 +2,9 @@
 //
 // `fail` throws an `Error` whose text is one line: what was wrong, where, and what to do about it.
 // The command-line program prints that line and exits with status 2. May use fmt only.
+//
+//   if (x.rank() != 2) fail("[centre] x {} must be (N, D)", x.shape().str());
+//   try { run(); } catch (const Error& error) { fmt::print(stderr, "{}\n", error.what()); }
 #pragma once
 
 #if defined(__CUDACC__)

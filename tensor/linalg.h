@@ -1,5 +1,9 @@
 // linalg: traces, and the factorisations that closed-form pPCA needs, from LAPACK, in f64 or f32. The
 // factorisations are for matrices on the CPU.
+//
+//   const Eigen e = symmetric_eigen(s);          // s (D, D) f64: values (D), largest first, vectors (D, D)
+//   Tensor l = cholesky(s);                      // s = L L^T
+//   Tensor y = solve_triangular(l, b);           // L y = b, b (D, n)
 #pragma once
 
 #include "tensor/tensor.h"

@@ -3,6 +3,10 @@
 // From a functor come the CPU loop (vectorised, threaded) here and, in a build with CUDA, the kernel
 // (tensor/cuda/map_kernels.h). So every file that includes this one is compiled as CUDA there
 // (cmake/cuda.cmake), which takes twenty times as long: what only uses the formulas of map.h includes that.
+//
+//   struct Bent { template <class T> ELBO_HD T operator()(T x, T y) const { return x * math::exp(-y); } };
+//   Tensor z = map(Bent{}, x, y);                       // x (N, D), y (D) -> z (N, D)
+//   Tensor rows = map_reduce<Sum>({n, 1}, Bent{}, x, y);
 #pragma once
 
 #include <algorithm>

@@ -3,6 +3,11 @@
 // Freed blocks are kept in size classes and handed out again, so a loop that repeats itself stops asking the
 // system for memory after its first turn. Blocks are 64-byte aligned and reference-counted in their header.
 // Safe to use from several threads.
+//
+//   reset_peak_memory();
+//   train();
+//   fmt::print("{} MiB at most\n", memory_counters().peak >> 20);
+//   release_cached_memory();                   // before something else needs it
 #pragma once
 
 #include <atomic>

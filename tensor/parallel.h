@@ -2,6 +2,11 @@
 //
 // Calls never nest: inside a parallel region the body runs where it is. The split into ranges depends on the
 // thread count, so a body whose result depends on its range (a partial sum) must fix its own chunks.
+//
+//   set_threads(4);
+//   parallel_for(rows, 64, [&](int64_t begin, int64_t end) {
+//     for (int64_t i = begin; i < end; ++i) work_on(i);
+//   });
 #pragma once
 
 #include <algorithm>

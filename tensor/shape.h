@@ -1,6 +1,11 @@
 // Shape: the sizes of a tensor's axes, outermost first; and the index arithmetic of broadcasting.
 //
 // A plain value of at most eight axes that never touches the heap. Knows nothing of data or devices.
+//
+//   Shape shape{128, 784};
+//   shape[-1];                                          // 784
+//   broadcast(shape, {1, 784}, "centre");               // (128, 784), or an Error that begins with [centre]
+//   shape.drop_back(1).concatenated({1});               // (128, 1): a column for each row
 #pragma once
 
 #include <array>

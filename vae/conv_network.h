@@ -1,5 +1,8 @@
 // The convolutional networks of the papers, as plans of layers for an encoder and the decoder that mirrors
 // it.
+//
+//   DeepVae vae({.dimensions = 12288, .latent = 10, .conv = ConvNetwork{.image = {64, 64, 3}}}, seed);
+//   const ConvPlan plan = plan_of({.design = ConvDesign::asperti, .image = {28, 28, 1}}, 16);
 #pragma once
 
 #include <string_view>

@@ -6,6 +6,10 @@
 // variance law.) Standard errors are over the points: how far the mean over so many of them is from that over
 // all that there could be, with the noise of the drawn z in it. What is said of units is in units of the
 // prior's standard deviations, where these are not 1.
+//
+//   const DeepVaeMetrics m = evaluate_deep_vae(vae, test, {.seed = 7, .samples = 10, .progress = {}})[0];
+//   fmt::print("ELBO {} nats per data point, {} active units\n", m.elbo, m.active_units);
+//   Codes codes = encode_all(vae, test);                      // q(z|x): mean and log_variance (N, k)
 #pragma once
 
 #include <functional>

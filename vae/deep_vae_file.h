@@ -1,5 +1,8 @@
 // Deep VAEs as files: tensors under PyTorch's state-dict names and layouts (nn/parameter_file.h), and in the
 // metadata what the network is, so that a file alone makes the model.
+//
+//   save_deep_vae("model.safetensors", vae);
+//   const std::unique_ptr<DeepVae> again = load_deep_vae(read_safetensors("model.safetensors"));
 #pragma once
 
 #include <memory>

@@ -4,6 +4,10 @@
 // A fused op makes one pass where the twin makes several and saves less for the backward pass; op_table.cpp
 // checks its gradient and that both agree. Everything is in nats, summed over dimensions. M is an optional
 // leading member axis; S, the samples drawn for each point, is an optional axis between members and points.
+//
+//   const RandomKey key{.seed = 7, .stream = kLatentNoise, .step = step};
+//   const PosteriorTerms q = reparameterize_kl(mean, log_variance, key);
+//   const Variable elbo = gaussian_log_likelihood(x, decode(q.z), log_sigma2) - q.kl;      // (N), nats
 #pragma once
 
 #include "autograd/ops.h"

@@ -1,5 +1,8 @@
 // Linear VAEs as files: decoder.weight (D, k), encoder.weight (k, D), log_variance (k), log_sigma2 (1) and
 // mean (D).
+//
+//   save_linear_vae("linear.safetensors", vae);
+//   const LinearVaeWeights weights = load_linear_vae(read_safetensors("linear.safetensors"));
 #pragma once
 
 #include <memory>

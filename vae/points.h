@@ -1,4 +1,7 @@
 // Points: data points as metrics take them, a part at a time, so that the whole need never be in memory.
+//
+//   evaluate_deep_vae(vae, x);                                // a Tensor x (N, D) is Points
+//   evaluate_deep_vae(vae, Points(n, [&](int64_t begin, int64_t end) { return read_rows(begin, end); }));
 #pragma once
 
 #include <functional>
