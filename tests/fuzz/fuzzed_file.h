@@ -1,5 +1,5 @@
-// FuzzedFile: what libFuzzer makes up, as a file that readers open by its path; and the one thing that all readers
-// promise of damaged files.
+// FuzzedFile: what libFuzzer makes up, as a file that readers open by its path; and the one thing that all
+// readers promise of damaged files.
 //
 //   FuzzedFile file(data, size);
 //   reads_or_refuses([&] { look_at(read_npy(file.path())); });
@@ -37,7 +37,8 @@ class FuzzedFile {
   int file_;
 };
 
-/// Runs `read`. An Error of one line is what damaged files are for; anything else that is thrown ends the program.
+/// Runs `read`. An Error of one line is what damaged files are for; anything else that is thrown ends the
+/// program.
 template <class Read>
 void reads_or_refuses(const Read& read) {
   try {
