@@ -161,7 +161,8 @@ Pixels decode_image(std::string_view file, int channels) {
       if (!wanted_too_much) throw std::bad_alloc();
       fail("holds more than its {} x {} pixels need", size.width, size.height);
     }
-    fail("cannot be decoded: {}", *reason ? reason : "its data are damaged");
+    // It may begin with what a PNG has for a chunk's name.
+    fail("cannot be decoded: {}", *reason ? quote(reason) : "its data are damaged");
   }
   pixels.height = height;
   pixels.width = width;

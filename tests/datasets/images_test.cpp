@@ -195,6 +195,9 @@ TEST_SUITE("datasets") {
     CHECK(mentions(undecodable(png_of(60000, 60000, 8, 2, "")), "60000 x 60000 pixels; more than"));
     CHECK(mentions(undecodable(png_of(0xffffffff, 0xffffffff, 8, 2, "")), "pixels; more than"));
     CHECK(mentions(undecodable(png_of(4, 4, 8, 2, "")), "cannot be decoded"));
+    // A chunk that must be understood, whose name is no text.
+    CHECK(undecodable(good_png.substr(0, 33) + png_chunk("A\nB\1", "") + good_png.substr(33)) ==
+          "cannot be decoded: 'A\\x0aB\\x01 PNG chunk not known'");
     std::string huge = good_jpeg;
     const size_t frame = huge.find("\xff\xc0");
     REQUIRE(frame != std::string::npos);

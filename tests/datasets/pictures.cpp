@@ -20,13 +20,13 @@ std::string big_endian(uint32_t value) {
   return bytes;
 }
 
-std::string chunk(const std::string& name, const std::string& contents) {
+}  // namespace
+
+std::string png_chunk(const std::string& name, const std::string& contents) {
   const std::string named = name + contents;
   const auto sum = ::crc32(0, reinterpret_cast<const Bytef*>(named.data()), static_cast<uInt>(named.size()));
   return big_endian(static_cast<uint32_t>(contents.size())) + named + big_endian(static_cast<uint32_t>(sum));
 }
-
-}  // namespace
 
 Picture8 make_picture(int64_t height, int64_t width, int64_t channels, int seed) {
   Picture8 picture{height, width, channels, {}};
@@ -65,7 +65,7 @@ std::string png_of(uint32_t width, uint32_t height, int bits, int colour_type, c
   packed.resize(size);
   const std::string header = big_endian(width) + big_endian(height) + static_cast<char>(bits) +
                              static_cast<char>(colour_type) + std::string(3, '\0');
-  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", header) + chunk("IDAT", packed) + chunk("IEND", "");
+  return "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header) + png_chunk("IDAT", packed) + png_chunk("IEND", "");
 }
 
 std::string cmyk_jpeg() {

@@ -28,6 +28,8 @@ std::string jpeg(const Picture8& picture, int quality = 95);
 
 /// A PNG put together by hand: its header, and `raw` packed as its rows.
 std::string png_of(uint32_t width, uint32_t height, int bits, int colour_type, const std::string& raw);
+/// A part of one, with its checksum.
+std::string png_chunk(const std::string& name, const std::string& contents);
 /// 8x8 pixels in cyan, magenta, yellow and black, as PIL writes them.
 std::string cmyk_jpeg();
 
