@@ -68,6 +68,9 @@ rejects("a config file that is not there", "--config", "none.toml", "list")
 write("bad.toml", b"[train\nlatent = = 3\n")
 rejects("a config file that is not TOML", "train", "--config", "bad.toml", "--data", "ppca")
 write("unknown.toml", b"[train]\nlatnt = 3\n")
+for i, strange in enumerate((b'[train]\n"a\\nb" = 1\n', b'["a\\nb"]\n', b'"a\\nb" = 1\n', b'[train]\n"a\\nb" = [[1]]\n')):
+    write(f"strange{i}.toml", strange)
+    rejects("a config file whose names have line breaks, in one line", "train", "--config", f"strange{i}.toml", "--data", "ppca", mentions=["a b"])
 rejects("a config file with an unknown key", "train", "--config", "unknown.toml", "--data", "ppca", mentions=["latnt"])
 
 # ---- files

@@ -7,11 +7,19 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
+#include "apps/support/text.h"
 #include "tensor/error.h"
 
 namespace elbo {
 namespace {
+
+/// As `fail`, on one line: what stands in a file, and its name, may have line breaks.
+template <class... Args>
+[[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) {
+  fail("{}", on_one_line(fmt::format(format, std::forward<Args>(args)...)));
+}
 
 /// Where something stands: "a.toml, line 3".
 std::string place(const std::string& file, const toml::source_region& source) {
@@ -68,8 +76,8 @@ std::vector<std::string> inputs_of(const CLI::Option& option, const std::string&
   const auto add = [&](const toml::node& one) {
     const std::optional<std::string> text = text_of(one, kind);
     if (!text)
-      fail("{}: {} takes {}{}, not {}", place(file, one.source()), key, kind.name,
-           takes_list ? " or a list of them" : "", name_of(one.type()));
+      refuse("{}: {} takes {}{}, not {}", place(file, one.source()), key, kind.name,
+             takes_list ? " or a list of them" : "", name_of(one.type()));
     inputs.push_back(*text);
   };
   const toml::array* list = value.as_array();
@@ -77,7 +85,7 @@ std::vector<std::string> inputs_of(const CLI::Option& option, const std::string&
     add(value);
     return inputs;
   }
-  if (list->empty()) fail("{}: {} is an empty list; leave it away", place(file, value.source()), key);
+  if (list->empty()) refuse("{}: {} is an empty list; leave it away", place(file, value.source()), key);
   for (const toml::node& one : *list) add(one);
   return inputs;
 }
@@ -96,19 +104,14 @@ std::vector<CLI::ConfigItem> read_section(const CLI::App& command, const toml::t
     const std::string name(key.str()), where = place(file, key.source());
     const CLI::Option* option = find_option(command, name);
     if (!option)
-      fail("{}: {} is no option of elbo {}; see elbo {} --help", where, name, command.get_name(),
-           command.get_name());
+      refuse("{}: {} is no option of elbo {}; see elbo {} --help", where, name, command.get_name(),
+             command.get_name());
     if (const auto [same, is_new] = seen.emplace(option, name); !is_new)
-      fail("{}: {} and {} are the same option; give one", where, same->second, name);
+      refuse("{}: {} and {} are the same option; give one", where, same->second, name);
     items.push_back(
         {.parents = {command.get_name()}, .name = name, .inputs = inputs_of(*option, name, value, file)});
   }
   return items;
-}
-
-std::string on_one_line(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
 }
 
 }  // namespace
@@ -119,7 +122,7 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
   try {
     root = toml::parse(input, file);
   } catch (const toml::parse_error& error) {
-    fail("{}: {}", place(file, error.source()), on_one_line(std::string(error.description())));
+    refuse("{}: {}", place(file, error.source()), std::string(error.description()));
   }
   const std::vector<CLI::App*> chosen = app_.get_subcommands();
   const std::vector<const CLI::App*> commands =
@@ -129,13 +132,13 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
   bool found = false;
   for (const auto& [key, value] : root) {
     const std::string name(key.str()), where = place(file, key.source());
-    if (value.is_array_of_tables()) fail("{}: [[{}]] is a list of sections; write [{}]", where, name, name);
+    if (value.is_array_of_tables()) refuse("{}: [[{}]] is a list of sections; write [{}]", where, name, name);
     if (!value.is_table())
-      fail("{}: {} stands outside a section; put it below the name of a command, such as [train]", where,
-           name);
+      refuse("{}: {} stands outside a section; put it below the name of a command, such as [train]", where,
+             name);
     const auto command = std::find_if(commands.begin(), commands.end(),
                                       [&](const CLI::App* one) { return one->get_name() == name; });
-    if (command == commands.end()) fail("{}: [{}] is no command; see elbo list", where, name);
+    if (command == commands.end()) refuse("{}: [{}] is no command; see elbo list", where, name);
     std::vector<CLI::ConfigItem> own = read_section(**command, *value.as_table(), file);
     sections += fmt::format("{}[{}]", sections.empty() ? "" : ", ", name);
     if (std::find(chosen.begin(), chosen.end(), *command) == chosen.end()) continue;
@@ -143,7 +146,7 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
     std::move(own.begin(), own.end(), std::back_inserter(taken));
   }
   if (!found && !sections.empty() && !chosen.empty())
-    fail("[--config] {} has no section [{}]; it has {}", file, chosen[0]->get_name(), sections);
+    refuse("[--config] {} has no section [{}]; it has {}", file, chosen[0]->get_name(), sections);
   return taken;
 }
 

@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   train->add_option("--epochs", count);
   train->add_flag("--fix-sigma2,!--learn-sigma2", fixed);
   app.add_subcommand("sample")->add_option("--data", other);
-  app.parse("train --config /dev/null");
+  app.parse("--config /dev/null train");
   std::istringstream text(std::string(reinterpret_cast<const char*>(data), size));
   elbo::reads_or_refuses([&] {
     for (const CLI::ConfigItem& item : elbo::TomlConfig(app).from_config(text))
