@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "autograd/gradients_apart.h"
+#include "autograd/trace.h"
 #include "tensor/cuda/device.h"
 #include "tensor/map.h"
 
@@ -32,14 +33,16 @@ bool Backward::wants(int input) const { return at(input).parameter || at(input).
 Backward::Target Backward::target(int input) {
   const Input& in = at(input);
   if (in.parameter) {
-    if (GradientsApart::Entry* own = all_.apart ? all_.apart->find(in.parameter) : nullptr)
-      return {own->gradient, std::exchange(own->has_gradient, true)};
-    const bool accumulate = std::exchange(in.parameter->has_gradient, true);
+    GradientsApart::Entry* const own = all_.apart ? all_.apart->find(in.parameter) : nullptr;
+    const bool accumulate = std::exchange(own ? own->has_gradient : in.parameter->has_gradient, true);
+    if (all_.trace) all_.trace->gave_gradient(input, accumulate);
+    if (own) return {own->gradient, accumulate};
     // The side stream may still be making what is added to.
     if (accumulate && cuda::side_work_pending() && !cuda::on_side_stream()) all_.join_streams();
     return {in.parameter->gradient, accumulate};
   }
   TapeGradients::Slot& slot = all_.slots[static_cast<size_t>(in.slot)];
+  if (all_.trace) all_.trace->gave_gradient(input, slot.gradient.defined());
   if (!slot.gradient.defined()) {
     slot.gradient = Tensor::empty(slot.shape, slot.dtype, slot.device);
     return {slot.gradient, false};
@@ -55,6 +58,7 @@ void Backward::add(int input, const Tensor& gradient) {
   const Tensor summed = gradient.shape() == in.shape ? gradient : sum_to(gradient, in.shape);
   if (!in.parameter && !all_.slots[static_cast<size_t>(in.slot)].gradient.defined()) {
     all_.slots[static_cast<size_t>(in.slot)].gradient = summed;
+    if (all_.trace) all_.trace->gave_gradient(input, false);
     return;
   }
   const Target to = target(input);
@@ -66,6 +70,7 @@ void Backward::add(int input, const Tensor& gradient) {
 
 void Backward::beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads,
                       FunctionRef<void()> work) {
+  if (all_.trace) return work();  // which takes each op's time by itself
   for (int input : inputs)
     if (wants(input) && !at(input).parameter) return work();
   for (const Tensor& read : reads)

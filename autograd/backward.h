@@ -18,6 +18,7 @@
 namespace elbo {
 
 class GradientsApart;
+class TapeTrace;
 
 /// The gradients of a tape's results while it is walked, and what the side stream of a GPU still reads.
 struct TapeGradients {
@@ -30,6 +31,7 @@ struct TapeGradients {
   std::vector<Slot> slots;
   /// Where some parameters' gradients go instead of to the parameters (gradients_apart.h); null: none.
   GradientsApart* apart = nullptr;
+  TapeTrace* trace = nullptr;  ///< who follows what happens (trace.h); null: nobody
   /// Kept until the streams join: otherwise `target` would find its only owner, and write over it.
   std::vector<Tensor> read_beside;
 

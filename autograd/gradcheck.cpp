@@ -1,5 +1,6 @@
 #include "autograd/gradcheck.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/ops.h"
@@ -107,41 +108,81 @@ Taped run_taped(const OpFunction& op, const std::vector<Tensor>& inputs,
   return result;
 }
 
-/// Worst |a - b| / max(|a|, |b|, 1% of the largest element); NaN counts as infinitely wrong, and so do
-/// numbers of which one has more.
-double worst_error(const std::vector<double>& a, const std::vector<double>& b) {
-  if (a.size() != b.size()) return INFINITY;
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) largest = std::max({largest, std::abs(a[i]), std::abs(b[i])});
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double scale = std::max({std::abs(a[i]), std::abs(b[i]), 0.01 * largest, 1e-300});
-    const double error = std::abs(a[i] - b[i]) / scale;
-    worst = error <= worst ? worst : (std::isnan(error) ? INFINITY : error);
+/// How far two sets of numbers are apart, and where that is.
+struct Distance {
+  double error = 0;
+  WorstElement at;
+  /// Keeps the larger of the two.
+  void take_in(const Distance& other) {
+    const bool is_first = error == 0 && at.place.empty();
+    if (is_first || other.error > error) *this = other;
   }
+};
+
+/// Of what has other shapes.
+Distance not_alike() { return {INFINITY, {}}; }
+
+/// "[1, 2]", for an element of a tensor.
+std::string index_text(const Shape& shape, int64_t element) {
+  std::string text;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    text = std::to_string(element % shape[axis]) + (text.empty() ? "" : ", ") + text;
+    element /= shape[axis];
+  }
+  return "[" + text + "]";
+}
+
+/// Worst |found - expected| / max(|found|, |expected|, 1% of the largest element); NaN counts as infinitely
+/// wrong, and so do numbers of which one has more.
+Distance worst_element(const std::vector<double>& found, const std::vector<double>& expected,
+                       const std::string& what, const Shape& shape) {
+  if (found.size() != expected.size()) return not_alike();
+  double largest = 0;
+  for (size_t i = 0; i < found.size(); ++i)
+    largest = std::max({largest, std::abs(found[i]), std::abs(expected[i])});
+  Distance worst;
+  size_t where = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double scale = std::max({std::abs(found[i]), std::abs(expected[i]), 0.01 * largest, 1e-300});
+    const double error = std::abs(found[i] - expected[i]) / scale;
+    if (error <= worst.error) continue;
+    worst.error = std::isnan(error) ? INFINITY : error;
+    where = i;
+  }
+  if (!found.empty())
+    worst.at = {fmt::format("{} {} at {}", what, shape.str(), index_text(shape, static_cast<int64_t>(where))),
+                found[where], expected[where]};
   return worst;
 }
 
-double worst_error(const Taped& a, const Taped& b) {
-  if (a.outputs.size() != b.outputs.size() || a.gradients.size() != b.gradients.size()) return INFINITY;
-  double worst = 0;
-  for (size_t i = 0; i < a.outputs.size(); ++i) {
-    if (!(a.outputs[i].shape() == b.outputs[i].shape())) return INFINITY;
-    worst = std::max(worst, worst_error(a.outputs[i].value().to_vector(), b.outputs[i].value().to_vector()));
+Distance worst_element(const Tensor& found, const std::vector<double>& expected, const char* what, size_t k) {
+  return worst_element(found.to_vector(), expected, fmt::format("{} {}", what, k), found.shape());
+}
+
+constexpr const char *kOutput = "output", *kGradient = "gradient of input";
+
+Distance worst_element(const Taped& found, const Taped& expected) {
+  if (found.outputs.size() != expected.outputs.size() || found.gradients.size() != expected.gradients.size())
+    return not_alike();
+  Distance worst;
+  for (size_t i = 0; i < found.outputs.size(); ++i) {
+    if (!(found.outputs[i].shape() == expected.outputs[i].shape())) return not_alike();
+    worst.take_in(
+        worst_element(found.outputs[i].value(), expected.outputs[i].value().to_vector(), kOutput, i));
   }
-  for (size_t i = 0; i < a.gradients.size(); ++i)
-    worst = std::max(worst, worst_error(a.gradients[i].to_vector(), b.gradients[i].to_vector()));
+  for (size_t i = 0; i < found.gradients.size(); ++i)
+    worst.take_in(worst_element(found.gradients[i], expected.gradients[i].to_vector(), kGradient, i));
   return worst;
 }
 
 /// What gradients are where they were added to those of ones, or came twice.
-double addition_error(const Taped& alone, const Taped& together, Into into) {
-  if (alone.gradients.size() != together.gradients.size()) return INFINITY;
-  double worst = 0;
+Distance worst_of_addition(const Taped& alone, const Taped& together, Into into) {
+  if (alone.gradients.size() != together.gradients.size()) return not_alike();
+  Distance worst;
   for (size_t i = 0; i < alone.gradients.size(); ++i) {
     std::vector<double> expected = alone.gradients[i].to_vector();
     for (double& value : expected) value = into == Into::held ? value + 1 : 2 * value;
-    worst = std::max(worst, worst_error(expected, together.gradients[i].to_vector()));
+    worst.take_in(worst_element(together.gradients[i], expected, kGradient, i));
   }
   return worst;
 }
@@ -172,21 +213,29 @@ OpCheck check_op(const OpRow& row) {
   }
   const std::vector<Tensor> cotangents = draw_cotangents(evaluate(row.op, inputs));
   const Taped taped = run_taped(row.op, inputs, cotangents);
-  if (taped.gradients.size() != inputs.size()) check.gradient_error = INFINITY;
+  Distance gradient = taped.gradients.size() == inputs.size() ? Distance{} : not_alike();
   for (size_t k = 0; k < taped.gradients.size(); ++k) {
     std::vector<double> numeric;
     for (int64_t i = 0; i < inputs[k].elements(); ++i)
       numeric.push_back(numeric_derivative(row, inputs, k, i, cotangents));
-    check.gradient_error =
-        std::max(check.gradient_error, worst_error(taped.gradients[k].to_vector(), numeric));
+    gradient.take_in(worst_element(taped.gradients[k], numeric, kGradient, k));
   }
+  Distance addition;
   for (Into into : {Into::held, Into::twice})
-    check.addition_error = std::max(check.addition_error,
-                                    addition_error(taped, run_taped(row.op, inputs, cotangents, into), into));
+    addition.take_in(worst_of_addition(taped, run_taped(row.op, inputs, cotangents, into), into));
   std::vector<Tensor> singles;
   for (const Tensor& input : inputs) singles.push_back(input.to(DType::f32));
-  check.float_error = worst_error(taped, run_taped(row.op, singles, cotangents));
-  if (row.twin) check.twin_error = worst_error(taped, run_taped(row.twin, inputs, cotangents));
+  const Distance in_float = worst_element(run_taped(row.op, singles, cotangents), taped);
+  Distance twin{-1, {}};
+  if (row.twin) twin = worst_element(taped, run_taped(row.twin, inputs, cotangents));
+  check.gradient_error = gradient.error;
+  check.gradient_at = gradient.at;
+  check.addition_error = addition.error;
+  check.addition_at = addition.at;
+  check.float_error = in_float.error;
+  check.float_at = in_float.at;
+  check.twin_error = twin.error;
+  check.twin_at = twin.at;
   return check;
 }
 
@@ -201,21 +250,48 @@ GpuCheck check_op_on_gpu(const OpRow& row) {
       here.push_back(input.to(dtype));
       there.push_back(here.back().to(Device::cuda));
     }
-    double& error = dtype == DType::f64 ? check.error : check.float_error;
+    Distance worst;
     for (Into into : {Into::empty, Into::held})
-      error = std::max(error, worst_error(run_taped(row.op, here, cotangents, into),
-                                          run_taped(row.op, there, cotangents, into)));
+      worst.take_in(worst_element(run_taped(row.op, there, cotangents, into),
+                                  run_taped(row.op, here, cotangents, into)));
+    (dtype == DType::f64 ? check.error : check.float_error) = worst.error;
+    (dtype == DType::f64 ? check.at : check.float_at) = worst.at;
   }
   return check;
 }
 
-bool passes(const GpuCheck& check) {
-  return check.error <= kGpuTolerance && check.float_error <= kGpuFloatTolerance;
+std::string Comparison::str() const {
+  if (at.place.empty())
+    return fmt::format("{}: {}", what,
+                       passes() ? "nothing differs" : "outputs or gradients are not of the same shapes");
+  return fmt::format("{}: {} is {:.10g}, not {:.10g}; error {:.1e}, at most {:.0e}", what, at.place, at.found,
+                     at.expected, error, tolerance);
 }
 
-bool passes(const OpCheck& check) {
-  return check.gradient_error <= kGradientTolerance && check.addition_error <= kAdditionTolerance &&
-         check.float_error <= kFloatTolerance && check.twin_error <= kTwinTolerance;
+std::vector<Comparison> comparisons(const OpCheck& check) {
+  std::vector<Comparison> all{
+      {"gradient against central differences", check.gradient_error, kGradientTolerance, check.gradient_at},
+      {"gradients added up", check.addition_error, kAdditionTolerance, check.addition_at},
+      {"f32 against f64", check.float_error, kFloatTolerance, check.float_at}};
+  if (check.twin_error >= 0)
+    all.push_back({"op against its twin", check.twin_error, kTwinTolerance, check.twin_at});
+  return all;
 }
+
+std::vector<Comparison> comparisons(const GpuCheck& check) {
+  return {{"GPU against CPU, f64", check.error, kGpuTolerance, check.at},
+          {"GPU against CPU, f32", check.float_error, kGpuFloatTolerance, check.float_at}};
+}
+
+namespace {
+
+bool all_pass(const std::vector<Comparison>& comparisons) {
+  return std::all_of(comparisons.begin(), comparisons.end(), [](const Comparison& c) { return c.passes(); });
+}
+
+}  // namespace
+
+bool passes(const GpuCheck& check) { return all_pass(comparisons(check)); }
+bool passes(const OpCheck& check) { return all_pass(comparisons(check)); }
 
 }  // namespace elbo

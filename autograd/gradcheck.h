@@ -46,6 +46,12 @@ OpFunction op_function(R (*function)(V...)) {
   };
 }
 
+/// The element at which two sets of numbers differ most.
+struct WorstElement {
+  std::string place = {};  ///< "gradient of input 1 (2, 3) at [1, 2]"; empty: nothing could be compared
+  double found = 0, expected = 0;
+};
+
 struct OpCheck {
   std::string name;
   std::string shapes;         ///< "(3, 5), (5,)"
@@ -53,6 +59,7 @@ struct OpCheck {
   double addition_error = 0;  ///< f64 gradient on top of another, and of an op used twice, worst element
   double float_error = 0;     ///< f32 value and gradient against f64, worst element
   double twin_error = -1;     ///< f64 value and gradient against the twin; -1 when there is none
+  WorstElement gradient_at{}, addition_at{}, float_at{}, twin_at{};  ///< where these errors are
 };
 
 /// What each error of an OpCheck may be at most.
@@ -63,6 +70,7 @@ inline constexpr double kGradientTolerance = 1e-6, kAdditionTolerance = 1e-10, k
 /// by itself and on top of another. Throws without a GPU.
 struct GpuCheck {
   double error = 0, float_error = 0;
+  WorstElement at{}, float_at{};
 };
 inline constexpr double kGpuTolerance = 1e-9, kGpuFloatTolerance = 5e-5;
 GpuCheck check_op_on_gpu(const OpRow& row);
@@ -71,6 +79,20 @@ bool passes(const GpuCheck& check);
 /// Runs all checks of one row. Errors are relative: |a - b| / max(|a|, |b|, 1% of the largest element).
 OpCheck check_op(const OpRow& row);
 bool passes(const OpCheck& check);
+
+/// One comparison of a check: what was compared, and where it was worst.
+struct Comparison {
+  const char* what;  ///< "gradient against central differences"
+  double error, tolerance;
+  WorstElement at;
+  bool passes() const { return error <= tolerance; }
+  /// "gradient against central differences: gradient of input 0 (3, 5) at [1, 2] is 1.47, not 0.98; error
+  /// 3.3e-01, at most 1e-06"
+  std::string str() const;
+};
+/// All that were made: three, and a fourth where there is a twin; of a GPU two.
+std::vector<Comparison> comparisons(const OpCheck& check);
+std::vector<Comparison> comparisons(const GpuCheck& check);
 
 /// The rows of the ops in autograd/ops.h.
 const std::vector<OpRow>& autograd_op_table();

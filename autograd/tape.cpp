@@ -3,6 +3,8 @@
 #include <atomic>
 #include <vector>
 
+#include "autograd/trace.h"
+
 namespace elbo {
 
 // One set per thread, emptied but not freed when a tape ends.
@@ -32,6 +34,7 @@ Tape::Tape(GradientsApart* apart) : buffers_(Buffers::of_this_thread()), id_(nex
   if (buffers_.live) fail("[tape] a tape is already alive on this thread; end it before starting another");
   buffers_.live = this;
   buffers_.gradients.apart = apart;
+  if (buffers_.gradients.trace) buffers_.gradients.trace->begin_tape();
 }
 
 Tape::~Tape() {
@@ -40,6 +43,14 @@ Tape::~Tape() {
   buffers_.inputs.clear();
   buffers_.gradients.slots.clear();
   buffers_.live = nullptr;
+}
+
+void Tape::follow(TapeTrace* trace) {
+  Buffers& buffers = Buffers::of_this_thread();
+  if (trace && buffers.gradients.trace)
+    fail("[trace] this thread's tapes are traced already; end that trace first");
+  if (trace && buffers.live) fail("[trace] a tape is alive; a trace must begin before it and end after it");
+  buffers.gradients.trace = trace;
 }
 
 Tape* Tape::live() { return Buffers::of_this_thread().live; }
@@ -70,6 +81,12 @@ void Tape::append(const char* name, PointersTo<const Variable> inputs, PointersT
     output->tape_id_ = id_;
     slots.push_back({Tensor(), output->shape(), output->dtype(), output->value().device()});
   }
+  TapeTrace* const trace = b.gradients.trace;
+  if (!trace) return;
+  trace->begin_op(name, outputs[0]->value().device());
+  for (const Variable* input : inputs) trace->add_input(input->slot_, input->parameter_, input->shape());
+  for (const Variable* output : outputs) trace->add_output(output->value());
+  trace->end_op();
 }
 
 void Tape::backward(const Variable& loss) {
@@ -96,9 +113,13 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
     if (reached) {
       Backward pass(entry.name, std::span(buffers_.inputs).subspan(entry.first_input, entry.inputs),
                     entry.first_output, entry.outputs, gradients);
+      if (gradients.trace) gradients.trace->begin_rule(i);
       entry.call(entry.rule.get(), pass);
+      if (gradients.trace) gradients.trace->end_rule();
     }
+    if (gradients.trace) gradients.trace->begin_freeing(i);
     entry.rule.reset();
+    if (gradients.trace) gradients.trace->end_freeing();
     for (TapeGradients::Slot& slot : outputs) slot.gradient = Tensor();
   }
   gradients.join_streams();

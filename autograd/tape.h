@@ -72,10 +72,13 @@ class Tape {
   }
 
  private:
+  friend class TapeTrace;
   using Call = void (*)(void* rule, Backward&);
   struct Buffers;
 
   explicit Tape(GradientsApart* apart);
+  /// From here on the tapes of this thread tell `trace` what happens (autograd/trace.h); null: nobody.
+  static void follow(TapeTrace* trace);
   /// The live tape when any input needs a gradient, else null.
   static Tape* recording(PointersTo<const Variable> inputs);
   void append(const char* name, PointersTo<const Variable> inputs, PointersTo<Variable> outputs,

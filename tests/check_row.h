@@ -12,10 +12,10 @@ inline OpCheck check_row(const OpRow& row) {
   const OpCheck check = check_op(row);
   CAPTURE(check.name);
   CAPTURE(check.shapes);
-  CHECK(check.gradient_error <= kGradientTolerance);
-  CHECK(check.addition_error <= kAdditionTolerance);
-  CHECK(check.float_error <= kFloatTolerance);
-  CHECK(check.twin_error <= kTwinTolerance);
+  for (const Comparison& comparison : comparisons(check)) {
+    CAPTURE(comparison.str());
+    CHECK(comparison.passes());
+  }
   CHECK(passes(check));
   return check;
 }

@@ -8,6 +8,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "autograd/pointwise.h"
+#include "autograd/tape.h"
 #include "tensor/random.h"
 #include "tests/check_row.h"
 #include "tests/declared_ops.h"
@@ -73,6 +74,49 @@ TEST_SUITE("autograd") {
     CHECK(passes(check_op(wrong_twin)));
     wrong_twin.twin = [](const std::vector<Variable>& in) { return std::vector{square(in[0]) * 1.000001}; };
     CHECK_FALSE(passes(check_op(wrong_twin)));
+  }
+
+  TEST_CASE("a wrong rule is told by input, element, and what the gradient is and should be") {
+    // a b with the derivative of b wrong at one element, by a factor.
+    const OpRow row{
+        "wrong_product",
+        [](const std::vector<Variable>& in) {
+          const Variable &a = in[0], &b = in[1];
+          const Tensor factors = Tensor::from<double>({2, 3}, {1, 1, 1, 1, 1, 1.5}).to(a.dtype());
+          return std::vector{Tape::record("wrong_product", {&a, &b}, mul(a.value(), b.value()).value(),
+                                          [a = a.value(), b = b.value(), factors](Backward& pass) {
+                                            pass.add(0, mul(pass.dy(), b).value());
+                                            pass.add(1, mul(mul(pass.dy(), a), factors).value());
+                                          })};
+        },
+        {{2, 3}, {2, 3}}};
+    const OpCheck check = check_op(row);
+    CHECK(check.gradient_at.place == "gradient of input 1 (2, 3) at [1, 2]");
+    CHECK(check.gradient_at.found == doctest::Approx(1.5 * check.gradient_at.expected).epsilon(1e-9));
+    CHECK(check.gradient_error == doctest::Approx(1 - 1 / 1.5).epsilon(1e-9));
+    const std::vector<Comparison> all = comparisons(check);
+    REQUIRE(all.size() == 3);
+    CHECK_FALSE(all[0].passes());
+    CHECK(all[0].str().starts_with(
+        "gradient against central differences: gradient of input 1 (2, 3) at [1, 2] is "));
+    CHECK(all[1].passes());
+    CHECK(all[2].passes());
+
+    // Of two errors the larger one is told, whichever input it is of; and NaN is the largest.
+    OpRow square_of_one{
+        "square",
+        [](const std::vector<Variable>& in) { return std::vector{pointwise(WrongSquare{}, in[0])}; },
+        {{1}}};
+    CHECK(check_op(square_of_one).gradient_at.place == "gradient of input 0 (1,) at [0]");
+    OpRow with_nan = row_of(WrongSquare{});
+    with_nan.op = op_function<Variable, const Variable&>(square);
+    with_nan.twin = [](const std::vector<Variable>& in) {
+      const Tensor nan = Tensor::from<double>({3, 5}, {0, 0, 0, 0, 0, 0, 0, NAN, 0, 0, 0, 0, 0, 0, 0});
+      return std::vector{square(in[0]) + nan};
+    };
+    const OpCheck broken = check_op(with_nan);
+    CHECK(broken.twin_at.place == "output 0 (3, 5) at [1, 2]");
+    CHECK(broken.twin_error == INFINITY);
   }
 
   TEST_CASE("a twin with outputs of another shape, or another number of them, is rejected") {
