@@ -26,11 +26,12 @@ const std::vector<CommandGroup>& command_groups();
 
 // One for each file.
 extern const Command list_command, info_command, data_command, train_command, evaluate_command, ppca_command,
-    gradcheck_command, bench_command, ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command,
-    collapse_command, encoders_command, sample_command, reconstruct_command, traverse_command,
-    interpolate_command, encode_command, compare_command, luecke_entropies_command, luecke_noise_command,
-    luecke_states_command, luecke_streaming_command, yacoby_optima_command, yacoby_table1_command,
-    yacoby_posteriors_command, yacoby_mobius_command, asperti_units_command, asperti_trajectories_command,
-    asperti_noise_command, asperti_two_stage_command, asperti_calibrate_command, forecast_command;
+    gradcheck_command, trace_command, bench_command, ppca_landscape_command, ppca_elbo_command,
+    stochastic_elbo_command, collapse_command, encoders_command, sample_command, reconstruct_command,
+    traverse_command, interpolate_command, encode_command, compare_command, luecke_entropies_command,
+    luecke_noise_command, luecke_states_command, luecke_streaming_command, yacoby_optima_command,
+    yacoby_table1_command, yacoby_posteriors_command, yacoby_mobius_command, asperti_units_command,
+    asperti_trajectories_command, asperti_noise_command, asperti_two_stage_command, asperti_calibrate_command,
+    forecast_command;
 
 }  // namespace elbo

@@ -31,7 +31,7 @@ const std::vector<CommandGroup>& command_groups() {
       {"Models and data",
        {train_command, evaluate_command, sample_command, reconstruct_command, traverse_command,
         interpolate_command, encode_command, compare_command, ppca_command, forecast_command, data_command}},
-      {"elbo itself", {list_command, info_command, gradcheck_command, bench_command}},
+      {"elbo itself", {list_command, info_command, gradcheck_command, trace_command, bench_command}},
       {"Lucas et al. 2019, Don't blame the ELBO!",
        {ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command, encoders_command,
         collapse_command}},

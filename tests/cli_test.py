@@ -30,7 +30,7 @@ def floats(*values):
 
 
 work_in_a_folder_of_its_own("elbo-cli-")
-commands = ["list", "info", "train", "evaluate", "sample", "reconstruct", "traverse", "interpolate", "ppca", "gradcheck", "bench",
+commands = ["list", "info", "train", "evaluate", "sample", "reconstruct", "traverse", "interpolate", "ppca", "gradcheck", "trace", "bench",
             "ppca-landscape", "ppca-elbo", "stochastic-elbo", "collapse", "encoders"]
 
 # ---- help and listing

@@ -63,6 +63,10 @@ ElboGradient parse_elbo_gradient(std::string_view text) {
   fail("[gradient] unknown gradient '{}'; there are analytic, stochastic", text);
 }
 
+Variable elbo_of_batch(const LinearVae& vae, ElboGradient gradient, const Tensor& x, const RandomKey& key) {
+  return gradient == ElboGradient::analytic ? vae.analytic_elbo(x) : vae.stochastic_elbo(x, key);
+}
+
 Tensor centred(const Tensor& x, const Tensor& mean, DType dtype) {
   // In f64, and rounded when the offset is gone.
   constexpr int64_t kRows = 1024;
@@ -108,10 +112,9 @@ ElboTrace train_full_batch(LinearVae& vae, const Tensor& centred, const DataMome
       from_covariance ? elbo::covariance(data).to(model.dtype).to(model.device) : Tensor();
   vae.set_mean(data.mean);  // or the exact ELBO would be that of a shifted model
   const Loss loss{.probes = {"elbo"}, .value = [&](const LossInput& in) {
-                    const Variable elbo = options.gradient == ElboGradient::stochastic
-                                              ? vae.stochastic_elbo(in.x, in.key)
-                                          : from_covariance ? vae.analytic_elbo_from_covariance(covariance)
-                                                            : vae.analytic_elbo(in.x);
+                    const Variable elbo = from_covariance
+                                              ? vae.analytic_elbo_from_covariance(covariance)
+                                              : elbo_of_batch(vae, options.gradient, in.x, in.key);
                     return LossValue{-elbo, {elbo}};
                   }};
   Training training(vae.parameters(),

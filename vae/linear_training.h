@@ -21,6 +21,10 @@ enum class ElboGradient {
 const char* name(ElboGradient gradient);
 ElboGradient parse_elbo_gradient(std::string_view text);
 
+/// The ELBO whose gradient that is, of a centred batch x (N, D), in nats per data point; `key` is of the
+/// noise.
+Variable elbo_of_batch(const LinearVae& vae, ElboGradient gradient, const Tensor& x, const RandomKey& key);
+
 struct FullBatchOptions {
   ElboGradient gradient = ElboGradient::analytic;
   int64_t steps = 12000;

@@ -26,14 +26,17 @@ struct LinearDefaults {
   }
 };
 
+}  // namespace
+
 void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::vector<Argument>& training) {
-  if (o.training.model != "linear") {
+  const std::string& model = o.training.model;
+  if (model != "linear" && model != "mlp" && model != "conv")
+    fail("[--model] unknown model '{}'; there are linear, mlp, conv", model);
+  if (model != "linear") {
     if (arguments.given("--gradient"))
       fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
-    if (arguments.given("--polish")) fail("[--polish] is for --model linear; a deep VAE has no closed forms");
     set_model_defaults(o.training, arguments);
     check_method_options(o.training, arguments);
-    set_calibrated(o.training, o.calibration, arguments);
     if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
     return;
   }
@@ -56,7 +59,14 @@ void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::ve
     fail("[train] a list of --sigma2 or --lr makes an ensemble, which is for deep VAEs");
 }
 
-}  // namespace
+LinearVaeOptions linear_vae_of(const TrainOptions& o, int64_t dimensions) {
+  return {.dimensions = dimensions,
+          .latent = o.training.latent,
+          .sigma2 = o.training.sigma2.at(0),
+          .learn_sigma2 = o.training.learn_sigma2,
+          .weights = parse_initializer(o.training.initializer),
+          .device = device_of(o.run)};
+}
 
 Json to_json(const TrainOptions& o) {
   Json config = to_json(o.data, o.run);
@@ -79,11 +89,13 @@ void restore(TrainOptions& o, const Json& config) {
 }
 
 void train(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
-  const std::string model = o.training.model;
-  if (model != "linear" && model != "mlp" && model != "conv")
-    fail("[--model] unknown model '{}'; there are linear, mlp, conv", model);
   if (o.resume.empty()) {
     fill_in_defaults(o, arguments, training);
+    if (o.training.model != "linear") {
+      if (arguments.given("--polish"))
+        fail("[--polish] is for --model linear; a deep VAE has no closed forms");
+      set_calibrated(o.training, o.calibration, arguments);
+    }
   } else {
     const TrainOptions asked = o;
     const Json config = begin_resume(o.run, o.resume, "train");
@@ -109,25 +121,37 @@ void train(TrainOptions o, const Arguments& arguments, const std::vector<Argumen
   train_deep(o);
 }
 
+}  // namespace
+
+std::vector<Argument> add_train_options(Arguments& arguments, TrainOptions& o) {
+  arguments.begin_group("Model");
+  arguments.add_text("--model", o.training.model, "linear, mlp for hidden layers, or conv for images")
+      .show_default();
+  add_data_options(arguments, o.data);
+  add_run_options(arguments, o.run, true);
+  const size_t before = arguments.all().size();
+  add_optimisation_options(arguments, o.training);
+  add_member_options(arguments, o.training);
+  add_method_options(arguments, o.training);
+  add_network_options(arguments, o.training);
+  const auto all = arguments.all();
+  arguments.begin_group("Optimisation");
+  arguments.add_text("--gradient", o.gradient, "linear: stochastic (reparameterised) or analytic")
+      .show_default();
+  return {all.begin() + static_cast<std::ptrdiff_t>(before), all.end()};
+}
+
+namespace {
+
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<TrainOptions>();
-  arguments.begin_group("Model");
-  arguments.add_text("--model", o->training.model, "linear, mlp for hidden layers, or conv for images")
-      .show_default();
-  add_data_options(arguments, o->data);
-  add_run_options(arguments, o->run, true);
+  std::vector<Argument> training = add_train_options(arguments, *o);
   const size_t before = arguments.all().size();
-  add_optimisation_options(arguments, o->training);
-  add_member_options(arguments, o->training);
-  add_method_options(arguments, o->training);
-  add_network_options(arguments, o->training);
   add_calibration_options(arguments, o->calibration);
   const auto all = arguments.all();
-  const std::vector<Argument> training(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+  training.insert(training.end(), all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
   add_validation_options(arguments, o->training.validation);
   arguments.begin_group("Optimisation");
-  arguments.add_text("--gradient", o->gradient, "linear: stochastic (reparameterised) or analytic")
-      .show_default();
   arguments
       .add_number(
           "--polish", o->polish,

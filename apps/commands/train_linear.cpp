@@ -93,13 +93,7 @@ void train_linear(const TrainOptions& asked) {
   const DataMoments moments = data_moments(data.all());
   const Eigen eigen = principal_components(moments);
   check_polish(o, eigen);
-  LinearVae vae({.dimensions = data.dataset.dimensions(),
-                 .latent = t.latent,
-                 .sigma2 = t.sigma2.at(0),
-                 .learn_sigma2 = t.learn_sigma2,
-                 .weights = parse_initializer(t.initializer),
-                 .device = device_of(o.run)},
-                o.run.seed);
+  LinearVae vae(linear_vae_of(o, data.dataset.dimensions()), o.run.seed);
   vae.set_mean(moments.mean);
   Adam adam(vae.parameters());
   // The mean is taken off before batches become f32.
@@ -175,10 +169,8 @@ void train_linear(const TrainOptions& asked) {
     {
       Tape tape;
       const Variable elbo =
-          gradient == ElboGradient::analytic
-              ? vae.analytic_elbo(x)
-              : vae.stochastic_elbo(
-                    x, {.seed = o.run.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)});
+          elbo_of_batch(vae, gradient, x,
+                        {.seed = o.run.seed, .stream = kLatentNoise, .step = static_cast<uint64_t>(step)});
       require_finite(elbo.value(), vae.parameters(),
                      fmt::format("in epoch {}, step {}", step / per_epoch + 1, step));
       tape.backward(-elbo);

@@ -41,6 +41,10 @@ figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; imag
 .labels { display: flex; margin: .2rem auto; font-size: clamp(.5rem, 1.9vw, .85rem);
   font-variant-numeric: tabular-nums; color: var(--soft); }
 .labels span { flex: 1 1 0; min-width: 0; text-align: center; }
+details { margin: 1rem 0; padding: 0 1rem; border: 1px solid var(--rule); border-radius: 6px; }
+details[open] { padding-bottom: .25rem; }
+summary { margin: 0 -1rem; padding: .6rem 1rem; font-weight: 600; cursor: pointer; }
+summary:focus-visible { outline: 2px solid var(--ink); border-radius: 6px; }
 .missing { border: 1px dashed #aab2bb; padding: .75rem 1rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .8rem; text-align: left; vertical-align: baseline;
@@ -63,6 +67,8 @@ footer h2 { border: 0; margin: 0; padding: 0; font-size: 1rem; }
   h1 { font-size: 1.45rem; }
   table { font-size: .84rem; line-height: 1.4; }
   th, td { padding: .3rem .45rem; }
+  details { padding: 0 .5rem; margin: 1rem -.5rem; }
+  summary { margin: 0 -.5rem; padding: .6rem .5rem; }
 }
 @media print {
   html { font-size: 10pt; }
@@ -160,6 +166,12 @@ void Report::sequence(const std::vector<Frame>& frames, std::string_view caption
       "<figure class=\"sequence\">" + sequence_html(frames, fmt::format("figure{}-", figures_), caption) +
       fmt::format("<figcaption><b>Figure {}.</b> {}</figcaption></figure>\n", figures_, escape_html(caption));
 }
+
+void Report::begin_fold(std::string_view heading, bool open) {
+  body_ += fmt::format("<details{}>\n<summary>{}</summary>\n", open ? " open" : "", escape_html(heading));
+}
+
+void Report::end_fold() { body_ += "</details>\n"; }
 
 void Report::configuration(const Json& config) {
   section("Configuration");

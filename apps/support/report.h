@@ -7,6 +7,8 @@
 //   report.figure(drawing, "Log-likelihood around the stationary point.");
 //   report.image(picture, "Samples from the prior.");
 //   report.sequence({{"epoch 1", first}, {"epoch 100", second}}, "The latent plane during training.");
+//   report.begin_fold("The tape", true);                 // can be closed
+//   report.end_fold();
 //   report.configuration(config);
 //   report.provenance(to_json(result.provenance));
 //   run.write_text("report.html", report.html());
@@ -44,6 +46,10 @@ class Report {
   /// A numbered figure of pictures one after the other, with a slider and a button that plays them; without
   /// scripts, the last. Drawings with the same axes take the least room. Throws Error when there is none.
   void sequence(const std::vector<Frame>& frames, std::string_view caption);
+  /// What is added until `end_fold` can be opened and closed by a click on the heading; at first it is as
+  /// `open` says. Folds are not put into each other.
+  void begin_fold(std::string_view heading, bool open);
+  void end_fold();
   /// A section with the run's options, each with its value.
   void configuration(const Json& config);
   /// The page's foot: where the numbers come from.
