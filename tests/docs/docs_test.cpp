@@ -2,6 +2,7 @@
 // blocks into numbered files; each is included here where the page says that it belongs.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <regex>
 #include <set>
@@ -12,6 +13,7 @@
 #include "autograd/pointwise.h"
 #include "datasets/generators.h"
 #include "tensor/file.h"
+#include "tensor/gemm.h"
 #include "tests/source_file.h"
 
 // ---- training-step.md
@@ -62,6 +64,9 @@ namespace formulas {
 // a fused op's twin, and the op itself
 #include "docs_code/add-an-op.5.inc"
 #include "docs_code/add-an-op.6.inc"
+// an op that writes by gemm, and one with a constant
+#include "docs_code/add-an-op.10.inc"
+#include "docs_code/add-an-op.8.inc"
 
 namespace {
 
@@ -72,16 +77,19 @@ OpRow unary(const char* name, Variable (*op)(const Variable&), Domain domain) {
 
 std::vector<OpRow> documented_rows() {
   return {
+#include "docs_code/add-an-op.11.inc"
 #include "docs_code/add-an-op.4.inc"
 #include "docs_code/add-an-op.7.inc"
+#include "docs_code/add-an-op.9.inc"
   };
 }
 
 std::vector<std::filesystem::path> pages() {
   const std::filesystem::path root = source_file("");
   std::vector<std::filesystem::path> all{root / "README.md"};
-  for (const auto& entry : std::filesystem::directory_iterator(root / "docs"))
-    if (entry.path().extension() == ".md") all.push_back(entry.path());
+  for (const char* folder : {"docs", "docs/ladder"})
+    for (const auto& entry : std::filesystem::directory_iterator(root / folder))
+      if (entry.path().extension() == ".md") all.push_back(entry.path());
   return all;
 }
 
@@ -117,16 +125,32 @@ TEST_SUITE("docs") {
 
   TEST_CASE("the ops of the documentation pass their checks") {
     const std::vector<OpRow> rows = documented_rows();
-    REQUIRE(rows.size() == 2);
-    CHECK(rows[1].twin);
+    REQUIRE(rows.size() == 4);
+    CHECK(std::count_if(rows.begin(), rows.end(), [](const OpRow& row) { return row.twin != nullptr; }) == 2);
     for (const OpRow& row : rows) {
       const OpCheck check = check_op(row);
       CAPTURE(check.name);
-      CAPTURE(check.gradient_error);
-      CAPTURE(check.float_error);
-      CAPTURE(check.twin_error);
-      CHECK(passes(check));
+      for (const Comparison& comparison : comparisons(check)) {
+        CAPTURE(comparison.str());
+        CHECK(comparison.passes());
+      }
     }
+  }
+
+  TEST_CASE("of the documented fault the checker says what the page says") {
+    const auto wrong = [](const std::vector<Variable>& in) {
+      return std::vector{
+          Tape::record("gram", {&in[0]}, gram(in[0].value()).value(), [x = in[0].value()](Backward& pass) {
+            const Backward::Target to = pass.target(0);
+            gemm(to.tensor, x, Op::none, pass.dy(), Op::none, false);
+            gemm(to.tensor, x, Op::none, pass.dy(), Op::transpose, true);
+          })};
+    };
+    const OpCheck check = check_op({"gram", wrong, {{4, 3}}});
+    const std::string line =
+        fmt::format("{} {}, {}\n", check.name, check.shapes, comparisons(check)[1].str());
+    CAPTURE(line);
+    CHECK(read_file(source_file("docs/add-an-op.md")).find("```\n" + line + "```\n") != std::string::npos);
   }
 
   TEST_CASE("the documented model of one's own learns, with data for each of its members or for all") {
@@ -145,7 +169,7 @@ TEST_SUITE("docs") {
 
   TEST_CASE("every C++ block of the documentation is compiled in this folder") {
     std::set<std::string> compiled;
-    for (const char* file : {"docs_test.cpp", "new_experiment_test.cpp"})
+    for (const char* file : {"docs_test.cpp", "new_experiment_test.cpp", "autograd_test.cpp"})
       compiled.merge(matches(read_file(source_file(std::string("tests/docs/") + file)),
                              std::regex(R"re(\n# *include "docs_code/([^"]+)")re")));
     size_t blocks = 0;
