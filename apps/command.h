@@ -24,6 +24,12 @@ struct CommandGroup {
 /// Every command, in the order in which they are listed.
 const std::vector<CommandGroup>& command_groups();
 
+/// Runs a command line, without "elbo" in front, in this process: what it throws is the caller's. For
+/// commands that run others.
+void run_command_line(const std::vector<std::string>& words);
+/// Whether a command has an option, such as "--work-only".
+bool has_option(const std::string& command, const std::string& option);
+
 // One for each file.
 extern const Command list_command, info_command, data_command, train_command, evaluate_command, ppca_command,
     gradcheck_command, trace_command, bench_command, ppca_landscape_command, ppca_elbo_command,
@@ -32,6 +38,6 @@ extern const Command list_command, info_command, data_command, train_command, ev
     luecke_noise_command, luecke_states_command, luecke_streaming_command, yacoby_optima_command,
     yacoby_table1_command, yacoby_posteriors_command, yacoby_mobius_command, asperti_units_command,
     asperti_trajectories_command, asperti_noise_command, asperti_two_stage_command, asperti_calibrate_command,
-    forecast_command;
+    forecast_command, sweep_command, status_command;
 
 }  // namespace elbo

@@ -31,6 +31,7 @@ const std::vector<CommandGroup>& command_groups() {
       {"Models and data",
        {train_command, evaluate_command, sample_command, reconstruct_command, traverse_command,
         interpolate_command, encode_command, compare_command, ppca_command, forecast_command, data_command}},
+      {"Experiments on many processors", {sweep_command, status_command}},
       {"elbo itself", {list_command, info_command, gradcheck_command, trace_command, bench_command}},
       {"Lucas et al. 2019, Don't blame the ELBO!",
        {ppca_landscape_command, ppca_elbo_command, stochastic_elbo_command, encoders_command,
@@ -122,7 +123,20 @@ int end_of_output() {
   return interrupt_status();
 }
 
-int run(int argc, char** argv) {
+/// Every command of the program, with its options. `arguments` must live as long.
+void declare(CLI::App& app, std::deque<Arguments>& arguments) {
+  for (const CommandGroup& group : command_groups())
+    for (const Command& command : group.commands) {
+      CLI::App* sub = app.add_subcommand(command.name, command.summary)->group(group.title);
+      sub->allow_config_extras(CLI::config_extras_mode::error);
+      sub->fallthrough();  // lets --config follow the command
+      command.add_options(arguments.emplace_back(*sub));
+    }
+}
+
+/// Runs the command of a command line, whose first word is the program's name. Where there was none to run
+/// (--help), that is printed.
+void run(int argc, const char* const* argv) {
   CLI::App app{"Variational autoencoders from scratch, and the experiments that explain why they collapse.",
                "elbo"};
   app.require_subcommand(1);
@@ -132,26 +146,19 @@ int run(int argc, char** argv) {
                  "Read options from a TOML file with a section for the command, e.g. [train]");
   app.config_formatter(std::make_shared<TomlConfig>(app));
   std::deque<Arguments> arguments;  // which callbacks keep
-  for (const CommandGroup& group : command_groups())
-    for (const Command& command : group.commands) {
-      CLI::App* sub = app.add_subcommand(command.name, command.summary)->group(group.title);
-      sub->allow_config_extras(CLI::config_extras_mode::error);
-      sub->fallthrough();  // lets --config follow the command
-      command.add_options(arguments.emplace_back(*sub));
-    }
+  declare(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
       app.exit(error);
-      return end_of_output();
+      return;
     }
     const auto chosen = app.get_subcommands();
     if (chosen.empty() && argc > 1 && argv[1][0] != '-')
       fail("there is no command '{}'; see elbo list", argv[1]);
     const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
-    log_line(fmt::format("elbo: {}; see {} --help", one_line(error.what()), where));
-    return 2;
+    fail("{}; see {} --help", one_line(error.what()), where);
   } catch (const OutOfMemory& error) {
     fail("{}{}", error.what(), out_of_memory_advice(app));
   } catch (const std::bad_alloc&) {
@@ -159,7 +166,6 @@ int run(int argc, char** argv) {
   } catch (const std::length_error&) {  // more than any memory holds
     fail("out of memory{}", out_of_memory_advice(app));
   }
-  return end_of_output();
 }
 
 /// The exit status of a command that failed, for which `line` gives the reason.
@@ -171,13 +177,29 @@ int end_with(std::string_view line) {
 }
 
 }  // namespace
+
+void run_command_line(const std::vector<std::string>& words) {
+  std::vector<const char*> argv{"elbo"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  run(static_cast<int>(argv.size()), argv.data());
+}
+
+bool has_option(const std::string& command, const std::string& option) {
+  CLI::App app;
+  std::deque<Arguments> arguments;
+  declare(app, arguments);
+  const auto named = app.get_subcommands([&](CLI::App* sub) { return sub->get_name() == command; });
+  return !named.empty() && named[0]->get_option_no_throw(option);
+}
+
 }  // namespace elbo
 
 int main(int argc, char** argv) {
   elbo::keep_standard_streams();
   try {
     elbo::start_again(argv);
-    return elbo::run(argc, argv);
+    elbo::run(argc, argv);
+    return elbo::end_of_output();
   } catch (const std::bad_alloc&) {
     return elbo::end_with("elbo: out of memory");
   } catch (const std::exception& error) {

@@ -31,6 +31,20 @@ elseif(ELBO_PROGRAM)
   message(STATUS "Downloads: none, as libcurl was not found")
 endif()
 
+# Sweeps over the processes of mpirun. Optional: scripts/setup cluster installs it.
+option(ELBO_MPI "Use MPI where it is found" ON)
+if(ELBO_MPI AND NOT ELBO_VENDOR_DIR)
+  set(MPI_CXX_SKIP_MPICXX ON)  # only its C interface is used
+  find_package(MPI QUIET COMPONENTS CXX)
+endif()
+if(TARGET MPI::MPI_CXX)
+  set(elbo_mpi found)
+  message(STATUS "Sweeps by mpirun: MPI ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")
+else()
+  set(elbo_mpi missing)
+  message(STATUS "Sweeps by mpirun: none, as MPI was not found")
+endif()
+
 if(ELBO_VENDOR_DIR)
   set(headers fmt/core.h nlohmann/json.hpp CLI/CLI.hpp toml++/toml.h doctest/doctest.h stb/stb_image.h
     stb/stb_image_write.h zlib.h cblas.h lapacke.h)

@@ -2,8 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <optional>
+
+#include "apps/experiment/rank_units.h"
+#include "apps/experiment/run_state.h"
+#include "apps/experiment/unit_claims.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
+#include "tensor/file.h"
 
 namespace elbo {
 
@@ -14,7 +21,18 @@ void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const st
   arguments.add_flag("--quick", o.quick, quick);
   arguments.add_flag("--dry-run", o.dry_run, "Say what would be done and, measured here, what it costs");
   arguments.add_texts("--only", o.only, "Run these units only, K[,K...]; --dry-run lists them");
-  arguments.add_text("--resume", o.resume, "Continue the interrupted run in this directory");
+  arguments.add_text("--resume", o.resume,
+                     "Continue the interrupted run in this directory, or help the processes that are at it");
+  arguments.begin_group("Several processes (elbo sweep)");
+  arguments.add_flag("--begin", o.begin, "Make the run directory only; --resume then works on it");
+  arguments.add_flag(
+      "--work-only", o.work_only,
+      "Run units until none is left, the largest first, and leave the report to another process");
+  arguments
+      .add_number("--lease", o.lease,
+                  "Seconds without a sign of life after which another process's unit is taken over",
+                  {0.5L, 86400})
+      .show_default();
 }
 
 Json to_json(const ExperimentOptions& o) {
@@ -44,6 +62,25 @@ void conclude(const RunDirectory& run, Result& result, Report& report, const Jso
     fmt::print("{}\nreport: {}\n", text, run.file("report.html"));
 }
 
+namespace {
+
+/// units.json: what `elbo status` has to know of them.
+void write_units(const RunDirectory& directory, const std::vector<Unit>& units) {
+  Json list = Json::array();
+  for (const Unit& unit : units)
+    list.push_back({{"key", unit.key}, {"title", unit.title}, {"cost", unit.cost}});
+  directory.write_json(kUnits, list);
+}
+
+/// What killed processes left. All units are done and this process has the lock: nobody else writes but one
+/// that was taken for dead.
+void clean_up(const RunDirectory& directory) {
+  UnitClaims(directory, 0).tidy();
+  remove_leftovers(directory.path());
+}
+
+}  // namespace
+
 void carry_out(const char* name, const ExperimentOptions& o, const Json& config, const ExperimentPlan& plan) {
   const bool resuming = !o.resume.empty();
   if (resuming && plan.data) check_same_data(*plan.data, o.resume);
@@ -57,17 +94,33 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
 
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory(name, o.run.out,
-                         resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
+                         resuming ? RunDirectory::Existing::join : RunDirectory::Existing::refuse);
   if (!resuming && plan.data) directory.write_config(config, data_record(*plan.data));
   if (!resuming && !plan.data) directory.write_config(config);
+  if (!std::filesystem::exists(directory.file(kUnits))) write_units(directory, plan.units);
+  directory.share();
+  if (o.begin) return;
+  std::optional<RankServer> server;
+  if (Ranks* ranks = Ranks::joined()) {
+    if (ranks->rank() > 0) return work_for_root(*ranks, plan.units, directory, o.lease);
+    server.emplace(*ranks, plan.units, o.only, directory, o.lease);
+  }
   Result result(name, config, plan.data ? provenance_of(o.run, *plan.data) : provenance_of(o.run));
-  const Outcomes outcomes = run_units(
-      plan.units, directory, {.name = name, .only = o.only, .resuming = resuming, .quiet = o.run.json});
+  const UnitsOptions how{.name = name,
+                         .only = o.only,
+                         .quiet = o.run.json || o.work_only,
+                         .lease = o.lease,
+                         .largest_first = o.work_only};
+  const Outcomes outcomes = run_units(plan.units, directory, how);
+  if (o.work_only && !interrupted()) return;
+  if (!interrupted()) directory.wait_for_lock();
   if (interrupted()) {
-    log_line(fmt::format("stopped with {} of {} units done; continue with: elbo {} --resume {}",
-                         outcomes.count(), plan.units.size(), name, directory.path()));
+    if (!o.work_only)
+      log_line(fmt::format("stopped with {} of {} units done; continue with: elbo {} --resume {}",
+                           outcomes.count(), plan.units.size(), name, directory.path()));
     return;
   }
+  if (outcomes.count() == plan.units.size()) clean_up(directory);
   if (outcomes.count() < plan.units.size())
     result.set("units", {{"here", outcomes.keys()}, {"of", plan.units.size()}});
   Presentation presentation{directory, result};

@@ -32,6 +32,9 @@ struct ExperimentOptions {
   bool quick = false, dry_run = false;
   std::string resume;             ///< the run directory to go on with
   std::vector<std::string> only;  ///< keys of units; none: all
+  bool begin = false;             ///< make the run directory, and run nothing
+  bool work_only = false;         ///< run units, and say nothing of what came of them
+  double lease = 60;              ///< seconds, as UnitsOptions has it
 };
 
 /// The options above; `quick` says what --quick leaves out. What an experiment adds comes after them, or
@@ -73,7 +76,8 @@ struct Experiment {
 Json to_json(const ExperimentOptions& options);
 void restore(ExperimentOptions& options, const Json& config);
 
-/// Runs the units of a plan in a run directory, or says what they would cost; then presents the results.
+/// Runs the units of a plan in a run directory, which other processes may be at, too, or says what they would
+/// cost; then presents the results.
 void carry_out(const char* name, const ExperimentOptions& options, const Json& config,
                const ExperimentPlan& plan);
 

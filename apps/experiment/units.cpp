@@ -9,8 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <thread>
 
+#include "apps/experiment/unit_claims.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/log.h"
 #include "apps/support/table.h"
 #include "apps/support/text.h"
 #include "tensor/error.h"
@@ -23,15 +26,8 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::string folder_of(const Unit& unit) { return unit.key + "/"; }
-std::string result_file(const Unit& unit) { return folder_of(unit) + "unit.json"; }
-
-Json result_in(const std::string& file) {
-  Json kept = read_json(file);
-  if (!kept.is_object() || !kept.contains("result"))
-    fail("[--resume] {} holds no result of a unit; remove it to run the unit again", quote(file));
-  return std::move(kept["result"]);
-}
+/// Thrown out of a unit that is no longer this process's. Of no other type, so that no unit catches it.
+struct LostUnit {};
 
 double total_cost(const std::vector<Unit>& units) {
   double total = 0;
@@ -45,9 +41,11 @@ class SharedProgress {
   SharedProgress(const std::vector<Unit>& units, const UnitsOptions& options)
       : options_(options), total_(total_cost(units)), count_(units.size()) {}
 
-  void begin(const Unit& unit, size_t index) {
+  /// `spent` is the cost of those that are done, of which there are `index`.
+  void begin(const Unit& unit, size_t index, double spent) {
     unit_ = &unit;
     index_ = index;
+    spent_ = spent;
   }
   void update(double share, const std::function<std::string()>& text) {
     const int64_t done = parts(spent_ + std::clamp(share, 0.0, 1.0) * unit_->cost);
@@ -61,7 +59,6 @@ class SharedProgress {
   }
   void end(double seconds) {
     if (progress_) progress_->note(fmt::format("{} done in {}", label(), format_duration(seconds)));
-    spent_ += unit_->cost;
   }
   void finish() {
     if (progress_) progress_->finish();
@@ -111,38 +108,83 @@ bool is_chosen(const Unit& unit, const std::vector<std::string>& keys) {
   return keys.empty() || std::find(keys.begin(), keys.end(), unit.key) != keys.end();
 }
 
+Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directory) {
+  const UnitClaims claims(directory, 0);
+  Outcomes outcomes;
+  for (const Unit& unit : units)
+    if (claims.is_done(unit.key)) outcomes.add(unit, std::move(claims.kept(unit.key)["result"]));
+  return outcomes;
+}
+
+std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost) {
+  const double begin = now();
+  const UnitPlace watched{place.directory, place.folder, place.resuming,
+                          [&](double share, const std::function<std::string()>& text) {
+                            if (lost()) throw LostUnit();
+                            place.progress(share, text);
+                          }};
+  try {
+    Json result = unit.run(watched);
+    if (interrupted() || lost()) return std::nullopt;
+    return Json{{"unit", unit.title}, {"seconds", now() - begin}, {"result", std::move(result)}};
+  } catch (const LostUnit&) {
+    return std::nullopt;
+  } catch (const Error&) {
+    if (lost()) return std::nullopt;  // whoever has it removed its files
+    throw;
+  }
+}
+
 Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory,
                    const UnitsOptions& options) {
-  const auto file_of = [&](const Unit& unit) { return directory.path() + "/" + result_file(unit); };
-  const auto is_done = [&](const Unit& unit) {
-    return options.resuming && std::filesystem::exists(file_of(unit));
-  };
-  Outcomes outcomes;
+  UnitClaims claims(directory, options.lease);
   std::vector<Unit> to_run;
   for (const Unit& unit : units)
-    if (!is_done(unit) && is_chosen(unit, options.only)) to_run.push_back(unit);
+    if (is_chosen(unit, options.only) && !claims.is_done(unit.key)) to_run.push_back(unit);
+  if (options.largest_first)
+    std::stable_sort(to_run.begin(), to_run.end(),
+                     [](const Unit& a, const Unit& b) { return a.cost > b.cost; });
   SharedProgress progress(to_run, options);
-  size_t ran = 0;
-  for (const Unit& unit : units) {
-    if (is_done(unit)) {
-      outcomes.add(unit, result_in(file_of(unit)));
-      continue;
+  bool waited = false;
+  while (!interrupted()) {
+    size_t done = 0;
+    double spent = 0;
+    std::string others;  // somebody is at them
+    bool ran = false;
+    for (const Unit& unit : to_run)
+      if (claims.is_done(unit.key)) ++done, spent += unit.cost;
+    for (const Unit& unit : to_run) {
+      if (interrupted() || claims.is_done(unit.key)) continue;
+      const auto claimed = claims.take(unit.key);
+      if (!claimed) {
+        others += (others.empty() ? "" : ", ") + unit.key;
+        continue;
+      }
+      ran = true;
+      progress.begin(unit, done, spent);
+      Lease& lease = claimed->lease();
+      const UnitPlace place{directory, claimed->folder(), claimed->resuming(),
+                            [&](double share, const std::function<std::string()>& text) {
+                              lease.say(share, text);
+                              progress.update(share, text);
+                            }};
+      const auto kept = run_unit(unit, place, [&] { return lease.known_lost(); });
+      if (kept && claimed->publish(*kept))
+        progress.end(kept->at("seconds"));
+      else if (!interrupted())
+        log_line(fmt::format("{}: another process has taken over {}, as this one gave no sign of life",
+                             options.name, unit.key));
+      break;  // others may have done some meanwhile
     }
-    if (!is_chosen(unit, options.only) || interrupted()) continue;
-    progress.begin(unit, ran++);
-    const double begin = now();
-    const UnitPlace place{
-        directory, folder_of(unit), options.resuming,
-        [&](double share, const std::function<std::string()>& text) { progress.update(share, text); }};
-    Json result = unit.run(place);
-    if (interrupted()) continue;
-    directory.write_json(result_file(unit),
-                         {{"unit", unit.title}, {"seconds", now() - begin}, {"result", std::move(result)}});
-    outcomes.add(unit, result_in(file_of(unit)));  // as a resumed run will read it
-    progress.end(now() - begin);
+    if (ran) continue;
+    if (others.empty()) break;
+    if (!waited && !options.quiet)
+      log_line(fmt::format("{}: waiting for other processes, which are at {}", options.name, others));
+    waited = true;
+    std::this_thread::sleep_for(std::chrono::duration<double>(std::clamp(options.lease / 60, 0.05, 1.0)));
   }
   if (!interrupted()) progress.finish();
-  return outcomes;
+  return outcomes_in(units, directory);
 }
 
 std::string cost_of(const std::vector<Unit>& units) {

@@ -1,13 +1,16 @@
 // Units: the pieces that an experiment is made of, each a run by itself with a result in JSON. What is common
 // to experiments follows from that list: progress and time left, resuming (a unit that has its result is not
-// run again), running some of them only, and saying beforehand what all of it costs.
+// run again), running some of them only, sharing them between processes, and saying beforehand what all of it
+// costs.
 //
-// A unit writes what it likes into its folder of the run directory; the floor adds unit.json when it is done.
+// A unit writes what it likes into its folder of the run directory; the floor adds unit.json when it is done,
+// and gives the folder the unit's name (unit_claims.h).
 // Knows nothing of what units compute.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +23,7 @@ namespace elbo {
 /// Where a unit runs.
 struct UnitPlace {
   const RunDirectory& directory;
-  std::string folder;     ///< its own, "k-50/", inside of the directory
+  std::string folder;     ///< its own while it runs, "running/k-50.1/", inside of the directory
   bool resuming = false;  ///< an earlier process may have begun this unit
   ShowProgress progress;  ///< how far the unit is
 };
@@ -59,13 +62,23 @@ bool is_chosen(const Unit& unit, const std::vector<std::string>& keys);
 struct UnitsOptions {
   std::string name;                 ///< of the experiment, before the progress
   std::vector<std::string> only{};  ///< keys of those that are to run; none: all
-  bool resuming = false, quiet = false;
+  bool quiet = false;
+  double lease = 60;           ///< seconds without a sign of life after which another process's unit is free
+  bool largest_first = false;  ///< so that processes that share the units end at about the same time
 };
 
 /// Runs the chosen units that have no result in the directory yet, one after the other, until they are done
-/// or the run is interrupted (apps/support/interrupt.h). Returns all that is there then, of other units too.
+/// or the run is interrupted (apps/support/interrupt.h). Other processes may be doing the same: each unit is
+/// run by one, and those that others are at are waited for. Returns all that is there then, of other units
+/// too.
 Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory,
                    const UnitsOptions& options);
+/// What is there now.
+Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directory);
+
+/// Runs one unit. Returns what publish is to be given; nothing where the run was interrupted, or the unit is
+/// no longer this process's, in which case lost() has said so: it is asked whenever there is progress.
+std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost);
 
 /// What each of these units costs on this machine, measured: a line for each, and the sum.
 std::string cost_of(const std::vector<Unit>& units);

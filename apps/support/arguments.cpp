@@ -135,6 +135,13 @@ template Argument Arguments::add_number(const std::string&, std::vector<int64_t>
 template Argument Arguments::add_number(const std::string&, std::vector<double>&, const std::string&,
                                         const Bounds&);
 
+void Arguments::accept_rest() {
+  app_->fallthrough(false);  // nor has the program's own --config anything to say to it
+  app_->allow_extras();
+}
+
+std::vector<std::string> Arguments::rest() const { return app_->remaining(); }
+
 void Arguments::footer(const std::string& text) { app_->footer(text); }
 void Arguments::run(std::function<void()> command) { app_->callback(std::move(command)); }
 

@@ -85,6 +85,10 @@ class Arguments {
   template <class T>
   Argument add_number(const std::string& name, T& value, const std::string& help, const Bounds& bounds);
 
+  /// Takes words and options that are not of this command: rest() has them, in their order.
+  void accept_rest();
+  std::vector<std::string> rest() const;
+
   /// What the help ends with.
   void footer(const std::string& text);
   /// What runs the command once its arguments are read.

@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <thread>
 
+#include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/text.h"
 #include "tensor/error.h"
@@ -55,13 +57,11 @@ std::vector<std::string> make_directories(const fs::path& path) {
 
 /// A directory of its own for this run, even when two begin in the same second.
 std::string make_default(const std::string& command, std::vector<std::string>& made) {
-  const std::string stem =
-      fmt::format("runs/{}-{}", command, format_utc_for_file(std::chrono::system_clock::now()));
-  for (int number = 1;; ++number) {
-    const std::string path = number == 1 ? stem : fmt::format("{}-{}", stem, number);
+  for (int attempt = 0;; ++attempt) {
+    const std::string path = default_run_path(command);
     made = make_directories(path);
     if (!made.empty()) return path;
-    if (errno != EEXIST || number == 1000) fail_to_make(path, errno);
+    if (errno != EEXIST || attempt == 1000) fail_to_make(path, errno);
   }
 }
 
@@ -76,9 +76,10 @@ void check_writable(const std::string& path) {
 
 RunDirectory::RunDirectory(const std::string& command, const std::string& out, Existing existing)
     : command_(command), path_(out) {
-  if (existing == Existing::resume) {
+  if (existing != Existing::refuse) {
     read_run_config(path_, command);
     check_writable(path_);
+    if (existing == Existing::join) return;
     lock();
     remove_leftovers(path_);
     return;
@@ -126,7 +127,26 @@ void RunDirectory::check_empty() const {
   if (error) fail("[run directory] cannot look into {}: {}", quote(path_), error.message());
 }
 
+void RunDirectory::share() {
+  if (lock_ >= 0) ::close(lock_);
+  lock_ = -1;
+}
+
+void RunDirectory::wait_for_lock() {
+  for (int waited = 0; lock_ < 0 && !try_to_lock() && !interrupted(); ++waited) {
+    if (waited == 20)
+      log_line(
+          fmt::format("[run directory] waiting for another process that is at work in {}", quote(path_)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 void RunDirectory::lock() {
+  if (!try_to_lock())
+    fail("[run directory] another process is at work in {}; wait for it, or end it", quote(path_));
+}
+
+bool RunDirectory::try_to_lock() {
   const std::string file = (fs::path(path_) / kLock).string();
   while (true) {
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -136,12 +156,12 @@ void RunDirectory::lock() {
       const int error = errno;
       ::close(descriptor);
       if (error == EINTR) continue;
-      if (error == EWOULDBLOCK)
-        fail("[run directory] another process is at work in {}; wait for it, or end it", quote(path_));
-      return log_line(
+      if (error == EWOULDBLOCK) return false;
+      log_line(
           fmt::format("[run directory] {} lies where files cannot be locked ({}); see to it that no "
                       "other process works in it",
                       quote(path_), std::generic_category().message(error)));
+      return true;
     }
     // The process that had it may have removed the file meanwhile.
     struct stat held {
@@ -149,7 +169,7 @@ void RunDirectory::lock() {
     if (::fstat(descriptor, &held) == 0 && ::stat(file.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
         held.st_dev == there.st_dev) {
       lock_ = descriptor;
-      return;
+      return true;
     }
     ::close(descriptor);
   }
@@ -178,6 +198,15 @@ void RunDirectory::write_text(const std::string& name, std::string_view text) co
 
 void RunDirectory::write_config(const Json& config, const Json& data) const {
   write_json("config.json", Json{{"command", command_}, {"config", config}, {"data", data}});
+}
+
+std::string default_run_path(const std::string& command) {
+  const std::string stem =
+      fmt::format("runs/{}-{}", command, format_utc_for_file(std::chrono::system_clock::now()));
+  std::error_code ignored;
+  std::string path = stem;
+  for (int number = 2; fs::exists(path, ignored); ++number) path = fmt::format("{}-{}", stem, number);
+  return path;
 }
 
 namespace {
@@ -209,6 +238,8 @@ Json read_run(const std::string& directory, const std::string& command) {
 Json read_run_config(const std::string& directory, const std::string& command) {
   return read_run(directory, command)["config"];
 }
+
+std::string read_run_command(const std::string& directory) { return read_run(directory, "")["command"]; }
 
 Json read_run_data(const std::string& directory) { return read_run(directory, "").value("data", Json()); }
 

@@ -9,7 +9,8 @@
 // Every file is written beside and renamed. A run that ends before it wrote anything leaves no directory
 // behind, so create this after the options are checked and before the work begins. Two processes are never at
 // work in one directory: each holds a lock on its file "lock", which the system releases when it ends,
-// however that is. Knows nothing of options.
+// however that is. Those that share a run's work (apps/experiment/unit_claims.h) let the lock go meanwhile.
+// Knows nothing of options.
 #pragma once
 
 #include <string>
@@ -23,16 +24,22 @@ namespace elbo {
 
 class RunDirectory {
  public:
-  enum class Existing { refuse, resume };
+  /// What to do where there is one. To join is to resume what other processes may be at work in, too.
+  enum class Existing { refuse, resume, join };
 
   /// Creates `out`, or runs/<command>-<UTC time> when `out` is empty, together with missing parents. Throws
   /// Error, with nothing touched, when it is a file, cannot be made or written to, is not empty, or another
   /// process is at work in it. With Existing::resume the directory must be there already and its config.json
-  /// must be of the same command.
+  /// must be of the same command; with Existing::join no lock is taken.
   RunDirectory(const std::string& command, const std::string& out, Existing existing = Existing::refuse);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
+
+  /// Lets the lock go: from here on others may join.
+  void share();
+  /// Takes it again, once nobody else has it; returns early when interrupted (apps/support/interrupt.h).
+  void wait_for_lock();
 
   const std::string& path() const { return path_; }
   /// Path of a file in it, e.g. file("figures/elbo.csv"). Makes the folder that the file is to lie in.
@@ -56,6 +63,8 @@ class RunDirectory {
 
  private:
   void check_empty() const;
+  /// Whether nobody else has the lock. Where files cannot be locked, everybody has it.
+  bool try_to_lock();
   void lock();
 
   std::string command_, path_;
@@ -63,9 +72,14 @@ class RunDirectory {
   int lock_ = -1;                  // descriptor; -1: not held
 };
 
+/// What a run of the command that begins now would be called by default: runs/<command>-<UTC time>, not there
+/// yet.
+std::string default_run_path(const std::string& command);
 /// The "config" of a run directory's config.json. Throws Error when the directory is not one of ours, or of
 /// another command than `command` (any, when that is empty).
 Json read_run_config(const std::string& directory, const std::string& command = "");
+/// The command whose run it is. Throws as that does.
+std::string read_run_command(const std::string& directory);
 /// What its config.json says of the data; null where it says nothing.
 Json read_run_data(const std::string& directory);
 

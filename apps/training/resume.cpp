@@ -10,9 +10,9 @@
 namespace elbo {
 namespace {
 
-constexpr const char* kChangeable[] = {"--threads", "--device", "--json",   "--checkpoint-seconds",
-                                       "--dry-run", "--out",    "--resume", "--only",
-                                       "--help"};
+constexpr const char* kChangeable[] = {"--threads", "--device", "--json",      "--checkpoint-seconds",
+                                       "--dry-run", "--out",    "--resume",    "--only",
+                                       "--help",    "--begin",  "--work-only", "--lease"};
 
 constexpr const char* kLeftOut[] = {"--validation", "--test", "--split-seed", "--validate-every",
                                     "--patience"};

@@ -4,8 +4,11 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -143,6 +146,40 @@ TEST_SUITE("apps") {
     }
     const RunDirectory again("train", path, kResume);
     CHECK_THROWS_AS(RunDirectory("train", path, kResume), Error);
+  }
+
+  TEST_CASE("a run that is shared can be joined, and its lock is waited for") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "run";
+    RunDirectory run("train", path);
+    run.write_config(Json::object());
+    CHECK_THROWS_AS(RunDirectory("train", path, kResume), Error);
+    RunDirectory joined("train", path, RunDirectory::Existing::join);  // takes no lock, so needs none
+    CHECK_THROWS_WITH_AS(RunDirectory("encode", path, RunDirectory::Existing::join),
+                         doctest::Contains("not of"), Error);
+    std::atomic<bool> released = false, had = false;
+    std::thread waiting([&] {
+      joined.wait_for_lock();
+      had = released.load();
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
+    released = true;
+    run.share();
+    waiting.join();
+    CHECK(had);
+    CHECK_THROWS_WITH_AS(RunDirectory("train", path, kResume),
+                         doctest::Contains("another process is at work"), Error);
+    joined.share();
+    CHECK_NOTHROW(RunDirectory("train", path, kResume));
+  }
+
+  TEST_CASE("what a run would be called by default is not there yet") {
+    const TemporaryDirectory directory;
+    const WorkingDirectory there(directory.path());
+    const std::string first = default_run_path("train");
+    CHECK(first.starts_with("runs/train-"));
+    const RunDirectory run("train", first);
+    CHECK(default_run_path("train") != first);
   }
 
   TEST_CASE("a lock that a killed process left is none, and a directory with nothing else is empty") {

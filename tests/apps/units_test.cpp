@@ -64,8 +64,7 @@ TEST_SUITE("apps") {
     CHECK_FALSE(std::filesystem::exists(directory.file("b/unit.json")));
     Three again;
     const InterruptGuard guard;
-    const Outcomes outcomes =
-        run_units(again.units(), directory, {.name = "test", .resuming = true, .quiet = true});
+    const Outcomes outcomes = run_units(again.units(), directory, {.name = "test", .quiet = true});
     CHECK(again.ran == std::vector<std::string>{"b", "c"});
     CHECK(outcomes.keys() == std::vector<std::string>{"a", "b", "c"});
     CHECK(outcomes.at("a").at("third") == 1.0 / 3);
@@ -76,8 +75,7 @@ TEST_SUITE("apps") {
     RunDirectory directory("test", place / "run");
     Three three;
     const auto run = [&](std::vector<std::string> only) {
-      return run_units(three.units(), directory,
-                       {.name = "test", .only = std::move(only), .resuming = true, .quiet = true})
+      return run_units(three.units(), directory, {.name = "test", .only = std::move(only), .quiet = true})
           .keys();
     };
     CHECK(run({"c"}) == std::vector<std::string>{"c"});

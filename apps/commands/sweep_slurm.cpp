@@ -1,0 +1,130 @@
+// elbo sweep --launcher slurm: an array job whose tasks run units, and a job after it that makes the report.
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "apps/commands/sweep.h"
+#include "apps/support/log.h"
+#include "apps/support/run_directory.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kTasks = 4;             // unless the user says how many
+constexpr int kSecondsToCheckpoint = 60;  // before the time limit
+
+/// As the shell reads one word.
+std::string shell_word(const std::string& text) {
+  if (!text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+        return std::isalnum(c) ||
+               std::string_view("-_./=,:+@%").find(static_cast<char>(c)) != std::string_view::npos;
+      }))
+    return text;
+  std::string word = "'";
+  for (char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
+std::string shell_line(const std::vector<std::string>& words) {
+  std::error_code ignored;
+  std::string line = shell_word(fs::read_symlink("/proc/self/exe", ignored).string());
+  for (const std::string& word : words) line += " " + shell_word(word);
+  return line;
+}
+
+/// Both jobs run it: `work` in the array, `report` after it.
+std::string script(const Sweep& sweep) {
+  const bool chosen = sweep.gives("--threads");
+  const std::string threads = chosen ? "" : " --threads \"$threads\"";
+  return fmt::format(
+      R"(#!/bin/bash
+# Written by elbo sweep --launcher slurm. Units are taken from the run directory, so tasks may come and go.
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=B:USR1@{seconds}
+{threads}if [ "$1" = work ]; then
+  {work} &
+else
+  {report} &
+fi
+process=$!
+# Before the time limit: a checkpoint, and the unit goes on where this task or another one has time.
+trap 'kill -USR1 $process' USR1
+trap 'kill -TERM $process' TERM
+status=129
+while [ $status -gt 128 ] && kill -0 $process 2>/dev/null; do
+  wait $process
+  status=$?
+done
+if [ $status -eq 138 ]; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
+exit $status
+)",
+      fmt::arg("seconds", kSecondsToCheckpoint),
+      fmt::arg("threads", chosen ? "" : "threads=${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}\n"),
+      fmt::arg("work", shell_line(sweep.worker()) + threads),
+      fmt::arg("report", shell_line(sweep.ending()) + threads));
+}
+
+/// Both command lines of sbatch; the second waits for the job of the first.
+std::array<std::string, 2> submissions(const Sweep& sweep, const std::string& file, const std::string& job) {
+  const std::string logs = fs::absolute(sweep.directory).string();
+  const std::string more = sweep.sbatch.empty() ? "" : " " + sweep.sbatch;
+  const auto line = [&](const std::string& options, const char* log, const char* part) {
+    return fmt::format("sbatch --parsable --job-name={} {} --output={}{} {} {}",
+                       shell_word(fmt::format("elbo-{}", sweep.experiment)), options,
+                       shell_word(logs + "/" + log), more, shell_word(file), part);
+  };
+  return {line(fmt::format("--array=1-{}", sweep.workers), "slurm-%a.log", "work"),
+          line("--dependency=afterany:" + job, "slurm-report.log", "report")};
+}
+
+/// What the command prints, without the line's end; of --parsable "JOB" or "JOB;CLUSTER".
+std::string job_of(const std::string& command) {
+  std::FILE* pipe = ::popen(command.c_str(), "re");
+  if (!pipe) fail("[slurm] cannot start a shell: {}", std::generic_category().message(errno));
+  std::string text;
+  for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
+  const int status = ::pclose(pipe);
+  text = text.substr(0, text.find_first_of(";\n"));
+  const bool number =
+      !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
+  if (status == 0 && number) return text;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    fail("[slurm] there is no sbatch here; --print shows the job, for a machine that has it");
+  fail("[slurm] sbatch did not take the job (see above): {}", command);
+}
+
+}  // namespace
+
+void sweep_with_slurm(Sweep& sweep) {
+  if (sweep.workers == 0) sweep.workers = kTasks;
+  if (sweep.directory.empty()) sweep.directory = default_run_path(sweep.experiment);
+  sweep.directory = fs::absolute(sweep.directory).string();  // a job may begin elsewhere
+  const std::string file = sweep.directory + "/slurm.sh";
+  if (sweep.print) {
+    const auto lines = submissions(sweep, file, "JOB");
+    const std::string beginning = sweep.resuming ? "" : shell_line(sweep.beginning(0)) + "\n";
+    return fmt::print("{}{}\n{}\n\n{}:\n{}", beginning, lines[0], lines[1], file, script(sweep));
+  }
+  sweep.begin(0);
+  write_file_atomically(file, script(sweep));
+  const std::string job = job_of(submissions(sweep, file, "")[0]);
+  const std::string report = job_of(submissions(sweep, file, job)[1]);
+  fmt::print("job {} runs the units in {} tasks, job {} the report; elbo status {} says how far it is\n", job,
+             sweep.workers, report, sweep.directory);
+}
+
+}  // namespace elbo

@@ -1,0 +1,116 @@
+#include "apps/experiment/unit_claims.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "apps/support/folder_files.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace elbo {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string folder_of(const std::string& key, int number) {
+  return fmt::format("{}/{}.{}/", kRunning, key, number);
+}
+
+void remove(const std::string& folder) {
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+}
+
+}  // namespace
+
+ClaimedUnit::ClaimedUnit(const RunDirectory& directory, std::unique_ptr<Lease> lease)
+    : directory_(directory), lease_(std::move(lease)), folder_(folder_of(lease_->name(), lease_->number())) {}
+
+void ClaimedUnit::take_up(const Leases& leases) {
+  const std::string& key = lease_->name();
+  const auto full = [&](const std::string& folder) {
+    return (fs::path(directory_.path()) / folder).parent_path().string();  // without the slash
+  };
+  const std::string mine = full(folder_);
+  std::error_code error;
+  for (int number = lease_->number() - 1; number > 0 && !resuming_; --number) {
+    const std::string theirs = full(folder_of(key, number));
+    if (!fs::is_directory(theirs, error)) continue;
+    if (leases.is_over(key, number))
+      resuming_ = ::rename(theirs.c_str(), mine.c_str()) == 0;
+    else
+      resuming_ = copy_at_rest(theirs, mine);
+  }
+  // Where earlier versions worked.
+  const std::string own = (fs::path(directory_.path()) / key).string();
+  if (!resuming_ && fs::is_directory(own, error) && !fs::exists(own + "/unit.json", error))
+    resuming_ = ::rename(own.c_str(), mine.c_str()) == 0;
+  if (resuming_) remove_leftovers(mine);
+}
+
+bool ClaimedUnit::publish(const Json& kept) {
+  const std::string key = lease_->name(), parent = directory_.path();
+  const std::string mine = directory_.file(folder_ + "unit.json");
+  const std::string working = fs::path(mine).parent_path().string(), own = (fs::path(parent) / key).string();
+  bool published = false;
+  if (!lease_->lost()) {
+    directory_.write_json(folder_ + "unit.json", kept);
+    published = !lease_->lost() && ::rename(working.c_str(), own.c_str()) == 0;
+    if (!published && errno != EEXIST && errno != ENOTEMPTY && !lease_->lost())
+      fail("[file] cannot give {} the name {}: {}", quote(working), quote(own),
+           std::generic_category().message(errno));
+  }
+  if (!published) {
+    remove(working);
+    return false;
+  }
+  if (const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); descriptor >= 0) {
+    ::fsync(descriptor);
+    ::close(descriptor);
+  }
+  for (int number = lease_->number() - 1; number > 0; --number)
+    remove((fs::path(parent) / folder_of(key, number)).string());
+  lease_->finish();
+  ::rmdir((fs::path(parent) / kRunning).c_str());  // where it is empty
+  return true;
+}
+
+UnitClaims::UnitClaims(const RunDirectory& directory, double lease)
+    : directory_(directory), leases_((fs::path(directory.path()) / kRunning).string(), lease) {}
+
+bool UnitClaims::is_done(const std::string& key) const {
+  std::error_code ignored;
+  return fs::exists(fs::path(directory_.path()) / key / "unit.json", ignored);
+}
+
+Json UnitClaims::kept(const std::string& key) const {
+  const std::string file = directory_.path() + "/" + key + "/unit.json";
+  Json kept = read_json(file);
+  if (!kept.is_object() || !kept.contains("result"))
+    fail("[--resume] {} holds no result of a unit; remove it to run the unit again", quote(file));
+  return kept;
+}
+
+std::unique_ptr<ClaimedUnit> UnitClaims::take(const std::string& key, const std::string& worker) {
+  if (is_done(key)) return nullptr;
+  const std::lock_guard guard(mutex_);
+  std::unique_ptr<Lease> lease = leases_.take(key, worker);
+  if (!lease) return nullptr;
+  if (is_done(key)) {  // published between the two looks
+    lease->finish();
+    return nullptr;
+  }
+  std::unique_ptr<ClaimedUnit> claimed(new ClaimedUnit(directory_, std::move(lease)));
+  claimed->take_up(leases_);
+  return claimed;
+}
+
+void UnitClaims::tidy() const { remove((fs::path(directory_.path()) / kRunning).string()); }
+
+}  // namespace elbo

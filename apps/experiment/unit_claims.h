@@ -1,0 +1,70 @@
+// UnitClaims: the units of one run directory, as any number of processes share them.
+//
+//   UnitClaims claims(directory, 60);
+//   if (const auto claimed = claims.take(unit)) {
+//     ... works in claimed->folder(), "running/k-50.1/" ...
+//     claimed->publish(kept);                            // now it is "k-50/", with k-50/unit.json
+//   }
+//
+// A unit is somebody's by a lease (apps/support/leases.h). Whoever has it works in a folder that nobody else
+// writes into, and publishes by giving that folder the unit's own name, which succeeds once. So a process
+// that was taken for dead and wakes can spoil nothing, and no unit is counted twice, whatever happens
+// between two looks at the lease. Who takes a unit over goes on from what its last holder left: that folder
+// where the holder is surely gone, else a copy of it.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "apps/experiment/units.h"
+#include "apps/support/leases.h"
+#include "apps/support/run_directory.h"
+
+namespace elbo {
+
+/// The folder of a run directory in which units lie that are not done.
+inline constexpr const char* kRunning = "running";
+
+class ClaimedUnit {
+ public:
+  const std::string& folder() const { return folder_; }
+  /// Whether an earlier process began it.
+  bool resuming() const { return resuming_; }
+  Lease& lease() { return *lease_; }
+  /// Writes unit.json and makes the unit done. False where somebody else has taken it over or published it,
+  /// whose result is the same; this one's is gone then.
+  bool publish(const Json& kept);
+
+ private:
+  friend class UnitClaims;
+  ClaimedUnit(const RunDirectory& directory, std::unique_ptr<Lease> lease);
+  void take_up(const Leases& leases);
+
+  const RunDirectory& directory_;
+  std::unique_ptr<Lease> lease_;
+  std::string folder_;
+  bool resuming_ = false;
+};
+
+class UnitClaims {
+ public:
+  /// `lease` in seconds: how long others wait for a sign of life before they take a unit over.
+  UnitClaims(const RunDirectory& directory, double lease);
+
+  bool is_done(const std::string& key) const;
+  /// What publish was given. Throws Error where it is not that.
+  Json kept(const std::string& key) const;
+  /// Null where the unit is done or somebody is at it. `worker` is who it is given to, where not this
+  /// process. May be called by several threads.
+  std::unique_ptr<ClaimedUnit> take(const std::string& key, const std::string& worker = "");
+  /// Removes what is left in running/ once every unit is done.
+  void tidy() const;
+
+ private:
+  const RunDirectory& directory_;
+  std::mutex mutex_;
+  Leases leases_;
+};
+
+}  // namespace elbo
