@@ -24,6 +24,18 @@ struct CommandGroup {
 /// Every command, in the order in which they are listed.
 const std::vector<CommandGroup>& command_groups();
 
+namespace ledger {
+struct Publication;
+}
+/// What a paper's room says of its figures, tables and published numbers (apps/ledger/publication.h).
+using PublicationOf = ledger::Publication (*)();
+/// One for each paper, in the order in which they are listed.
+const std::vector<PublicationOf>& publications();
+ledger::Publication lucas_publication();
+ledger::Publication luecke_publication();
+ledger::Publication yacoby_publication();
+ledger::Publication asperti_publication();
+
 /// Runs a command line, without "elbo" in front, in this process: what it throws is the caller's. For
 /// commands that run others.
 void run_command_line(const std::vector<std::string>& words);
@@ -38,6 +50,6 @@ extern const Command list_command, info_command, data_command, train_command, ev
     luecke_noise_command, luecke_states_command, luecke_streaming_command, yacoby_optima_command,
     yacoby_table1_command, yacoby_posteriors_command, yacoby_mobius_command, asperti_units_command,
     asperti_trajectories_command, asperti_noise_command, asperti_two_stage_command, asperti_calibrate_command,
-    forecast_command, sweep_command, status_command;
+    forecast_command, sweep_command, status_command, reproduce_command, proofread_command;
 
 }  // namespace elbo

@@ -31,6 +31,7 @@ const std::vector<CommandGroup>& command_groups() {
       {"Models and data",
        {train_command, evaluate_command, sample_command, reconstruct_command, traverse_command,
         interpolate_command, encode_command, compare_command, ppca_command, forecast_command, data_command}},
+      {"The papers", {reproduce_command, proofread_command}},
       {"Experiments on many processors", {sweep_command, status_command}},
       {"elbo itself", {list_command, info_command, gradcheck_command, trace_command, bench_command}},
       {"Lucas et al. 2019, Don't blame the ELBO!",
@@ -43,6 +44,12 @@ const std::vector<CommandGroup>& command_groups() {
       {"Asperti 2019, VAEs and the variable collapse phenomenon",
        {asperti_units_command, asperti_trajectories_command, asperti_noise_command, asperti_two_stage_command,
         asperti_calibrate_command}}};
+  return all;
+}
+
+const std::vector<PublicationOf>& publications() {
+  static const std::vector<PublicationOf> all{lucas_publication, luecke_publication, yacoby_publication,
+                                              asperti_publication};
   return all;
 }
 

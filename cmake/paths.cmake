@@ -14,7 +14,7 @@ foreach(path IN LISTS elbo_paths)
 endforeach()
 
 set(elbo_numeric_libraries elbo_tensor elbo_autograd elbo_nn elbo_datasets elbo_vae)
-set(elbo_upper_libraries elbo_support elbo_training elbo_reports elbo_experiment)
+set(elbo_upper_libraries elbo_support elbo_training elbo_reports elbo_experiment elbo_ledger)
 
 # elbo_libraries_of(RESULT PATH TARGET PROPERTY): a list of targets, with a path's numeric libraries in the place of others.
 function(elbo_libraries_of result path target property)

@@ -294,6 +294,15 @@ Json summary_of(const Ensemble& ensemble) {
   for (const Silenced& silenced : ensemble.silenced) largest = std::max(largest, silenced.largest);
   Json counts = Json::array();
   for (const auto& units : ensemble.units) counts.push_back(count_in_use(units));
+  Json ranks = Json::array();
+  for (size_t rank = 0; rank < ensemble.units.at(0).size(); ++rank) {
+    const Statistics variance = of_rank(ensemble, rank, [](const auto&u) { return u.variance_of_mean; }),
+                     sigma2 = of_rank(ensemble, rank, [](const auto&u) { return u.mean_variance; });
+    ranks.push_back({{"variance_of_mean", finite_or_null(variance.mean)},
+                     {"variance_of_mean_deviation", finite_or_null(variance.deviation)},
+                     {"mean_variance", finite_or_null(sigma2.mean)},
+                     {"mean_variance_deviation", finite_or_null(sigma2.deviation)}});
+  }
   return {{"models", ensemble.members()},
           {"units_in_use", counts},
           {"units_in_use_mean", count.mean},
@@ -304,7 +313,8 @@ Json summary_of(const Ensemble& ensemble) {
           {"law_from", finite_or_null(law.low)},
           {"law_to", finite_or_null(law.high)},
           {"law_cost", finite_or_null(total_law_cost(ensemble).mean)},
-          {"silenced_largest", finite_or_null(largest)}};
+          {"silenced_largest", finite_or_null(largest)},
+          {"by_rank", ranks}};
 }
 
 }  // namespace

@@ -18,6 +18,13 @@ double mean_over(const CollapseRow& row, const DeepRecord& run, double (*value)(
   return total / static_cast<double>(row.members.size());
 }
 
+/// Over the trials; 0 of one.
+double deviation_over(const CollapseRow& row, const DeepRecord& run, double (*value)(const DeepVaeMetrics&)) {
+  std::vector<double> values;
+  for (size_t m : row.members) values.push_back(value(run.metrics[m]));
+  return values.size() > 1 ? statistics_of(values).deviation : 0;
+}
+
 /// What the ELBO gained over the last tenth of the epochs.
 double drift_of(const MemberHistory& history) {
   const size_t n = history.elbo.size();
@@ -162,25 +169,23 @@ CollapseFindings collapse_findings(const DeepRecord& run, const LoadedData& data
       }
     }
     if (row.members.empty()) continue;  // every rate broke; `stopped` says so
-    double sigma2 = 0;
-    std::vector<double> elbos;
     for (size_t m : row.members) {
-      elbos.push_back(run.metrics[m].elbo);
-      sigma2 += run.metrics[m].sigma2;
       row.drift = std::max(row.drift, drift_of(run.history[m]));
       const double gap = run.metrics[m].row_identity_gap;
       if (std::abs(gap) > std::abs(row.row_identity_gap)) row.row_identity_gap = gap;
     }
-    const auto trials = static_cast<double>(row.members.size());
-    row.elbo_deviation = trials > 1 ? statistics_of(elbos).deviation : 0;
-    row.elbo_standard_error =
-        mean_over(row, run, [](const DeepVaeMetrics& m) { return m.elbo_standard_error; });
-    row.sigma2_final = sigma2 / trials;
-    row.elbo_tuned = mean_over(row, run, [](const DeepVaeMetrics& m) { return m.elbo_tuned; });
-    row.sigma2_tuned = mean_over(row, run, [](const DeepVaeMetrics& m) { return m.sigma2_tuned; });
-    row.collapse_percent =
-        mean_over(row, run, [](const DeepVaeMetrics& m) { return m.table_collapse_percent(); });
-    row.kl = mean_over(row, run, [](const DeepVaeMetrics& m) { return m.kl; });
+    const auto set = [&](double& mean, double& deviation, double (*value)(const DeepVaeMetrics&)) {
+      mean = mean_over(row, run, value);
+      deviation = deviation_over(row, run, value);
+    };
+    using M = DeepVaeMetrics;
+    row.elbo_standard_error = mean_over(row, run, [](const M& m) { return m.elbo_standard_error; });
+    set(row.elbo, row.elbo_deviation, [](const M& m) { return m.elbo; });
+    set(row.sigma2_final, row.sigma2_final_deviation, [](const M& m) { return m.sigma2; });
+    set(row.elbo_tuned, row.elbo_tuned_deviation, [](const M& m) { return m.elbo_tuned; });
+    set(row.sigma2_tuned, row.sigma2_tuned_deviation, [](const M& m) { return m.sigma2_tuned; });
+    set(row.collapse_percent, row.collapse_deviation, [](const M& m) { return m.table_collapse_percent(); });
+    set(row.kl, row.kl_deviation, [](const M& m) { return m.kl; });
     if (!row.annealed && findings.paper)
       for (const PaperRow& theirs : findings.paper->rows)
         if (theirs.sigma2 == row.sigma2 && theirs.learned == row.learned) row.paper = &theirs;
@@ -213,10 +218,15 @@ void set_metrics(Result& result, const CollapseFindings& findings) {
                     {"elbo_standard_error", row.elbo_standard_error},
                     {"elbo_paper_units", row.elbo + findings.paper_constant},
                     {"elbo_tuned", row.elbo_tuned},
+                    {"elbo_tuned_deviation", row.elbo_tuned_deviation},
                     {"sigma2_final", row.sigma2_final},
+                    {"sigma2_final_deviation", row.sigma2_final_deviation},
                     {"sigma2_tuned", row.sigma2_tuned},
+                    {"sigma2_tuned_deviation", row.sigma2_tuned_deviation},
                     {"collapse_percent", row.collapse_percent},
+                    {"collapse_percent_deviation", row.collapse_deviation},
                     {"kl", row.kl},
+                    {"kl_deviation", row.kl_deviation},
                     {"row_identity_gap", row.row_identity_gap},
                     {"gain_in_last_tenth", row.drift},
                     {"converged", row.converged()}});

@@ -14,6 +14,8 @@ struct CollapseRow {
   std::vector<size_t> members;          ///< of the run, at that rate; stopped ones left out
   double elbo = 0, elbo_deviation = 0;  ///< mean and standard deviation over trials, nats per data point
   double elbo_standard_error = 0;       ///< over data points, of one trial; their mean
+  double elbo_tuned_deviation = 0, sigma2_final_deviation = 0, sigma2_tuned_deviation = 0,
+         collapse_deviation = 0, kl_deviation = 0;  ///< the same of the others
   double elbo_tuned = 0, sigma2_final = 0, sigma2_tuned = 0, collapse_percent = 0, kl = 0,
          row_identity_gap = 0;
   double drift =

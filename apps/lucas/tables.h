@@ -13,6 +13,7 @@ struct PaperRow {
   bool learned;
   double final_sigma2;  ///< sigma2 again where it is fixed
   double elbo, elbo_deviation, elbo_tuned, sigma2_tuned, collapse_percent, kl;
+  double elbo_tuned_deviation, kl_deviation;
 };
 
 struct PaperTable {

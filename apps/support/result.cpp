@@ -13,6 +13,9 @@
 #ifndef ELBO_VERSION
 #  define ELBO_VERSION "unknown"
 #endif
+#ifndef ELBO_COMMIT
+#  define ELBO_COMMIT ""
+#endif
 #ifndef ELBO_BUILD_TYPE
 #  define ELBO_BUILD_TYPE ""
 #endif
@@ -70,6 +73,7 @@ const char* version() { return ELBO_VERSION; }
 Provenance describe_provenance(int threads, const std::string& blas) {
   Provenance p;
   p.version = version();
+  p.commit = ELBO_COMMIT;
   p.compiler = compiler();
   while (p.compiler.ends_with(' ')) p.compiler.pop_back();
   p.build = build();
@@ -83,6 +87,7 @@ Provenance describe_provenance(int threads, const std::string& blas) {
 
 Json to_json(const Provenance& p) {
   return Json{{"version", p.version},
+              {"commit", p.commit},
               {"compiler", p.compiler},
               {"build", p.build},
               {"cpu", p.cpu},

@@ -25,7 +25,8 @@ inline constexpr const char* kNatsPerPoint = "nats per data point";
 const char* version();
 
 struct Provenance {
-  std::string version;   ///< of elbo
+  std::string version;  ///< of elbo
+  std::string commit;   ///< that it was configured at, "+" where files differed; empty where there was no git
   std::string compiler;  ///< name and version
   std::string build;     ///< build type, flags and instruction set, as far as known
   std::string cpu;       ///< the processor's own name

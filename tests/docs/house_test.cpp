@@ -25,7 +25,8 @@ std::map<std::string, Folders> house() {
   const Folders models{"tensor", "autograd", "nn", "datasets", "vae"};
   const Folders training = with(models, {"apps/support"});
   const Folders reports = with(training, {"apps/training"});
-  const Folders room = with(reports, {"apps", "apps/reports", "apps/experiment"});  // "apps": its command.h
+  const Folders room =
+      with(reports, {"apps", "apps/reports", "apps/experiment", "apps/ledger"});  // "apps": its command.h
   return {{"tensor", {}},
           {"autograd", {"tensor"}},
           {"nn", {"tensor", "autograd"}},
@@ -36,6 +37,7 @@ std::map<std::string, Folders> house() {
           {"apps/training", training},
           {"apps/reports", reports},
           {"apps/experiment", reports},
+          {"apps/ledger", {"apps/support", "tensor"}},
           {"apps/commands", with(room, {"apps/processor"})},
           {"apps/bench", room},
           {"apps/lucas", room},

@@ -1,0 +1,152 @@
+#include "apps/ledger/ledger.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+
+#include "apps/support/text.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace elbo::ledger {
+namespace {
+
+std::string text_of(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number()) return fmt::format("{:g}", value.get<double>());
+  if (!value.is_array()) return value.dump();
+  std::vector<std::string> parts;
+  for (const Json& part : value) parts.push_back(text_of(part));
+  return parts.empty() ? "all" : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+bool meets(const Setting& setting, const Json& value) {
+  if (setting.at_least && value.is_number()) return value.get<double>() >= setting.published.get<double>();
+  return value == setting.published;
+}
+
+/// How far a result's settings are from the paper's, to choose the nearest by.
+double distance_of(const Run& run, const Json& result) {
+  double distance = 0;
+  for (const Setting& setting : run.settings) {
+    const Json value = value_at(result, setting.at);
+    if (value.is_null() || meets(setting, value)) continue;
+    distance += 1;
+    if (value.is_number() && setting.published.is_number())
+      distance += std::abs(std::log(std::max(value.get<double>(), 1e-9) / setting.published.get<double>()));
+  }
+  return distance;
+}
+
+bool is_of(const Run& run, const Json& result) {
+  return run.matches ? run.matches(result) : result.at("command") == run.command;
+}
+
+Comparison verdict_of(const Line& line, const Entry& entry) {
+  Comparison c;
+  const bool read = entry.source != nullptr, differs = !entry.differences.empty();
+  if (read && entry.reading.number && line.number)
+    c = compare(*line.number, *entry.reading.number, line.margin, line.better);
+  const auto set = [&](Verdict verdict, std::string why) {
+    c.verdict = verdict;
+    c.why = std::move(why);
+    c.too_good = false;
+    return c;
+  };
+  if (!line.unlike.empty()) return set(Verdict::not_comparable, line.unlike);
+  if (!read)
+    return set(Verdict::not_run, entry.run_without_it ? "the result that was kept does not have it" : "");
+  if (!line.read) return set(Verdict::not_comparable, "by eye, in the run's report");
+  if (differs && !line.judged_there) return set(Verdict::not_comparable, "other settings");
+  if (line.number) return c;
+  if (entry.reading.holds)
+    return set(*entry.reading.holds ? Verdict::holds : Verdict::fails, entry.reading.note);
+  return set(Verdict::not_comparable, entry.reading.note);
+}
+
+const Item& item_of(const Publication& paper, const std::string& id) {
+  for (const Item& item : paper.items)
+    if (item.id == id) return item;
+  fail("[ledger] a line of {} belongs to {}, which is no item of it", paper.key, id);
+}
+
+const Run& run_of(const Publication& paper, const std::string& key) {
+  for (const Run& run : paper.runs)
+    if (run.key == key) return run;
+  fail("[ledger] {} has no run {}", paper.key, key);
+}
+
+}  // namespace
+
+std::vector<KeptResult> results_in(const std::string& folder) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(folder)) fail("[--from] {} is no folder of results", quote(folder));
+  std::vector<std::string> paths;
+  for (const auto& run : fs::directory_iterator(folder)) {
+    if (!run.is_directory()) continue;
+    for (const auto& file : fs::directory_iterator(run.path()))
+      if (file.path().extension() == ".json" && file.is_regular_file())
+        paths.push_back(fs::relative(file.path(), folder).string());
+  }
+  std::sort(paths.begin(), paths.end());
+  std::vector<KeptResult> results;
+  for (const std::string& path : paths) {
+    Json json = read_json((fs::path(folder) / path).string());
+    if (value_at(json, "command").is_string() && value_at(json, "metrics").is_object())
+      results.push_back({path, std::move(json)});
+  }
+  return results;
+}
+
+std::vector<std::string> differences_of(const Run& run, const Json& result) {
+  std::vector<std::string> differences;
+  for (const Setting& setting : run.settings) {
+    const Json value = value_at(result, setting.at);
+    if (value.is_null() || meets(setting, value)) continue;
+    differences.push_back(
+        fmt::format("{} {} (paper: {})", setting.name, text_of(value), text_of(setting.published)));
+  }
+  return differences;
+}
+
+Ledger::Ledger(std::vector<Publication> published, std::vector<KeptResult> kept)
+    : papers(std::move(published)), results(std::move(kept)) {
+  for (const Publication& paper : papers) {
+    for (const Line& line : paper.lines) item_of(paper, line.item);
+    for (const Item& item : paper.items)
+      for (const Line& line : paper.lines) {
+        if (line.item != item.id) continue;
+        const Run& run = run_of(paper, item.run);
+        Entry entry{&paper, &item, &run, &line};
+        double nearest = std::numeric_limits<double>::infinity();
+        for (const KeptResult& own : results) {
+          if (!is_of(run, own.result)) continue;
+          std::optional<Reading> reading = line.read ? line.read(own.result) : Reading{};
+          if (!reading && differences_of(run, own.result).empty()) entry.run_without_it = true;
+          const double distance = distance_of(run, own.result);
+          if (!reading || distance >= nearest) continue;
+          nearest = distance;
+          entry.source = &own;
+          entry.reading = std::move(*reading);
+        }
+        if (entry.source) entry.differences = differences_of(run, entry.source->result);
+        entry.comparison = verdict_of(line, entry);
+        entries.push_back(std::move(entry));
+      }
+  }
+}
+
+int64_t Ledger::count(Verdict verdict, const Publication* paper) const {
+  return std::count_if(entries.begin(), entries.end(), [&](const Entry& entry) {
+    return entry.comparison.verdict == verdict && (!paper || entry.paper == paper);
+  });
+}
+
+int64_t Ledger::too_good() const {
+  return std::count_if(entries.begin(), entries.end(),
+                       [](const Entry& entry) { return entry.comparison.too_good; });
+}
+
+}  // namespace elbo::ledger
