@@ -2,8 +2,8 @@
 // side by side; written once for host and device, f32 and f64. Values that tensor/map.h has are taken from
 // there.
 //
-// An op takes four places: its formula here, its declaration in ops.h, its line in ops_pointwise.cpp, and its
-// row in op_table.cpp (docs/add-an-op.md).
+// An op takes three places (docs/add-an-op.md): its formula here, its declaration with a line of
+// ops_pointwise.cpp, and its row in op_table.cpp.
 #pragma once
 
 #include <cmath>

@@ -7,8 +7,8 @@
 // on its own sizes and numbers alone, not on the batch it is in nor on the thread count, if BLAS repeats
 // itself when it is called the same way again, as OpenBLAS does.
 //
-//   Tensor c = matmul(a, Op::none, b, Op::transpose);     // a (m, k), b (n, k) -> (m, n)
-//   gemm(c, a, Op::none, b, Op::transpose, true);         // c += a b^T
+//   Tensor c = matmul(a, Transpose::no, b, Transpose::yes);  // a (m, k), b (n, k) -> (m, n)
+//   gemm(c, a, Transpose::no, b, Transpose::yes, true);      // c += a b^T
 #pragma once
 
 #include "tensor/function_ref.h"
