@@ -54,9 +54,36 @@ std::string room_of(const std::string& file, const std::map<std::string, Folders
   return folder.string();
 }
 
+/// Adds a file to `seen`, with all that it includes of elbo, itself or through others.
+void gather_included(const std::string& file, std::set<std::string>& seen) {
+  if (!std::filesystem::exists(source_file(file)) || !seen.insert(file).second) return;
+  const std::string text = "\n" + read_file(source_file(file));
+  const std::regex include("\n#\\s*include \"([^\"]+)\"");
+  for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it)
+    gather_included((*it)[1], seen);
+}
+
 }  // namespace
 
 TEST_SUITE("docs") {
+  TEST_CASE("a program with models and a training loop includes nothing that makes kernels") {
+    int headers = 0;
+    for (const char* folder : {"autograd", "nn", "datasets", "vae"})
+      for (const auto& entry : std::filesystem::directory_iterator(source_file(folder))) {
+        const std::string file = folder + ("/" + entry.path().filename().string());
+        const bool makes_ops = file == "autograd/contribute.h" || file == "autograd/pointwise.h";
+        if (entry.path().extension() != ".h" || makes_ops) continue;
+        std::set<std::string> included;
+        gather_included(file, included);
+        CAPTURE(file);
+        CHECK_FALSE(included.contains("tensor/map_loops.h"));
+        CHECK_FALSE(included.contains("tensor/cuda/kernel.h"));
+        CHECK(included.contains(file));
+        ++headers;
+      }
+    CHECK(headers > 60);
+  }
+
   TEST_CASE("no folder includes from one that is not below it") {
     const auto rooms = house();
     const std::regex include("\n#\\s*include \"([^\"]+)\"");
