@@ -67,6 +67,8 @@ rejects("missing MNIST, saying where it looked", "ppca", "--data", "mnist", ment
 rejects("a config file that is not there", "--config", "none.toml", "list")
 write("bad.toml", b"[train\nlatent = = 3\n")
 rejects("a config file that is not TOML", "train", "--config", "bad.toml", "--data", "ppca")
+write("bracket.toml", b"[@train]\n")
+rejects("a config file that the parser's assertions did not think of", "train", "--config", "bracket.toml", "--data", "ppca", mentions=["line 1"])
 write("unknown.toml", b"[train]\nlatnt = 3\n")
 for i, strange in enumerate((b'[train]\n"a\\nb" = 1\n', b'["a\\nb"]\n', b'"a\\nb" = 1\n', b'[train]\n"a\\nb" = [[1]]\n')):
     write(f"strange{i}.toml", strange)
