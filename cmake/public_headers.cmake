@@ -6,7 +6,7 @@
 # change at any time. Includes are rewritten to match, so that FOLDER is all that a program's include path needs. A
 # file that would not change is not touched; a file that belongs there no more is removed.
 
-# docs/library.md says what each is for, and tests/install_test.py compiles each alone.
+# docs/library.md says what each is for, and tests/public_headers_test.py compiles each alone.
 set(elbo_public_headers
   tensor/dtype.h tensor/error.h tensor/gemm.h tensor/linalg.h tensor/map.h tensor/map_loops.h tensor/math.h
   tensor/memory.h tensor/parallel.h tensor/random.h tensor/shape.h tensor/tensor.h
