@@ -25,7 +25,7 @@ endforeach()
 
 target_compile_features(elbo_tensor PUBLIC cxx_std_20)
 # Loops over an op of one's own are compiled where the op is: they vectorise, and give a member of an ensemble the bits
-# that it has alone, under the same options as elbo's (cmake/options.cmake). None of them changes what a function gives.
+# that it has alone, under the same options as elbo's (cmake/options.cmake). All leave results as the code says them.
 foreach(option IN LISTS elbo_numerics)
   target_compile_options(elbo_tensor INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:${option}> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${option}>)
