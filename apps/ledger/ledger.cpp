@@ -121,8 +121,9 @@ Ledger::Ledger(std::vector<Publication> published, std::vector<KeptResult> kept)
         const Run& run = run_of(paper, item.run);
         Entry entry{&paper, &item, &run, &line};
         double nearest = std::numeric_limits<double>::infinity();
+        const bool nothing_to_read = !line.read && !line.unlike.empty();
         for (const KeptResult& own : results) {
-          if (!is_of(run, own.result)) continue;
+          if (nothing_to_read || !is_of(run, own.result)) continue;
           std::optional<Reading> reading = line.read ? line.read(own.result) : Reading{};
           if (!reading && differences_of(run, own.result).empty()) entry.run_without_it = true;
           const double distance = distance_of(run, own.result);

@@ -158,13 +158,14 @@ std::string item_html(const Item& item, const std::vector<const Entry*>& entries
 }  // namespace
 
 std::string page(const Ledger& ledger) {
-  const auto all = static_cast<int64_t>(ledger.entries.size());
+  const auto ran = std::count_if(ledger.entries.begin(), ledger.entries.end(),
+                                 [](const Entry& entry) { return entry.source != nullptr; });
+  const int64_t compared = static_cast<int64_t>(ledger.entries.size()) - ledger.count(Verdict::not_run) -
+                           ledger.count(Verdict::not_comparable);
   std::string body = fmt::format(
       "<p class=\"summary\">{} published numbers and claims of four papers beside what came out here: {} "
-      "were run, of "
-      "which {} can be compared. {}</p>\n",
-      all, all - ledger.count(Verdict::not_run),
-      all - ledger.count(Verdict::not_run) - ledger.count(Verdict::not_comparable),
+      "were run, of which {} can be compared. {}</p>\n",
+      ledger.entries.size(), ran, compared,
       ledger.too_good() == 0 ? "None is too good." : fmt::format("{} are too good.", ledger.too_good()));
   body += counts_table(ledger) + "<details><summary>How verdicts are made</summary>\n";
   for (const std::string& paragraph : method_text())
