@@ -1,5 +1,5 @@
 // Training does not depend on the number of threads, to the bit, for every kind of network: those whose
-// products are our own and BLAS's, those that are one pass, and convolutions.
+// products are our own and BLAS's, those that are one pass, convolutions, and samples that threads share.
 #include <doctest/doctest.h>
 
 #include <vector>
@@ -40,6 +40,8 @@ std::vector<Tensor> train(const TrainedNetwork& network) {
 TEST_SUITE("vae") {
   TEST_CASE("training steps in f32: the same bits with 1 to 5 threads, whatever the network") {
     const ConvNetwork images{.design = ConvDesign::higgins, .image = {32, 32, 3}, .width = 16};
+    ConvNetwork few = images;  // few enough weights for threads to share the samples
+    few.width = 2;
     const std::vector<TrainedNetwork> networks{
         {"wide layers, and one that BLAS multiplies",
          {.dimensions = 196, .latent = 17, .encoder_hidden = {256, 130}, .decoder_hidden = {130, 256}},
@@ -53,7 +55,11 @@ TEST_SUITE("vae") {
          {.dimensions = 2, .latent = 2, .encoder_hidden = {50}, .decoder_hidden = {50}, .members = 7},
          90,
          1},
-        {"convolutions", {.dimensions = images.image.pixels(), .latent = 6, .conv = images}, 21, 1}};
+        {"convolutions", {.dimensions = images.image.pixels(), .latent = 6, .conv = images}, 21, 1},
+        {"convolutions, six samples",
+         {.dimensions = images.image.pixels(), .latent = 3, .conv = few},
+         21,
+         6}};
     for (const TrainedNetwork& network : networks) {
       CAPTURE(network.name);
       std::vector<Tensor> first;
