@@ -75,10 +75,9 @@ std::string origin_text(const KeptResult& source) {
   const std::string commit = text("commit");
   const Json threads = value_at(p, "threads"), seconds = value_at(p, "wall_seconds");
   const int count = threads.is_number() ? threads.get<int>() : 0;
-  return fmt::format("{}, {}, {} thread{}, {}, {}",
-                     commit.empty() ? "commit not recorded" : "commit " + commit, text("cpu"),
-                     count, count == 1 ? "" : "s", text("started").substr(0, 10),
-                     format_duration(number_or_nan(seconds)));
+  return fmt::format(
+      "{}, {}, {} thread{}, {}, {}", commit.empty() ? "commit not recorded" : "commit " + commit, text("cpu"),
+      count, count == 1 ? "" : "s", text("started").substr(0, 10), format_duration(number_or_nan(seconds)));
 }
 
 const std::vector<std::string>& method_text() {
@@ -103,7 +102,8 @@ const std::vector<std::string>& method_text() {
       "Too good is a number that is different on the better side: a reason to look for a mistake, here or "
       "there. Of "
       "twenty numbers that are the same one comes out as different by chance.",
-      "Claims in words hold or fail by a rule of the experiment, which its report states. Not comparable: the "
+      "Claims in words hold or fail by a rule of the experiment, which its report states. Not comparable: "
+      "the "
       "settings differ from the paper's, as listed; or the published number cannot be met; or only eyes can "
       "judge. The time of a run is that of its last process."};
   return text;

@@ -49,8 +49,8 @@ void add_landscape(std::vector<Line>& lines) {
     bool first, second;  // stable along u5, along u7
   };
   static constexpr Panel kPanels[] = {{"left, σ² above λ5", "captures neither component", true, true},
-                               {"middle, σ² between λ7 and λ5", "captures one of them", false, true},
-                               {"right, σ² below λ7", "captures both", false, false}};
+                                      {"middle, σ² between λ7 and λ5", "captures one of them", false, true},
+                                      {"right, σ² below λ7", "captures both", false, false}};
   for (size_t i = 0; i < std::size(kPanels); ++i) {
     const Panel& panel = kPanels[i];
     lines.push_back(claim(
