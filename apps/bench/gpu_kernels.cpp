@@ -111,8 +111,9 @@ struct Posterior200 {
 
 GpuFigures reparameterize(double seconds) {
   const Posterior200 p;
-  return figures(bytes_of(p.mean, p.log_variance, p.z, p.kl),
-                 time_on_gpu(seconds, 1, [&] { cuda::reparameterize(p.r, p.z, p.kl); }));
+  return figures(bytes_of(p.mean, p.log_variance, p.z, p.kl), time_on_gpu(seconds, 1, [&] {
+                   if constexpr (kHasGpuCode) cuda::reparameterize(p.r, p.z, p.kl);
+                 }));
 }
 
 GpuFigures reparameterize_gradient(double seconds) {
@@ -122,7 +123,8 @@ GpuFigures reparameterize_gradient(double seconds) {
   p.kl.fill(1);
   return figures(bytes_of(p.mean, p.log_variance, p.z, p.kl, d_mean, d_log_variance),
                  time_on_gpu(seconds, 1, [&] {
-                   cuda::reparameterize_gradients(p.r, p.z, p.kl, d_mean, false, d_log_variance, false);
+                   if constexpr (kHasGpuCode)
+                     cuda::reparameterize_gradients(p.r, p.z, p.kl, d_mean, false, d_log_variance, false);
                  }));
 }
 

@@ -16,7 +16,7 @@ TEST_SUITE("apps") {
     struct Known {
       double probability, degrees, quantile;
     };
-    // As scipy.stats.t.ppf gives them; those of degrees that are not whole by quadrature of the density.
+    // Those of whole degrees as tables print them, the others by quadrature of the density.
     constexpr Known kKnown[] = {{0.975, 1, 12.70620473617},    {0.975, 2, 4.302652729749},
                                 {0.975, 4, 2.776445105198},    {0.975, 9, 2.262157162798},
                                 {0.95, 4, 2.131846786327},     {0.95, 7.3, 1.882930017956},
