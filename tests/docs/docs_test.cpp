@@ -142,8 +142,8 @@ TEST_SUITE("docs") {
       return std::vector{
           Tape::record("gram", {&in[0]}, gram(in[0].value()).value(), [x = in[0].value()](Backward& pass) {
             const Backward::Target to = pass.target(0);
-            gemm(to.tensor, x, Op::none, pass.dy(), Op::none, false);
-            gemm(to.tensor, x, Op::none, pass.dy(), Op::transpose, true);
+            gemm(to.tensor, x, Transpose::no, pass.dy(), Transpose::no, false);
+            gemm(to.tensor, x, Transpose::no, pass.dy(), Transpose::yes, true);
           })};
     };
     const OpCheck check = check_op({"gram", wrong, {{4, 3}}});

@@ -144,9 +144,11 @@ TEST_SUITE("gpu") {
                         .out_width = c.y()[2],
                         .stride = c.options.stride,
                         .padding = c.options.padding};
-      cuda::plain::conv_forward(s, gpu.y, gpu.x, gpu.weight, false);
-      cuda::plain::conv_backward_data(s, gpu.dx, gpu.dy, gpu.weight, false);
-      cuda::plain::conv_backward_weight(s, gpu.dw, gpu.x, gpu.dy, false);
+      if constexpr (kHasGpuCode) {
+        cuda::plain::conv_forward(s, gpu.y, gpu.x, gpu.weight, false);
+        cuda::plain::conv_backward_data(s, gpu.dx, gpu.dy, gpu.weight, false);
+        cuda::plain::conv_backward_weight(s, gpu.dw, gpu.x, gpu.dy, false);
+      }
       CHECK(near(gpu.y, cpu.y, 1e-5));
       CHECK(near(gpu.dx, cpu.dx, 1e-5));
       CHECK(near(gpu.dw, cpu.dw, 1e-5));
