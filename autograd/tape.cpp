@@ -1,6 +1,7 @@
 #include "autograd/tape.h"
 
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "autograd/trace.h"
@@ -117,9 +118,13 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
       entry.call(entry.rule.get(), pass);
       if (gradients.trace) gradients.trace->end_rule();
     }
-    if (gradients.trace) gradients.trace->begin_freeing(i);
+    if (gradients.trace) {
+      const std::weak_ptr<void> rules_own = entry.rule;  // whose memory is no tensor's, and comes free later
+      gradients.trace->begin_freeing(i);
+      entry.rule.reset();
+      gradients.trace->end_freeing();
+    }
     entry.rule.reset();
-    if (gradients.trace) gradients.trace->end_freeing();
     for (TapeGradients::Slot& slot : outputs) slot.gradient = Tensor();
   }
   gradients.join_streams();

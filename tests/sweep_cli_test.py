@@ -179,7 +179,7 @@ rejects("another experiment's run", "sweep", "encoders", "--resume", "one", ment
 rejects("a run's other options", "sweep", "--resume", "one", "--epochs", 7, mentions=["--epochs", "40"])
 rejects("a run that is none", "status", "bin", mentions=["config.json"])
 check("and nothing is written", not os.path.exists("never"))
-elbo("train", *TINY[:6], "--epochs", 1, "--latent", 2, "--hidden", "8", "--out", "trained")
+elbo("train", *TINY[:6], "--model", "mlp", "--epochs", 1, "--latent", 2, "--hidden", "8", "--out", "trained")
 rejects("the units of a training", "status", "trained", mentions=["has no units"])
 
 finish()
