@@ -5,6 +5,8 @@
 //   contribute   a formula, evaluated into the gradient in one pass (contribute.h)
 //   target       the gradient's own memory, for a product that writes or adds in place
 //
+//   Tape::record("twice", {&x}, y, [](Backward& pass) { pass.contribute(0, Scaled{2}, pass.dy()); });
+//
 // Each adds to what an earlier rule has given, or to what a Parameter holds from an earlier pass.
 #pragma once
 

@@ -10,7 +10,7 @@
 set(elbo_public_headers
   tensor/dtype.h tensor/error.h tensor/gemm.h tensor/linalg.h tensor/map.h tensor/map_loops.h tensor/math.h
   tensor/memory.h tensor/parallel.h tensor/random.h tensor/shape.h tensor/tensor.h
-  autograd/contribute.h autograd/gradcheck.h autograd/ops.h autograd/pointwise.h autograd/tape.h autograd/variable.h
+  autograd/backward.h autograd/contribute.h autograd/gradcheck.h autograd/ops.h autograd/pointwise.h autograd/tape.h autograd/variable.h
   nn/checkpoint.h nn/image_layers.h nn/layers.h nn/optimizer.h nn/parameter_file.h nn/parameters.h nn/safetensors.h
   datasets/batch_loader.h datasets/dataset.h datasets/idx.h datasets/npy.h datasets/preprocessing.h datasets/splits.h
   vae/captured_steps.h vae/conv_network.h vae/deep_metrics.h vae/deep_vae.h vae/deep_vae_file.h vae/elbo_loss.h

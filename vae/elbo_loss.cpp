@@ -18,6 +18,8 @@ constexpr int64_t kPartBytes = 1 << 19;
 /// many.
 constexpr int64_t kShareBytes = 1 << 18;
 constexpr int64_t kMostShares = 16;
+/// Bytes of all members' activations, as kPartBytes has them, up to which threads take shares.
+constexpr int64_t kMostPartBytes = 1 << 25;
 
 /// How many parts the samples are decoded in; it divides them. The same for a member of an ensemble as alone.
 /// Each part has noise of its own, so that their number must not depend on how many members there are: a
@@ -70,9 +72,19 @@ LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, 
 /// order. Of large networks there is one: their products keep the threads busy, and copies of their gradients
 /// would be long.
 int64_t shares_of(const Vae& vae, int64_t parts) {
-  const Tensor all = vae.parameters().values();
-  const bool is_small = all.elements() / vae.models() * size_of(vae.dtype()) <= kShareBytes;
-  return is_small && vae.device() == Device::cpu ? std::min(parts, kMostShares) : 1;
+  int64_t numbers = 0;
+  for (const Parameter& parameter : vae.parameters().all())
+    if (parameter.trained) numbers += parameter.value.elements() / vae.models();
+  return vae.device() == Device::cpu && numbers * size_of(vae.dtype()) <= kShareBytes
+             ? std::min(parts, kMostShares)
+             : 1;
+}
+
+/// Whether threads take a share each, or all work at one share after another. It changes no bit. A part's
+/// activations of all members are in memory once for each share at work.
+bool run_together(const Vae& vae, int64_t shares) {
+  const int64_t at_work = std::min<int64_t>(threads(), shares);
+  return at_work > 1 && 2 * shares >= threads() && at_work * vae.models() * kPartBytes <= kMostPartBytes;
 }
 
 Parameter leaf(const Tensor& value) {
@@ -116,27 +128,35 @@ LossTerms differentiate_in_parts(Vae& vae, const Objective& objective, int64_t s
                                  const LossInput& in) {
   const Posterior q = vae.encode(in.x);  // no tape: plain values
   const int64_t count = shares_of(vae, parts);
-  KeptVector<Share> shares;
-  for (int64_t s = 0; s < count; ++s)
-    shares.push_back({count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(),
-                      leaf(q.mean.value()), leaf(q.log_variance.value())});
-  const auto differentiate_shares = [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; ++s)
-      for (int64_t part = parts * s / count; part < parts * (s + 1) / count; ++part)
-        differentiate_part(vae, samples, parts, part, in, shares[static_cast<size_t>(s)]);
+  const auto new_share = [&] {
+    return Share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(), leaf(q.mean.value()),
+                 leaf(q.log_variance.value())};
   };
-  if (count >= threads())
-    parallel_for(count, 1, differentiate_shares);
-  else
-    differentiate_shares(0, count);  // each on all threads
-  Share& total = shares[0];
-  total.gradients.add_to_parameters();
-  for (size_t s = 1; s < shares.size(); ++s) {
-    shares[s].gradients.add_to_parameters();
-    add_into(total.q_mean.gradient, shares[s].q_mean.gradient);
-    add_into(total.q_log_variance.gradient, shares[s].q_log_variance.gradient);
-    add_into(total.log_likelihood, shares[s].log_likelihood);
-    if (total.decoder_entropy.defined()) add_into(total.decoder_entropy, shares[s].decoder_entropy);
+  const auto differentiate_share = [&](int64_t s, Share& share) {
+    for (int64_t part = parts * s / count; part < parts * (s + 1) / count; ++part)
+      differentiate_part(vae, samples, parts, part, in, share);
+  };
+  Tensor q_mean, q_log_variance, log_likelihood, decoder_entropy;  // gradients, and means, of all shares
+  const auto add = [&](const Share& share) {
+    share.gradients.add_to_parameters();
+    add_to(q_mean, share.q_mean.gradient);
+    add_to(q_log_variance, share.q_log_variance.gradient);
+    add_to(log_likelihood, share.log_likelihood);
+    if (share.decoder_entropy.defined()) add_to(decoder_entropy, share.decoder_entropy);
+  };
+  if (run_together(vae, count)) {
+    KeptVector<Share> shares;
+    for (int64_t s = 0; s < count; ++s) shares.push_back(new_share());
+    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t s = begin; s < end; ++s) differentiate_share(s, shares[static_cast<size_t>(s)]);
+    });
+    for (const Share& share : shares) add(share);
+  } else {
+    for (int64_t s = 0; s < count; ++s) {
+      Share share = new_share();
+      differentiate_share(s, share);
+      add(share);
+    }
   }
   Tensor penalty, kl;
   {
@@ -145,16 +165,15 @@ LossTerms differentiate_in_parts(Vae& vae, const Objective& objective, int64_t s
     const Posterior of_prior = vae.in_prior_units(again);
     const Variable batch_kl = mean(sum(gaussian_kl(of_prior.mean, of_prior.log_variance), {-1}), {-1});
     // Linear in the encoder's outputs, with the gradients found above as slopes.
-    const Variable slope =
-        sum(again.mean * total.q_mean.gradient) + sum(again.log_variance * total.q_log_variance.gradient);
+    const Variable slope = sum(again.mean * q_mean) + sum(again.log_variance * q_log_variance);
     const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);
     tape.backward(sum(weighted) + slope);
     penalty = weighted.value();
     kl = batch_kl.value();
   }
-  LossTerms terms{(Variable(penalty) - total.log_likelihood).value(), {total.log_likelihood, kl}};
-  if (total.decoder_entropy.defined())
-    for (const Variable& entropy : entropies_of(vae, q, total.decoder_entropy))
+  LossTerms terms{(Variable(penalty) - log_likelihood).value(), {log_likelihood, kl}};
+  if (decoder_entropy.defined())
+    for (const Variable& entropy : entropies_of(vae, q, decoder_entropy))
       terms.probes.push_back(entropy.value());
   return terms;
 }

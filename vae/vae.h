@@ -56,7 +56,8 @@ struct Observation {
 /// x (N, D), seen by every member, or (M, N, D), each member's own. Mode::train is for batch normalisation,
 /// which then takes this batch's statistics and keeps an average of them.
 using Encoder = std::function<Posterior(const Variable& x, Mode mode)>;
-/// z (M?, S?, N, k).
+/// z (M?, S?, N, k). With several samples for each point, several threads may call it at once, each with a
+/// tape of its own, unless Parts::mixes_points.
 using Decoder = std::function<Observation(const Variable& z, Mode mode)>;
 /// N(0, diag exp log_variance).
 struct Prior {

@@ -297,6 +297,33 @@ TEST_SUITE("vae") {
     }
   }
 
+  TEST_CASE(
+      "deep VAE: whether threads share samples follows from a member's numbers, not from their places") {
+    // 65531 numbers, which alone take more than 256 KiB with what keeps parameters on cache lines.
+    const auto make = [](size_t members) {
+      return std::make_unique<DeepVae>(
+          DeepVaeOptions{.dimensions = 10,
+                         .latent = 2,
+                         .encoder_hidden = {150, 202},
+                         .decoder_hidden = {202, 150},
+                         .sigma2 = std::vector<double>(std::max<size_t>(members, 1), 0.5),
+                         .learn_sigma2 = std::vector<bool>(std::max<size_t>(members, 1), false),
+                         .members = static_cast<int64_t>(members)},
+          1);
+    };
+    const auto alone = make(0), all = make(16);
+    CHECK(alone->parameters().count() <= 1 << 16);
+    CHECK(alone->parameters().values().elements() > 1 << 16);
+    const Tensor x = draw({40, 10}, 2).to(DType::f32);
+    for (DeepVae* vae : {alone.get(), all.get()})
+      differentiate(elbo_loss(*vae, {}, 36), x, {}, {.seed = 3, .stream = kLatentNoise});
+    for (size_t p = 0; p < alone->parameters().all().size(); ++p) {
+      const Parameter &own = alone->parameters().all()[p], &together = all->parameters().all()[p];
+      CAPTURE(own.name);
+      if (own.trained) CHECK(same(together.gradient.slice(0), own.gradient));
+    }
+  }
+
   TEST_CASE("deep VAE: the memory of a step does not grow with the number of samples") {
     const ThreadCount two(2);
     const auto peak = [](int64_t members, int64_t samples) {
