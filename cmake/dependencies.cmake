@@ -33,7 +33,7 @@ endif()
 
 # Sweeps over the processes of mpirun. Optional: scripts/setup cluster installs it.
 option(ELBO_MPI "Use MPI where it is found" ON)
-if(ELBO_MPI AND NOT ELBO_VENDOR_DIR)
+if(ELBO_PROGRAM AND ELBO_MPI AND NOT ELBO_VENDOR_DIR)
   set(MPI_CXX_SKIP_MPICXX ON)  # only its C interface is used
   find_package(MPI QUIET COMPONENTS CXX)
 endif()

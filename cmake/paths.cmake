@@ -60,8 +60,11 @@ function(elbo_link_program_for path)
   target_link_libraries(${program} PRIVATE elbo_options)
   target_compile_definitions(${program} PRIVATE ELBO_PATH="${path}")
   elbo_compile_for(${path} ${program})
-  set_target_properties(${program} PROPERTIES OUTPUT_NAME elbo RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/${path}")
-  install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/elbo/${path}")
+  set_target_properties(${program} PROPERTIES OUTPUT_NAME elbo RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/${path}"
+    INSTALL_RPATH_USE_LINK_PATH ON)
+  if(PROJECT_IS_TOP_LEVEL)
+    install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/elbo/${path}")
+  endif()
 endfunction()
 
 if(NOT ELBO_NATIVE)

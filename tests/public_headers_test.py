@@ -59,7 +59,7 @@ def compile_alone(name):
     stem = os.path.join(work, name.replace("/", "_")[:-2])
     with open(stem + ".cpp", "w", encoding="utf-8") as file:
         file.write(f"#include <elbo/{name}>\n#include <elbo/{name}>\nint main() {{}}\n")
-    return subprocess.run([*launcher, compiler, *flags, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", os.path.basename(stem) + ".cpp", "-o",
+    return subprocess.run([*launcher, compiler, *flags, "-c", os.path.basename(stem) + ".cpp", "-o",
                            os.path.basename(stem) + ".o"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=work)
 

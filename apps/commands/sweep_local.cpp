@@ -251,8 +251,10 @@ void sweep_here(Sweep& sweep) {
     const InterruptGuard guard;
     LocalSweep(sweep, static_cast<size_t>(sweep.workers)).run();
     const auto [done, all] = sweep.count();
-    if (interrupted() || done < all)
+    if (interrupted())
       return log_line(fmt::format("stopped with {} of {} units done; {}", done, all, sweep.how_to_go_on()));
+    if (done < all)
+      fail("[sweep] the workers were stopped with {} of {} units done; {}", done, all, sweep.how_to_go_on());
   }
   run_command_line(sweep.ending());
 }

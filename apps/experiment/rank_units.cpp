@@ -90,7 +90,8 @@ class Mail {
         if (letter.word == "stop") {
           ::kill(::getpid(), SIGTERM);  // as if the user had asked this process
         } else if (letter.word == "lost") {
-          lost_ = true;
+          const std::lock_guard guard(mutex_);
+          lost_ = lost_ || is_at(letter.about);  // not where it is about the unit before
         } else {
           const std::lock_guard guard(mutex_);
           letters_.push_back(std::move(letter));
@@ -98,11 +99,20 @@ class Mail {
         }
       }
       if (seconds_since(beat) > lease_ / kBeatsPerLease) {
-        give_sign();
+        try {
+          give_sign();
+        } catch (const std::exception& error) {  // the next one may succeed
+          log_line(fmt::format("elbo: {}", error.what()));
+        }
         beat = Clock::now();
       }
       std::this_thread::sleep_for(kBetweenLooks);
     }
+  }
+  /// Whether a letter is about the unit that it is at.
+  bool is_at(const Json& about) const {
+    return !unit_.is_null() && about.is_object() && about.value("key", "") == unit_.at("key") &&
+           about.value("number", 0) == unit_.at("number");
   }
   void give_sign() {
     Json about;
@@ -122,7 +132,10 @@ class Mail {
       files = pack_at_rest(folder);
       const std::lock_guard guard(mutex_);
       sent_files_ = Clock::now();
-      if (about.at("key") != unit_.value("key", "")) files.reset();  // done meanwhile
+      if (!is_at(about)) {  // done meanwhile
+        about = nullptr;
+        files.reset();
+      }
     }
     send(ranks_, 0, files ? "files" : "beat", about, files.value_or(""));
   }
@@ -220,7 +233,7 @@ void RankServer::answer(const RankMessage& message) {
       log_line(fmt::format("elbo: rank {} on {} works no more: {}", message.from,
                            letter.about.value("host", ""), letter.about.value("error", "")));
   } else if (!letter.about.is_null() && !is_of(rank, letter.about)) {
-    send(ranks_, message.from, "lost");
+    send(ranks_, message.from, "lost", letter.about);
   } else if (letter.word == "files" || letter.word == "done" || letter.word == "returned") {
     take_back(rank, letter);
   }

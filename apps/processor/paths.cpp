@@ -92,6 +92,7 @@ Choice choose_path(const std::vector<Path>& paths, const char* wanted, uint64_t 
 }
 
 Program program_to_run(const std::string& called) {
+  if (called.empty()) return {called, ""};  // nobody says where the others would be
   const bool is_first = all_paths().front().name == own_path;
   const std::vector<Path> itself{{own_path, 0}};
   const Choice choice =

@@ -218,7 +218,7 @@ void restore(DataOptions& data, RunOptions& run, const Json& config) {
 void restore(RunOptions& run, const Json& config) {
   config.at("seed").get_to(run.seed);
   run.precision = config.value("precision", run.precision);
-  // The last bits of convolutions depend on the number of threads (oneDNN).
+  // As it began: a BLAS that does not repeat itself may sum otherwise on more threads.
   if (run.threads == 0) config.at("threads").get_to(run.threads);
 }
 
