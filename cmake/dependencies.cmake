@@ -37,7 +37,7 @@ if(ELBO_PROGRAM AND ELBO_MPI AND NOT ELBO_VENDOR_DIR)
   set(MPI_CXX_SKIP_MPICXX ON)  # only its C interface is used
   find_package(MPI QUIET COMPONENTS CXX)
 endif()
-if(TARGET MPI::MPI_CXX)
+if(MPI_CXX_FOUND)  # the target is there in any case
   set(elbo_mpi found)
   message(STATUS "Sweeps by mpirun: MPI ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")
 else()
