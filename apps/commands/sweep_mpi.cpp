@@ -1,7 +1,5 @@
 // elbo sweep --launcher mpi: every rank that mpirun started runs this. The root begins the run and reports;
 // the others get what they need from it by messages.
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/commands/sweep.h"
 #include "apps/experiment/rank_units.h"
+#include "apps/support/leases.h"
 #include "apps/support/ranks.h"
 #include "apps/support/run_directory.h"
 #include "tensor/error.h"
@@ -69,9 +68,7 @@ void work_at_rank(Ranks& ranks) {
     for (const std::string word : letter.about.at("words")) words.push_back(word);
     run_command_line(words);
   } catch (const std::exception& error) {
-    char host[256] = "";
-    ::gethostname(host, sizeof host - 1);
-    send(ranks, 0, "failed", {{"host", host}, {"error", error.what()}});
+    send(ranks, 0, "failed", {{"host", host_name()}, {"error", error.what()}});
     while (letter_in(next_message(ranks)).word != "end") continue;
   }
 }

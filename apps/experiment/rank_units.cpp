@@ -14,6 +14,7 @@
 
 #include "apps/support/folder_files.h"
 #include "apps/support/interrupt.h"
+#include "apps/support/leases.h"
 #include "apps/support/log.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -26,16 +27,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kBetweenLooks{10}, kBetweenAsking{200};
 constexpr double kPatience = 20;  // seconds for ranks to send back what they have begun
-constexpr int kBeatsPerLease = 6;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-std::string host_name() {
-  char name[256] = "";
-  ::gethostname(name, sizeof name - 1);
-  return name;
 }
 
 /// Where a folder of the directory is, which is made.

@@ -26,7 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kEnding = ".claim";
 // Always as long, so that a heartbeat needs no room on a disk that is full.
 constexpr size_t kBytes = 1024;
-constexpr int kBeatsPerLease = 6;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -42,12 +41,6 @@ std::optional<std::string> read_if_there(const std::string& file) {
   } catch (const Error&) {
     return std::nullopt;
   }
-}
-
-std::string host_name() {
-  char name[256] = "";
-  ::gethostname(name, sizeof name - 1);
-  return name;
 }
 
 /// Tells this machine, since it was started, and this container on it from all others.
@@ -113,6 +106,12 @@ void each_claim(const std::string& folder, Found found) {
 }
 
 }  // namespace
+
+std::string host_name() {
+  char name[256] = "";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
 
 int last_lease(const std::string& folder, const std::string& name) {
   int last = 0;

@@ -31,6 +31,12 @@
 
 namespace elbo {
 
+/// How often a holder says that it lives while a lease goes by.
+inline constexpr int kBeatsPerLease = 6;
+
+/// This machine, as a lease's file names it.
+std::string host_name();
+
 /// What a lease's file says.
 struct LeaseReport {
   std::string name;

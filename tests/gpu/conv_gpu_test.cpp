@@ -133,17 +133,7 @@ TEST_SUITE("gpu") {
       CAPTURE(c.str());
       const Operands cpu(c, DType::f32, engine), gpu = cpu.on_gpu();
       cpu.compute(c.options);
-      const ConvSizes s{.batch = c.x[0],
-                        .height = c.x[1],
-                        .width = c.x[2],
-                        .channels = c.x[3],
-                        .filters = c.weight[0],
-                        .kernel_height = c.weight[1],
-                        .kernel_width = c.weight[2],
-                        .out_height = c.y()[1],
-                        .out_width = c.y()[2],
-                        .stride = c.options.stride,
-                        .padding = c.options.padding};
+      const ConvSizes s = sizes_of(c);
       if constexpr (kHasGpuCode) {
         cuda::plain::conv_forward(s, gpu.y, gpu.x, gpu.weight, false);
         cuda::plain::conv_backward_data(s, gpu.dx, gpu.dy, gpu.weight, false);

@@ -21,6 +21,20 @@ struct ConvCase {
   }
 };
 
+inline ConvSizes sizes_of(const ConvCase& c) {
+  return {.batch = c.x[0],
+          .height = c.x[1],
+          .width = c.x[2],
+          .channels = c.x[3],
+          .filters = c.weight[0],
+          .kernel_height = c.weight[1],
+          .kernel_width = c.weight[2],
+          .out_height = c.y()[1],
+          .out_width = c.y()[2],
+          .stride = c.options.stride,
+          .padding = c.options.padding};
+}
+
 /// Odd and even sizes, kernels that are not square, strides that leave pixels over, padding up to and beyond
 /// half a kernel, one image, one channel, one pixel.
 inline std::vector<ConvCase> conv_cases() {

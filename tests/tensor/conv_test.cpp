@@ -75,20 +75,6 @@ void check_result(const Tensor& out, const std::vector<double>& wanted, const Co
   CHECK(out.to_vector() == sum);
 }
 
-ConvSizes sizes_of(const ConvCase& c) {
-  return {.batch = c.x[0],
-          .height = c.x[1],
-          .width = c.x[2],
-          .channels = c.x[3],
-          .filters = c.weight[0],
-          .kernel_height = c.weight[1],
-          .kernel_width = c.weight[2],
-          .out_height = c.y()[1],
-          .out_width = c.y()[2],
-          .stride = c.options.stride,
-          .padding = c.options.padding};
-}
-
 /// What conv.h asks of others for f32: the largest distance of any number from the reference's, in parts of
 /// the largest number there is.
 struct WorstDistances {
