@@ -105,8 +105,8 @@ class Mail {
   }
   /// Whether a letter is about the unit that it is at.
   bool is_at(const Json& about) const {
-    return !unit_.is_null() && about.is_object() && about.value("key", "") == unit_.at("key") &&
-           about.value("number", 0) == unit_.at("number");
+    return !unit_.is_null() && about.is_object() && unit_.at("key") == about.value("key", "") &&
+           unit_.at("number") == about.value("number", 0);
   }
   void give_sign() {
     Json about;

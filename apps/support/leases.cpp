@@ -81,7 +81,7 @@ LeaseReport parse(const std::string& bytes) {
     report.text = json.at("text");
     report.let_go = json.at("let_go");
     const std::string machine = json.at("machine");
-    report.dead = !machine.empty() && machine == this_machine() && began(json.at("pid")) != json.at("began");
+    report.dead = !machine.empty() && machine == this_machine() && json.at("began") != began(json.at("pid"));
   } catch (const nlohmann::json::exception&) {
     return {};
   }
