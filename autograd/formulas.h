@@ -13,8 +13,8 @@
 
 namespace elbo {
 
-/// What of an op the gradient is made from.
-enum class Saves { input, output };
+/// What of an op the gradient is made from, besides the gradient of its result.
+enum class Saves { nothing, input, output };
 
 /// Those by the two inputs of a formula.
 template <class T>
@@ -31,14 +31,14 @@ namespace elbo::formulas {
 /// y = s x + c;  dy/dx = s.
 struct Affine {
   static constexpr const char* name = "affine";
-  static constexpr Saves saves = Saves::input;
+  static constexpr Saves saves = Saves::nothing;
   double scale, shift;
   template <class T>
   ELBO_HD T operator()(T x) const {
     return T(scale) * x + T(shift);
   }
   template <class T>
-  ELBO_HD T backward(T, T dy) const {
+  ELBO_HD T backward(T dy) const {
     return T(scale) * dy;
   }
 };
@@ -269,13 +269,14 @@ struct Cube {
   }
 };
 
-// ---- two inputs
+// ---- two inputs. `passes_on`: by which of them the gradient is dy itself, in formulas that save nothing.
 
 /// y = a + b.
 struct Add : Sum {
   static constexpr const char* name = "add";
+  static constexpr bool passes_on[] = {true, true};
   template <class T>
-  ELBO_HD Gradients<T> backward(T, T, T dy) const {
+  ELBO_HD Gradients<T> backward(T dy) const {
     return {dy, dy};
   }
 };
@@ -283,8 +284,9 @@ struct Add : Sum {
 /// y = a - b.
 struct Sub : Difference {
   static constexpr const char* name = "sub";
+  static constexpr bool passes_on[] = {true, false};
   template <class T>
-  ELBO_HD Gradients<T> backward(T, T, T dy) const {
+  ELBO_HD Gradients<T> backward(T dy) const {
     return {dy, -dy};
   }
 };

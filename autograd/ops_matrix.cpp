@@ -59,12 +59,13 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
   gemm(y, x, Transpose::no, weight, Transpose::yes, false, 1, &function);
 }
 
-/// The same on a GPU. Where there is no activation, the library adds the bias in the product's kernel, if it
-/// can.
+/// The same on a GPU. The library adds the bias in the product's kernel, and takes the relu, if it can.
 void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Activation activation) {
   if constexpr (kHasGpuCode)
-    if (activation == Activation::none && cuda::gemm_bias(y, x, weight, bias)) return;
+    if ((activation == Activation::none || activation == Activation::relu) &&
+        cuda::gemm_bias(y, x, weight, bias, activation == Activation::relu))
+      return;
   gemm(y, x, Transpose::no, weight, Transpose::yes);
   add_bias_and_activate(y, bias.reshape(bias.shape().drop_back(1).concatenated({1, bias.size(-1)})),
                         activation);
@@ -134,15 +135,14 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
     });
   });
   y = y.reshape(shape_y);
-  return Tape::record(
-      "linear", {&x, &weight, &bias}, y, [=, w = weight.value(), shape_x = x.shape()](Backward& pass) {
-        const Tensor d = before_activation(activation, y.reshape(flat_y), pass.dy().reshape(flat_y));
-        pass.beside({1, 2}, {d, input}, [&] { contribute_weights(pass, d, input, row_bias); });
-        if (pass.wants(0)) {
-          Tensor dx = matmul(d, Transpose::no, w, Transpose::no);
-          pass.add(0, shared_x ? dx : dx.reshape(shape_x));
-        }
-      });
+  return Tape::record("linear", {&x, &weight, &bias}, y, [=, w = weight.value()](Backward& pass) {
+    const Tensor d = before_activation(activation, y.reshape(flat_y), pass.dy().reshape(flat_y));
+    pass.beside({1, 2}, {d, input}, [&] { contribute_weights(pass, d, input, row_bias); });
+    if (!pass.wants(0)) return;
+    if (shared_x) return pass.add(0, matmul(d, Transpose::no, w, Transpose::no));
+    const Backward::Target dx = pass.target(0);
+    gemm(dx.tensor.reshape(flat_x), d, Transpose::no, w, Transpose::no, dx.accumulate);
+  });
 }
 
 }  // namespace elbo

@@ -12,8 +12,8 @@
 //   };
 //   Variable sigmoid(const Variable& x) { return pointwise(Sigmoid{}, x); }
 //
-// The backward(a, b, dy) of a formula of two inputs returns both gradients. Backward::contribute sums over
-// the axes along which an input was broadcast.
+// The backward(a, b, dy) of a formula of two inputs returns both gradients. A formula that saves nothing has
+// backward(dy). Backward::contribute sums over the axes along which an input was broadcast.
 #pragma once
 
 #include "autograd/contribute.h"
@@ -25,9 +25,9 @@ namespace elbo {
 template <class Formula>
 struct BackwardOf {
   Formula formula;
-  template <class T>
-  ELBO_HD T operator()(T saved, T dy) const {
-    return formula.backward(saved, dy);
+  template <class... T>
+  ELBO_HD auto operator()(T... saved_and_dy) const {
+    return formula.backward(saved_and_dy...);
   }
 };
 
@@ -35,30 +35,53 @@ struct BackwardOf {
 template <class Formula, int kInput>
 struct BackwardOfInput {
   Formula formula;
-  template <class T>
-  ELBO_HD T operator()(T a, T b, T dy) const {
-    const Gradients<T> gradients = formula.backward(a, b, dy);
+  template <class... T>
+  ELBO_HD auto operator()(T... saved_and_dy) const {
+    const auto gradients = formula.backward(saved_and_dy...);
     return kInput == 0 ? gradients.a : gradients.b;
   }
 };
 
+/// The rule of a formula that saves nothing, for one of its two inputs.
+template <int kInput, class Formula>
+void contribute_linear(Backward& pass, Formula formula) {
+  const Tensor& dy = pass.dy();
+  if (Formula::passes_on[kInput] && pass.input_shape(kInput) == dy.shape())
+    pass.add(kInput, dy);
+  else
+    pass.contribute(kInput, BackwardOfInput<Formula, kInput>{formula}, dy);
+}
+
 template <class Formula>
 Variable pointwise(Formula formula, const Variable& x) {
   Tensor y = map(formula, x.value());
-  const Tensor saved = Formula::saves == Saves::input ? x.value() : y;
-  return Tape::record(Formula::name, {&x}, y, [formula, saved](Backward& pass) {
-    pass.contribute(0, BackwardOf<Formula>{formula}, saved, pass.dy());
-  });
+  if constexpr (Formula::saves == Saves::nothing) {
+    return Tape::record(Formula::name, {&x}, y, [formula](Backward& pass) {
+      pass.contribute(0, BackwardOf<Formula>{formula}, pass.dy());
+    });
+  } else {
+    const Tensor saved = Formula::saves == Saves::input ? x.value() : y;
+    return Tape::record(Formula::name, {&x}, y, [formula, saved](Backward& pass) {
+      pass.contribute(0, BackwardOf<Formula>{formula}, saved, pass.dy());
+    });
+  }
 }
 
 template <class Formula>
 Variable pointwise(Formula formula, const Variable& a, const Variable& b) {
   Tensor y = Tensor::empty(broadcast(a.shape(), b.shape(), Formula::name), a.dtype(), a.value().device());
   map_into(y, formula, a.value(), b.value());
-  return Tape::record(Formula::name, {&a, &b}, y, [formula, a = a.value(), b = b.value()](Backward& pass) {
-    pass.contribute(0, BackwardOfInput<Formula, 0>{formula}, a, b, pass.dy());
-    pass.contribute(1, BackwardOfInput<Formula, 1>{formula}, a, b, pass.dy());
-  });
+  if constexpr (requires { Formula::passes_on; }) {
+    return Tape::record(Formula::name, {&a, &b}, y, [formula](Backward& pass) {
+      contribute_linear<0>(pass, formula);
+      contribute_linear<1>(pass, formula);
+    });
+  } else {
+    return Tape::record(Formula::name, {&a, &b}, y, [formula, a = a.value(), b = b.value()](Backward& pass) {
+      pass.contribute(0, BackwardOfInput<Formula, 0>{formula}, a, b, pass.dy());
+      pass.contribute(1, BackwardOfInput<Formula, 1>{formula}, a, b, pass.dy());
+    });
+  }
 }
 
 }  // namespace elbo

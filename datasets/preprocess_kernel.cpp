@@ -25,9 +25,10 @@ __global__ void __launch_bounds__(kThreads)
     preprocess_kernel(const Stored* points, int64_t width, RandomKey noise, const int64_t* order,
                       const int64_t* place, int64_t rows, T* out, bool packed, Formula formula,
                       const double* mean, const double* scale) {
+  await_turn();
   const int64_t groups = (width + kGroup - 1) / kGroup, first = place[0];
   for (int64_t i = thread_index(); i < rows * groups; i += thread_count()) {
-    const int64_t row = i / groups, column = (i - row * groups) * kGroup;
+    const int64_t row = quotient(i, groups), column = (i - row * groups) * kGroup;
     const int64_t count = width - column < kGroup ? width - column : kGroup;
     const int64_t point = order[first + row];
     // Noise is drawn in f32 whatever T is, so that both see the same points.

@@ -20,6 +20,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     adam_kernel(const MemberTile* tiles, T* w, T* m, T* v, const T* g, const double* numbers, int64_t roots,
                 AdamOptions options) {
+  await_turn();
   const MemberTile tile = tiles[blockIdx.x];
   const double rate = numbers[roots + tile.member];
   if (rate == 0) return;

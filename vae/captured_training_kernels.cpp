@@ -11,6 +11,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     advance_kernel(const double* table, int64_t length, int64_t* next, int64_t* place, int64_t* counter,
                    double* points, T* numbers, int64_t count, double* rates) {
+  await_turn();
   const double* const row = table + next[0] * length;
   for (int64_t i = threadIdx.x; i < length; i += kThreads) {
     if (i < 2)
@@ -38,6 +39,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     bookkeep_kernel(int64_t models, const T* cost, Probes<T> probes, const double* points,
                     const int64_t* counter, double* rates, double* sums) {
+  await_turn();
   for (int64_t m = thread_index(); m < models; m += thread_count()) {
     // Not finite: its difference with itself is not 0.
     double sum = static_cast<double>(cost[m]) - static_cast<double>(cost[m]);

@@ -133,7 +133,9 @@ Variable gaussian_log_likelihood(const Variable& x, const Variable& mean, const 
         const Tensor dy = pass.dy(), dy_point = per_point(dy), log_sigma2_point = per_point(log_sigma2);
         pass.contribute(0, MeanOfDensityGradient{}, mean, x, log_sigma2_point, dy_point);
         pass.contribute(1, MeanOfDensityGradient{}, x, mean, log_sigma2_point, dy_point);
-        pass.contribute(2, LogSigma2Gradient{dimensions}, squared_error, log_sigma2, dy);
+        pass.beside({2}, {squared_error, log_sigma2, dy}, [&] {
+          pass.contribute(2, LogSigma2Gradient{dimensions}, squared_error, log_sigma2, dy);
+        });
       });
 }
 

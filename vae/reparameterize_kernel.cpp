@@ -55,7 +55,8 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     reparameterize_kernel(Sizes s, RandomKey key, int lanes, bool packed, const T* mean,
                           const T* log_variance, T* z, T* kl) {
-  __shared__ double shared[kThreads];
+  await_turn();
+  __shared__ double shared[kWarps];
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const int64_t all = s.members * s.rows, at_once = static_cast<int64_t>(gridDim.x) * (kThreads / lanes);
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * (kThreads / lanes); first < all; first += at_once) {
@@ -97,6 +98,7 @@ __global__ void __launch_bounds__(kThreads)
     reparameterize_gradients_kernel(Sizes s, RandomKey key, bool packed, const T* mean, const T* log_variance,
                                     const T* dz, const T* dkl, T* d_mean, bool accumulate_mean,
                                     T* d_log_variance, bool accumulate_log_variance) {
+  await_turn();
   const int64_t groups = (s.latent + kGroup - 1) / kGroup;
   for (int64_t i = thread_index(); i < s.members * s.rows * groups; i += thread_count()) {
     const int64_t row = i / groups, unit = (i - row * groups) * kGroup, count = s.latent - unit;

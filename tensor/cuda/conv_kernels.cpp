@@ -26,6 +26,7 @@ __device__ void store(T* to, double sum, bool accumulate) {
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(ConvSizes s, T* y, const T* x, const T* weight, bool accumulate, int64_t elements) {
+  await_turn();
   for (int64_t at = thread_index(); at < elements; at += thread_count()) {
     int64_t n = at;
     const int64_t k = take(n, s.filters), j = take(n, s.out_width), i = take(n, s.out_height);
@@ -46,6 +47,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     backward_data_kernel(ConvSizes s, T* dx, const T* dy, const T* weight, bool accumulate,
                          int64_t elements) {
+  await_turn();
   const int64_t filter = s.kernel_height * s.kernel_width * s.channels;
   for (int64_t at = thread_index(); at < elements; at += thread_count()) {
     int64_t n = at;
@@ -67,6 +69,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     backward_weight_kernel(ConvSizes s, T* dw, const T* x, const T* dy, bool accumulate, int64_t elements) {
+  await_turn();
   for (int64_t at = thread_index(); at < elements; at += thread_count()) {
     int64_t k = at;
     const int64_t c = take(k, s.channels), t = take(k, s.kernel_width), r = take(k, s.kernel_height);

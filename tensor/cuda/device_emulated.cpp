@@ -146,6 +146,7 @@ struct Fiber {
   unsigned first = 0;     // the thread that it begins with
   unsigned barriers = 0;  // passed or waited at
   bool looks_away = false;
+  bool awaited_turn = false;
 #ifdef ELBO_TSAN
   void* tsan = __tsan_create_fiber(0);
 #endif
@@ -156,6 +157,7 @@ struct Scheduler {
   ucontext_t main{};
   Fiber* running = nullptr;
   const std::function<void()>* body = nullptr;
+  const char* name = nullptr;   // of the kernel
   dim3 block;                   // the running one's place in its grid
   std::vector<unsigned> order;  // in which the block's threads begin
   size_t begun = 0;
@@ -213,10 +215,12 @@ void run_thread(Fiber& fiber, unsigned thread) {
   fiber.place = {{thread % block.x, thread / block.x % block.y, thread / (block.x * block.y)},
                  scheduler.block};
   fiber.barriers = 0;
+  fiber.awaited_turn = false;
   if (fiber.looks_away) look_away(false);  // since its last block
   try {
     (*scheduler.body)();
     look_away(true);
+    if (!fiber.awaited_turn) fail("[{}] the kernel does not begin with await_turn()", scheduler.name);
   } catch (...) {
     look_away(true);
     scheduler.error = std::current_exception();
@@ -395,6 +399,22 @@ void synchronize_block() {
   look_away(false);
 }
 
+void turn_was_awaited() {
+  look_away(true);
+  scheduler.running->awaited_turn = true;
+  look_away(false);
+}
+
+double exchange(double value, int by, int warp) {
+  static double values[1024];
+  const int thread = static_cast<int>(current->thread.x);
+  values[thread] = value;
+  synchronize_block();
+  const double other = thread % warp + by < warp ? values[thread + by] : value;
+  synchronize_block();  // before the next exchange
+  return other;
+}
+
 void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void()>& body) {
   if (block.x * block.y * block.z > 1024 || block.x * block.y * block.z == 0 || grid.x == 0 || grid.y == 0 ||
       grid.y > 65535 || grid.z == 0 || grid.z > 65535)
@@ -405,6 +425,7 @@ void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void(
     ~Bookkeeping() { look_away(false); }
   } const bookkeeping;
   scheduler.body = &body;
+  scheduler.name = name;
   grid_dimensions = grid;
   block_dimensions = block;
   for (unsigned index : turns(grid.x * grid.y * grid.z))

@@ -8,11 +8,13 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) fill_kernel(T* to, int64_t elements, T value) {
+  await_turn();
   for (int64_t i = thread_index(); i < elements; i += thread_count()) to[i] = value;
 }
 
 template <class To, class From>
 __global__ void __launch_bounds__(kThreads) convert_kernel(To* to, const From* from, int64_t elements) {
+  await_turn();
   for (int64_t i = thread_index(); i < elements; i += thread_count()) to[i] = static_cast<To>(from[i]);
 }
 
@@ -25,8 +27,9 @@ template <class Unit>
 __global__ void __launch_bounds__(kThreads)
     copy_rows_kernel(Unit* to, int64_t to_step, const Unit* from, int64_t from_step, int64_t rows,
                      int64_t width, const int64_t* index) {
+  await_turn();
   for (int64_t i = thread_index(); i < rows * width; i += thread_count()) {
-    const int64_t row = i / width, column = i - row * width;
+    const int64_t row = quotient(i, width), column = i - row * width;
     to[row * to_step + column] = from[(index ? index[row] : row) * from_step + column];
   }
 }
@@ -35,6 +38,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     scatter_add_rows_kernel(T* to, const T* from, const int64_t* index, int64_t rows, int64_t width) {
+  await_turn();
   for (int64_t column = thread_index(); column < width; column += thread_count())
     for (int64_t row = 0; row < rows; ++row) to[index[row] * width + column] += from[row * width + column];
 }
@@ -42,7 +46,8 @@ __global__ void __launch_bounds__(kThreads)
 /// One block for each matrix.
 template <class T>
 __global__ void __launch_bounds__(kThreads) trace_kernel(T* to, const T* from, int64_t matrices, int64_t n) {
-  __shared__ double shared[kThreads];
+  await_turn();
+  __shared__ double shared[kWarps];
   for (int64_t matrix = blockIdx.x; matrix < matrices; matrix += gridDim.x) {
     double total = 0;
     for (int64_t i = threadIdx.x; i < n; i += kThreads)
@@ -54,21 +59,32 @@ __global__ void __launch_bounds__(kThreads) trace_kernel(T* to, const T* from, i
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) identity_kernel(T* to, int64_t n) {
-  for (int64_t i = thread_index(); i < n * n; i += thread_count()) to[i] = i / n == i % n ? T(1) : T(0);
+  await_turn();
+  for (int64_t i = thread_index(); i < n * n; i += thread_count()) {
+    const int64_t row = quotient(i, n);
+    to[i] = row == i - row * n ? T(1) : T(0);
+  }
 }
 
+/// A thread has four numbers at a time; `packed`: they can be written at once.
 template <class Draw, class T>
-__global__ void __launch_bounds__(kThreads) draw_kernel(T* to, int64_t members, int64_t each, RandomKey key) {
+__global__ void __launch_bounds__(kThreads)
+    draw_kernel(T* to, int64_t members, int64_t each, RandomKey key, bool packed) {
+  await_turn();
   const int64_t groups = (each + 3) / 4;
   for (int64_t i = thread_index(); i < members * groups; i += thread_count()) {
-    const int64_t member = i / groups, group = i - member * groups;
+    const int64_t member = quotient(i, groups), group = i - member * groups;
     RandomKey own = key;
     own.member += static_cast<uint32_t>(member);
-    T drawn[4];
-    Draw::convert(random_block(own, static_cast<uint32_t>(group)), drawn);
+    Pack<T, 4> drawn;
+    Draw::convert(random_block(own, static_cast<uint32_t>(group)), drawn.value);
     T* const at = to + member * each + 4 * group;
+    if (packed) {
+      *reinterpret_cast<Pack<T, 4>*>(at) = drawn;
+      continue;
+    }
     const int64_t count = each - 4 * group < 4 ? each - 4 * group : 4;
-    for (int w = 0; w < count; ++w) at[w] = drawn[w];
+    for (int w = 0; w < count; ++w) at[w] = drawn.value[w];
   }
 }
 
@@ -78,7 +94,8 @@ void draw(void* to, DType dtype, int64_t members, int64_t each, const RandomKey&
   visit_floating(dtype, "random", [&](auto zero) {
     using T = decltype(zero);
     launch("random", draw_kernel<Draw, T>, blocks_for(members * ((each + 3) / 4)), kThreads,
-           static_cast<T*>(to), members, each, key);
+           static_cast<T*>(to), members, each, key,
+           each % 4 == 0 && reinterpret_cast<uintptr_t>(to) % sizeof(Pack<T, 4>) == 0);
   });
 }
 

@@ -49,6 +49,10 @@ struct Place {
 extern Place* current;  // of the running fiber
 extern dim3 block_dimensions, grid_dimensions;
 void synchronize_block();
+/// What a thread says as it begins: a kernel whose threads do not is an error.
+void turn_was_awaited();
+/// The value that the thread `by` places on gave, within groups of `warp` threads; its own at a group's end.
+double exchange(double value, int by, int warp);
 /// Runs body() once for every thread of the grid.
 void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void()>& body);
 /// Enqueues work that may touch device memory on the current stream.

@@ -13,9 +13,9 @@ namespace elbo::cuda {
 void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b, bool accumulate,
           double alpha);
 
-/// y = x w^T + bias in one kernel: x (M?, N, in), w (M?, out, in), bias (M?, out), y (M?, N, out). Returns
-/// false, with nothing enqueued, when the library has no such kernel for these shapes.
-bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias);
+/// y = x w^T + bias in one kernel, or relu of that: x (M?, N, in), w (M?, out, in), bias (M?, out), y (M?, N,
+/// out). Returns false, with nothing enqueued, when the library has no such kernel for these shapes.
+bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu);
 
 /// dw = d^T x (+ dw) and db = sum of d over N (never accumulated), in one kernel: d (N, out), x (N, in), dw
 /// (out, in), db (out). Returns false, with nothing enqueued, when the library has no such kernel for these

@@ -339,7 +339,7 @@ void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Tra
             .bias = nullptr});
 }
 
-bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias) {
+bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
   if (y.elements() == 0 || x.elements() == 0) return false;
   // D is y^T: its rows are the features, and cuBLAS adds one bias to each row.
   return multiply({.c = y,
@@ -349,7 +349,7 @@ bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& 
                    .op_b = Transpose::yes,
                    .accumulate = false,
                    .alpha = 1,
-                   .epilogue = CUBLASLT_EPILOGUE_BIAS,
+                   .epilogue = relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS,
                    .bias = &bias});
 }
 

@@ -12,8 +12,9 @@ namespace {
 
 enum Operand { kC, kA, kB, kBias, kOperands };
 
-/// c = alpha op(a) op(b) + bias + (accumulate ? c : 0), and sums[i] over the columns of op(a). Of tensors it
-/// has their addresses alone: like work on a GPU, it keeps no memory alive while it waits.
+/// c = alpha op(a) op(b) + bias + (accumulate ? c : 0), or relu of that, and sums[i] over the columns of
+/// op(a). Of tensors it has their addresses alone: like work on a GPU, it keeps no memory alive while it
+/// waits.
 template <class T>
 struct Product {
   T* c;
@@ -22,7 +23,7 @@ struct Product {
   const T* bias;  // null without one
   T* sums;        // null without them
   int64_t m, n, k;
-  bool transpose_a, transpose_b, accumulate;
+  bool transpose_a, transpose_b, accumulate, relu;
   double alpha;
   detail::Loop matrices;  // over the leading axes, counted in matrices
 
@@ -53,7 +54,7 @@ struct Product {
         double value = alpha * row[static_cast<size_t>(j)];
         if (accumulate) value += static_cast<double>(to[i * n + j]);
         if (add) value += static_cast<double>(add[j]);
-        to[i * n + j] = static_cast<T>(value);
+        to[i * n + j] = static_cast<T>(relu && value < 0 ? 0 : value);
       }
       if (sums) sums[i] = static_cast<T>(sum);
     }
@@ -63,6 +64,7 @@ struct Product {
 struct Extras {
   const Tensor* bias = nullptr;
   const Tensor* sums = nullptr;
+  bool relu = false;
 };
 
 void enqueue_product(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b,
@@ -84,6 +86,7 @@ void enqueue_product(const Tensor& c, const Tensor& a, Transpose op_a, const Ten
         .transpose_a = op_a == Transpose::yes,
         .transpose_b = op_b == Transpose::yes,
         .accumulate = accumulate,
+        .relu = extras.relu,
         .alpha = alpha,
         .matrices = detail::plan_loop(leading, {&leading, &leading_a, &leading_b, &leading_bias})});
   });
@@ -99,10 +102,10 @@ void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Tra
 // The next two refuse some shapes that they could do, as the library refuses some: so that what callers do
 // then is tested.
 
-bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias) {
+bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
   const bool has_members = y.rank() > 2;
   if (has_members && y.size(-1) % 2 == 1) return false;
-  enqueue_product(y, x, Transpose::no, w, Transpose::yes, false, 1, {.bias = &bias, .sums = nullptr});
+  enqueue_product(y, x, Transpose::no, w, Transpose::yes, false, 1, {.bias = &bias, .relu = relu});
   return true;
 }
 
@@ -111,7 +114,7 @@ bool gemm_bias_gradient(const Tensor& dw, const Tensor& db, const Tensor& d, con
   const bool has_members = dw.rank() > 2 || d.rank() > 2;
   if (has_members || dw.size(-2) % 2 == 1) return false;
   // The rows of op(a) = d^T are the features, and its columns what db sums over.
-  enqueue_product(dw, d, Transpose::yes, x, Transpose::no, accumulate, 1, {.bias = nullptr, .sums = &db});
+  enqueue_product(dw, d, Transpose::yes, x, Transpose::no, accumulate, 1, {.sums = &db});
   return true;
 }
 

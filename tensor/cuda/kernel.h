@@ -18,15 +18,36 @@
 namespace elbo::cuda {
 
 inline constexpr int kThreads = 256;  // of a block, where nothing else is said
+inline constexpr int kWarp = 32, kWarps = kThreads / kWarp;
+
+/// The first statement of every kernel: waits until all that the stream held before it is done and can be
+/// seen. On GPUs from Hopper on, a kernel is made ready while the one before it is still at work, so that
+/// between the many short kernels of a step less time is lost.
+__device__ __forceinline__ void await_turn() {
+#if defined(ELBO_CUDA_EMULATED)
+  emulation::turn_was_awaited();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();  // the next kernel, which awaits this one, may be made ready
+#endif
+}
 
 #if !defined(ELBO_CUDA_EMULATED)
+/// Whether this GPU can make the kernel ready early, and the kernel's code for it waits.
+bool can_start_early(const void* kernel);
+
 /// Enqueues kernel(arguments...) on the current stream. Throws when it cannot be started.
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, A... arguments) {
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.stream = static_cast<cudaStream_t>(stream());
+  config.attrs = &early;
+  config.numAttrs = can_start_early(reinterpret_cast<const void*>(kernel)) ? 1 : 0;
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
   if (error != cudaSuccess) fail("[{}] the kernel could not be started: {}", name, cudaGetErrorString(error));
 }
@@ -51,24 +72,40 @@ struct alignas(sizeof(T) * N) Pack {
 /// Whether a pointer is aligned for packs.
 inline bool is_packable(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
+/// a / b, of which neither is below 0. Dividing 64-bit numbers takes a GPU many times as long.
+__device__ __forceinline__ int64_t quotient(int64_t a, int64_t b) {
+  return (a | b) >> 32 ? a / b : static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b));
+}
+
 /// This thread's place among all threads of the grid, and their number: for grid-stride loops.
 __device__ __forceinline__ int64_t thread_index() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 __device__ __forceinline__ int64_t thread_count() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
+/// The value of the thread `by` places further on in the warp; all threads of the block must call this.
+__device__ __forceinline__ double from_thread_after(double value, int by) {
+#if defined(ELBO_CUDA_EMULATED)
+  return emulation::exchange(value, by, kWarp);
+#else
+  return __shfl_down_sync(0xffffffffu, value, static_cast<unsigned>(by));
+#endif
+}
+
 /// Folds `lanes` (a power of two) neighbouring threads' values; the first of them gets the result. `shared`
-/// has a place for every thread of the block, all of which must call this.
+/// has a place for every warp of the block, all of whose threads must call this.
 template <class Combine>
 __device__ double fold_lanes(double value, int lanes, double* shared) {
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % lanes;
-  shared[thread] = value;
+  for (int half = (lanes < kWarp ? lanes : kWarp) / 2; half > 0; half /= 2)
+    value = Combine{}(value, from_thread_after(value, half));
+  if (lanes <= kWarp) return value;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
+  if (thread % kWarp == 0) shared[warp] = value;
   __syncthreads();
-  for (int half = lanes / 2; half > 0; half /= 2) {
-    if (lane < half) shared[thread] = Combine{}(shared[thread], shared[thread + half]);
-    __syncthreads();
-  }
-  return shared[thread];
+  if (thread % lanes == 0)
+    for (int i = 1; i < lanes / kWarp; ++i) value = Combine{}(value, shared[warp + i]);
+  __syncthreads();  // before a next call's values replace these
+  return value;
 }
 
 }  // namespace elbo::cuda

@@ -28,12 +28,8 @@ __device__ void locate(const detail::Loop& loop, int first, int64_t flat, int64_
   for (int axis = loop.rank - 1; axis >= 0; --axis) {
     int64_t index = flat;
     if (axis > 0) {
-      const int64_t size = loop.size[axis];
-      // Dividing 64-bit numbers takes a GPU many times as long.
-      flat = (flat | size) >> 32
-                 ? flat / size
-                 : static_cast<int64_t>(static_cast<uint32_t>(flat) / static_cast<uint32_t>(size));
-      index -= flat * size;
+      flat = quotient(flat, loop.size[axis]);
+      index -= flat * loop.size[axis];
     }
     for (int k = 0; k < N; ++k) offset[k] += index * loop.stride[first + k][axis];
   }
@@ -62,6 +58,7 @@ __device__ Pack<T, kWidth> evaluate(F f, const Inputs<T, N>& in, const int64_t* 
 template <int kWidth, class T, class F, int N>
 __global__ void __launch_bounds__(kThreads)
     map_kernel(detail::Loop loop, int64_t packs, unsigned contiguous, T* out, Inputs<T, N> in, F f) {
+  await_turn();
   for (int64_t pack = thread_index(); pack < packs; pack += thread_count()) {
     int64_t offset[N > 0 ? N : 1] = {};
     locate(loop, 1, pack * kWidth, offset);
@@ -79,6 +76,33 @@ struct Fold {
   bool accumulate;
 };
 
+/// A lane's share of a chunk's terms, folded in their order: every `lanes`-th from the lane's own on. The
+/// values of kAhead terms are on their way from memory at a time.
+template <int kWidth, class Combine, class T, class F, int N>
+__device__ double fold_terms(const Fold& fold, int64_t chunk, int lane, int lanes, unsigned contiguous,
+                             const int64_t (&base)[N], const Inputs<T, N>& in, F f) {
+  constexpr int kAhead = 4;
+  double total = Combine::template identity<double>();
+  const auto value_at = [&](int64_t term) {
+    int64_t offset[N];
+    for (int k = 0; k < N; ++k) offset[k] = base[k];
+    locate(fold.folded, 1, term * kWidth, offset);
+    return evaluate<kWidth>(f, in, offset, contiguous, std::make_index_sequence<N>());
+  };
+  const auto add = [&](const Pack<T, kWidth>& value) {
+    for (int i = 0; i < kWidth; ++i) total = Combine{}(total, static_cast<double>(value.value[i]));
+  };
+  const int64_t end = fold.terms * (chunk + 1) / fold.chunks, step = int64_t{kAhead} * lanes;
+  int64_t term = fold.terms * chunk / fold.chunks + lane;
+  for (; term + step - lanes < end; term += step) {
+    Pack<T, kWidth> values[kAhead];
+    for (int i = 0; i < kAhead; ++i) values[i] = value_at(term + int64_t{i} * lanes);
+    for (int i = 0; i < kAhead; ++i) add(values[i]);
+  }
+  for (; term < end; term += lanes) add(value_at(term));
+  return total;
+}
+
 template <class Combine, class T>
 __device__ void store(T* to, double total, bool accumulate) {
   *to = static_cast<T>(accumulate ? Combine{}(static_cast<double>(*to), total) : total);
@@ -89,7 +113,8 @@ __device__ void store(T* to, double total, bool accumulate) {
 template <int kWidth, class Combine, class T, class F, int N>
 __global__ void __launch_bounds__(kThreads)
     fold_rows_kernel(Fold fold, T* out, double* partial, Inputs<T, N> in, F f) {
-  __shared__ double shared[kThreads];
+  await_turn();
+  __shared__ double shared[kWarps];
   const int lane = static_cast<int>(threadIdx.x) % fold.lanes;
   const int64_t items = fold.outputs * fold.chunks,
                 at_once = static_cast<int64_t>(gridDim.x) * (kThreads / fold.lanes);
@@ -99,18 +124,10 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t item = first + static_cast<int>(threadIdx.x) / fold.lanes;
     double total = Combine::template identity<double>();
     if (item < items) {
-      const int64_t chunk = item / fold.outputs, output = item - chunk * fold.outputs;
+      const int64_t chunk = quotient(item, fold.outputs), output = item - chunk * fold.outputs;
       int64_t base[N] = {};
       locate(fold.kept, 1, output, base);
-      const int64_t end = fold.terms * (chunk + 1) / fold.chunks;
-      for (int64_t term = fold.terms * chunk / fold.chunks + lane; term < end; term += fold.lanes) {
-        int64_t offset[N];
-        for (int k = 0; k < N; ++k) offset[k] = base[k];
-        locate(fold.folded, 1, term * kWidth, offset);
-        const Pack<T, kWidth> value =
-            evaluate<kWidth>(f, in, offset, fold.contiguous, std::make_index_sequence<N>());
-        for (int i = 0; i < kWidth; ++i) total = Combine{}(total, static_cast<double>(value.value[i]));
-      }
+      total = fold_terms<kWidth, Combine>(fold, chunk, lane, fold.lanes, fold.contiguous, base, in, f);
     }
     total = fold_lanes<Combine>(total, fold.lanes, shared);
     if (lane == 0 && item < items) {
@@ -128,23 +145,18 @@ inline constexpr int kColumns = 32, kColumnLanes = kThreads / kColumns;
 template <class Combine, class T, class F, int N>
 __global__ void __launch_bounds__(kThreads)
     fold_columns_kernel(Fold fold, T* out, double* partial, Inputs<T, N> in, F f) {
+  await_turn();
   __shared__ double shared[kThreads];
   const int thread = static_cast<int>(threadIdx.x), lane = thread / kColumns;
   const int64_t tiles = (fold.outputs + kColumns - 1) / kColumns;
   for (int64_t tile = blockIdx.x; tile < tiles * fold.chunks; tile += gridDim.x) {
-    const int64_t chunk = tile / tiles, output = (tile - chunk * tiles) * kColumns + thread % kColumns;
+    const int64_t chunk = quotient(tile, tiles),
+                  output = (tile - chunk * tiles) * kColumns + thread % kColumns;
     double total = Combine::template identity<double>();
     if (output < fold.outputs) {
       int64_t base[N] = {};
       locate(fold.kept, 1, output, base);
-      const int64_t end = fold.terms * (chunk + 1) / fold.chunks;
-      for (int64_t term = fold.terms * chunk / fold.chunks + lane; term < end; term += kColumnLanes) {
-        int64_t offset[N];
-        for (int k = 0; k < N; ++k) offset[k] = base[k];
-        locate(fold.folded, 1, term, offset);
-        const Pack<T, 1> value = evaluate<1>(f, in, offset, 0, std::make_index_sequence<N>());
-        total = Combine{}(total, static_cast<double>(value.value[0]));
-      }
+      total = fold_terms<1, Combine>(fold, chunk, lane, kColumnLanes, 0, base, in, f);
     }
     shared[thread] = total;
     __syncthreads();
@@ -167,7 +179,8 @@ template <class Combine, class T>
 __global__ void __launch_bounds__(kThreads)
     fold_chunks_kernel(int64_t outputs, int64_t chunks, int lanes, bool accumulate, const double* partial,
                        T* out) {
-  __shared__ double shared[kThreads];
+  await_turn();
+  __shared__ double shared[kWarps];
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const int64_t at_once = static_cast<int64_t>(gridDim.x) * (kThreads / lanes);
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * (kThreads / lanes); first < outputs;

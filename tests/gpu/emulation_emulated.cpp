@@ -77,6 +77,7 @@ bool survives(const Work& work) {
 /// The block's sum of its threads' numbers, by the first; with a barrier between, or the fault of none.
 template <bool kBarrier>
 __global__ void sum_kernel(float* out) {
+  cuda::await_turn();
   __shared__ float shared[cuda::kThreads];
   shared[threadIdx.x] = static_cast<float>(threadIdx.x + 1);
   if (kBarrier) __syncthreads();
@@ -96,10 +97,16 @@ double block_sum() {
 }
 
 [[maybe_unused]] __global__ void write_kernel(float* to, int64_t elements) {
+  cuda::await_turn();
   for (int64_t i = cuda::thread_index(); i < elements; i += cuda::thread_count()) to[i] = 1;
 }
 
+__global__ void hasty_kernel(float* out) {
+  if (threadIdx.x == 0) *out = 1;
+}
+
 __global__ void lonely_barrier_kernel() {
+  cuda::await_turn();
   if (threadIdx.x < 7) __syncthreads();
 }
 
@@ -234,6 +241,12 @@ TEST_SUITE("emulation") {
                      cuda::synchronize();
                    }),
                    "[lonely] 7 of 32 threads wait at a barrier that the others never reach"));
+    CHECK(mentions(error_of([] {
+                     const Tensor out = Tensor::zeros({}, DType::f32, Device::cuda);
+                     cuda::launch("hasty", hasty_kernel, 1, 32, out.data<float>());
+                     cuda::synchronize();
+                   }),
+                   "[hasty] the kernel does not begin with await_turn()"));
     CHECK(mentions(error_of([] {
                      cuda::launch("large", lonely_barrier_kernel, 1, 2048);
                      cuda::synchronize();

@@ -1,6 +1,7 @@
 // Every row of the op table on the GPU: value and gradient in f64 and f32 against the CPU.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 
 #include "autograd/ops.h"
@@ -22,13 +23,15 @@ TEST_SUITE("gpu") {
   }
 
   TEST_CASE("a layer lets NaN through, whatever computes its bias and activation") {
-    const Tensor x = Tensor::full({8, 16}, 1);
-    x.data<float>()[3 * 16 + 5] = std::nanf("");
-    const Tensor w = Tensor::full({32, 16}, 1), b = Tensor::zeros({32});
-    for (Activation activation : {Activation::none, Activation::relu, Activation::elu}) {
-      const Variable y = linear(x.to(Device::cuda), w.to(Device::cuda), b.to(Device::cuda), activation);
-      CHECK(y.value().at(2 * 32) == 16);
-      CHECK(std::isnan(y.value().at(3 * 32)));
+    for (auto [rows, in, out] : {std::array<int64_t, 3>{8, 16, 32}, {128, 784, 512}}) {
+      const Tensor x = Tensor::full({rows, in}, 1);
+      x.data<float>()[3 * in + 5] = std::nanf("");
+      const Tensor w = Tensor::full({out, in}, 1), b = Tensor::zeros({out});
+      for (Activation activation : {Activation::none, Activation::relu, Activation::elu}) {
+        const Variable y = linear(x.to(Device::cuda), w.to(Device::cuda), b.to(Device::cuda), activation);
+        CHECK(y.value().at(2 * out) == static_cast<double>(in));
+        CHECK(std::isnan(y.value().at(3 * out)));
+      }
     }
   }
 }

@@ -326,18 +326,19 @@ void check(Engine& engine, const Shape& batch_a, const Shape& batch_b, int64_t m
 
 /// Checks x w^T + bias with shapes (..., rows, in), (..., out, in), (..., out).
 bool check_bias(Engine& engine, DType dtype, const Shape& x_shape, const Shape& w_shape,
-                const Shape& bias_shape, int64_t shift) {
+                const Shape& bias_shape, int64_t shift, bool relu = false) {
   const Tensor x = small_numbers(x_shape, dtype, engine), w = small_numbers(w_shape, dtype, engine);
   const Tensor bias = shifted(small_numbers(bias_shape, dtype, engine), shift);
   const Shape leading = broadcast(x_shape.drop_back(2), w_shape.drop_back(2), "test");
   const int64_t rows = x_shape[-2], out = w_shape[-2];
   const Tensor y = Tensor::full(leading.concatenated({rows, out}), std::nan(""), dtype);
-  if (!cuda::gemm_bias(y, x, w, bias)) return false;
+  if (!cuda::gemm_bias(y, x, w, bias, relu)) return false;
   std::vector<double> expected = naive(y, x, transposed(w), 0, 1);
   for (size_t i = 0; i < expected.size(); ++i) {
     const auto flat = static_cast<int64_t>(i);
     const int64_t which = naive_offset(bias_shape.drop_back(1), leading, flat / (rows * out));
     expected[i] += bias.at(which * out + flat % out);
+    if (relu) expected[i] = std::max(expected[i], 0.0);
   }
   CHECK(y.to_vector() == expected);
   return true;
@@ -415,6 +416,7 @@ TEST_SUITE("tensor") {
           CHECK(check_bias(engine, dtype, {7, 4, 3}, {out, 3}, {out}, shift));
           CHECK(check_bias(engine, dtype, {7, 4, 3}, {out, 3}, {7, out}, shift));
           CHECK(check_bias(engine, dtype, {1, 4, 3}, {1, out, 3}, {1, out}, shift));
+          CHECK(check_bias(engine, dtype, {7, 4, 3}, {7, out, 3}, {7, out}, shift, /*relu=*/true));
         }
 
     // What the heuristic or the call refuses is refused, and not asked for again.
