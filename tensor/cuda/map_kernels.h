@@ -76,30 +76,28 @@ struct Fold {
   bool accumulate;
 };
 
-/// A lane's share of a chunk's terms, folded in their order: every `lanes`-th from the lane's own on. The
-/// values of kAhead terms are on their way from memory at a time.
+/// A lane's share of a chunk's terms, folded in their order: every `lanes`-th from the lane's own on. A few
+/// terms are on their way from memory at a time.
 template <int kWidth, class Combine, class T, class F, int N>
 __device__ double fold_terms(const Fold& fold, int64_t chunk, int lane, int lanes, unsigned contiguous,
                              const int64_t (&base)[N], const Inputs<T, N>& in, F f) {
   constexpr int kAhead = 4;
   double total = Combine::template identity<double>();
-  const auto value_at = [&](int64_t term) {
-    int64_t offset[N];
-    for (int k = 0; k < N; ++k) offset[k] = base[k];
-    locate(fold.folded, 1, term * kWidth, offset);
-    return evaluate<kWidth>(f, in, offset, contiguous, std::make_index_sequence<N>());
-  };
-  const auto add = [&](const Pack<T, kWidth>& value) {
-    for (int i = 0; i < kWidth; ++i) total = Combine{}(total, static_cast<double>(value.value[i]));
-  };
-  const int64_t end = fold.terms * (chunk + 1) / fold.chunks, step = int64_t{kAhead} * lanes;
-  int64_t term = fold.terms * chunk / fold.chunks + lane;
-  for (; term + step - lanes < end; term += step) {
+  const int64_t end = fold.terms * (chunk + 1) / fold.chunks;
+  for (int64_t first = fold.terms * chunk / fold.chunks + lane; first < end;
+       first += int64_t{kAhead} * lanes) {
     Pack<T, kWidth> values[kAhead];
-    for (int i = 0; i < kAhead; ++i) values[i] = value_at(term + int64_t{i} * lanes);
-    for (int i = 0; i < kAhead; ++i) add(values[i]);
+    for (int i = 0; i < kAhead; ++i) {
+      const int64_t term = first + int64_t{i} * lanes;
+      if (term >= end) break;
+      int64_t offset[N];
+      for (int k = 0; k < N; ++k) offset[k] = base[k];
+      locate(fold.folded, 1, term * kWidth, offset);
+      values[i] = evaluate<kWidth>(f, in, offset, contiguous, std::make_index_sequence<N>());
+    }
+    for (int i = 0; i < kAhead && first + int64_t{i} * lanes < end; ++i)
+      for (int w = 0; w < kWidth; ++w) total = Combine{}(total, static_cast<double>(values[i].value[w]));
   }
-  for (; term < end; term += lanes) add(value_at(term));
   return total;
 }
 
