@@ -9,6 +9,15 @@
 
 namespace elbo {
 
+void TapeGradients::run_beside(std::initializer_list<Tensor> reads, FunctionRef<void()> work) {
+  if (trace) return work();
+  for (const Tensor& read : reads)
+    if (read.device() != Device::cuda) return work();
+  read_beside.insert(read_beside.end(), reads);
+  const cuda::SideStream side;
+  work();
+}
+
 void TapeGradients::join_streams() {
   cuda::join_side_stream();
   read_beside.clear();
@@ -70,14 +79,9 @@ void Backward::add(int input, const Tensor& gradient) {
 
 void Backward::beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads,
                       FunctionRef<void()> work) {
-  if (all_.trace) return work();  // which takes each op's time by itself
   for (int input : inputs)
     if (wants(input) && !at(input).parameter) return work();
-  for (const Tensor& read : reads)
-    if (read.device() != Device::cuda) return work();
-  all_.read_beside.insert(all_.read_beside.end(), reads);
-  const cuda::SideStream side;
-  work();
+  all_.run_beside(reads, work);
 }
 
 }  // namespace elbo

@@ -37,6 +37,9 @@ struct TapeGradients {
   /// Kept until the streams join: otherwise `target` would find its only owner, and write over it.
   std::vector<Tensor> read_beside;
 
+  /// Runs work(), which reads the tensors of `reads`; on the side stream if all are on a GPU. A tape that is
+  /// traced takes each op's time by itself, and has nothing beside it.
+  void run_beside(std::initializer_list<Tensor> reads, FunctionRef<void()> work);
   void join_streams();
 };
 

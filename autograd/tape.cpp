@@ -56,6 +56,12 @@ void Tape::follow(TapeTrace* trace) {
 
 Tape* Tape::live() { return Buffers::of_this_thread().live; }
 
+void Tape::beside(std::initializer_list<Tensor> reads, FunctionRef<void()> work) {
+  Tape* const tape = live();
+  if (!tape || tape->consumed_) return work();
+  tape->buffers_.gradients.run_beside(reads, work);
+}
+
 int64_t Tape::size() const { return static_cast<int64_t>(buffers_.entries.size()); }
 
 Tape* Tape::recording(PointersTo<const Variable> inputs) {

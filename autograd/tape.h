@@ -20,6 +20,7 @@
 
 #include "autograd/backward.h"
 #include "autograd/variable.h"
+#include "tensor/function_ref.h"
 #include "tensor/kept_vector.h"
 
 namespace elbo {
@@ -48,6 +49,12 @@ class Tape {
   void backward(const Variable& loss);
   /// The same for an output of any shape, given d objective / d output.
   void backward(const Variable& output, const Tensor& cotangent);
+
+  /// Runs work(), which reads the tensors of `reads` and gives the tape nothing to differentiate: what is
+  /// recorded of a step, say. While a tape is alive on a GPU, it goes to the side stream, beside what
+  /// follows. Nothing on the GPU may rely on its results before the tape has been walked, where the streams
+  /// join.
+  static void beside(std::initializer_list<Tensor> reads, FunctionRef<void()> work);
 
   /// Number of recorded ops.
   int64_t size() const;

@@ -20,16 +20,38 @@ constexpr int64_t kShareBytes = 1 << 18;
 constexpr int64_t kMostShares = 16;
 /// Bytes of all members' activations, as kPartBytes has them, up to which threads take shares.
 constexpr int64_t kMostPartBytes = 1 << 25;
+/// The same of what a GPU decodes at once.
+constexpr int64_t kMostGpuBytes = 1 << 28;
 
-/// How many parts the samples are decoded in; it divides them. The same for a member of an ensemble as alone.
-/// Each part has noise of its own, so that their number must not depend on how many members there are: a
-/// member draws what it would draw alone.
+/// Bytes of one member's widest activations for one sample of each point.
+int64_t sample_bytes(const Vae& vae, int64_t points) {
+  return points * vae.parts().widest * size_of(vae.dtype());
+}
+
+/// How many parts the samples are of; it divides them. Each part has noise of its own. So their number must
+/// not depend on how many members there are, as a member draws what it would draw alone, and is the same on
+/// every device.
 int64_t parts_of(const Vae& vae, int64_t points, int64_t samples) {
   if (vae.parts().mixes_points) return 1;
-  const int64_t one_sample = points * vae.parts().widest * size_of(vae.dtype());
-  int64_t parts = std::clamp<int64_t>(samples * one_sample / kPartBytes, 1, samples);
+  int64_t parts = std::clamp<int64_t>(samples * sample_bytes(vae, points) / kPartBytes, 1, samples);
   while (samples % parts != 0) ++parts;
   return parts;
+}
+
+/// In how many groups the parts are decoded, one after another. A CPU decodes each by itself, which is as
+/// large as its cache; a GPU wants as much work at once as memory allows.
+int64_t groups_of(const Vae& vae, int64_t points, int64_t samples, int64_t parts) {
+  if (vae.device() == Device::cpu || parts == 1) return parts;
+  const int64_t part_bytes = vae.models() * samples / parts * sample_bytes(vae, points);
+  const int64_t at_once = std::clamp<int64_t>(kMostGpuBytes / part_bytes, 1, parts);
+  return (parts + at_once - 1) / at_once;
+}
+
+/// The step's noise key as that of `parts` parts, from this one on.
+RandomKey key_of_part(RandomKey key, int64_t parts, int64_t part) {
+  key.step = key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
+  key.counter_factor *= static_cast<uint64_t>(parts);
+  return key;
 }
 
 /// Mean over the points, and over the samples if there are any: () or (M).
@@ -43,40 +65,49 @@ Variable entropy_of(const Vae& vae, const Variable& log_variance, int64_t dimens
   return gaussian_entropy(log_variance.value(), dimensions, vae.has_members() ? vae.models() : 0);
 }
 
-/// The three entropies, in the order of their probes.
-std::array<Variable, 3> entropies_of(const Vae& vae, const Posterior& q, const Variable& decoder_entropy) {
-  Variable prior = vae.prior_log_variance();
-  if (!prior.value().defined())
-    prior = Tensor::zeros({vae.models(), 1, vae.latent()}, vae.dtype(), vae.device());
-  return {entropy_of(vae, prior, vae.latent()), decoder_entropy,
-          entropy_of(vae, q.log_variance, vae.latent())};
+/// Of the prior, alike for all points: () or (M).
+Variable prior_entropy_of(const Vae& vae) {
+  const Variable log_variance = vae.prior_log_variance();
+  if (log_variance.value().defined()) return entropy_of(vae, log_variance, vae.latent());
+  return Tensor::full(vae.has_members() ? Shape{vae.models()} : Shape{},
+                      standard_normal_entropy(vae.latent()), vae.dtype(), vae.device());
 }
 
-/// All samples at once: cost, expected log-likelihood, KL and entropies.
-LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
+/// The three entropies, in the order of their probes.
+std::array<Variable, 3> entropies_of(const Vae& vae, const Posterior& q, const Variable& decoder_entropy) {
+  return {prior_entropy_of(vae), decoder_entropy, entropy_of(vae, q.log_variance, vae.latent())};
+}
+
+/// All samples at once, with the noise of so many parts: cost, expected log-likelihood, KL and entropies.
+LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
+                   const LossInput& in) {
   const Posterior q = vae.encode(in.x, Mode::train);
-  const PosteriorTerms drawn = vae.draw(q, in.key, samples);
+  const RandomKey key = key_of_part(for_members_of(vae, in.key), parts, 0);
+  const PosteriorTerms drawn = vae.draw(q, key, samples, parts);
   const Observation p = vae.decode(drawn.z, Mode::train);
   const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(in.x, p));
   const Variable kl = mean(drawn.kl, {-1});
   LossValue found{weighted_penalty(objective, in.numbers, vae.in_prior_units(q), kl) - log_likelihood,
                   {log_likelihood, kl}};
   if (vae.likelihood() != Likelihood::bernoulli)
-    for (const Variable& entropy : entropies_of(vae, q, entropy_of(vae, p.log_variance, vae.dimensions())))
-      found.probes.push_back(entropy);
+    // Nothing of the step waits for them.
+    Tape::beside({q.log_variance.value(), p.log_variance.value()}, [&] {
+      for (const Variable& entropy : entropies_of(vae, q, entropy_of(vae, p.log_variance, vae.dimensions())))
+        found.probes.push_back(entropy);
+    });
   return found;
 }
 
-/// How many shares the parts are divided into, each with gradients of its own, so that threads can take
+/// How many shares the groups are divided into, each with gradients of its own, so that threads can take
 /// shares. It depends on nothing but one member's sizes, and neither does what is added to what in which
 /// order. Of large networks there is one: their products keep the threads busy, and copies of their gradients
 /// would be long.
-int64_t shares_of(const Vae& vae, int64_t parts) {
+int64_t shares_of(const Vae& vae, int64_t groups) {
   int64_t numbers = 0;
   for (const Parameter& parameter : vae.parameters().all())
     if (parameter.trained) numbers += parameter.value.elements() / vae.models();
   return vae.device() == Device::cpu && numbers * size_of(vae.dtype()) <= kShareBytes
-             ? std::min(parts, kMostShares)
+             ? std::min(groups, kMostShares)
              : 1;
 }
 
@@ -98,43 +129,50 @@ void add_to(Tensor& total, const Tensor& more) {
     total = more;
 }
 
-/// What some parts of the samples have added up to.
+/// What some groups have added up to.
 struct Share {
   GradientsApart gradients;
   Parameter q_mean, q_log_variance;
-  Tensor log_likelihood{}, decoder_entropy{};  // means over all parts, of which these are terms
+  Tensor log_likelihood{}, decoder_entropy{};  // means over all samples, of which these are terms
 };
 
-/// The likelihood of one of `parts` parts of the samples, down to the posterior's parameters.
-void differentiate_part(const Vae& vae, int64_t samples, int64_t parts, int64_t part, const LossInput& in,
-                        Share& share) {
+/// How the samples of a step are decoded.
+struct Cut {
+  int64_t samples, parts, groups;
+};
+
+/// The likelihood of one group of the parts, down to the posterior's parameters.
+void differentiate_group(const Vae& vae, const Cut& cut, int64_t group, const LossInput& in, Share& share) {
   Tape tape(share.gradients);
-  RandomKey key = in.key;
-  key.step = in.key.step * static_cast<uint64_t>(parts) + static_cast<uint64_t>(part);
-  key.counter_factor = in.key.counter_factor * static_cast<uint64_t>(parts);
+  const int64_t first = cut.parts * group / cut.groups, end = cut.parts * (group + 1) / cut.groups;
+  const int64_t parts = end - first, samples = cut.samples / cut.parts * parts;
+  const RandomKey key = key_of_part(for_members_of(vae, in.key), cut.parts, first);
   const Variable z =
-      reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples / parts).z;
+      reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples, parts).z;
   const Observation p = vae.decode(z, Mode::train);
-  const Variable of_part = batch_mean(vae, vae.log_likelihood(in.x, p));
-  backward_of_each(tape, of_part / -static_cast<double>(parts));
-  const Scaled weight{1 / static_cast<double>(parts)};
-  add_to(share.log_likelihood, map(weight, of_part.value()));
+  const Variable of_group = batch_mean(vae, vae.log_likelihood(in.x, p));
+  Tensor decoder_entropy;
   if (vae.likelihood() != Likelihood::bernoulli)
-    add_to(share.decoder_entropy, map(weight, entropy_of(vae, p.log_variance, vae.dimensions()).value()));
+    Tape::beside({p.log_variance.value()},
+                 [&] { decoder_entropy = entropy_of(vae, p.log_variance, vae.dimensions()).value(); });
+  const double groups = static_cast<double>(cut.parts) / static_cast<double>(parts);  // as large as this one
+  backward_of_each(tape, of_group / -groups);
+  const Scaled weight{1 / groups};
+  add_to(share.log_likelihood, map(weight, of_group.value()));
+  if (decoder_entropy.defined()) add_to(share.decoder_entropy, map(weight, decoder_entropy));
 }
 
-/// First the likelihood, part by part, down to the posterior's parameters; then the encoder, once.
-LossTerms differentiate_in_parts(Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
-                                 const LossInput& in) {
+/// First the likelihood, group by group, down to the posterior's parameters; then the encoder, once.
+LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cut& cut, const LossInput& in) {
   const Posterior q = vae.encode(in.x);  // no tape: plain values
-  const int64_t count = shares_of(vae, parts);
+  const int64_t count = shares_of(vae, cut.groups);
   const auto new_share = [&] {
     return Share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(), leaf(q.mean.value()),
                  leaf(q.log_variance.value())};
   };
   const auto differentiate_share = [&](int64_t s, Share& share) {
-    for (int64_t part = parts * s / count; part < parts * (s + 1) / count; ++part)
-      differentiate_part(vae, samples, parts, part, in, share);
+    for (int64_t group = cut.groups * s / count; group < cut.groups * (s + 1) / count; ++group)
+      differentiate_group(vae, cut, group, in, share);
   };
   Tensor q_mean, q_log_variance, log_likelihood, decoder_entropy;  // gradients, and means, of all shares
   const auto add = [&](const Share& share) {
@@ -159,6 +197,7 @@ LossTerms differentiate_in_parts(Vae& vae, const Objective& objective, int64_t s
     }
   }
   Tensor penalty, kl;
+  KeptVector<Tensor> entropies;
   {
     Tape tape;
     const Posterior again = vae.encode(in.x, Mode::train);
@@ -167,14 +206,17 @@ LossTerms differentiate_in_parts(Vae& vae, const Objective& objective, int64_t s
     // Linear in the encoder's outputs, with the gradients found above as slopes.
     const Variable slope = sum(again.mean * q_mean) + sum(again.log_variance * q_log_variance);
     const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);
+    if (decoder_entropy.defined())
+      Tape::beside({q.log_variance.value()}, [&] {
+        for (const Variable& entropy : entropies_of(vae, q, decoder_entropy))
+          entropies.push_back(entropy.value());
+      });
     tape.backward(sum(weighted) + slope);
     penalty = weighted.value();
     kl = batch_kl.value();
   }
   LossTerms terms{(Variable(penalty) - log_likelihood).value(), {log_likelihood, kl}};
-  if (decoder_entropy.defined())
-    for (const Variable& entropy : entropies_of(vae, q, decoder_entropy))
-      terms.probes.push_back(entropy.value());
+  for (const Tensor& entropy : entropies) terms.probes.push_back(entropy);
   return terms;
 }
 
@@ -195,15 +237,15 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   loss.numbers = [&vae, objective](const TrainingTime& time) {
     return penalty_numbers(objective, time, vae.models());
   };
-  loss.value = [&vae, objective, samples](LossInput in) {
-    in.key = for_members_of(vae, in.key);
-    return value_of(vae, objective, samples, in);
+  loss.value = [&vae, objective, samples](const LossInput& in) {
+    return value_of(vae, objective, samples, 1, in);
   };
-  loss.differentiate = [&vae, objective, samples, value = loss.value](LossInput in) {
-    const int64_t parts = parts_of(vae, in.x.size(-2), samples);
-    if (parts == 1) return differentiate(value, in);
-    in.key = for_members_of(vae, in.key);
-    return differentiate_in_parts(vae, objective, samples, parts, in);
+  loss.differentiate = [&vae, objective, samples](const LossInput& in) {
+    const int64_t points = in.x.size(-2), parts = parts_of(vae, points, samples);
+    const Cut cut{samples, parts, groups_of(vae, points, samples, parts)};
+    if (cut.groups > 1) return differentiate_in_groups(vae, objective, cut, in);
+    return differentiate([&](const LossInput& all) { return value_of(vae, objective, samples, parts, all); },
+                         in);
   };
   return loss;
 }

@@ -18,8 +18,9 @@ inline constexpr const char* kKl = "kl";
 
 /// Batches x (N, D) or (M, N, D); `samples` z for each point. With many samples the decoder runs on a part of
 /// them at a time, forward and backward, so that its activations stay in the processor's cache; the parts
-/// follow from the shapes alone. Of small networks several threads may each be at a part, with gradients of
-/// its own, so that memory grows with the threads up to a bound, and not with the samples.
+/// follow from the shapes alone, and each has noise of its own. Of small networks several threads may each be
+/// at a part, with gradients of its own, so that memory grows with the threads up to a bound, and not with
+/// the samples. A GPU takes as many parts at once as memory allows, with the same noise.
 Loss elbo_loss(Vae& vae, const Objective& objective = {}, int64_t samples = 1);
 
 /// The estimate of a member's ELBO that is in the terms of that loss, nats per data point.

@@ -24,10 +24,13 @@ struct PosteriorTerms {
 /// z = mean + sigma eps and its KL, eps standard normal drawn by counter (Kingma & Welling 2014, Eq. 10).
 /// mean (M?, N, k); log_variance broadcasts to it: (k) or (M, 1, k) when shared by all points. The numbers of
 /// member m, for all its samples, are those that `normal` draws for key.member + m alone.
+///
+/// The samples may be those of several `parts`, as many of each: part p's are what key.step + p draws alone.
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                 int64_t members = 1, int64_t samples = 1);
+                                 int64_t members = 1, int64_t samples = 1, int64_t parts = 1);
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
-                                      const RandomKey& key, int64_t members = 1, int64_t samples = 1);
+                                      const RandomKey& key, int64_t members = 1, int64_t samples = 1,
+                                      int64_t parts = 1);
 
 /// ln N(x | mean, sigma^2 I) for each data point: x (N, D) or anything that broadcasts to mean
 /// (M?, S?, N, D), log_sigma2 to the points: (1), (M, 1) or, with samples, (M, 1, 1) -> (M?, S?, N), nats.

@@ -88,9 +88,23 @@ Variable for_samples(const Variable& values) {
   return values.rank() < 3 ? values : reshape(values, with_samples(values.shape(), 1));
 }
 
-Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, int64_t samples) {
-  return normal(samples == 1 ? mean.shape() : with_samples(mean.shape(), samples), mean.dtype(), key, members,
-                mean.value().device());
+Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, int64_t samples,
+                 int64_t parts) {
+  const Tensor noise = Tensor::empty(samples == 1 ? mean.shape() : with_samples(mean.shape(), samples),
+                                     mean.dtype(), mean.value().device());
+  if (parts == 1) {
+    fill_normal(noise, key, members);
+    return noise;
+  }
+  for (int64_t m = 0; m < members; ++m)
+    for (int64_t part = 0; part < parts; ++part) {
+      RandomKey own = key;
+      own.member += static_cast<uint32_t>(m);
+      own.step += static_cast<uint64_t>(part);
+      const Tensor of_member = mean.rank() > 2 ? noise.slice(m) : noise;
+      fill_normal(of_member.slice(part * samples / parts, (part + 1) * samples / parts), own);
+    }
+  return noise;
 }
 
 /// Adds to an input's gradient f(in...), which has a sample axis, summed over the samples.
@@ -125,7 +139,7 @@ void contribute_summed(Backward& pass, int input, F f, const In&... in) {
 }  // namespace
 
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                 int64_t members, int64_t samples) {
+                                 int64_t members, int64_t samples, int64_t parts) {
   if (mean.rank() < 1 || !broadcasts_to(log_variance.shape(), mean.shape()))
     fail("[reparameterize_kl] log_variance {} does not broadcast to mean {}", log_variance.shape().str(),
          mean.shape().str());
@@ -133,13 +147,17 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
   if (samples > 1 && mean.rank() < (members > 1 ? 3 : 2))
     fail("[reparameterize_kl] {} samples need a mean (N, k) or (M, N, k), got {} for {} members", samples,
          mean.shape().str(), members);
+  if (parts < 1 || samples % parts != 0)
+    fail("[reparameterize_kl] {} samples are not {} equal parts", samples, parts);
+  if (parts > 1 && members != (mean.rank() > 2 ? mean.size(0) : 1))
+    fail("[reparameterize_kl] a mean {} is not that of {} members", mean.shape().str(), members);
   if constexpr (kHasGpuCode) {
-    const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples};
+    const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples, parts};
     if (mean.value().device() == Device::cuda && cuda::is_fusable(r))
       return reparameterize_on_gpu(mean, log_variance, r);
   }
   // The noise's own memory becomes z.
-  const Tensor z = noise_for(mean, key, members, samples);
+  const Tensor z = noise_for(mean, key, members, samples, parts);
   if (samples == 1)
     map_into(z, Reparameterize{}, mean.value(), log_variance.value(), z);
   else
@@ -168,8 +186,8 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
 }
 
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
-                                      const RandomKey& key, int64_t members, int64_t samples) {
-  const Variable eps = noise_for(mean, key, members, samples);
+                                      const RandomKey& key, int64_t members, int64_t samples, int64_t parts) {
+  const Variable eps = noise_for(mean, key, members, samples, parts);
   const Variable kl = sum(gaussian_kl_twin(mean, log_variance), {-1});
   if (samples == 1) return {mean + exp(0.5 * log_variance) * eps, kl};
   return {for_samples(mean) + exp(0.5 * for_samples(log_variance)) * eps, kl};

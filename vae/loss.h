@@ -38,8 +38,10 @@ struct LossInput {
 };
 
 struct LossValue {
-  Variable cost;                ///< () or (M): of each member, which depends on that one's parameters alone
-  KeptVector<Variable> probes;  ///< each () or (M), in the order of their names
+  Variable cost;  ///< () or (M): of each member, which depends on that one's parameters alone
+  /// Each () or (M), in the order of their names. With a tape alive they may be made beside it
+  /// (Tape::beside): on a GPU they are there when it has been walked.
+  KeptVector<Variable> probes;
 };
 
 /// What a step measured.

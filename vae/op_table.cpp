@@ -10,10 +10,11 @@ using In = const std::vector<Variable>&;
 
 const RandomKey kNoise{.seed = 5, .stream = kLatentNoise};
 
-OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members, int64_t samples = 1) {
+OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members, int64_t samples = 1,
+                         int64_t parts = 1) {
   const auto run = [=](auto function) {
     return [=](In in) {
-      const PosteriorTerms terms = function(in[0], in[1], kNoise, members, samples);
+      const PosteriorTerms terms = function(in[0], in[1], kNoise, members, samples, parts);
       return std::vector{terms.z, terms.kl};
     };
   };
@@ -74,7 +75,9 @@ OpRow henze_zirkler_row(Shape z) {
 
 std::vector<OpRow> make_table() {
   return {
-      // Each point with its own variance; one variance for all; members with theirs; several samples.
+      // Each point with its own variance; one variance for all; members with theirs; several samples; in
+      // parts,
+      // and more of them than threads share.
       reparameterize_row({4, 3}, {4, 3}, 1),
       reparameterize_row({4, 3}, {3}, 1),
       reparameterize_row({2, 4, 3}, {2, 1, 3}, 2),
@@ -82,6 +85,9 @@ std::vector<OpRow> make_table() {
       reparameterize_row({4, 3}, {3}, 1, 5),
       reparameterize_row({2, 4, 3}, {2, 4, 3}, 2, 5),
       reparameterize_row({2, 4, 3}, {2, 1, 3}, 2, 5),
+      reparameterize_row({4, 3}, {4, 3}, 1, 6, 3),
+      reparameterize_row({2, 4, 3}, {2, 1, 3}, 2, 6, 6),
+      reparameterize_row({3, 5}, {3, 5}, 1, 70, 35),
       // One model; members; samples; both.
       gaussian_row({4, 3}, {4, 3}, {1}),
       gaussian_row({4, 3}, {2, 4, 3}, {2, 1}),

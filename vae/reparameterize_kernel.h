@@ -11,6 +11,7 @@ struct Reparameterization {
   Tensor mean, log_variance;  ///< (M, N, k); (M, N, k), (M, 1, k) or (k)
   RandomKey key;
   int64_t members, samples;
+  int64_t parts;  ///< which the samples are of, each with a step of its own from key.step on
 };
 
 /// Whether log_variance broadcasts to mean in one of the ways that the kernels know.

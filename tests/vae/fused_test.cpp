@@ -220,6 +220,36 @@ TEST_SUITE("vae") {
                reparameterize_kl(mean.slice(0), draw({2}, 5), key).kl.value()));
   }
 
+  TEST_CASE("samples of several parts are what each part draws by a step of its own") {
+    const RandomKey key{.seed = 3, .member = 4, .stream = kLatentNoise, .step = 9};
+    const Tensor mean = draw({3, 5, 2}, 1), log_variance = draw({3, 1, 2}, 2);
+    const auto part_of = [&](const Tensor& m, const Tensor& lv, int64_t members, int64_t samples,
+                             uint64_t part) {
+      RandomKey own = key;
+      own.step += part;
+      return reparameterize_kl(m, lv, own, members, samples).z.value();
+    };
+    for (int64_t samples : {1, 2}) {
+      const PosteriorTerms all = reparameterize_kl(mean, log_variance, key, 3, 4 * samples, 4);
+      REQUIRE(all.z.shape() == Shape{3, 4 * samples, 5, 2});
+      CHECK(same(all.kl.value(), reparameterize_kl(mean, log_variance, key, 3).kl.value()));
+      const Tensor alone =
+          reparameterize_kl(mean.slice(0), log_variance.slice(0), key, 1, 4 * samples, 4).z.value();
+      CHECK(same(alone, all.z.value().slice(0)));
+      for (int64_t part = 0; part < 4; ++part) {
+        const Tensor own = part_of(mean, log_variance, 3, samples, static_cast<uint64_t>(part));
+        for (int64_t m = 0; m < 3; ++m)
+          CHECK(all.z.value().slice(m).slice(part * samples, (part + 1) * samples).to_vector() ==
+                own.slice(m).to_vector());
+      }
+    }
+    CHECK(mentions(error_of([&] { reparameterize_kl(mean, log_variance, key, 3, 4, 3); }),
+                   "4 samples are not 3 equal parts"));
+    CHECK(mentions(error_of([&] { reparameterize_kl(mean, log_variance, key, 3, 4, 0); }), "0 equal parts"));
+    CHECK(mentions(error_of([&] { reparameterize_kl(mean, log_variance, key, 2, 4, 2); }),
+                   "(3, 5, 2) is not that of 2 members"));
+  }
+
   TEST_CASE("with one sample every bit is what it was before there could be several") {
     const RandomKey key{.seed = 3, .stream = kLatentNoise};
     for (DType dtype : {DType::f32, DType::f64}) {
