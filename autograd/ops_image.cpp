@@ -34,25 +34,11 @@ Tensor of_member(const Tensor& tensor, bool has_members, int64_t member) {
   return has_members ? tensor.slice(member) : tensor;
 }
 
-// Of a bias and images both take rows of pixels at a time: the channels of one are too short a loop.
-
-/// y (M?, N, H, W, C) = activation(y + bias) for every pixel; bias (M?, C).
-void finish(const Tensor& y, const Tensor& bias, Activation activation, int64_t members) {
-  const int64_t width = y.size(-2), channels = y.size(-1);
-  const Tensor row = Tensor::empty({members, width, channels}, y.dtype(), y.device());
-  map_into(row, Identity{}, bias.reshape({members, 1, channels}));
-  add_bias_and_activate(y.reshape({members, -1, width * channels}),
-                        row.reshape({members, 1, width * channels}), activation);
+/// Images (M?, N, H, W, C) as pixels (M, N H W, C), and a bias (M?, C) as the row (M, 1, C) of each of them.
+Tensor pixels(const Tensor& images, int64_t members) {
+  return images.reshape({members, -1, images.size(-1)});
 }
-
-/// bias (M?, C) = sum of d (M?, N, H, W, C) over the pixels, in two stages.
-void sum_over_pixels(const Backward::Target& bias, const Tensor& d, int64_t members) {
-  const int64_t width = d.size(-2), channels = d.size(-1);
-  const Tensor rows = d.reshape({members, -1, width * channels});
-  const Tensor row = map_reduce<Sum>({members, 1, width * channels}, Identity{}, rows);
-  map_reduce_into<Sum>(bias.tensor.reshape({members, 1, channels}), bias.accumulate, Identity{},
-                       row.reshape({members, width, channels}));
-}
+Tensor pixel_bias(const Tensor& bias, int64_t members) { return bias.reshape({members, 1, bias.size(-1)}); }
 
 Variable convolution(bool transposed, const Variable& x, const Variable& weight, const Variable& bias,
                      const ConvOptions& options, Activation activation) {
@@ -78,7 +64,7 @@ Variable convolution(bool transposed, const Variable& x, const Variable& weight,
   for (int64_t m = 0; m < members; ++m)
     of_one.run(of_member(y, ensemble, m), of_member(x.value(), !shared_x, m),
                of_member(weight.value(), ensemble, m));
-  finish(y, bias.value(), activation, members);
+  add_bias_and_activate(pixels(y, members), pixel_bias(bias.value(), members), activation);
   return Tape::record(
       name, {&x, &weight, &bias}, y, [=, input = x.value(), w = weight.value()](Backward& pass) {
         const Tensor d = before_activation(activation, y, pass.dy());
@@ -89,7 +75,11 @@ Variable convolution(bool transposed, const Variable& x, const Variable& weight,
               of_one.by_weight(of_member(to.tensor, ensemble, m), of_member(input, !shared_x, m),
                                of_member(d, ensemble, m), to.accumulate);
           }
-          if (pass.wants(2)) sum_over_pixels(pass.target(2), d, members);
+          if (pass.wants(2)) {
+            const Backward::Target to = pass.target(2);
+            map_reduce_into<Sum>(pixel_bias(to.tensor, members), to.accumulate, Identity{},
+                                 pixels(d, members));
+          }
         });
         if (!pass.wants(0)) return;
         const Backward::Target to = pass.target(0);

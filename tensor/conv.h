@@ -8,7 +8,7 @@
 //
 // where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), where it has
 // nothing good or is missing a matrix product (conv_columns.h), and in f64 the plain loops of
-// conv_reference.h; on the GPU cuDNN or a plain kernel (cuda/conv.h). A kernel as large as the image is a
+// conv_reference.h; on the GPU the same three, with cuDNN (cuda/conv.h). A kernel as large as the image is a
 // matrix product everywhere, and so on the CPU is what gives images of few channels. All tensors of a call
 // are f32 or all f64, and on one device. N may be 0, no other size. Results must not overlap operands.
 //

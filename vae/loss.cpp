@@ -11,7 +11,7 @@ void backward_of_each(Tape& tape, const Variable& costs) {
   tape.backward(costs, Tensor::full(costs.shape(), 1, costs.dtype(), costs.value().device()));
 }
 
-LossTerms differentiate(const std::function<LossValue(const LossInput&)>& value, const LossInput& input) {
+LossTerms differentiate(FunctionRef<LossValue(const LossInput&)> value, const LossInput& input) {
   Tape tape;
   const LossValue found = value(input);
   backward_of_each(tape, found.cost);

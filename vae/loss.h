@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tensor/function_ref.h"
 #include "tensor/kept_vector.h"
 #include "tensor/random.h"
 
@@ -66,7 +67,7 @@ struct Loss {
 
 /// Leaves the gradient of every member's cost in the parameters that it depends on.
 LossTerms differentiate(const Loss& loss, const LossInput& input);
-LossTerms differentiate(const std::function<LossValue(const LossInput&)>& value, const LossInput& input);
+LossTerms differentiate(FunctionRef<LossValue(const LossInput&)> value, const LossInput& input);
 /// The same with the numbers of a time; they get the type and the device of x.
 LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key);
 

@@ -1,14 +1,17 @@
-// Convolutions on the GPU, for tensor/conv.cpp: cuDNN in f32, and plain kernels for f64, which is for checks,
-// and for what cuDNN refuses.
+// Convolutions on the GPU, for tensor/conv.cpp. Shapes are checked by the caller (tensor/conv.h says what
+// they mean). All tensors are on the GPU, packed, of one dtype, f32 or f64, and have elements; work is
+// enqueued on the current stream, the same every time, and can be captured.
 //
-// Shapes are checked by the caller (tensor/conv.h says what they mean). All tensors are on the GPU, packed,
-// of one dtype, f32 or f64, and have elements; work is enqueued on the current stream. conv_cuda.cpp is the
-// real one; conv_emulated.cpp has the plain kernels alone.
+// conv.cpp chooses who does it. In f32 gradients by weight, and all that reads or writes images of few
+// channels, are products with columns (conv_columns.cpp); the rest is the library's, which is cuDNN
+// (conv_cuda.cpp) or, in emulated builds, one that refuses everything (conv_emulated.cpp). What the library
+// refuses, and f64, which is for checks, is done by the plain kernels (conv_kernels.cpp).
 //
-// f32 products are as precise as `matmul_precision` says; bf16 is tf32 here, as cuDNN would convert to fp16,
-// whose range gradients leave. The algorithm is chosen by cuDNN's heuristic and not by timing: the same bits
-// every time, run after run.
+// f32 products are as precise as `matmul_precision` says; only the library takes bf16 for tf32, as cuDNN
+// would convert to fp16, whose range gradients leave.
 #pragma once
+
+#include <algorithm>
 
 #include "tensor/conv.h"
 
@@ -29,6 +32,29 @@ void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor
 /// "cuDNN 9.19.0", for provenance.
 const char* cudnn_name();
 
+// Who does it.
+
+/// The library's, of at most 2^31 - 1 numbers in any tensor. Returns false, with nothing enqueued, where it
+/// cannot do it or is not wanted for it, as in f64.
+namespace library {
+bool conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
+                  bool accumulate);
+bool conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
+                        bool accumulate);
+}  // namespace library
+
+/// Matrix products, as tensor/conv_columns.h does them on the CPU: what lies under the kernel is copied to a
+/// row for each of its places, or such rows are added up to images. Columns are made of as many images at a
+/// time as have no more than `most` numbers of them, but of one at least.
+namespace columns {
+void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
+                  bool accumulate, int64_t most);
+void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
+                        bool accumulate, int64_t most);
+void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
+                          bool accumulate, int64_t most);
+}  // namespace columns
+
 /// The same as the loops of conv_reference.h, with a thread for each number of the result, summed in double.
 namespace plain {
 void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
@@ -38,5 +64,15 @@ void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& 
 void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
                           bool accumulate);
 }  // namespace plain
+
+/// Calls f(sizes, x, y) for parts of the batch, of `most` images but the last.
+template <class F>
+void for_each_part(const ConvSizes& sizes, int64_t most, const Tensor& x, const Tensor& y, const F& f) {
+  for (int64_t first = 0; first < sizes.batch; first += most) {
+    ConvSizes part = sizes;
+    part.batch = std::min(most, sizes.batch - first);
+    f(part, x.slice(first, first + part.batch), y.slice(first, first + part.batch));
+  }
+}
 
 }  // namespace elbo::cuda

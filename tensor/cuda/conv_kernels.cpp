@@ -11,13 +11,6 @@ using reference::is_inside;
 using reference::pixel;
 using reference::under;
 
-/// The index along the last axis, of `size`, which `flat` is then divided by.
-__device__ int64_t take(int64_t& flat, int64_t size) {
-  const int64_t index = flat % size;
-  flat /= size;
-  return index;
-}
-
 template <class T>
 __device__ void store(T* to, double sum, bool accumulate) {
   *to = static_cast<T>(accumulate ? static_cast<double>(*to) + sum : sum);

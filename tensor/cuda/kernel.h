@@ -77,6 +77,13 @@ __device__ __forceinline__ int64_t quotient(int64_t a, int64_t b) {
   return (a | b) >> 32 ? a / b : static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b));
 }
 
+/// The index along the last axis, of `size`, which `flat` is then divided by.
+__device__ __forceinline__ int64_t take(int64_t& flat, int64_t size) {
+  const int64_t rest = quotient(flat, size), index = flat - rest * size;
+  flat = rest;
+  return index;
+}
+
 /// This thread's place among all threads of the grid, and their number: for grid-stride loops.
 __device__ __forceinline__ int64_t thread_index() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -4,10 +4,11 @@
 // reduction has two forms. Where the innermost axis is folded, groups of threads ("lanes") share the terms of
 // each output; where it is kept, neighbouring threads own neighbouring outputs, and lanes stand in the
 // block's other direction. Long sums are cut into chunks, whose results are folded by one more kernel. How
-// many lanes and chunks there are follows from the number of terms alone: sums are the same every time, and a
-// member's do not depend on the members beside it.
+// many lanes and chunks there are follows from the number of terms and the length of the innermost axis
+// alone: sums are the same every time, and a member's do not depend on the members beside it.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -26,11 +27,7 @@ struct Inputs {
 template <int N>
 __device__ void locate(const detail::Loop& loop, int first, int64_t flat, int64_t (&offset)[N]) {
   for (int axis = loop.rank - 1; axis >= 0; --axis) {
-    int64_t index = flat;
-    if (axis > 0) {
-      flat = quotient(flat, loop.size[axis]);
-      index -= flat * loop.size[axis];
-    }
+    const int64_t index = axis > 0 ? take(flat, loop.size[axis]) : flat;
     for (int k = 0; k < N; ++k) offset[k] += index * loop.stride[first + k][axis];
   }
 }
@@ -72,6 +69,7 @@ struct Fold {
   detail::Loop kept, folded;
   int64_t outputs, terms, chunks;  // outputs and terms in packs where packs run along them
   int lanes;
+  int columns;          // neighbouring outputs that a block has at a time, where the innermost axis is kept
   unsigned contiguous;  // operands, along the innermost axis
   bool accumulate;
 };
@@ -89,14 +87,16 @@ __device__ double fold_terms(const Fold& fold, int64_t chunk, int lane, int lane
     Pack<T, kWidth> values[kAhead];
     for (int i = 0; i < kAhead; ++i) {
       const int64_t term = first + int64_t{i} * lanes;
-      if (term >= end) break;
-      int64_t offset[N];
-      for (int k = 0; k < N; ++k) offset[k] = base[k];
-      locate(fold.folded, 1, term * kWidth, offset);
-      values[i] = evaluate<kWidth>(f, in, offset, contiguous, std::make_index_sequence<N>());
+      if (term < end) {
+        int64_t offset[N];
+        for (int k = 0; k < N; ++k) offset[k] = base[k];
+        locate(fold.folded, 1, term * kWidth, offset);
+        values[i] = evaluate<kWidth>(f, in, offset, contiguous, std::make_index_sequence<N>());
+      }
     }
-    for (int i = 0; i < kAhead && first + int64_t{i} * lanes < end; ++i)
-      for (int w = 0; w < kWidth; ++w) total = Combine{}(total, static_cast<double>(values[i].value[w]));
+    for (int i = 0; i < kAhead; ++i)
+      if (first + int64_t{i} * lanes < end)
+        for (int w = 0; w < kWidth; ++w) total = Combine{}(total, static_cast<double>(values[i].value[w]));
   }
   return total;
 }
@@ -137,29 +137,27 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-inline constexpr int kColumns = 32, kColumnLanes = kThreads / kColumns;
-
-/// The innermost axis is kept. A block has kColumns outputs at a time, and kColumnLanes threads for each.
+/// The innermost axis is kept. A block has fold.columns outputs at a time, and fold.lanes threads for each.
 template <class Combine, class T, class F, int N>
 __global__ void __launch_bounds__(kThreads)
     fold_columns_kernel(Fold fold, T* out, double* partial, Inputs<T, N> in, F f) {
   await_turn();
   __shared__ double shared[kThreads];
-  const int thread = static_cast<int>(threadIdx.x), lane = thread / kColumns;
-  const int64_t tiles = (fold.outputs + kColumns - 1) / kColumns;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread / fold.columns;
+  const int64_t tiles = (fold.outputs + fold.columns - 1) / fold.columns;
   for (int64_t tile = blockIdx.x; tile < tiles * fold.chunks; tile += gridDim.x) {
     const int64_t chunk = quotient(tile, tiles),
-                  output = (tile - chunk * tiles) * kColumns + thread % kColumns;
+                  output = (tile - chunk * tiles) * fold.columns + thread % fold.columns;
     double total = Combine::template identity<double>();
     if (output < fold.outputs) {
       int64_t base[N] = {};
       locate(fold.kept, 1, output, base);
-      total = fold_terms<1, Combine>(fold, chunk, lane, kColumnLanes, 0, base, in, f);
+      total = fold_terms<1, Combine>(fold, chunk, lane, fold.lanes, 0, base, in, f);
     }
     shared[thread] = total;
     __syncthreads();
-    for (int half = kColumnLanes / 2; half > 0; half /= 2) {
-      if (lane < half) shared[thread] = Combine{}(shared[thread], shared[thread + half * kColumns]);
+    for (int half = fold.lanes / 2; half > 0; half /= 2) {
+      if (lane < half) shared[thread] = Combine{}(shared[thread], shared[thread + half * fold.columns]);
       __syncthreads();
     }
     if (lane == 0 && output < fold.outputs) {
@@ -193,10 +191,11 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Threads that share `terms` terms: a power of two, so that each has a few.
+/// Threads that share `terms` terms: a power of two, so that each has a few; up to a warp, whose threads wait
+/// for no barrier, where that leaves each of them not more than eight.
 inline int lanes_for(int64_t terms) {
-  const int64_t wanted = terms / 4 < 1 ? 1 : terms / 4 < kThreads ? terms / 4 : kThreads;
-  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(wanted)));
+  const int64_t wanted = terms / 4, most = terms <= 8 * kWarp ? kWarp : kThreads;
+  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(wanted, 1, most))));
 }
 
 /// Which inputs have stride 1 along an axis of the loop.
@@ -251,6 +250,7 @@ void reduce(const detail::Loop& joint, T* out, bool accumulate, const Inputs<T, 
             .terms = detail::elements(loops.folded),
             .chunks = 1,
             .lanes = 1,
+            .columns = 1,
             .contiguous = 0,
             .accumulate = accumulate};
   const auto chunked = [&](int64_t terms_of_a_chunk) {
@@ -259,10 +259,14 @@ void reduce(const detail::Loop& joint, T* out, bool accumulate, const Inputs<T, 
   };
   Tensor partial;
   const auto partial_data = [&] { return partial.defined() ? partial.data<double>() : nullptr; };
-  const bool columns = joint.stride[0][joint.rank - 1] != 0 && fold.terms > 1;
-  if (columns) {
-    partial = chunked(128);
-    const int64_t tiles = (fold.outputs + kColumns - 1) / kColumns;
+  const bool by_columns = joint.stride[0][joint.rank - 1] != 0 && fold.terms > 1;
+  if (by_columns) {
+    // A warp's loads are neighbours where the axis is shorter than it, too.
+    fold.columns = static_cast<int>(
+        std::min<uint64_t>(32, std::bit_ceil(static_cast<uint64_t>(fold.kept.size[fold.kept.rank - 1]))));
+    fold.lanes = kThreads / fold.columns;
+    partial = chunked(16 * fold.lanes);
+    const int64_t tiles = (fold.outputs + fold.columns - 1) / fold.columns;
     launch("map_reduce", fold_columns_kernel<Combine, T, F, N>, blocks_for(tiles * fold.chunks, 1), kThreads,
            fold, out, partial_data(), in, f);
   } else {

@@ -65,6 +65,8 @@ TEST_SUITE("gpu") {
         {{6, 7}, {6, 1}},      // rows, single elements
         {{6, 8}, {1, 8}},      // columns
         {{300, 70}, {1, 70}},  // columns, several chunks
+        {{9001, 3}, {1, 3}},   // columns, fewer than a warp has threads
+        {{5, 901, 5}, {5, 1, 5}},
         {{3, 40000}, {3, 1}},  // rows, several chunks
         {{70001}, {}},         // all
         {{2, 3, 4, 5}, {2, 1, 4, 1}},
@@ -92,10 +94,10 @@ TEST_SUITE("gpu") {
   }
 
   TEST_CASE("a member's sums do not depend on the members beside it") {
-    for (const Shape& each : {Shape{333, 50}, Shape{40000, 1}, Shape{1, 40000}})
+    for (const Shape& each : {Shape{333, 50}, Shape{9001, 3}, Shape{40000, 1}, Shape{1, 40000}})
       for (const bool columns : {false, true}) {
         const Shape all = Shape{5}.concatenated(each);
-        const Tensor x = draw(all, DType::f32, 1).to(Device::cuda);
+        const Tensor x = draw(all, DType::f64, 1).to(Device::cuda);  // f32 would hide the order of a sum
         const Shape one = columns ? Shape{1, each[1]} : Shape{each[0], 1};
         const Tensor sums = map_reduce<Sum>(Shape{5}.concatenated(one), Identity{}, x);
         for (int64_t m = 0; m < 5; ++m)
