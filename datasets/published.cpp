@@ -98,7 +98,7 @@ std::span<const PublishedData> published_data() {
   return all;
 }
 
-const PublishedData& published_data(const std::string& name) {
+const PublishedData& published_data(std::string_view name) {
   std::string names;
   for (const PublishedData& data : published_data()) {
     if (data.name == name) return data;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "datasets/dataset.h"
@@ -35,7 +36,7 @@ struct PublishedData {
 /// MNIST, Fashion-MNIST, KMNIST and CIFAR-10.
 std::span<const PublishedData> published_data();
 /// The one of that name. Throws Error when there is none, naming those that there are.
-const PublishedData& published_data(const std::string& name);
+const PublishedData& published_data(std::string_view name);
 
 /// Why the file at `path` is not the published one: its size or its SHA-256; empty: it is.
 std::string fault_of(const PublishedFile& file, const std::string& path);

@@ -78,6 +78,18 @@ std::array<Variable, 3> entropies_of(const Vae& vae, const Posterior& q, const V
   return {prior_entropy_of(vae), decoder_entropy, entropy_of(vae, q.log_variance, vae.latent())};
 }
 
+/// The cost and its first two probes from what each point costs: log_likelihood (M?, S?, N) and kl (M?, N).
+LossValue value_of_terms(const Vae& vae, const Objective& objective, const LossInput& in, const Posterior& q,
+                         const Variable& log_likelihood, const Variable& kl) {
+  if (objective.penalty == Objective::Penalty::kl) {
+    const BatchCost made = batch_cost(log_likelihood, kl, kl_weights(in.numbers, vae.has_members()));
+    return {made.cost, {made.log_likelihood, made.kl}};
+  }
+  const Variable mean_log_likelihood = batch_mean(vae, log_likelihood), mean_kl = mean(kl, {-1});
+  return {weighted_penalty(objective, in.numbers, vae.in_prior_units(q), mean_kl) - mean_log_likelihood,
+          {mean_log_likelihood, mean_kl}};
+}
+
 /// All samples at once, with the noise of so many parts: cost, expected log-likelihood, KL and entropies.
 LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
                    const LossInput& in) {
@@ -85,10 +97,7 @@ LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, 
   const RandomKey key = key_of_part(for_members_of(vae, in.key), parts, 0);
   const PosteriorTerms drawn = vae.draw(q, key, samples, parts);
   const Observation p = vae.decode(drawn.z, Mode::train);
-  const Variable log_likelihood = batch_mean(vae, vae.log_likelihood(in.x, p));
-  const Variable kl = mean(drawn.kl, {-1});
-  LossValue found{weighted_penalty(objective, in.numbers, vae.in_prior_units(q), kl) - log_likelihood,
-                  {log_likelihood, kl}};
+  LossValue found = value_of_terms(vae, objective, in, q, vae.log_likelihood(in.x, p), drawn.kl);
   if (vae.likelihood() != Likelihood::bernoulli)
     // Nothing of the step waits for them.
     Tape::beside({q.log_variance.value(), p.log_variance.value()}, [&] {

@@ -52,6 +52,15 @@ Variable diagonal_gaussian_log_likelihood_twin(const Variable& x, const Variable
 Variable bernoulli_log_likelihood(const Variable& x, const Variable& logits);
 Variable bernoulli_log_likelihood_twin(const Variable& x, const Variable& logits);
 
+/// What a batch costs, and the means that the cost is made of: each () or (M), nats per data point.
+struct BatchCost {
+  Variable cost;              ///< weight kl - log_likelihood
+  Tensor log_likelihood, kl;  ///< to be recorded: nothing is differentiated by them
+};
+/// log_likelihood (M?, S?, N) and kl (M?, N), averaged over points and samples; weight () or (M), a constant.
+BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const Tensor& weight);
+BatchCost batch_cost_twin(const Variable& log_likelihood, const Variable& kl, const Tensor& weight);
+
 /// The analytic ELBO of the linear VAE, averaged over data points, in nats (Lucas et al. 2019, Eqs. 16, 19,
 /// 20):
 ///   p(x|z) = N(W z, sigma^2 I), q(z|x) = N(V x, diag d), x centred.

@@ -91,6 +91,11 @@ Tensor penalty_numbers(const Objective& objective, const TrainingTime& time, int
   return numbers;
 }
 
+Tensor kl_weights(const Tensor& numbers, bool has_members) {
+  const int64_t models = numbers.elements() - 1;
+  return numbers.slice(0, models).reshape(has_members ? Shape{models} : Shape{});
+}
+
 Variable weighted_penalty(const Objective& objective, const Tensor& numbers, const Posterior& q,
                           const Variable& batch_kl) {
   const int64_t models = batch_kl.value().elements();
@@ -103,7 +108,7 @@ Variable weighted_penalty(const Objective& objective, const Tensor& numbers, con
   } else if (objective.penalty == Objective::Penalty::capacity) {
     penalty = abs(batch_kl - numbers.slice(models));
   }
-  return penalty * numbers.slice(0, models).reshape(batch_kl.shape());
+  return penalty * kl_weights(numbers, batch_kl.rank() > 0);
 }
 
 }  // namespace elbo

@@ -59,6 +59,9 @@ std::string why_not_elbo(const Objective& objective, const TrainingTime& time, i
 /// (models + 1) f64.
 Tensor penalty_numbers(const Objective& objective, const TrainingTime& time, int64_t models);
 
+/// The weight of each model among `numbers`: () or (M).
+Tensor kl_weights(const Tensor& numbers, bool has_members);
+
 /// weight(t) penalty(KL) of each member, () or (M), nats. q is in the prior's units (Vae::in_prior_units),
 /// and batch_kl () or (M) must be the mean of its KL to N(0, I). `numbers` (models + 1) are penalty_numbers,
 /// of its type and device: a captured training step finds new ones there at every replay.

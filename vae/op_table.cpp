@@ -49,6 +49,18 @@ OpRow bernoulli_row(Shape x, Shape logits) {
           op_function(bernoulli_log_likelihood_twin)};
 }
 
+/// Of the cost alone: nothing is differentiated by the means.
+OpRow batch_cost_row(Shape log_likelihood, Shape kl, Shape weight) {
+  const Tensor weights = uniform(weight, DType::f64, {.seed = 3, .stream = kTestInput});
+  const auto run = [=](auto function) {
+    return [=](In in) {
+      const Tensor like_in = weights.to(in[0].dtype()).to(in[0].value().device());
+      return std::vector{function(in[0], in[1], like_in).cost};
+    };
+  };
+  return {"batch_cost", run(batch_cost), {log_likelihood, kl}, Domain::real, run(batch_cost_twin)};
+}
+
 /// Both forms of the analytic ELBO, against one twin. D = 5, k = 3.
 using ElboFunction = Variable (*)(const Tensor&, const Variable&, const Variable&, const Variable&,
                                   const Variable&);
@@ -78,6 +90,10 @@ std::vector<OpRow> make_table() {
       // Each point with its own variance; one variance for all; members with theirs; several samples; in
       // parts,
       // and more of them than threads share.
+      batch_cost_row({5}, {5}, {}),
+      batch_cost_row({4, 5}, {5}, {}),
+      batch_cost_row({3, 5}, {3, 5}, {3}),
+      batch_cost_row({3, 4, 5}, {3, 5}, {3}),
       reparameterize_row({4, 3}, {4, 3}, 1),
       reparameterize_row({4, 3}, {3}, 1),
       reparameterize_row({2, 4, 3}, {2, 1, 3}, 2),

@@ -8,8 +8,8 @@ namespace {
 constexpr int64_t kLatent = 2, kHidden = 50;
 constexpr const char* kDecoder = "decoder.";
 
-const Tensor& number_of(const YacobyTruth& truth, const std::string& name) {
-  const auto found = truth.find(name);
+const Tensor& number_of(const YacobyTruth& truth, std::string_view name) {
+  const auto found = truth.find(std::string(name));
   if (found == truth.end()) fail("[yacoby] the truth of the data says no '{}'", name);
   return found->second;
 }

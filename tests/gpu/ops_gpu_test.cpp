@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "autograd/ops.h"
+#include "tests/gpu/near.h"
+#include "vae/fused.h"
 #include "vae/op_table.h"
 
 namespace elbo {
@@ -19,6 +21,20 @@ TEST_SUITE("gpu") {
       CAPTURE(shapes);
       CHECK(check.error <= kGpuTolerance);
       CHECK(check.float_error <= kGpuFloatTolerance);
+    }
+  }
+
+  TEST_CASE("the cost of a batch is the CPU's, whether or not a block is enough for it") {
+    for (int64_t points : {7, 300, 9000}) {
+      const Tensor likelihood = normal({3, 2, points}, DType::f64, {.seed = 1, .stream = kTestInput});
+      const Tensor kl = normal({3, points}, DType::f64, {.seed = 2, .stream = kTestInput});
+      const Tensor weight = Tensor::from<double>({3}, {1, 0.5, 0});
+      const auto there = [](const Tensor& x) { return x.to(Device::cuda); };
+      const BatchCost a = batch_cost(there(likelihood), there(kl), there(weight));
+      const BatchCost b = batch_cost(likelihood, kl, weight);
+      CHECK(near(a.cost.value(), b.cost.value(), 1e-12));
+      CHECK(near(a.log_likelihood, b.log_likelihood, 1e-12));
+      CHECK(near(a.kl, b.kl, 1e-12));
     }
   }
 

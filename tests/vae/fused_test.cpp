@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cmath>
+#include <numeric>
 #include <set>
 
 #include "autograd/tape.h"
@@ -563,6 +565,34 @@ TEST_SUITE("vae") {
         CHECK(close(linear_vae_elbo_twin(x, wm, vm, lm, sm).item(), expected, 1e-12));
       }
     }
+  }
+
+  TEST_CASE("the cost of a batch is weight times the mean KL less the mean log-likelihood") {
+    const auto draw = [](const Shape& shape, uint64_t step) {
+      return normal(shape, DType::f64, {.seed = 8, .stream = kTestInput, .step = step});
+    };
+    const auto mean_of = [](const Tensor& x) {
+      const std::vector<double> numbers = x.to_vector();
+      return std::accumulate(numbers.begin(), numbers.end(), 0.0) / static_cast<double>(numbers.size());
+    };
+    const Tensor likelihood = draw({3, 4, 50}, 0), kl = draw({3, 50}, 1);
+    const Tensor weight = Tensor::from<double>({3}, {1, 0, 0.25});
+    const BatchCost made = batch_cost(likelihood, kl, weight);
+    for (int64_t m = 0; m < 3; ++m) {
+      const double a = mean_of(likelihood.slice(m)), b = mean_of(kl.slice(m));
+      CHECK(std::abs(made.log_likelihood.at(m) - a) < 1e-14);
+      CHECK(std::abs(made.kl.at(m) - b) < 1e-14);
+      CHECK(std::abs(made.cost.value().at(m) - (weight.at(m) * b - a)) < 1e-14);
+      // As it is alone, bit for bit.
+      const BatchCost alone = batch_cost(likelihood.slice(m), kl.slice(m), weight.slice(m).reshape({}));
+      CHECK(alone.cost.value().item() == made.cost.value().at(m));
+    }
+    CHECK(mentions(error_of([&] {
+                     batch_cost(likelihood, draw({2, 50}, 1), weight);
+                   }),
+                   "[batch_cost] kl (2, 50) has no points of the members of weight (3,)"));
+    CHECK(mentions(error_of([&] { batch_cost(draw({}, 1), draw({5}, 1), Tensor::full({}, 1, DType::f64)); }),
+                   "[batch_cost] log_likelihood () has no points"));
   }
 
   TEST_CASE("operands that do not fit are told in one line") {

@@ -1,0 +1,94 @@
+// The fused cost of a batch, with its twin.
+#include "autograd/contribute.h"
+#include "vae/batch_cost_kernel.h"
+#include "vae/fused.h"
+
+namespace elbo {
+namespace {
+
+/// weight kl - log_likelihood.
+struct CostOfMeans {
+  template <class T>
+  ELBO_HD T operator()(T kl, T weight, T log_likelihood) const {
+    return kl * weight - log_likelihood;
+  }
+};
+
+/// d / d kl of one of `1 / share` points.
+struct KlGradient {
+  double share;
+  template <class T>
+  ELBO_HD T operator()(T weight, T dy) const {
+    return T(share) * (dy * weight);
+  }
+};
+
+/// The mean of each member, () or (M), over the axes that `shape` has besides.
+Tensor mean_of(const Tensor& x, const Shape& shape) {
+  Shape kept = shape;
+  while (kept.rank() < x.rank()) kept.push_back(1);
+  const double share = static_cast<double>(shape.elements()) / static_cast<double>(x.elements());
+  return map_reduce<Sum>(kept, Scaled{share}, x).reshape(shape);
+}
+
+/// (M) or () with as many axes as x has.
+Tensor for_terms(const Tensor& per_member, const Shape& x) {
+  Shape shape = per_member.shape();
+  while (shape.rank() < x.rank()) shape.push_back(1);
+  return per_member.reshape(shape);
+}
+
+}  // namespace
+
+BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const Tensor& weight) {
+  const Shape& shape = weight.shape();  // () or (M)
+  const auto check = [&](const Variable& x, const char* name) {
+    if (x.rank() <= shape.rank() || (shape.rank() == 1 && x.size(0) != shape[0]))
+      fail("[batch_cost] {} {} has no points of the members of weight {}", name, x.shape().str(),
+           shape.str());
+  };
+  if (shape.rank() > 1) fail("[batch_cost] weight must be () or (M), got {}", shape.str());
+  check(log_likelihood, "log_likelihood");
+  check(kl, "kl");
+
+  BatchCost result;
+  Tensor cost;
+  bool done = false;
+  if constexpr (kHasGpuCode)
+    if (weight.device() == Device::cuda &&
+        cuda::suits_batch_cost(log_likelihood.value(), kl.value(), weight.elements())) {
+      const auto empty = [&] { return Tensor::empty(shape, weight.dtype(), Device::cuda); };
+      cost = empty(), result.log_likelihood = empty(), result.kl = empty();
+      cuda::batch_cost(log_likelihood.value(), kl.value(), weight, cost, result.log_likelihood, result.kl);
+      done = true;
+    }
+  if (!done) {
+    result.log_likelihood = mean_of(log_likelihood.value(), shape);
+    result.kl = mean_of(kl.value(), shape);
+    cost = map(CostOfMeans{}, result.kl, weight, result.log_likelihood);
+  }
+  const auto share_of = [&](const Variable& x) {
+    return static_cast<double>(weight.elements()) / static_cast<double>(x.value().elements());
+  };
+  result.cost =
+      Tape::record("batch_cost", {&log_likelihood, &kl}, cost,
+                   [weight, of_likelihood = share_of(log_likelihood), of_kl = share_of(kl)](Backward& pass) {
+                     const Tensor dy = pass.dy();
+                     pass.contribute(0, Scaled{-of_likelihood}, for_terms(dy, pass.input_shape(0)));
+                     const Shape& points = pass.input_shape(1);
+                     pass.contribute(1, KlGradient{of_kl}, for_terms(weight, points), for_terms(dy, points));
+                   });
+  return result;
+}
+
+BatchCost batch_cost_twin(const Variable& log_likelihood, const Variable& kl, const Tensor& weight) {
+  const auto mean_of_member = [&](const Variable& x) {
+    const int64_t members = weight.elements();
+    const int64_t terms = x.value().elements() / members;
+    return reshape(mean(reshape(x, {members, terms}), {-1}), weight.shape());
+  };
+  const Variable mean_log_likelihood = mean_of_member(log_likelihood), mean_kl = mean_of_member(kl);
+  return {mean_kl * weight - mean_log_likelihood, mean_log_likelihood.value(), mean_kl.value()};
+}
+
+}  // namespace elbo
