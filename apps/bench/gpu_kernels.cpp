@@ -105,8 +105,8 @@ GpuFigures likelihood_gradient(const LogLikelihood& f, double seconds) {
 struct Posterior200 {
   Tensor mean = draws({rows_of(kLatent), kLatent}, 1), log_variance = draws(mean.shape(), 2);
   Tensor z = empty(mean.shape()), kl = empty({mean.size(0)});
-  cuda::Reparameterization r{
-      mean, log_variance, {.seed = 3, .stream = kLatentNoise}, /*members=*/1, /*samples=*/1};
+  cuda::Reparameterization r{mean,          log_variance,  {.seed = 3, .stream = kLatentNoise},
+                             /*members=*/1, /*samples=*/1, /*parts=*/1};
 };
 
 GpuFigures reparameterize(double seconds) {
