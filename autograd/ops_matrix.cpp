@@ -71,6 +71,9 @@ void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, 
                         activation);
 }
 
+/// Rows up to which the library sums up the bias's gradient well.
+constexpr int64_t kRowsForLibrary = 4096;
+
 /// The gradients of weight and bias, inputs 1 and 2 of `linear`, from d, that of the product.
 void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const Shape& row_bias) {
   const bool wants_weight = pass.wants(1);
@@ -78,7 +81,7 @@ void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const 
   if (pass.wants(2)) {
     const Backward::Target bias = pass.target(2);
     if constexpr (kHasGpuCode)
-      if (wants_weight && d.device() == Device::cuda && !bias.accumulate &&
+      if (wants_weight && d.device() == Device::cuda && !bias.accumulate && d.size(-2) <= kRowsForLibrary &&
           cuda::gemm_bias_gradient(weight.tensor, bias.tensor, d, x, weight.accumulate))
         return;
     map_reduce_into<Sum>(bias.tensor.reshape(row_bias), bias.accumulate, Identity{}, d);

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <type_traits>
 #include <utility>
 
 #include "tensor/cuda/kernel.h"
@@ -82,12 +83,12 @@ __device__ double fold_terms(const Fold& fold, int64_t chunk, int lane, int lane
   constexpr int kAhead = 4;
   double total = Combine::template identity<double>();
   const int64_t end = fold.terms * (chunk + 1) / fold.chunks;
-  for (int64_t first = fold.terms * chunk / fold.chunks + lane; first < end;
-       first += int64_t{kAhead} * lanes) {
+  int64_t first = fold.terms * chunk / fold.chunks + lane;
+  const auto fold_some = [&](auto all) {  // whether all kAhead of them are there
     Pack<T, kWidth> values[kAhead];
     for (int i = 0; i < kAhead; ++i) {
       const int64_t term = first + int64_t{i} * lanes;
-      if (term < end) {
+      if (all || term < end) {
         int64_t offset[N];
         for (int k = 0; k < N; ++k) offset[k] = base[k];
         locate(fold.folded, 1, term * kWidth, offset);
@@ -95,9 +96,12 @@ __device__ double fold_terms(const Fold& fold, int64_t chunk, int lane, int lane
       }
     }
     for (int i = 0; i < kAhead; ++i)
-      if (first + int64_t{i} * lanes < end)
+      if (all || first + int64_t{i} * lanes < end)
         for (int w = 0; w < kWidth; ++w) total = Combine{}(total, static_cast<double>(values[i].value[w]));
-  }
+  };
+  for (; first + int64_t{kAhead - 1} * lanes < end; first += int64_t{kAhead} * lanes)
+    fold_some(std::true_type());
+  if (first < end) fold_some(std::false_type());
   return total;
 }
 
@@ -191,11 +195,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Threads that share `terms` terms: a power of two, so that each has a few; up to a warp, whose threads wait
-/// for no barrier, where that leaves each of them not more than eight.
+/// Threads that share `terms` terms: a power of two, so that each has a few.
 inline int lanes_for(int64_t terms) {
-  const int64_t wanted = terms / 4, most = terms <= 8 * kWarp ? kWarp : kThreads;
-  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(wanted, 1, most))));
+  const int64_t wanted = std::clamp<int64_t>(terms / 4, 1, kThreads);
+  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(wanted)));
 }
 
 /// Which inputs have stride 1 along an axis of the loop.
@@ -279,7 +282,7 @@ void reduce(const detail::Loop& joint, T* out, bool accumulate, const Inputs<T, 
       for (int axis = 0; axis < fold.kept.rank; ++axis)
         packs = packs && (!(fold.contiguous >> k & 1) || fold.kept.stride[1 + k][axis] % kWidth == 0);
     if (packs) fold.terms /= kWidth;
-    partial = chunked(4096);
+    partial = chunked(2048);
     fold.lanes = lanes_for(fold.terms / fold.chunks);
     const unsigned blocks = blocks_for(fold.outputs * fold.chunks * fold.lanes);
     if (packs)
