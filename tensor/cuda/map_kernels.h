@@ -195,10 +195,11 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Threads that share `terms` terms: a power of two, so that each has a few.
+/// Threads that share `terms` terms: a power of two, so that each has a few; up to a warp, whose threads wait
+/// for no barrier, where that leaves each of them not more than eight.
 inline int lanes_for(int64_t terms) {
-  const int64_t wanted = std::clamp<int64_t>(terms / 4, 1, kThreads);
-  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(wanted)));
+  const int64_t wanted = terms / 4, most = terms <= 8 * kWarp ? kWarp : kThreads;
+  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(wanted, 1, most))));
 }
 
 /// Which inputs have stride 1 along an axis of the loop.
