@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""elbo against PyTorch on the same training steps, interleaved in one run.
+"""elbo against PyTorch, and JAX where it is installed, on the same training steps, interleaved in one run.
 
-usage: bench/compare_pytorch.py [ELBO_BINARY] [--rounds N] [--seconds S] [--case NAME] [--out FILE.json]
+usage: bench/compare_pytorch.py [ELBO_BINARY] [--rounds N] [--seconds S] [--case NAME] [--avx2] [--out FILE.json]
 
 Cases: whole training steps (forward, backward, Adam) of the linear VAE 784-200 and of the deep VAE 784-1024-512-200,
 each at batch 128 and 1000; of a small deep VAE 10-50-50-2 on 2000 points with 100 latent samples each; of 20 VAEs
 2-50-2 on 500 points, an ensemble here and one model after another in PyTorch; of Higgins' convolutional VAE on 64 images
 of 64x64x3, in PyTorch in either layout of images and compiled; and Adam over 3 million parameters. With
 one and two threads. In every round elbo and PyTorch run each case in turn, so that a
-change in the machine's speed meets both. Reported are medians over rounds of each side's median step, and the ratio
+change in the machine's speed meets all. Reported are medians over rounds of each side's median step, and the ratio
 pair by pair against PyTorch's best threading. PyTorch runs each of its Adam implementations; the ratio is given
-against its default and against the fastest of them. Needs PyTorch (pip install torch); says so and exits with 77
-when it is missing.
+against its default and against the fastest of them. JAX (bench/jax_steps.py) compiles the whole step, Adam included, and
+runs the 20 VAEs by vmap. --avx2 keeps all of them from AVX-512; elbo must then be of a build with -D ELBO_NATIVE=OFF.
+Needs PyTorch (pip install torch); says so and exits with 77 when it is missing.
 """
 
 import argparse
+import importlib.util
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -175,18 +178,41 @@ def worker():
         print(json.dumps({"ms": 1e3 * statistics.median(times), "peak": peak, "version": torch.__version__}), flush=True)
 
 
-class Torch:
-    def __init__(self):
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+class Worker:
+    """A library in a process of its own: a line of JSON there, a line back."""
+
+    def __init__(self, name, *command, environment=None):
+        self.name = name
+        self.process = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=os.environ | (environment or {}))
 
     def run(self, **job):
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit("PyTorch's process ended early")
+            sys.exit(f"{self.name}'s process ended early")
         return json.loads(answer)
+
+
+def jax_workers(threads):
+    """A process for each number of threads, as JAX has as many as there are processors when it starts."""
+    if importlib.util.find_spec("jax") is None:
+        return {}
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jax_steps.py")
+    return {t: Worker("JAX", script, str(t)) for t in threads}
+
+
+def processor():
+    with open("/proc/cpuinfo") as file:
+        found = re.findall(r"^(model name|model|cpu family)\s*: (.*)$", file.read(), re.MULTILINE)
+    about = dict(found)
+    return f"{about.get('model name', 'unknown')}, family {about.get('cpu family')}, model {about.get('model')}"
+
+
+# What keeps elbo, OpenBLAS, oneDNN, PyTorch, MKL and XLA from AVX-512.
+AVX2_ONLY = {"ELBO_CPU": "v3", "OPENBLAS_CORETYPE": "Haswell", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
+             "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
 
 
 def run_elbo(binary, case, threads, seconds):
@@ -206,8 +232,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--case", action="append", choices=CASES, help="only this case; can be repeated")
+    parser.add_argument("--avx2", action="store_true", help="nobody may use AVX-512")
     parser.add_argument("--out")
     options = parser.parse_args()
+    if options.avx2:
+        os.environ.update(AVX2_ONLY)
     if not os.access(options.binary, os.X_OK):
         sys.exit(f"there is no program {options.binary}; build it with scripts/demo or name it")
     try:
@@ -217,16 +246,19 @@ def main():
         sys.exit(77)
 
     threads = (1, 2)
-    torch_worker = Torch()
+    torch_worker, jax = Worker("PyTorch", __file__, "--worker"), jax_workers(threads)
     # The highest that was seen: other work on the machine makes the peak look lower than it is.
     peaks = dict.fromkeys(threads, 0)
     results = []
-    print(f"PyTorch {torch.__version__}; {options.rounds} rounds of {options.seconds} s each side, interleaved")
-    print(f"\n{'case':22} {'threads':>7} {'elbo ms':>9} {'PyTorch ms (default, best Adam)':>32} {'of FMA peak':>12}")
+    versions = {"pytorch": torch.__version__, "jax": None}
+    print(f"{processor()}{', AVX2 only' if options.avx2 else ''}; PyTorch {torch.__version__}; "
+          f"{options.rounds} rounds of {options.seconds} s each side, interleaved")
+    print(f"\n{'case':22} {'threads':>7} {'elbo ms':>9} {'PyTorch ms (default, best Adam)':>32} {'JAX ms':>9} {'of FMA peak':>12}")
     for case in options.case or CASES:
         ours = {t: [] for t in threads}
         ways = ways_of(case)
         theirs = {(t, a): [] for t in threads for a in ways}
+        by_jax = {t: [] for t in jax}
         for _ in range(options.rounds):
             for t in threads:
                 sample = run_elbo(options.binary, case, t, options.seconds)
@@ -234,39 +266,52 @@ def main():
                 ours[t].append({"ms": sample["median_ms"], "peak": sample["peak_resident_bytes"], "gflops": sample["gflops"]})
                 for a in ways:
                     theirs[t, a].append(torch_worker.run(case=case, adam=a, threads=t, seconds=options.seconds / 2))
+                if t in jax:
+                    by_jax[t].append(jax[t].run(case=case, seconds=options.seconds / 2))
+                    versions["jax"] = by_jax[t][-1]["version"]
         for t in threads:
             best_adam = min(ways, key=lambda a: median_ms(theirs[t, a]))
             rates = [s["gflops"] for s in ours[t] if s["gflops"]]
             share = f"{100 * statistics.median(rates) / peaks[t]:.0f} %" if rates and max(rates) <= peaks[t] else ""
             pair = f"{median_ms(theirs[t, ways[0]]):.3f}, {median_ms(theirs[t, best_adam]):.3f} ({best_adam})"
-            print(f"{case:22} {t:7} {median_ms(ours[t]):9.3f} {pair:>32} {share:>12}")
+            jax_ms = f"{median_ms(by_jax[t]):.3f}" if t in jax else ""
+            print(f"{case:22} {t:7} {median_ms(ours[t]):9.3f} {pair:>32} {jax_ms:>9} {share:>12}", flush=True)
 
         best_threads = min(threads, key=lambda t: median_ms(ours[t]))
 
+        def spread(samples):
+            pairs = [b["ms"] / a["ms"] for a, b in zip(ours[best_threads], samples)]
+            return {"elbo_threads": best_threads, "median": statistics.median(pairs), "min": min(pairs), "max": max(pairs)}
+
         def ratios(adams):
             t, a = min(((t, a) for t in threads for a in adams), key=lambda key: median_ms(theirs[key]))
-            pairs = [b["ms"] / a_["ms"] for a_, b in zip(ours[best_threads], theirs[t, a])]
-            return {"pytorch_threads": t, "pytorch_adam": a, "elbo_threads": best_threads,
-                    "median": statistics.median(pairs), "min": min(pairs), "max": max(pairs)}
+            return {"pytorch_threads": t, "pytorch_adam": a} | spread(theirs[t, a])
+
+        def against_jax():
+            t = min(jax, key=lambda t: median_ms(by_jax[t]))
+            return {"jax_threads": t} | spread(by_jax[t])
 
         row = {"case": case, "against_default": ratios(ways[:1]), "against_best": ratios(ways),
+               "against_jax": against_jax() if jax else None,
                "elbo_peak_bytes": max(s["peak"] for t in threads for s in ours[t]),
                "pytorch_peak_bytes": max(s["peak"] for s in sum(theirs.values(), [])),
                "elbo_ms": {t: [s["ms"] for s in ours[t]] for t in threads},
-               "pytorch_ms": {f"{t} threads, {a}": [s["ms"] for s in theirs[t, a]] for t in threads for a in ways}}
+               "pytorch_ms": {f"{t} threads, {a}": [s["ms"] for s in theirs[t, a]] for t in threads for a in ways},
+               "jax_ms": {t: [s["ms"] for s in by_jax[t]] for t in jax}}
         results.append(row)
-    print(f"\n{'case':22} {'PyTorch default / elbo':>26} {'PyTorch best Adam / elbo':>28} {'peak MB elbo':>13} {'PyTorch':>8}")
+    print(f"\n{'case':22} {'PyTorch default / elbo':>26} {'PyTorch best Adam / elbo':>26} {'JAX / elbo':>22} "
+          f"{'peak MB elbo':>13} {'PyTorch':>8}")
     for row in results:
         def show(r):
-            return f"{r['median']:.2f} ({r['min']:.2f}-{r['max']:.2f})"
-        print(f"{row['case']:22} {show(row['against_default']):>26} {show(row['against_best']):>28} "
+            return f"{r['median']:.2f} ({r['min']:.2f}-{r['max']:.2f})" if r else ""
+        print(f"{row['case']:22} {show(row['against_default']):>26} {show(row['against_best']):>26} {show(row['against_jax']):>22} "
               f"{row['elbo_peak_bytes'] / 1e6:13.0f} {row['pytorch_peak_bytes'] / 1e6:8.0f}")
     print("\nFMA peak: " + ", ".join(f"{peaks[t]:.0f} Gflop/s with {t} thread{'s'[:t - 1]}" for t in threads))
-    print("Ratios: PyTorch's time over elbo's, each side at its best threading; median (min-max) over rounds.")
+    print("Ratios: PyTorch's or JAX's time over elbo's, each side at its best threading; median (min-max) over rounds.")
     if options.out:
         with open(options.out, "w") as file:
-            json.dump({"pytorch": torch.__version__, "rounds": options.rounds, "seconds": options.seconds,
-                       "fma_peak_gflops": peaks, "cases": results}, file, indent=1)
+            json.dump(versions | {"processor": processor(), "avx2_only": options.avx2, "rounds": options.rounds,
+                                  "seconds": options.seconds, "fma_peak_gflops": peaks, "cases": results}, file, indent=1)
 
 
 if __name__ == "__main__":
