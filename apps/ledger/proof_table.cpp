@@ -23,7 +23,7 @@ std::string trimmed(std::string text) {
 }
 
 /// Cells of a line, quoted or not (RFC 4180, but for line breaks in cells).
-std::vector<std::string> cells_of(const std::string& line) {
+std::vector<std::string> cells_of(const std::string& line, const std::string& where) {
   std::vector<std::string> cells(1);
   bool quoted = false;
   for (size_t i = 0; i < line.size(); ++i) {
@@ -36,6 +36,7 @@ std::vector<std::string> cells_of(const std::string& line) {
     else
       cells.back() += line[i];
   }
+  if (quoted) fail("[proofread] {}: a quote is opened and not closed", where);
   for (std::string& cell : cells) cell = trimmed(cell);
   return cells;
 }
@@ -84,7 +85,7 @@ std::optional<Printed> printed_of(const std::string& text) {
     if (at == std::string::npos) continue;
     std::optional<Printed> number = number_of(text.substr(0, at));
     const std::optional<Printed> deviation = number_of(text.substr(at + sign.size()));
-    if (!number || !deviation) return std::nullopt;
+    if (!number || !deviation || deviation->value < 0) return std::nullopt;
     number->deviation = deviation->value + deviation->half_unit;
     return number;
   }
@@ -103,8 +104,29 @@ std::optional<Printed> ProofRow::*field_of(const std::string& column) {
   return found == fields.end() ? nullptr : found->second;
 }
 
-bool is_true(const std::string& text) {
-  return text == "1" || text == "yes" || text == "true" || text == "learned";
+/// Whether sigma^2 was learned, as the column of that name says.
+bool is_learned(const std::string& text, const std::string& where) {
+  for (const char* word : {"1", "yes", "true", "learned"})
+    if (text == word) return true;
+  for (const char* word : {"0", "no", "false", "fixed"})
+    if (text == word) return false;
+  fail("[proofread] {}: {} in column learned is neither yes nor no", where, quote(text));
+}
+
+/// The header's columns. What two of them mean must not be the same, or one would be lost.
+std::vector<std::string> columns_of(const std::vector<std::string>& header, const std::string& where) {
+  std::vector<std::string> columns;
+  for (const std::string& cell : header) {
+    const std::string column = column_of(cell);
+    if (column.empty()) fail("[proofread] {}: column {} has no name", where, columns.size() + 1);
+    if (std::find(columns.begin(), columns.end(), column) != columns.end())
+      fail("[proofread] {}: there are two columns {}", where, column);
+    columns.push_back(column);
+  }
+  for (const char* needed : {"sigma2", "elbo"})
+    if (std::find(columns.begin(), columns.end(), needed) == columns.end())
+      fail("[proofread] {}: there is no column {}; there are {}", where, needed, fmt::join(columns, ", "));
+  return columns;
 }
 
 ProofRow row_of(const std::vector<std::string>& columns, const std::vector<std::string>& cells,
@@ -120,7 +142,7 @@ ProofRow row_of(const std::vector<std::string>& columns, const std::vector<std::
       if (!(row.*field)) fail("[proofread] {}: {} is no number in column {}", where, quote(cell), column);
     } else if (!column.ends_with("_deviation")) {
       if (column == "learned") {
-        row.learned = is_true(cell);
+        row.learned = is_learned(cell, where);
         fixed = !row.learned;
       }
       said.push_back(fmt::format("{} {}", column, cell));
@@ -131,7 +153,7 @@ ProofRow row_of(const std::vector<std::string>& columns, const std::vector<std::
     if (!columns[i].ends_with(kEnd) || cells[i].empty()) continue;
     const auto field = field_of(columns[i].substr(0, columns[i].size() - kEnd.size()));
     const std::optional<Printed> deviation = number_of(cells[i]);
-    if (!field || !deviation)
+    if (!field || !deviation || deviation->value < 0)
       fail("[proofread] {}: {} in column {} is no deviation of a column", where, quote(cells[i]), columns[i]);
     if (row.*field) (row.*field)->deviation = deviation->value + deviation->half_unit;
   }
@@ -158,14 +180,10 @@ ProofTable proof_table(const std::string& path) {
     begin = end + 1;
     ++number;
     if (line.empty() || line.starts_with('#')) continue;
-    const std::vector<std::string> cells = cells_of(line);
     const std::string where = fmt::format("{}, line {}", quote(table.name), number);
+    const std::vector<std::string> cells = cells_of(line, where);
     if (columns.empty()) {
-      for (const std::string& cell : cells) columns.push_back(column_of(cell));
-      for (const char* needed : {"sigma2", "elbo"})
-        if (std::find(columns.begin(), columns.end(), needed) == columns.end())
-          fail("[proofread] {} has no column {}; it has {}", quote(table.name), needed,
-               fmt::join(columns, ", "));
+      columns = columns_of(cells, where);
       continue;
     }
     if (cells.size() != columns.size())

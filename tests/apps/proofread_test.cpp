@@ -176,7 +176,17 @@ TEST_SUITE("apps") {
 
   TEST_CASE("proofreading: what is no table is refused, with its line") {
     const auto refusal = [](const std::string& text) { return error_of([&] { findings_of_text(text, 0); }); };
-    CHECK(refusal("sigma2\n1\n").find("has no column elbo") != std::string::npos);
+    CHECK(refusal("sigma2\n1\n").find("line 1: there is no column elbo; there are sigma2") !=
+          std::string::npos);
+    CHECK(refusal("sigma2,elbo,σ²\n1,2,3\n").find("line 1: there are two columns sigma2") !=
+          std::string::npos);
+    CHECK(refusal("sigma2,elbo,\n1,2,\n").find("line 1: column 3 has no name") != std::string::npos);
+    CHECK(refusal("sigma2,elbo,learned\n1,2,maybe\n").find("'maybe' in column learned is neither") !=
+          std::string::npos);
+    CHECK(refusal("start,sigma2,elbo\n\"a,1,2\n").find("line 2: a quote is opened and not closed") !=
+          std::string::npos);
+    CHECK(refusal("sigma2,elbo\n1,2 ± -1\n").find("'2 ± -1' is no number") != std::string::npos);
+    CHECK(refusal("sigma2,elbo,elbo_deviation\n1,2,-1\n").find("is no deviation") != std::string::npos);
     CHECK(refusal("sigma2,elbo\n1,x\n").find("line 2: 'x' is no number") != std::string::npos);
     CHECK(refusal("sigma2,elbo\n1\n").find("line 2: 1 cells under 2 columns") != std::string::npos);
     CHECK(refusal("sigma2,elbo\n0,1\n").find("must be above 0") != std::string::npos);
