@@ -72,7 +72,8 @@ void each_number(Unit& unit, F f) {
   f("gain_of_prior_standard_error", unit.gain_of_prior.standard_error);
 }
 
-Json to_json(const Ensemble& found, const std::vector<Json>& looks) {
+/// Not to_json: where an argument is a Json, that name would mean the library's, too.
+Json json_of(const Ensemble& found, const std::vector<Json>& looks) {
   Json members = Json::array();
   for (size_t m = 0; m < found.members(); ++m) {
     Json units = Json::array();
@@ -140,7 +141,7 @@ Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const 
   }
   draw_silenced(vae, how, found);
   save_models(network, vae, card, members_of(metrics), place);
-  return to_json(found, *looks);
+  return json_of(found, *looks);
 }
 
 Ensemble ensemble_from(const Json& json) {
