@@ -36,6 +36,18 @@ def ways_of(case):
     return CONV_WAYS if case == "conv-vae-64" else ADAMS
 
 
+def timed(step, seconds):
+    """The median step in ms, after a few to warm up."""
+    for _ in range(5):
+        step()
+    times, start = [], time.perf_counter()
+    while len(times) < 10 or time.perf_counter() - start < seconds:
+        begin = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begin)
+    return 1e3 * statistics.median(times)
+
+
 def worker():
     """Reads a line {case, adam, threads, seconds} on standard input, answers with the median step in ms."""
     import torch
@@ -166,25 +178,18 @@ def worker():
         if key not in made:
             made = {key: make(job["case"], job["adam"])}
         step = made[key]
-        for _ in range(5):
-            step()
-        times, start = [], time.perf_counter()
-        while len(times) < 10 or time.perf_counter() - start < job["seconds"]:
-            begin = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - begin)
+        ms = timed(step, job["seconds"])
         with open("/proc/self/status") as status:
             peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-        print(json.dumps({"ms": 1e3 * statistics.median(times), "peak": peak, "version": torch.__version__}), flush=True)
+        print(json.dumps({"ms": ms, "peak": peak, "version": torch.__version__}), flush=True)
 
 
 class Worker:
     """A library in a process of its own: a line of JSON there, a line back."""
 
-    def __init__(self, name, *command, environment=None):
+    def __init__(self, name, *command):
         self.name = name
-        self.process = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=os.environ | (environment or {}))
+        self.process = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, **job):
         self.process.stdin.write(json.dumps(job) + "\n")

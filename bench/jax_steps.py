@@ -7,9 +7,7 @@ gets so many processors, of which XLA makes its pool of threads. The 20 VAEs are
 
 import json
 import os
-import statistics
 import sys
-import time
 
 THREADS = int(sys.argv[1])
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
@@ -17,6 +15,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax  # noqa: E402 (it looks at the processors when it is imported)
 import jax.numpy as jnp  # noqa: E402
+
+from compare_pytorch import timed  # noqa: E402
 
 RATE, BETA1, BETA2, EPSILON = 1e-4, 0.9, 0.999, 1e-8
 EXACT = jax.lax.Precision.HIGHEST
@@ -183,15 +183,8 @@ def main():
         job = json.loads(line)
         if job["case"] not in made:
             made = {job["case"]: make(job["case"])}
-        step = made[job["case"]]
-        for _ in range(5):
-            step()
-        times, start = [], time.perf_counter()
-        while len(times) < 10 or time.perf_counter() - start < job["seconds"]:
-            begin = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - begin)
-        print(json.dumps({"ms": 1e3 * statistics.median(times), "version": jax.__version__}), flush=True)
+        ms = timed(made[job["case"]], job["seconds"])
+        print(json.dumps({"ms": ms, "version": jax.__version__}), flush=True)
 
 
 if __name__ == "__main__":

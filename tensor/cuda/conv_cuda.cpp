@@ -1,6 +1,6 @@
 // The convolution library of CUDA builds (conv.h): cuDNN's functions, which are called legacy and do what is
-// wanted here, on f32 as it lies, channels last. Not its gradients by
-// weight: for three channels of 64 images of 64x64 they took 570 us on an H100, whatever the precision.
+// wanted here, on f32 as it lies, channels last. Not its gradients by weight: for three channels of 64 images
+// of 64x64 they took 570 us on an H100, whatever the precision.
 //
 // Of the algorithms that cuDNN's heuristic names, a function of sizes, precision, library and GPU, the first
 // runs that is deterministic. One that fails is not asked again, and the next is tried; after the last one
