@@ -42,46 +42,43 @@ struct BackwardOfInput {
   }
 };
 
-/// The rule of a formula that saves nothing, for one of its two inputs.
-template <int kInput, class Formula>
-void contribute_linear(Backward& pass, Formula formula) {
+/// Gives one of two inputs its gradient. Of a formula that saves nothing it may be dy itself, and no copy.
+template <int kInput, class Formula, class... Saved>
+void contribute_gradient(Backward& pass, Formula formula, const Saved&... saved) {
   const Tensor& dy = pass.dy();
-  if (Formula::passes_on[kInput] && pass.input_shape(kInput) == dy.shape())
-    pass.add(kInput, dy);
-  else
-    pass.contribute(kInput, BackwardOfInput<Formula, kInput>{formula}, dy);
+  if constexpr (sizeof...(Saved) == 0)
+    if (Formula::passes_on[kInput] && pass.input_shape(kInput) == dy.shape()) return pass.add(kInput, dy);
+  pass.contribute(kInput, BackwardOfInput<Formula, kInput>{formula}, saved..., dy);
 }
 
 template <class Formula>
 Variable pointwise(Formula formula, const Variable& x) {
   Tensor y = map(formula, x.value());
-  if constexpr (Formula::saves == Saves::nothing) {
-    return Tape::record(Formula::name, {&x}, y, [formula](Backward& pass) {
-      pass.contribute(0, BackwardOf<Formula>{formula}, pass.dy());
+  const auto recorded = [&](const auto&... saved) {
+    return Tape::record(Formula::name, {&x}, y, [formula, saved...](Backward& pass) {
+      pass.contribute(0, BackwardOf<Formula>{formula}, saved..., pass.dy());
     });
-  } else {
-    const Tensor saved = Formula::saves == Saves::input ? x.value() : y;
-    return Tape::record(Formula::name, {&x}, y, [formula, saved](Backward& pass) {
-      pass.contribute(0, BackwardOf<Formula>{formula}, saved, pass.dy());
-    });
-  }
+  };
+  if constexpr (Formula::saves == Saves::nothing)
+    return recorded();
+  else
+    return recorded(Formula::saves == Saves::input ? x.value() : y);
 }
 
 template <class Formula>
 Variable pointwise(Formula formula, const Variable& a, const Variable& b) {
   Tensor y = Tensor::empty(broadcast(a.shape(), b.shape(), Formula::name), a.dtype(), a.value().device());
   map_into(y, formula, a.value(), b.value());
-  if constexpr (requires { Formula::passes_on; }) {
-    return Tape::record(Formula::name, {&a, &b}, y, [formula](Backward& pass) {
-      contribute_linear<0>(pass, formula);
-      contribute_linear<1>(pass, formula);
+  const auto recorded = [&](const auto&... saved) {
+    return Tape::record(Formula::name, {&a, &b}, y, [formula, saved...](Backward& pass) {
+      contribute_gradient<0>(pass, formula, saved...);
+      contribute_gradient<1>(pass, formula, saved...);
     });
-  } else {
-    return Tape::record(Formula::name, {&a, &b}, y, [formula, a = a.value(), b = b.value()](Backward& pass) {
-      pass.contribute(0, BackwardOfInput<Formula, 0>{formula}, a, b, pass.dy());
-      pass.contribute(1, BackwardOfInput<Formula, 1>{formula}, a, b, pass.dy());
-    });
-  }
+  };
+  if constexpr (requires { Formula::passes_on; })
+    return recorded();
+  else
+    return recorded(a.value(), b.value());
 }
 
 }  // namespace elbo

@@ -57,11 +57,8 @@ template <class T, class Stored, class Formula>
 void run(const Tensor& points, const RandomKey& noise, const Tensor& order, const Tensor& place,
          const Tensor& out, Formula formula, const Preprocessing& preprocessing) {
   const int64_t rows = out.size(0), width = out.size(1);
-  const auto aligned = [](const Tensor& t, size_t bytes) {
-    return reinterpret_cast<uintptr_t>(t.bytes()) % bytes == 0;
-  };
-  const bool packed = width % kGroup == 0 && aligned(points, sizeof(Pack<Stored, kGroup>)) &&
-                      aligned(out, sizeof(Pack<T, kGroup>));
+  const bool packed = width % kGroup == 0 && is_packable(points.bytes(), sizeof(Pack<Stored, kGroup>)) &&
+                      is_packable(out.bytes(), sizeof(Pack<T, kGroup>));
   launch(
       "preprocess", preprocess_kernel<T, Stored, Formula>, blocks_for(rows * ((width + kGroup - 1) / kGroup)),
       kThreads, static_cast<const Stored*>(points.data<Stored>()), width, noise,

@@ -8,6 +8,7 @@
 #include "autograd/tape.h"
 #include "tensor/map.h"
 #include "tensor/parallel.h"
+#include "vae/member_mean.h"
 
 namespace elbo {
 namespace {
@@ -54,15 +55,12 @@ RandomKey key_of_part(RandomKey key, int64_t parts, int64_t part) {
   return key;
 }
 
-/// Mean over the points, and over the samples if there are any: () or (M).
-Variable batch_mean(const Vae& vae, const Variable& per_point) {
-  const int lead = vae.has_members() ? 1 : 0;
-  return per_point.rank() == lead + 2 ? mean(per_point, {-2, -1}) : mean(per_point, {-1});
-}
+/// Whose axis comes first, as member_mean and the entropies count them: 0 without one.
+int64_t members_of(const Vae& vae) { return vae.has_members() ? vae.models() : 0; }
 
 /// Mean entropy of Gaussians with a log variance that a step has made already: no tape records it. () or (M).
 Variable entropy_of(const Vae& vae, const Variable& log_variance, int64_t dimensions) {
-  return gaussian_entropy(log_variance.value(), dimensions, vae.has_members() ? vae.models() : 0);
+  return gaussian_entropy(log_variance.value(), dimensions, members_of(vae));
 }
 
 /// Of the prior, alike for all points: () or (M).
@@ -85,7 +83,9 @@ LossValue value_of_terms(const Vae& vae, const Objective& objective, const LossI
     const BatchCost made = batch_cost(log_likelihood, kl, kl_weights(in.numbers, vae.has_members()));
     return {made.cost, {made.log_likelihood, made.kl}};
   }
-  const Variable mean_log_likelihood = batch_mean(vae, log_likelihood), mean_kl = mean(kl, {-1});
+  const int64_t members = members_of(vae);
+  const Variable mean_log_likelihood = member_mean(log_likelihood, members),
+                 mean_kl = member_mean(kl, members);
   return {weighted_penalty(objective, in.numbers, vae.in_prior_units(q), mean_kl) - mean_log_likelihood,
           {mean_log_likelihood, mean_kl}};
 }
@@ -159,7 +159,7 @@ void differentiate_group(const Vae& vae, const Cut& cut, int64_t group, const Lo
   const Variable z =
       reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples, parts).z;
   const Observation p = vae.decode(z, Mode::train);
-  const Variable of_group = batch_mean(vae, vae.log_likelihood(in.x, p));
+  const Variable of_group = member_mean(vae.log_likelihood(in.x, p), members_of(vae));
   Tensor decoder_entropy;
   if (vae.likelihood() != Likelihood::bernoulli)
     Tape::beside({p.log_variance.value()},

@@ -3,17 +3,17 @@
 #include <cmath>
 
 #include "tensor/math.h"
+#include "vae/member_mean.h"
 
 namespace elbo {
 namespace {
 
 /// Mean over everything but the members, of what dimensions share and of what each has alike.
 Variable mean_of_all(const Variable& x, int64_t members) {
-  if (members == 0) return mean(x);
-  if (x.rank() < 1 || x.size(0) != members)
+  if (members > 0 && (x.rank() < 1 || x.size(0) != members))
     fail("[entropies] log variances {} of {} members: the first axis must be theirs", x.shape().str(),
          members);
-  return mean(reshape(x, {members, x.value().elements() / members}), {-1});
+  return member_mean(x, members);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "autograd/contribute.h"
 #include "vae/batch_cost_kernel.h"
 #include "vae/fused.h"
+#include "vae/member_mean.h"
 
 namespace elbo {
 namespace {
@@ -23,13 +24,7 @@ struct KlGradient {
   }
 };
 
-/// The mean of each member, () or (M), over the axes that `shape` has besides.
-Tensor mean_of(const Tensor& x, const Shape& shape) {
-  Shape kept = shape;
-  while (kept.rank() < x.rank()) kept.push_back(1);
-  const double share = static_cast<double>(shape.elements()) / static_cast<double>(x.elements());
-  return map_reduce<Sum>(kept, Scaled{share}, x).reshape(shape);
-}
+int64_t members_of(const Tensor& weight) { return weight.rank() == 0 ? 0 : weight.size(0); }
 
 /// (M) or () with as many axes as x has.
 Tensor for_terms(const Tensor& per_member, const Shape& x) {
@@ -63,8 +58,9 @@ BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const T
       done = true;
     }
   if (!done) {
-    result.log_likelihood = mean_of(log_likelihood.value(), shape);
-    result.kl = mean_of(kl.value(), shape);
+    const int64_t members = members_of(weight);
+    result.log_likelihood = member_mean(log_likelihood.value(), members).value();
+    result.kl = member_mean(kl.value(), members).value();
     cost = map(CostOfMeans{}, result.kl, weight, result.log_likelihood);
   }
   const auto share_of = [&](const Variable& x) {
@@ -82,12 +78,9 @@ BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const T
 }
 
 BatchCost batch_cost_twin(const Variable& log_likelihood, const Variable& kl, const Tensor& weight) {
-  const auto mean_of_member = [&](const Variable& x) {
-    const int64_t members = weight.elements();
-    const int64_t terms = x.value().elements() / members;
-    return reshape(mean(reshape(x, {members, terms}), {-1}), weight.shape());
-  };
-  const Variable mean_log_likelihood = mean_of_member(log_likelihood), mean_kl = mean_of_member(kl);
+  const int64_t members = members_of(weight);
+  const Variable mean_log_likelihood = member_mean(log_likelihood, members),
+                 mean_kl = member_mean(kl, members);
   return {mean_kl * weight - mean_log_likelihood, mean_log_likelihood.value(), mean_kl.value()};
 }
 

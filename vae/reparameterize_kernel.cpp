@@ -3,6 +3,7 @@
 #if defined(ELBO_HAS_CUDA)
 
 #  include <algorithm>
+#  include <bit>
 
 #  include "tensor/cuda/map_kernels.h"
 #  include "tensor/cuda/random_kernels.h"
@@ -31,9 +32,7 @@ Sizes sizes_of(const Reparameterization& r) {
 /// Threads that share the samples of a gradient: a power of two. It follows from the number of samples alone,
 /// and so does the order of their sum.
 int lanes_of_samples(int64_t samples) {
-  int lanes = 1;
-  while (lanes < 32 && 2 * lanes <= samples) lanes *= 2;
-  return lanes;
+  return static_cast<int>(std::bit_floor(static_cast<uint64_t>(std::min<int64_t>(samples, kWarp))));
 }
 
 /// Up to kGroup neighbours that begin at `at`, in one access if they are packed.
@@ -177,8 +176,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T, class... Tensors>
 bool are_packable(int64_t latent, const Tensors&... tensors) {
-  return latent % kGroup == 0 &&
-         ((reinterpret_cast<uintptr_t>(tensors.bytes()) % sizeof(Pack<T, kGroup>) == 0) && ...);
+  return latent % kGroup == 0 && (is_packable(tensors.bytes(), sizeof(Pack<T, kGroup>)) && ...);
 }
 
 }  // namespace

@@ -21,28 +21,33 @@ int64_t library_batch(const ConvSizes& s) {
   return std::max<int64_t>(1, std::numeric_limits<int>::max() / image);
 }
 
+using ByColumns = void(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool, int64_t);
+using ByLibrary = bool(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool);
+using Plainly = void(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool);
+
+/// Images from images, in one direction or the other.
+void convolve(const ConvSizes& sizes, const Tensor& to, const Tensor& from, const Tensor& weight,
+              bool accumulate, ByColumns& by_columns, ByLibrary& by_library, Plainly& plainly) {
+  if (suits_columns(sizes, to.dtype())) return by_columns(sizes, to, from, weight, accumulate, kMostColumns);
+  for_each_part(sizes, library_batch(sizes), to, from,
+                [&](const ConvSizes& part, const Tensor& some_to, const Tensor& some_from) {
+                  if (!by_library(part, some_to, some_from, weight, accumulate))
+                    plainly(part, some_to, some_from, weight, accumulate);
+                });
+}
+
 }  // namespace
 
 void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
                   bool accumulate) {
-  if (suits_columns(sizes, y.dtype()))
-    return columns::conv_forward(sizes, y, x, weight, accumulate, kMostColumns);
-  for_each_part(sizes, library_batch(sizes), x, y,
-                [&](const ConvSizes& part, const Tensor& xs, const Tensor& ys) {
-                  if (!library::conv_forward(part, ys, xs, weight, accumulate))
-                    plain::conv_forward(part, ys, xs, weight, accumulate);
-                });
+  convolve(sizes, y, x, weight, accumulate, columns::conv_forward, library::conv_forward,
+           plain::conv_forward);
 }
 
 void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
                         bool accumulate) {
-  if (suits_columns(sizes, dx.dtype()))
-    return columns::conv_backward_data(sizes, dx, dy, weight, accumulate, kMostColumns);
-  for_each_part(sizes, library_batch(sizes), dx, dy,
-                [&](const ConvSizes& part, const Tensor& dxs, const Tensor& dys) {
-                  if (!library::conv_backward_data(part, dxs, dys, weight, accumulate))
-                    plain::conv_backward_data(part, dxs, dys, weight, accumulate);
-                });
+  convolve(sizes, dx, dy, weight, accumulate, columns::conv_backward_data, library::conv_backward_data,
+           plain::conv_backward_data);
 }
 
 void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,

@@ -94,8 +94,7 @@ void draw(void* to, DType dtype, int64_t members, int64_t each, const RandomKey&
   visit_floating(dtype, "random", [&](auto zero) {
     using T = decltype(zero);
     launch("random", draw_kernel<Draw, T>, blocks_for(members * ((each + 3) / 4)), kThreads,
-           static_cast<T*>(to), members, each, key,
-           each % 4 == 0 && reinterpret_cast<uintptr_t>(to) % sizeof(Pack<T, 4>) == 0);
+           static_cast<T*>(to), members, each, key, each % 4 == 0 && is_packable(to, sizeof(Pack<T, 4>)));
   });
 }
 

@@ -69,8 +69,10 @@ struct alignas(sizeof(T) * N) Pack {
   T value[N];
 };
 
-/// Whether a pointer is aligned for packs.
-inline bool is_packable(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
+/// Whether a pointer is aligned for packs of so many bytes.
+inline bool is_packable(const void* pointer, size_t bytes = 16) {
+  return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
+}
 
 /// a / b, of which neither is below 0. Dividing 64-bit numbers takes a GPU many times as long.
 __device__ __forceinline__ int64_t quotient(int64_t a, int64_t b) {

@@ -1,0 +1,14 @@
+// The mean of each member over all that it has: what per-point terms and log variances become in a step's
+// cost and in what a step records.
+#pragma once
+
+#include "autograd/ops.h"
+
+namespace elbo {
+
+/// x (M, ...) -> (M); where `members` is 0, x of any shape -> ().
+inline Variable member_mean(const Variable& x, int64_t members) {
+  return members == 0 ? mean(x) : mean(reshape(x, {members, x.value().elements() / members}), {-1});
+}
+
+}  // namespace elbo
