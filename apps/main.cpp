@@ -22,6 +22,7 @@
 #include "apps/support/log.h"
 #include "apps/support/result.h"
 #include "apps/support/toml_config.h"
+#include "tensor/blas.h"
 #include "tensor/error.h"
 
 namespace elbo {
@@ -67,17 +68,17 @@ bool limit_spinning() {
   return true;
 }
 
-/// Starts the program again where its start was not right: for OpenMP, or as another of its paths suits the
-/// processor.
+/// Starts the program again where its start was not right: for OpenMP or OpenBLAS, or as another of its paths
+/// suits the processor.
 void start_again(char** argv) {
   // By its own file: as /proc/self/exe it would be called "exe" in ps and pkill.
   std::error_code unknown;
   const std::string called = std::filesystem::read_symlink("/proc/self/exe", unknown);
   const processor::Program program = processor::program_to_run(called);
   if (!program.error.empty()) fail("{}", program.error);
-  const bool limited = limit_spinning();
+  const bool limited = limit_spinning(), asked = ask_for_better_core();
   // Where this fails, it goes on as it is.
-  if (limited || program.file != called) execv(program.file.c_str(), argv);
+  if (limited || asked || program.file != called) execv(program.file.c_str(), argv);
 }
 
 /// CLI11's messages can be of several lines; errors are one.

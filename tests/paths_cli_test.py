@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The paths of a program for any processor: which one is taken, what it computes, and what instructions it is made of.
+"""The paths of a program for any processor: which one is taken, what it computes, and what instructions it is made of; and
+OpenBLAS's kernels.
 
 usage: paths_cli_test.py ELBO_BINARY. Prints one line for each check and closes with 'N passed, N failed'. Of a build for one
 processor only what ELBO_CPU says is checked.
@@ -63,6 +64,15 @@ for path in paths:
         check(f"{path} can be asked for", path_of(on(path, "info", "--json")) == path)
     else:
         refused(f"{path}, which this processor lacks", on(path, "info"), f"'{path}', which needs ", "this processor lacks")
+
+if "DYNAMIC_ARCH" in info["blas"] and {"avx2", "fma"} <= flags:
+    unasked = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    warned = lambda environment: json.loads(elbo("info", "--json", env=environment).stdout)["blas_warning"]
+    check("OpenBLAS uses what the processor has, though it may be newer", warned(unasked) is None, warned(unasked))
+    check("what the user asks of OpenBLAS is left alone, and warned of", "OPENBLAS_CORETYPE=" in
+          (warned({**unasked, "OPENBLAS_CORETYPE": "Prescott"}) or ""))
+else:
+    print("skipped: OpenBLAS's choice, as it has none here")
 
 if len(paths) > 1:
     folder = os.path.dirname(BINARY)
