@@ -1,10 +1,12 @@
 // Dense layers one after another as one op, for networks so small that a block of rows goes through all of
-// them while it is in the cache.
+// them while it is in the cache, or in a GPU's shared memory.
 #include <algorithm>
 #include <array>
 
 #include "autograd/activation.h"
+#include "autograd/dense_layers_kernel.h"
 #include "autograd/tape.h"
+#include "tensor/cuda/device.h"
 #include "tensor/small_layers.h"
 
 namespace elbo {
@@ -22,8 +24,10 @@ struct Sizes {
 /// Whether x and the layers fit together, so that `linear` would take them, and are as small as rows go
 /// through together.
 bool is_small(const Variable& x, std::span<const DenseLayer> layers, size_t heads, Sizes& sizes) {
-  if (layers.size() < 2 || layers.size() > kMostLayers || x.rank() < 1 || x.value().elements() == 0 ||
-      x.value().device() != Device::cpu || (x.dtype() != DType::f32 && x.dtype() != DType::f64))
+  const bool on_gpu = x.value().device() == Device::cuda;
+  const int64_t widest = on_gpu ? cuda::kWidestLayer : kWidest;
+  if (layers.size() < 2 || layers.size() > (on_gpu ? cuda::kMostLayers : kMostLayers) || x.rank() < 1 ||
+      x.value().elements() == 0 || (x.dtype() != DType::f32 && (on_gpu || x.dtype() != DType::f64)))
     return false;
   sizes.ensemble = layers[0].weight.rank() == 3;
   sizes.members = sizes.ensemble ? layers[0].weight.size(0) : 1;
@@ -37,10 +41,10 @@ bool is_small(const Variable& x, std::span<const DenseLayer> layers, size_t head
         !(bias.shape() == weight.shape().drop_back(1)) || weight.value().elements() == 0)
       return false;
     for (const Variable* each : {&weight, &bias})
-      if (each->dtype() != x.dtype() || each->value().device() != Device::cpu) return false;
+      if (each->dtype() != x.dtype() || each->value().device() != x.value().device()) return false;
     const bool is_head = l + heads >= layers.size();
     if (is_head) all_heads += weight.size(-2);
-    if (in > kWidest || weight.size(-2) > kWidest || all_heads > kWidest) return false;
+    if (in > widest || weight.size(-2) > widest || all_heads > widest) return false;
     if (!is_head) in = weight.size(-2);
   }
   const int64_t apart = sizes.ensemble && !sizes.shared_x ? sizes.members : 1;
@@ -101,10 +105,33 @@ KeptVector<T*> pointers_of(const KeptVector<Tensor>& tensors) {
   return pointers;
 }
 
+KeptVector<Activation> activations_of(const KeptVector<KeptLayer>& layers) {
+  KeptVector<Activation> activations;
+  for (const KeptLayer& layer : layers) activations.push_back(layer.activation);
+  return activations;
+}
+
+/// Writes the outputs. Returns what the rule needs of the hidden layers, if it `keeps` that.
+template <class T>
+Tensor run_op(const SmallNetwork<T>& network, const KeptVector<KeptLayer>& layers,
+              const KeptVector<Tensor>& outputs, bool keeps) {
+  const auto run = [&](int64_t numbers, const auto& each) {
+    const Tensor kept = keeps ? Tensor::empty({numbers}, outputs[0].dtype(), outputs[0].device()) : Tensor();
+    each(pointers_of<T>(outputs).data(), keeps ? kept.data<T>() : nullptr);
+    return kept;
+  };
+  if constexpr (kHasGpuCode && std::is_same_v<T, float>)
+    if (outputs[0].device() == Device::cuda)
+      return run(cuda::kept_numbers(network),
+                 [&](T* const* y, T* kept) { cuda::run_layers(network, activations_of(layers), y, kept); });
+  return run(kept_numbers(network), [&](T* const* y, T* kept) { run_layers<T>(network, y, kept); });
+}
+
 /// The rule's work: all gradients that are wanted.
 template <class T>
-void differentiate_op(Backward& pass, const SmallNetwork<T>& network, const Tensor& kept,
-                      const KeptVector<Tensor>& outputs, const Shape& shape_x, const Shape& shape_dx) {
+void differentiate_op(Backward& pass, const SmallNetwork<T>& network, const KeptVector<KeptLayer>& layers,
+                      const Tensor& kept, const KeptVector<Tensor>& outputs, const Shape& shape_x,
+                      const Shape& shape_dx) {
   KeptVector<const T*> y, dy;
   for (size_t h = 0; h < outputs.size(); ++h) {
     y.push_back(outputs[h].data<T>());
@@ -126,9 +153,16 @@ void differentiate_op(Backward& pass, const SmallNetwork<T>& network, const Tens
     }
     gradients.push_back(own);
   }
-  const Tensor dx = pass.wants(0) ? Tensor::empty(shape_dx, kept.dtype()) : Tensor();
-  differentiate_layers<T>(network, kept.data<T>(), y.data(), dy.data(), dx.defined() ? dx.data<T>() : nullptr,
-                          gradients.data());
+  const Tensor dx = pass.wants(0) ? Tensor::empty(shape_dx, kept.dtype(), kept.device()) : Tensor();
+  T* const to_dx = dx.defined() ? dx.data<T>() : nullptr;
+  bool on_gpu = false;
+  if constexpr (kHasGpuCode && std::is_same_v<T, float>) {
+    on_gpu = kept.device() == Device::cuda;
+    if (on_gpu)
+      cuda::differentiate_layers(network, activations_of(layers), kept.data<T>(), y.data(), dy.data(), to_dx,
+                                 gradients.data());
+  }
+  if (!on_gpu) differentiate_layers<T>(network, kept.data<T>(), y.data(), dy.data(), to_dx, gradients.data());
   // Of an x that members share, the sum over them.
   if (dx.defined()) pass.add(0, network.shared_x ? dx : dx.reshape(shape_x));
 }
@@ -170,13 +204,13 @@ KeptVector<Variable> dense_layers(const Variable& x, std::span<const DenseLayer>
   const Shape front = sizes.shared_x ? Shape{sizes.members, sizes.rows} : x.shape().drop_back(1);
   KeptVector<Tensor> outputs;
   for (const DenseLayer& head : layers.last(own_heads))
-    outputs.push_back(Tensor::empty(front.concatenated({head.weight.size(-2)}), x.dtype()));
+    outputs.push_back(
+        Tensor::empty(front.concatenated({head.weight.size(-2)}), x.dtype(), x.value().device()));
   Tensor kept;
   visit_floating(x.dtype(), "dense_layers", [&](auto zero) {
     using T = decltype(zero);
-    const SmallNetwork<T> network = network_of<T>(sizes, x.value(), kept_layers, own_heads);
-    if (Tape::live() && needs_gradient) kept = Tensor::empty({kept_numbers(network)}, x.dtype());
-    run_layers<T>(network, pointers_of<T>(outputs).data(), kept.defined() ? kept.data<T>() : nullptr);
+    kept = run_op(network_of<T>(sizes, x.value(), kept_layers, own_heads), kept_layers, outputs,
+                  Tape::live() && needs_gradient);
   });
   KeptVector<Variable> results(outputs.begin(), outputs.end());
   if (!kept.defined()) return results;
@@ -187,8 +221,8 @@ KeptVector<Variable> dense_layers(const Variable& x, std::span<const DenseLayer>
                        [=, x = x.value(), shape_x = x.shape()](Backward& pass) {
                          visit_floating(x.dtype(), "dense_layers", [&](auto zero) {
                            using T = decltype(zero);
-                           differentiate_op<T>(pass, network_of<T>(sizes, x, kept_layers, own_heads), kept,
-                                               outputs, shape_x, shape_dx);
+                           differentiate_op<T>(pass, network_of<T>(sizes, x, kept_layers, own_heads),
+                                               kept_layers, kept, outputs, shape_x, shape_dx);
                          });
                        });
   return results;

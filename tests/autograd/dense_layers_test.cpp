@@ -8,86 +8,11 @@
 #include "autograd/ops.h"
 #include "autograd/tape.h"
 #include "tensor/random.h"
+#include "tests/autograd/dense_layers.h"
 #include "tests/thread_count.h"
 
 using namespace elbo;
-
-namespace {
-
-using Numbers = std::vector<double>;
-
-/// Two hidden layers and two heads, with gradients that hold nothing yet.
-struct Layers {
-  std::vector<Parameter> parameters;
-  std::vector<Activation> activations;
-  int64_t heads = 2;
-
-  Layers(const std::vector<int64_t>& widths, std::vector<Activation> each, int64_t members, DType dtype)
-      : activations(std::move(each)) {
-    for (size_t l = 0; l < activations.size(); ++l) {
-      const bool is_head = l + 2 >= activations.size();
-      const int64_t in = widths[is_head ? activations.size() - 2 : l], out = widths[l + 1];
-      for (const Shape& own : {Shape{out, in}, Shape{out}}) {
-        const Shape shape = members > 0 ? Shape{members}.concatenated(own) : own;
-        // A member draws what it draws alone.
-        const Tensor value =
-            normal(shape, dtype, {.seed = 3, .step = parameters.size()}, std::max<int64_t>(members, 1));
-        parameters.push_back({"layer", value, Tensor::full(shape, 7, dtype)});
-      }
-    }
-  }
-
-  std::vector<DenseLayer> all() {
-    std::vector<DenseLayer> layers;
-    for (size_t l = 0; l < activations.size(); ++l)
-      layers.push_back({parameters[2 * l], parameters[2 * l + 1], activations[l]});
-    return layers;
-  }
-};
-
-using Op = KeptVector<Variable> (*)(const Variable&, std::span<const DenseLayer>, int64_t);
-
-/// The outputs, then the gradients of x and of all parameters that are trained.
-std::vector<Numbers> results(Op op, Layers& layers, Parameter& x) {
-  Tape tape;
-  const KeptVector<Variable> outputs = op(x, layers.all(), layers.heads);
-  Variable total = Tensor::zeros({}, x.value.dtype());
-  std::vector<Numbers> found;
-  for (const Variable& output : outputs) {
-    found.push_back(output.value().to_vector());
-    total = total + sum(output * Variable(normal(output.shape(), x.value.dtype(), {.seed = found.size()})));
-  }
-  tape.backward(total);
-  const auto take = [&](Parameter& parameter) {
-    CHECK(parameter.has_gradient == parameter.trained);
-    if (parameter.trained) found.push_back(parameter.gradient.to_vector());
-    parameter.has_gradient = false;
-  };
-  take(x);
-  for (Parameter& parameter : layers.parameters) take(parameter);
-  return found;
-}
-
-const std::vector<int64_t> kWidths{3, 20, 33, 5, 2};
-const std::vector<Activation> kActivations{Activation::relu, Activation::tanh, Activation::none,
-                                           Activation::softplus};
-
-Parameter input(const Shape& shape, DType dtype, int64_t members = 1) {
-  return {"x", normal(shape, dtype, {.seed = 8}, members), Tensor::full(shape, 7, dtype)};
-}
-
-/// The largest difference, as a share of the largest number.
-double difference(const Numbers& a, const Numbers& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0, worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    largest = std::max({largest, std::abs(a[i]), std::abs(b[i])});
-    worst = std::max(worst, std::abs(a[i] - b[i]));
-  }
-  return worst / largest;
-}
-
-}  // namespace
+using namespace elbo::dense_layers_tests;
 
 TEST_SUITE("autograd") {
   TEST_CASE("dense layers: more rows than a part has, in f32 and f64, as the twin") {

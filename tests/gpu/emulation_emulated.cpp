@@ -12,6 +12,7 @@
 #include "tensor/map_loops.h"
 #include "tensor/random.h"
 #include "tensor/sanitizers.h"
+#include "tests/autograd/dense_layers.h"
 #include "tests/error_of.h"
 #include "tests/gpu/near.h"
 #include "vae/op_table.h"
@@ -127,6 +128,17 @@ TEST_SUITE("emulation") {
         CAPTURE(rows[r].name);
         CHECK(passes(check_op_on_gpu(rows[r])));
       }
+    }
+  }
+
+  TEST_CASE("dense layers of which a block has several rounds of everything are the same in any order") {
+    using namespace dense_layers_tests;
+    Layers layers({64, 63, 64, 32, 32}, kActivations, 2, DType::f32, Device::cuda);
+    Parameter x = input({2, 1700, 64}, DType::f32, 2, Device::cuda);
+    const std::vector<Numbers> expected = results(dense_layers, layers, x);
+    for (const Settings& settings : kSettings) {
+      const Configured configured(settings);
+      CHECK(results(dense_layers, layers, x) == expected);
     }
   }
 
