@@ -2,7 +2,6 @@
 
 #include "tensor/conv_columns.h"
 #include "tensor/conv_onednn.h"
-#include "tensor/conv_reference.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/gemm.h"
 #include "tensor/map.h"
@@ -58,9 +57,10 @@ ConvSizes sizes_of(const char* where, const Shape& x, const Shape& weight, const
 
 Shape y_shape(const ConvSizes& s) { return {s.batch, s.out_height, s.out_width, s.filters}; }
 
-/// Throws unless `tensor` has this shape, and dtype and device of `other`.
+/// Throws unless `tensor` has this shape, and dtype and device of `other`, whose elements are f32 or f64.
 void check_tensor(const char* where, const char* which, const Tensor& tensor, const Shape& shape,
                   const Tensor& other) {
+  if (!is_floating(other.dtype())) fail("[{}] needs f32 or f64 elements, got {}", where, name(other.dtype()));
   if (!(tensor.shape() == shape) || tensor.dtype() != other.dtype())
     fail("[{}] {} must be {} {}, got {} {}", where, which, name(other.dtype()), shape.str(),
          name(tensor.dtype()), tensor.shape().str());
@@ -78,12 +78,14 @@ bool is_linear(const ConvSizes& s) {
 /// (filters, pixels * channels).
 Tensor rows(const Tensor& tensor) { return tensor.reshape({tensor.size(0), -1}); }
 
-/// Calls f with a tensor to write, and adds that to `to` if `accumulate`; for libraries that can only write.
+/// Calls f with memory to write, for oneDNN, which has f32 only and cannot add, and adds what was written to
+/// `to` if `accumulate`. False where oneDNN did nothing.
 template <class F>
-bool write_or_add(const Tensor& to, bool accumulate, const F& f) {
-  if (!accumulate) return f(to);
-  const Tensor written = Tensor::empty(to.shape(), to.dtype());
-  if (!f(written)) return false;
+bool by_onednn(const Tensor& to, bool accumulate, const F& f) {
+  if (to.dtype() != DType::f32) return false;
+  if (!accumulate) return f(to.data<float>());
+  const Tensor written = Tensor::empty(to.shape());
+  if (!f(written.data<float>())) return false;
   add_into(to, written);
   return true;
 }
@@ -111,27 +113,19 @@ Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOp
 
 void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
                  bool accumulate) {
-  constexpr const char* where = "conv2d";
-  const ConvSizes s = sizes_of(where, x.shape(), weight.shape(), options);
-  check_tensor(where, "weight", weight, weight.shape(), x);
-  check_tensor(where, "y", y, y_shape(s), x);
-  visit_floating(x.dtype(), where, [&](auto zero) {
-    using T = decltype(zero);
-    if (s.batch == 0) return;
-    if (is_linear(s)) return gemm(rows(y), rows(x), Transpose::no, rows(weight), Transpose::yes, accumulate);
-    if (x.device() == Device::cuda) {
-      if constexpr (kHasGpuCode) cuda::conv_forward(s, y, x, weight, accumulate);
-      return;
-    }
-    if constexpr (std::is_same_v<T, float>) {
-      const bool done = write_or_add(y, accumulate, [&](const Tensor& to) {
-        return onednn::conv_forward(s, to.data<T>(), x.data<T>(), weight.data<T>());
-      });
-      if (!done) columns::conv_forward(s, y, x, weight, accumulate);
-    } else {
-      reference::conv_forward<T>(s, y.data<T>(), x.data<T>(), weight.data<T>(), accumulate);
-    }
+  const ConvSizes s = sizes_of("conv2d", x.shape(), weight.shape(), options);
+  check_tensor("conv2d", "weight", weight, weight.shape(), x);
+  check_tensor("conv2d", "y", y, y_shape(s), x);
+  if (s.batch == 0) return;
+  if (is_linear(s)) return gemm(rows(y), rows(x), Transpose::no, rows(weight), Transpose::yes, accumulate);
+  if (x.device() == Device::cuda) {
+    if constexpr (kHasGpuCode) cuda::conv_forward(s, y, x, weight, accumulate);
+    return;
+  }
+  const bool done = by_onednn(y, accumulate, [&](float* to) {
+    return onednn::conv_forward(s, to, x.data<float>(), weight.data<float>());
   });
+  if (!done) columns::conv_forward(s, y, x, weight, accumulate);
 }
 
 void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,
@@ -140,23 +134,16 @@ void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weig
   const ConvSizes s = sizes_of(where, dx.shape(), weight.shape(), options);
   check_tensor(where, "weight", weight, weight.shape(), dx);
   check_tensor(where, "dy", dy, y_shape(s), dx);
-  visit_floating(dy.dtype(), where, [&](auto zero) {
-    using T = decltype(zero);
-    if (s.batch == 0) return;
-    if (is_linear(s)) return gemm(rows(dx), rows(dy), Transpose::no, rows(weight), Transpose::no, accumulate);
-    if (dy.device() == Device::cuda) {
-      if constexpr (kHasGpuCode) cuda::conv_backward_data(s, dx, dy, weight, accumulate);
-      return;
-    }
-    if constexpr (std::is_same_v<T, float>) {
-      const bool done = !columns::suit(s) && write_or_add(dx, accumulate, [&](const Tensor& to) {
-        return onednn::conv_backward_data(s, to.data<T>(), dy.data<T>(), weight.data<T>());
-      });
-      if (!done) columns::conv_backward_data(s, dx, dy, weight, accumulate);
-    } else {
-      reference::conv_backward_data<T>(s, dx.data<T>(), dy.data<T>(), weight.data<T>(), accumulate);
-    }
+  if (s.batch == 0) return;
+  if (is_linear(s)) return gemm(rows(dx), rows(dy), Transpose::no, rows(weight), Transpose::no, accumulate);
+  if (dy.device() == Device::cuda) {
+    if constexpr (kHasGpuCode) cuda::conv_backward_data(s, dx, dy, weight, accumulate);
+    return;
+  }
+  const bool done = !columns::suit(s) && by_onednn(dx, accumulate, [&](float* to) {
+    return onednn::conv_backward_data(s, to, dy.data<float>(), weight.data<float>());
   });
+  if (!done) columns::conv_backward_data(s, dx, dy, weight, accumulate);
 }
 
 void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy, const ConvOptions& options,
@@ -165,26 +152,19 @@ void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
   const ConvSizes s = sizes_of(where, x.shape(), dw.shape(), options);
   check_tensor(where, "dw", dw, dw.shape(), x);
   check_tensor(where, "dy", dy, y_shape(s), x);
-  visit_floating(x.dtype(), where, [&](auto zero) {
-    using T = decltype(zero);
-    if (s.batch == 0) {
-      if (!accumulate) dw.fill(0);
-      return;
-    }
-    if (is_linear(s)) return gemm(rows(dw), rows(dy), Transpose::yes, rows(x), Transpose::no, accumulate);
-    if (x.device() == Device::cuda) {
-      if constexpr (kHasGpuCode) cuda::conv_backward_weight(s, dw, x, dy, accumulate);
-      return;
-    }
-    if constexpr (std::is_same_v<T, float>) {
-      const bool done = write_or_add(dw, accumulate, [&](const Tensor& to) {
-        return onednn::conv_backward_weight(s, to.data<T>(), x.data<T>(), dy.data<T>());
-      });
-      if (!done) columns::conv_backward_weight(s, dw, x, dy, accumulate);
-    } else {
-      reference::conv_backward_weight<T>(s, dw.data<T>(), x.data<T>(), dy.data<T>(), accumulate);
-    }
+  if (s.batch == 0) {
+    if (!accumulate) dw.fill(0);
+    return;
+  }
+  if (is_linear(s)) return gemm(rows(dw), rows(dy), Transpose::yes, rows(x), Transpose::no, accumulate);
+  if (x.device() == Device::cuda) {
+    if constexpr (kHasGpuCode) cuda::conv_backward_weight(s, dw, x, dy, accumulate);
+    return;
+  }
+  const bool done = by_onednn(dw, accumulate, [&](float* to) {
+    return onednn::conv_backward_weight(s, to, x.data<float>(), dy.data<float>());
   });
+  if (!done) columns::conv_backward_weight(s, dw, x, dy, accumulate);
 }
 
 const std::string& cpu_convolutions_name() { return onednn::library_name(); }

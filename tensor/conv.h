@@ -6,11 +6,10 @@
 //   y[n, i, j, k] = sum over r, s, c of
 //                   x[n, i stride - padding + r, j stride - padding + s, c] weight[k, r, s, c]
 //
-// where x is zero outside of the image. On the CPU oneDNN does it in f32 (conv_onednn.h), where it has
-// nothing good or is missing a matrix product (conv_columns.h), and in f64 the plain loops of
-// conv_reference.h; on the GPU the same three, with cuDNN (cuda/conv.h). A kernel as large as the image is a
-// matrix product everywhere, and so on the CPU is what gives images of few channels. All tensors of a call
-// are f32 or all f64, and on one device. N may be 0, no other size. Results must not overlap operands.
+// where x is zero outside of the image. A library does it in f32 where it is good at it: oneDNN on the CPU
+// (conv_onednn.h), cuDNN on the GPU (cuda/conv.h). All else is a matrix product (conv_columns.h). A kernel as
+// large as the image is one as it lies. All tensors of a call are f32 or all f64, and on one device. N may be
+// 0, no other size. Results must not overlap operands.
 //
 // Three functions do both kinds of convolution. The transposed one with `weight` is the transpose of the
 // linear map that the convolution with the same weight and options is: for x (N, H, W, C_in) and any z of the

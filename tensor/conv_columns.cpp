@@ -9,8 +9,7 @@ namespace elbo::columns {
 namespace {
 
 constexpr int64_t kFewChannels = 8;
-constexpr int64_t kColumns =
-    1 << 20;  // numbers of columns, about, that are made at a time for the gradient by weight
+constexpr int64_t kColumns = 1 << 20;  // numbers, about, of columns made at a time for the gradient by weight
 
 int64_t places(const ConvSizes& s) { return s.out_height * s.out_width; }
 int64_t place_elements(const ConvSizes& s) { return s.kernel_height * s.kernel_width * s.channels; }
@@ -35,18 +34,24 @@ void for_each_row(const ConvSizes& s, const F& f) {
     }
 }
 
-void add_columns(const ConvSizes& s, float* image, const float* columns) {
-  for_each_row(s, [&](int64_t to, int64_t from, int64_t count) {
+void add_columns(const ConvSizes& s, const Tensor& image, const Tensor& columns) {
+  visit_floating(image.dtype(), "conv2d", [&](auto zero) {
+    auto* const sums = image.data<decltype(zero)>();
+    const auto* const terms = columns.data<decltype(zero)>();
+    for_each_row(s, [&](int64_t to, int64_t from, int64_t count) {
 #pragma omp simd
-    for (int64_t k = 0; k < count; ++k) image[to + k] += columns[from + k];
+      for (int64_t k = 0; k < count; ++k) sums[to + k] += terms[from + k];
+    });
   });
 }
 
-void take_columns(const ConvSizes& s, float* columns, const float* image) {
-  if (s.padding > 0)
-    std::memset(columns, 0, static_cast<size_t>(places(s) * place_elements(s)) * sizeof(float));
+void take_columns(const ConvSizes& s, const Tensor& columns, const Tensor& image) {
+  if (s.padding > 0) columns.fill(0);
+  const int64_t size = size_of(image.dtype());
+  auto* const target = static_cast<std::byte*>(columns.bytes());
+  const auto* const source = static_cast<const std::byte*>(image.bytes());
   for_each_row(s, [&](int64_t from, int64_t to, int64_t count) {
-    std::memcpy(columns + to, image + from, static_cast<size_t>(count) * sizeof(float));
+    std::memcpy(target + to * size, source + from * size, static_cast<size_t>(count * size));
   });
 }
 
@@ -58,9 +63,9 @@ void conv_forward(const ConvSizes& s, const Tensor& y, const Tensor& x, const Te
                   bool accumulate) {
   const Tensor weights = weight.reshape({s.filters, -1});
   parallel_for(s.batch, 1, [&](int64_t begin, int64_t end) {
-    const Tensor columns = Tensor::empty({places(s), place_elements(s)});
+    const Tensor columns = Tensor::empty({places(s), place_elements(s)}, x.dtype());
     for (int64_t n = begin; n < end; ++n) {
-      take_columns(s, columns.data<float>(), x.slice(n).data<float>());
+      take_columns(s, columns, x.slice(n));
       gemm(y.slice(n).reshape({places(s), s.filters}), columns, Transpose::no, weights, Transpose::yes,
            accumulate);
     }
@@ -71,11 +76,11 @@ void conv_backward_data(const ConvSizes& s, const Tensor& dx, const Tensor& dy, 
                         bool accumulate) {
   const Tensor weights = weight.reshape({s.filters, -1});
   parallel_for(s.batch, 1, [&](int64_t begin, int64_t end) {
-    const Tensor columns = Tensor::empty({places(s), place_elements(s)});
+    const Tensor columns = Tensor::empty({places(s), place_elements(s)}, dy.dtype());
     for (int64_t n = begin; n < end; ++n) {
       gemm(columns, dy.slice(n).reshape({places(s), s.filters}), Transpose::no, weights, Transpose::no);
       if (!accumulate) dx.slice(n).fill(0);
-      add_columns(s, dx.slice(n).data<float>(), columns.data<float>());
+      add_columns(s, dx.slice(n), columns);
     }
   });
 }
@@ -83,13 +88,13 @@ void conv_backward_data(const ConvSizes& s, const Tensor& dx, const Tensor& dy, 
 void conv_backward_weight(const ConvSizes& s, const Tensor& dw, const Tensor& x, const Tensor& dy,
                           bool accumulate) {
   const int64_t image = places(s) * place_elements(s), most = std::max<int64_t>(1, kColumns / image);
-  const Tensor columns = Tensor::empty({std::min(most, s.batch) * places(s), place_elements(s)});
+  const Tensor columns = Tensor::empty({std::min(most, s.batch) * places(s), place_elements(s)}, x.dtype());
   const Tensor rows = dy.reshape({s.batch * places(s), s.filters});
   for (int64_t first = 0; first < s.batch; first += most) {
     const int64_t count = std::min(most, s.batch - first);
     parallel_for(count, 1, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        take_columns(s, columns.data<float>() + n * image, x.slice(first + n).data<float>());
+        take_columns(s, columns.slice(n * places(s), (n + 1) * places(s)), x.slice(first + n));
     });
     gemm(dw.reshape({s.filters, -1}), rows.slice(first * places(s), (first + count) * places(s)),
          Transpose::yes, columns.slice(0, count * places(s)), Transpose::no, accumulate || first > 0);

@@ -1,7 +1,7 @@
-// Convolutions as matrix products, f32 on the CPU: what runs where oneDNN has nothing better than plain loops
-// or is missing from the build, and the gradient by x of images with few channels, which a decoder takes last
-// to give a picture its colours. There oneDNN, which multiplies blocks of 16 channels, reaches a quarter of
-// the processor's speed.
+// Convolutions as matrix products, on the CPU: all in f64; in f32 those that oneDNN has nothing better for
+// than loops, or that the build has no oneDNN for, and the gradient by x of images with few channels, which a
+// decoder takes last to give a picture its colours. There oneDNN, which multiplies blocks of 16 channels,
+// reaches a quarter of the processor's speed.
 //
 // "Columns" are a matrix with a row for each place of the kernel: what lies under it there. They are made for
 // one image or a few at a time, so that they are multiplied while they are in the cache. Results do not

@@ -8,12 +8,8 @@ namespace {
 
 /// Images of so few channels leave cuDNN's tiles mostly empty, and it copies them to more channels before.
 constexpr int64_t kFewChannels = 8;
-/// Numbers of columns that are made at a time: 256 MB.
+/// Numbers of columns that are made at a time: 256 MB in f32.
 constexpr int64_t kMostColumns = int64_t{1} << 26;
-
-bool suits_columns(const ConvSizes& s, DType dtype) {
-  return dtype == DType::f32 && s.channels <= kFewChannels;
-}
 
 /// The images of x and y of which neither has more numbers than the library counts to.
 int64_t library_batch(const ConvSizes& s) {
@@ -23,39 +19,33 @@ int64_t library_batch(const ConvSizes& s) {
 
 using ByColumns = void(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool, int64_t);
 using ByLibrary = bool(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool);
-using Plainly = void(const ConvSizes&, const Tensor&, const Tensor&, const Tensor&, bool);
 
 /// Images from images, in one direction or the other.
 void convolve(const ConvSizes& sizes, const Tensor& to, const Tensor& from, const Tensor& weight,
-              bool accumulate, ByColumns& by_columns, ByLibrary& by_library, Plainly& plainly) {
-  if (suits_columns(sizes, to.dtype())) return by_columns(sizes, to, from, weight, accumulate, kMostColumns);
-  for_each_part(sizes, library_batch(sizes), to, from,
-                [&](const ConvSizes& part, const Tensor& some_to, const Tensor& some_from) {
-                  if (!by_library(part, some_to, some_from, weight, accumulate))
-                    plainly(part, some_to, some_from, weight, accumulate);
-                });
+              bool accumulate, ByColumns& by_columns, ByLibrary& by_library) {
+  for_each_part(
+      sizes, library_batch(sizes), to, from,
+      [&](const ConvSizes& part, const Tensor& some_to, const Tensor& some_from) {
+        if (sizes.channels <= kFewChannels || !by_library(part, some_to, some_from, weight, accumulate))
+          by_columns(part, some_to, some_from, weight, accumulate, kMostColumns);
+      });
 }
 
 }  // namespace
 
 void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
                   bool accumulate) {
-  convolve(sizes, y, x, weight, accumulate, columns::conv_forward, library::conv_forward,
-           plain::conv_forward);
+  convolve(sizes, y, x, weight, accumulate, columns::conv_forward, library::conv_forward);
 }
 
 void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
                         bool accumulate) {
-  convolve(sizes, dx, dy, weight, accumulate, columns::conv_backward_data, library::conv_backward_data,
-           plain::conv_backward_data);
+  convolve(sizes, dx, dy, weight, accumulate, columns::conv_backward_data, library::conv_backward_data);
 }
 
 void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
                           bool accumulate) {
-  if (dw.dtype() == DType::f32)
-    columns::conv_backward_weight(sizes, dw, x, dy, accumulate, kMostColumns);
-  else
-    plain::conv_backward_weight(sizes, dw, x, dy, accumulate);
+  columns::conv_backward_weight(sizes, dw, x, dy, accumulate, kMostColumns);
 }
 
 }  // namespace elbo::cuda

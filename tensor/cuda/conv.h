@@ -2,10 +2,10 @@
 // they mean). All tensors are on the GPU, packed, of one dtype, f32 or f64, and have elements; work is
 // enqueued on the current stream, the same every time, and can be captured.
 //
-// conv.cpp chooses who does it. In f32 gradients by weight, and all that reads or writes images of few
-// channels, are products with columns (conv_columns.cpp); the rest is the library's, which is cuDNN
-// (conv_cuda.cpp) or, in emulated builds, one that refuses everything (conv_emulated.cpp). What the library
-// refuses, and f64, which is for checks, is done by the plain kernels (conv_kernels.cpp).
+// conv.cpp chooses who does it. The library, which is cuDNN (conv_cuda.cpp) or, in emulated builds, one that
+// refuses everything (conv_emulated.cpp), is asked in f32, forward and by images of more than a few channels.
+// Gradients by weight, and all that it is not asked for or refuses, are products with columns
+// (conv_columns.cpp).
 //
 // f32 products are as precise as `matmul_precision` says; only the library takes bf16 for tf32, as cuDNN
 // would convert to fp16, whose range gradients leave.
@@ -54,16 +54,6 @@ void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& 
 void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
                           bool accumulate, int64_t most);
 }  // namespace columns
-
-/// The same as the loops of conv_reference.h, with a thread for each number of the result, summed in double.
-namespace plain {
-void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
-                  bool accumulate);
-void conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& dy, const Tensor& weight,
-                        bool accumulate);
-void conv_backward_weight(const ConvSizes& sizes, const Tensor& dw, const Tensor& x, const Tensor& dy,
-                          bool accumulate);
-}  // namespace plain
 
 /// Calls f(sizes, x, y) for parts of the batch, of `most` images but the last.
 template <class F>

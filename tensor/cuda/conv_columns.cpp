@@ -4,7 +4,6 @@
 // Columns are (batch * out_height * out_width, kernel_height * kernel_width * channels). In both kernels a
 // block has a line at a time, a row of places or of pixels, so that its threads have little to divide; each
 // number has one writer, which adds in one order.
-#include "tensor/conv_reference.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/kernel.h"
 #include "tensor/gemm.h"
@@ -12,11 +11,22 @@
 namespace elbo::cuda::columns {
 namespace {
 
-using reference::is_inside;
-using reference::pixel;
-using reference::under;
-
 constexpr int kLineThreads = 128;  // of a block: lines are short
+
+/// The pixel of x under row (or column) `tap` of the kernel, for pixel `out` of y; it may lie in the padding.
+__device__ __forceinline__ int64_t under(const ConvSizes& s, int64_t out, int64_t tap) {
+  return out * s.stride - s.padding + tap;
+}
+
+__device__ __forceinline__ bool is_inside(int64_t pixel, int64_t count) {
+  return pixel >= 0 && pixel < count;
+}
+
+/// Where pixel (row, column) of image `n` begins, in images of this height, width and depth.
+__device__ __forceinline__ int64_t pixel(int64_t n, int64_t row, int64_t column, int64_t height,
+                                         int64_t width, int64_t depth) {
+  return ((n * height + row) * width + column) * depth;
+}
 
 /// The columns of x. A row of the kernel at one place is a run of numbers that lie side by side both in x and
 /// in the columns, which are written in packs of kWidth. They are read in packs, too, if `kPacked`: a pack is

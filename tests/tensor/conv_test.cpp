@@ -1,5 +1,5 @@
-// conv: oneDNN (in f32) and the reference (in f64) against the definition, spelt out as a list of products;
-// then identities that bind the functions to each other.
+// conv: oneDNN and matrix products against their twin, the definition spelt out as a list of products; then
+// identities that bind the functions to each other.
 #include "tensor/conv.h"
 
 #include <doctest/doctest.h>
@@ -8,7 +8,6 @@
 
 #include "tensor/conv_columns.h"
 #include "tensor/conv_onednn.h"
-#include "tensor/conv_reference.h"
 #include "tests/error_of.h"
 #include "tests/tensor/conv_cases.h"
 #include "tests/tensor/naive.h"
@@ -75,44 +74,56 @@ void check_result(const Tensor& out, const std::vector<double>& wanted, const Co
   CHECK(out.to_vector() == sum);
 }
 
-/// What conv.h asks of others for f32: the largest distance of any number from the reference's, in parts of
-/// the largest number there is.
+/// y, dx and dw of conv.h, as sums of those products.
+struct Sums {
+  std::vector<double> y, dx, dw;
+};
+Sums sums_of(const ConvCase& c, const Tensor& x, const Tensor& weight, const Tensor& dy) {
+  const std::vector<double> xs = x.to_vector(), ws = weight.to_vector(), ys = dy.to_vector();
+  Sums sums{std::vector<double>(ys.size()), std::vector<double>(xs.size()), std::vector<double>(ws.size())};
+  for_each_product(c, [&](size_t in_x, size_t in_weight, size_t in_y) {
+    sums.y[in_y] += xs[in_x] * ws[in_weight];
+    sums.dx[in_x] += ys[in_y] * ws[in_weight];
+    sums.dw[in_weight] += xs[in_x] * ys[in_y];
+  });
+  return sums;
+}
+
+/// The largest distance of any number from what it should be, in parts of the largest that there should be.
+double distance(const Tensor& found, const std::vector<double>& wanted) {
+  const std::vector<double> values = found.to_vector();
+  double worst = 0, largest = 1e-30;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double off = std::abs(values[i] - wanted[i]);
+    if (std::isnan(off)) return off;  // a number that was not written
+    worst = std::max(worst, off);
+    largest = std::max(largest, std::abs(wanted[i]));
+  }
+  return worst / largest;
+}
+
 struct WorstDistances {
   double forward = 0, data = 0, weight = 0;
 };
-WorstDistances onednn_against_reference(const ConvCase& c, Engine& engine) {
+/// Of what oneDNN does of a case, with any of these numbers of threads.
+WorstDistances worst_of_onednn(const ConvCase& c, const std::vector<int>& thread_counts, Engine& engine) {
   const Tensor x = rough_numbers(c.x, DType::f32, engine),
                weight = rough_numbers(c.weight, DType::f32, engine),
                dy = rough_numbers(c.y(), DType::f32, engine);
   const ConvSizes s = sizes_of(c);
-  const auto distance = [](const Tensor& a, const Tensor& b) {
-    double worst = 0, largest = 0;
-    for (int64_t i = 0; i < a.elements(); ++i) {
-      const double off = std::abs(a.at(i) - b.at(i));
-      if (std::isnan(off)) return off;  // a number that was not written
-      worst = std::max(worst, off);
-      largest = std::max(largest, std::abs(b.at(i)));
-    }
-    return worst / std::max(largest, 1e-30);
-  };
-  const auto pair_of = [](const Shape& shape) {
-    return std::pair{Tensor::full(shape, std::nan("")), Tensor::empty(shape)};
-  };
+  const Sums wanted = sums_of(c, x, weight, dy);
+  const auto unwritten = [](const Shape& shape) { return Tensor::full(shape, std::nan("")); };
+  const float *const xs = x.data<float>(), *const ws = weight.data<float>(), *const ys = dy.data<float>();
   WorstDistances worst;
-  const auto forward = pair_of(c.y()), data = pair_of(c.x), by_weight = pair_of(c.weight);
-  using Floats = const float*;
-  const Floats xs = x.data<float>(), ws = weight.data<float>(), ys = dy.data<float>();
-  if (onednn::conv_forward(s, forward.first.data<float>(), xs, ws)) {
-    reference::conv_forward<float>(s, forward.second.data<float>(), xs, ws, false);
-    worst.forward = distance(forward.first, forward.second);
-  }
-  if (onednn::conv_backward_data(s, data.first.data<float>(), ys, ws)) {
-    reference::conv_backward_data<float>(s, data.second.data<float>(), ys, ws, false);
-    worst.data = distance(data.first, data.second);
-  }
-  if (onednn::conv_backward_weight(s, by_weight.first.data<float>(), xs, ys)) {
-    reference::conv_backward_weight<float>(s, by_weight.second.data<float>(), xs, ys, false);
-    worst.weight = distance(by_weight.first, by_weight.second);
+  for (const int count : thread_counts) {
+    const ThreadCount scope(count);
+    const Tensor y = unwritten(c.y()), dx = unwritten(c.x), dw = unwritten(c.weight);
+    if (onednn::conv_forward(s, y.data<float>(), xs, ws))
+      worst.forward = std::max(worst.forward, distance(y, wanted.y));
+    if (onednn::conv_backward_data(s, dx.data<float>(), ys, ws))
+      worst.data = std::max(worst.data, distance(dx, wanted.dx));
+    if (onednn::conv_backward_weight(s, dw.data<float>(), xs, ys))
+      worst.weight = std::max(worst.weight, distance(dw, wanted.dw));
   }
   return worst;
 }
@@ -123,13 +134,7 @@ void check(const ConvCase& c, DType dtype, Engine& engine) {
   CAPTURE(name(dtype));
   const Tensor x = small_numbers(c.x, dtype, engine), weight = small_numbers(c.weight, dtype, engine);
   const Tensor y = small_numbers(c.y(), dtype, engine);
-  const std::vector<double> xs = x.to_vector(), ws = weight.to_vector(), ys = y.to_vector();
-  std::vector<double> forward(ys.size()), data(xs.size()), by_weight(ws.size());
-  for_each_product(c, [&](size_t in_x, size_t in_weight, size_t in_y) {
-    forward[in_y] += xs[in_x] * ws[in_weight];
-    data[in_x] += ys[in_y] * ws[in_weight];
-    by_weight[in_weight] += xs[in_x] * ys[in_y];
-  });
+  const auto [forward, data, by_weight] = sums_of(c, x, weight, y);
 
   const Tensor out_y = Tensor::empty(c.y(), dtype), out_x = Tensor::empty(c.x, dtype);
   const Tensor out_weight = Tensor::empty(c.weight, dtype);
@@ -268,89 +273,48 @@ TEST_SUITE("tensor") {
     }
   }
 
-  TEST_CASE("the reference sums in double, and the same way with any number of threads") {
-    Engine engine(4);
-    const ConvCase c{.x = {2, 9, 9, 300}, .weight = {7, 5, 5, 300}, .options = {.stride = 2, .padding = 2}};
-    const Tensor x = rough_numbers(c.x, DType::f32, engine),
-                 weight = rough_numbers(c.weight, DType::f32, engine);
-    const Tensor dy = rough_numbers(c.y(), DType::f32, engine);
-    const ConvSizes sizes{2, 9, 9, 300, 7, 5, 5, 5, 5, 2, 2};
-    REQUIRE(c.y() == Shape{2, 5, 5, 7});
-    const auto results_in = [&]<class T>(T) {
-      const DType dtype = dtype_of<T>();
-      const Tensor y = Tensor::empty(c.y(), dtype), dx = Tensor::empty(c.x, dtype),
-                   dw = Tensor::empty(c.weight, dtype);
-      const Tensor xs = x.to(dtype), ws = weight.to(dtype), ys = dy.to(dtype);
-      reference::conv_forward<T>(sizes, y.data<T>(), xs.data<T>(), ws.data<T>(), false);
-      reference::conv_backward_data<T>(sizes, dx.data<T>(), ys.data<T>(), ws.data<T>(), false);
-      reference::conv_backward_weight<T>(sizes, dw.data<T>(), xs.data<T>(), ys.data<T>(), false);
-      return std::vector<Tensor>{y, dx, dw};
-    };
-    const std::vector<Tensor> exact = results_in(0.0);
-    std::vector<Tensor> first;
-    for (int count : {1, 2, 5}) {
-      const ThreadCount scope(count);
-      const std::vector<Tensor> rounded = results_in(0.0F);
-      if (first.empty()) first = rounded;
-      for (size_t which = 0; which < 3; ++which) {
-        CHECK(same_bits(rounded[which], first[which]));
-        double worst = 0;  // in relation to the number itself, as nothing but its own rounding may differ
-        for (int64_t i = 0; i < rounded[which].elements(); ++i)
-          worst = std::max(worst, std::abs(rounded[which].at(i) / exact[which].at(i) - 1));
-        CHECK(worst < 0x1.01p-24);
-      }
-    }
-  }
-
-  TEST_CASE(
-      "convolutions as matrix products agree with the reference, and to the bit for any number of threads") {
+  TEST_CASE("convolutions as matrix products agree with their definition, the same bits with any threads") {
     Engine engine(7);
     std::vector<ConvCase> cases = conv_cases();
     cases.push_back({{5, 13, 17, 5}, {24, 5, 3, 5}, {.stride = 3, .padding = 2}});
     cases.push_back({{3, 28, 28, 1}, {16, 3, 3, 1}, {.stride = 2, .padding = 1}});
     // More columns than are made at a time, and images that are not a multiple of that.
     cases.push_back({{7, 32, 32, 16}, {24, 4, 4, 16}, {.stride = 1, .padding = 1}});
-    for (const ConvCase& c : cases) {
-      CAPTURE(c.str());
-      const ConvSizes s = sizes_of(c);
-      if (s.batch == 0) continue;
-      const Tensor x = rough_numbers(c.x, DType::f32, engine),
-                   weight = rough_numbers(c.weight, DType::f32, engine);
-      const Tensor dy = rough_numbers(c.y(), DType::f32, engine);
-      for (const bool accumulate : {false, true}) {
-        const Tensor y = rough_numbers(c.y(), DType::f32, engine),
-                     dx = rough_numbers(c.x, DType::f32, engine),
-                     dw = rough_numbers(c.weight, DType::f32, engine);
-        const Tensor exact[] = {y.clone(), dx.clone(), dw.clone()};
-        reference::conv_forward<float>(s, exact[0].data<float>(), x.data<float>(), weight.data<float>(),
-                                       accumulate);
-        reference::conv_backward_data<float>(s, exact[1].data<float>(), dy.data<float>(),
-                                             weight.data<float>(), accumulate);
-        reference::conv_backward_weight<float>(s, exact[2].data<float>(), x.data<float>(), dy.data<float>(),
-                                               accumulate);
-        std::vector<Tensor> first;
-        for (const int count : {1, 2, 5}) {
-          const ThreadCount scope(count);
-          const std::vector<Tensor> results{y.clone(), dx.clone(), dw.clone()};
-          columns::conv_forward(s, results[0], x, weight, accumulate);
-          columns::conv_backward_data(s, results[1], dy, weight, accumulate);
-          columns::conv_backward_weight(s, results[2], x, dy, accumulate);
-          if (first.empty()) first = results;
+    for (const ConvCase& c : cases)
+      for (const DType dtype : {DType::f32, DType::f64}) {
+        CAPTURE(c.str());
+        CAPTURE(name(dtype));
+        const ConvSizes s = sizes_of(c);
+        if (s.batch == 0) continue;
+        const Tensor x = rough_numbers(c.x, dtype, engine), weight = rough_numbers(c.weight, dtype, engine),
+                     dy = rough_numbers(c.y(), dtype, engine);
+        const Sums sums = sums_of(c, x, weight, dy);
+        for (const bool accumulate : {false, true}) {
+          const double start = accumulate ? 3 : std::nan("");
+          std::vector<Tensor> first;
+          for (const int count : {1, 2, 5}) {
+            const ThreadCount scope(count);
+            const std::vector<Tensor> results{Tensor::full(c.y(), start, dtype),
+                                              Tensor::full(c.x, start, dtype),
+                                              Tensor::full(c.weight, start, dtype)};
+            columns::conv_forward(s, results[0], x, weight, accumulate);
+            columns::conv_backward_data(s, results[1], dy, weight, accumulate);
+            columns::conv_backward_weight(s, results[2], x, dy, accumulate);
+            if (first.empty()) first = results;
+            for (size_t which = 0; which < 3; ++which) CHECK(same_bits(results[which], first[which]));
+          }
           for (size_t which = 0; which < 3; ++which) {
-            CHECK(same_bits(results[which], first[which]));
-            double worst = 0, largest = 0;
-            for (int64_t i = 0; i < results[which].elements(); ++i) {
-              worst = std::max(worst, std::abs(results[which].at(i) - exact[which].at(i)));
-              largest = std::max(largest, std::abs(exact[which].at(i)));
-            }
-            CHECK(worst <= 1e-5 * largest);  // f32 sums of up to some thousand products
+            std::vector<double> wanted = which == 0 ? sums.y : which == 1 ? sums.dx : sums.dw;
+            if (accumulate)
+              for (double& value : wanted) value += start;
+            // Sums of up to some thousand products.
+            CHECK(distance(first[which], wanted) <= (dtype == DType::f32 ? 1e-5 : 1e-14));
           }
         }
       }
-    }
   }
 
-  TEST_CASE("oneDNN agrees with the reference to 1e-5, with one thread and several") {
+  TEST_CASE("oneDNN agrees with the definition to 1e-5, with one thread and several") {
     Engine engine(6);
     std::vector<ConvCase> cases = conv_cases();
     // Layers of the convolutional VAEs: all of the Higgins ones, one image and many; sizes that are odd.
@@ -362,20 +326,19 @@ TEST_SUITE("tensor") {
       cases.push_back({{batch, 7, 7, 32}, {64, 3, 3, 32}, {.stride = 2, .padding = 1}});
       cases.push_back({{batch, 13, 17, 5}, {24, 5, 3, 5}, {.stride = 3, .padding = 2}});
     }
+    // Images in blocks, even and not.
+    cases.push_back({{13, 32, 32, 16}, {16, 4, 4, 16}, {.stride = 2, .padding = 1}});
+    cases.push_back({{21, 16, 16, 32}, {16, 3, 3, 32}, {.stride = 1, .padding = 1}});
     WorstDistances worst;
-    for (const int count : {1, 2, 5}) {
-      const ThreadCount scope(count);
-      for (const ConvCase& c : cases) {
-        CAPTURE(c.str());
-        CAPTURE(count);
-        const WorstDistances of_case = onednn_against_reference(c, engine);
-        worst.forward = std::max(worst.forward, of_case.forward);
-        worst.data = std::max(worst.data, of_case.data);
-        worst.weight = std::max(worst.weight, of_case.weight);
-        CHECK(of_case.forward <= 1e-5);
-        CHECK(of_case.data <= 1e-5);
-        CHECK(of_case.weight <= 1e-5);
-      }
+    for (const ConvCase& c : cases) {
+      CAPTURE(c.str());
+      const WorstDistances of_case = worst_of_onednn(c, {1, 2, 5}, engine);
+      worst.forward = std::max(worst.forward, of_case.forward);
+      worst.data = std::max(worst.data, of_case.data);
+      worst.weight = std::max(worst.weight, of_case.weight);
+      CHECK(of_case.forward <= 1e-5);
+      CHECK(of_case.data <= 1e-5);
+      CHECK(of_case.weight <= 1e-5);
     }
     MESSAGE(cpu_convolutions_name() << ": worst distances " << worst.forward << ", " << worst.data << ", "
                                     << worst.weight);
@@ -408,20 +371,6 @@ TEST_SUITE("tensor") {
         for (size_t which = 0; which < 3; ++which) CHECK(same_bits(results[which], first[which]));
       }
     }
-  }
-
-  TEST_CASE("oneDNN in blocks of images agrees with the reference, whose batch is not cut") {
-    Engine engine(9);
-    for (const ConvCase& c : {ConvCase{{13, 32, 32, 16}, {16, 4, 4, 16}, {.stride = 2, .padding = 1}},
-                              ConvCase{{21, 16, 16, 32}, {16, 3, 3, 32}, {.stride = 1, .padding = 1}}})
-      for (const int count : {1, 3}) {
-        CAPTURE(c.str());
-        const ThreadCount scope(count);
-        const WorstDistances of_case = onednn_against_reference(c, engine);
-        CHECK(of_case.forward <= 1e-5);
-        CHECK(of_case.data <= 1e-5);
-        CHECK(of_case.weight <= 1e-5);
-      }
   }
 
   TEST_CASE("NaN goes through a convolution, and stays in its image") {
