@@ -185,31 +185,13 @@ void Sgd::step(double learning_rate) { step(std::span(&learning_rate, 1)); }
 void Sgd::step(std::span<const double> rates) {
   check_rates(store_, rates, "sgd");
   store_.complete_gradients();
-  if (store_.device() == Device::cuda) {
-    for (const ParameterStore::Span& span : store_.spans()) {
-      const auto own = [&](const Tensor& arena) { return arena.slice(span.begin, span.end); };
-      const double rate = rates[rates.size() == 1 ? 0 : static_cast<size_t>(span.member)];
-      if (rate == 0) continue;
-      map_into(own(velocity_), Momentum{momentum_}, own(velocity_), own(store_.gradients()));
-      map_into(own(store_.values()), MinusScaled{rate}, own(store_.values()), own(velocity_));
-    }
-    return store_.consume_gradients();
+  for (const ParameterStore::Span& span : store_.spans()) {
+    const auto own = [&](const Tensor& arena) { return arena.slice(span.begin, span.end); };
+    const double rate = rates[rates.size() == 1 ? 0 : static_cast<size_t>(span.member)];
+    if (rate == 0) continue;
+    map_into(own(velocity_), Momentum{momentum_}, own(velocity_), own(store_.gradients()));
+    map_into(own(store_.values()), MinusScaled{rate}, own(store_.values()), own(velocity_));
   }
-  visit_floating(store_.dtype(), "sgd", [&](auto zero) {
-    using T = decltype(zero);
-    T* const w = store_.values().data<T>();
-    T* const u = velocity_.data<T>();
-    const T* const g = store_.gradients().data<T>();
-    const T momentum = static_cast<T>(momentum_);
-    for_each_stretch(store_, store_.spans(), rates, [&](int64_t begin, int64_t end, size_t which) {
-      const T step = static_cast<T>(rates[which]);
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) {
-        u[i] = momentum * u[i] + g[i];
-        w[i] -= step * u[i];
-      }
-    });
-  });
   store_.consume_gradients();
 }
 

@@ -9,7 +9,6 @@
 
 #include "tensor/conv_onednn.h"
 #include "tensor/map.h"
-#include "tensor/one_thread.h"
 #include "tensor/parallel.h"
 
 namespace elbo::onednn {
@@ -213,15 +212,15 @@ void run_step(const Step& step, Argument x, Argument y, Argument weight) {
   const Tensor scratch = memory_for(p.scratch);
   const bool writes_weight = p.reorders && !step.own_weight.defined();
   const Tensor own = writes_weight ? memory_for(p.own_weight) : step.own_weight;
-  dnnl::memory plain = with_data(p.weight, weight.data);
-  dnnl::memory used = p.reorders ? with_data(p.own_weight, own.bytes()) : plain;
+  dnnl::memory given = with_data(p.weight, weight.data);
+  dnnl::memory used = p.reorders ? with_data(p.own_weight, own.bytes()) : given;
   std::unordered_map<int, dnnl::memory> arguments{
       {x.name, with_data(p.x, x.data)},
       {y.name, with_data(p.y, y.data)},
       {weight.name, used},
       {DNNL_ARG_SCRATCHPAD, with_data(p.scratch, scratch.bytes())}};
   p.run.execute(stream(), arguments);
-  if (writes_weight) p.reorder.execute(stream(), used, plain);
+  if (writes_weight) p.reorder.execute(stream(), used, given);
   stream().wait();
 }
 

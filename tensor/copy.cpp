@@ -16,6 +16,20 @@ void check_indices(const Tensor& x, const Tensor& indices, const char* where) {
     if (index < 0 || index >= x.size(0)) fail("[{}] index {} is outside 0..{}", where, index, x.size(0) - 1);
 }
 
+/// As cuda::copy_rows (cuda/kernels.h), on either device.
+void copy_rows(Device device, std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step,
+               int64_t rows, int64_t width, const int64_t* index = nullptr) {
+  if (device == Device::cuda) {
+    if constexpr (kHasGpuCode) cuda::copy_rows(to, to_step, from, from_step, rows, width, index);
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(width, 1));
+  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      std::memcpy(to + i * to_step, from + (index ? index[i] : i) * from_step, static_cast<size_t>(width));
+  });
+}
+
 }  // namespace
 
 void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source, int64_t source_begin,
@@ -37,20 +51,8 @@ void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source
   for (int i = axis + 1; i < source.rank(); ++i) inner *= source.size(i);
   auto* to = static_cast<std::byte*>(target.bytes());
   const auto* from = static_cast<const std::byte*>(source.bytes());
-  const int64_t to_step = target.size(axis) * inner, from_step = source.size(axis) * inner;
-  const int64_t bytes = count * inner;
-  if (target.device() == Device::cuda) {
-    if constexpr (kHasGpuCode)
-      cuda::copy_rows(to + target_begin * inner, to_step, from + source_begin * inner, from_step, outer,
-                      bytes);
-    return;
-  }
-  parallel_for(outer, std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i)
-                   std::memcpy(to + i * to_step + target_begin * inner,
-                               from + i * from_step + source_begin * inner, static_cast<size_t>(bytes));
-               });
+  copy_rows(target.device(), to + target_begin * inner, target.size(axis) * inner,
+            from + source_begin * inner, source.size(axis) * inner, outer, count * inner);
 }
 
 Tensor gather_rows(const Tensor& x, const Tensor& indices) {
@@ -59,19 +61,9 @@ Tensor gather_rows(const Tensor& x, const Tensor& indices) {
   shape[0] = indices.size(0);
   Tensor rows = Tensor::empty(shape, x.dtype(), x.device());
   const int64_t bytes = x.shape().back(x.rank() - 1).elements() * size_of(x.dtype());
-  auto* to = static_cast<std::byte*>(rows.bytes());
-  const auto* from = static_cast<const std::byte*>(x.bytes());
   const Tensor here = indices.to(x.device());
-  const int64_t* index = here.data<int64_t>();
-  if (x.device() == Device::cuda) {
-    if constexpr (kHasGpuCode) cuda::copy_rows(to, bytes, from, bytes, shape[0], bytes, index);
-    return rows;
-  }
-  parallel_for(shape[0], std::max<int64_t>(1, 4 * kParallelGrain / std::max<int64_t>(bytes, 1)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i)
-                   std::memcpy(to + i * bytes, from + index[i] * bytes, static_cast<size_t>(bytes));
-               });
+  copy_rows(x.device(), static_cast<std::byte*>(rows.bytes()), bytes,
+            static_cast<const std::byte*>(x.bytes()), bytes, shape[0], bytes, here.data<int64_t>());
   return rows;
 }
 

@@ -17,17 +17,8 @@ namespace elbo {
 enum class DType { f32, f64, u8, i64 };
 
 inline const char* name(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "f32";
-    case DType::f64:
-      return "f64";
-    case DType::u8:
-      return "u8";
-    case DType::i64:
-      return "i64";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"f32", "f64", "u8", "i64"};
+  return kNames[static_cast<int>(dtype)];
 }
 
 inline int64_t size_of(DType dtype) { return dtype == DType::u8 ? 1 : dtype == DType::f32 ? 4 : 8; }
@@ -59,16 +50,9 @@ decltype(auto) visit_floating(DType dtype, const char* where, F&& f) {
 /// Calls f(T{}) with the element type of any dtype.
 template <class F>
 decltype(auto) visit(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::u8:
-      return f(uint8_t{});
-    case DType::i64:
-      break;
-  }
+  if (dtype == DType::f32) return f(float{});
+  if (dtype == DType::f64) return f(double{});
+  if (dtype == DType::u8) return f(uint8_t{});
   return f(int64_t{});
 }
 

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "tensor/error.h"
+#include "tensor/memory.h"
 
 namespace elbo {
 namespace {
@@ -22,11 +23,6 @@ namespace {
 constexpr size_t kLargestTransfer = size_t{1} << 30;
 
 std::string reason(int error) { return std::generic_category().message(error); }
-
-/// Bytes; asking for more than this would end in a killed process rather than an error.
-uint64_t physical_memory() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
-}
 
 /// What a failed write's errno means for the person who has to mend it.
 [[noreturn]] void fail_to_write(const std::string& path, int error) {

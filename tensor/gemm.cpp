@@ -9,6 +9,7 @@
 #include "tensor/cuda/gemm.h"
 #include "tensor/file.h"
 #include "tensor/gemm_kernel.h"
+#include "tensor/loop.h"
 #include "tensor/parallel.h"
 
 namespace elbo {
@@ -55,20 +56,6 @@ void compute(const Matrices& p, const Part<T>& part, bool accumulate, T alpha, c
   if (finish) (*finish)({part.c, p.ldc, part.batch, part.row, part.column, part.rows, part.columns});
 }
 
-/// Offset in elements of the matrix that batch index `flat` of `batch` reads from an operand with leading
-/// `own`.
-int64_t matrix_offset(const Shape& batch, const Shape& own, int64_t flat, int64_t matrix_elements) {
-  int64_t offset = 0, step = 1;
-  for (int back = 1; back <= batch.rank(); ++back) {
-    const int64_t index = flat % batch[-back];
-    flat /= batch[-back];
-    if (back > own.rank()) continue;
-    if (own[-back] != 1) offset += index * step;
-    step *= own[-back];
-  }
-  return offset * matrix_elements;
-}
-
 /// How many blocks of rows and of columns a product is cut into, which threads then take one by one.
 struct Cuts {
   int64_t rows = 1, columns = 1;
@@ -112,6 +99,7 @@ void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, b
          const BlockFunction* finish) {
   const Shape batch = c.shape().drop_back(2);
   const Shape batch_a = a.shape().drop_back(2), batch_b = b.shape().drop_back(2);
+  const detail::Loop matrices = detail::plan_loop(batch, {&batch, &batch_a, &batch_b});
   const int64_t batches = batch.elements();
   const bool own = p.own && std::is_same_v<T, float>;
   const Cuts cuts = own ? cuts_for_own(p, batches) : cuts_for_blas(p);
@@ -123,8 +111,10 @@ void run(const Matrices& p, const Tensor& c, const Tensor& a, const Tensor& b, b
       const int64_t which = item / blocks, block = item % blocks;
       const int64_t i = block / cuts.columns, j = block % cuts.columns;
       const int64_t row = edge(p.m, i, cuts.rows), column = edge(p.n, j, cuts.columns);
-      const T* const whole_a = a.data<T>() + matrix_offset(batch, batch_a, which, p.m * p.k);
-      const T* const whole_b = b.data<T>() + matrix_offset(batch, batch_b, which, p.k * p.n);
+      int64_t matrix[3] = {};  // of c, a and b
+      detail::seek(matrices, which, 3, matrix);
+      const T* const whole_a = a.data<T>() + matrix[1] * p.m * p.k;
+      const T* const whole_b = b.data<T>() + matrix[2] * p.k * p.n;
       const Part<T> part{whole_a + row * (p.ta == CblasNoTrans ? p.lda : 1),
                          whole_b + column * (p.tb == CblasNoTrans ? 1 : p.ldb),
                          c.data<T>() + (which * p.m + row) * p.n + column,
@@ -161,8 +151,7 @@ const char* product_name(Transpose op_a, Transpose op_b) {
 }
 
 MatmulPrecision precision_in_use = MatmulPrecision::f32;
-constexpr MatmulPrecision kPrecisions[] = {MatmulPrecision::f32, MatmulPrecision::tf32,
-                                           MatmulPrecision::bf16};
+constexpr const char* kPrecisions[] = {"f32", "tf32", "bf16"};  // in the order of the enum
 
 void check_devices(const Tensor& c, const Tensor& a, const Tensor& b) {
   if (a.device() != b.device())
@@ -240,24 +229,11 @@ void set_matmul_precision(MatmulPrecision precision) { precision_in_use = precis
 MatmulPrecision matmul_precision() { return precision_in_use; }
 
 MatmulPrecision parse_matmul_precision(std::string_view text) {
-  std::string known;
-  for (MatmulPrecision precision : kPrecisions) {
-    if (text == name(precision)) return precision;
-    known += (known.empty() ? "" : ", ") + std::string(name(precision));
-  }
-  fail("[matmul] unknown precision {}; there are {}", quote(text), known);
+  for (size_t i = 0; i < std::size(kPrecisions); ++i)
+    if (text == kPrecisions[i]) return static_cast<MatmulPrecision>(i);
+  fail("[matmul] unknown precision {}; there are {}", quote(text), fmt::join(kPrecisions, ", "));
 }
 
-const char* name(MatmulPrecision precision) {
-  switch (precision) {
-    case MatmulPrecision::f32:
-      return "f32";
-    case MatmulPrecision::tf32:
-      return "tf32";
-    case MatmulPrecision::bf16:
-      break;
-  }
-  return "bf16";
-}
+const char* name(MatmulPrecision precision) { return kPrecisions[static_cast<size_t>(precision)]; }
 
 }  // namespace elbo

@@ -29,11 +29,11 @@
 #include <utility>
 
 #include "tensor/gemm.h"
+#include "tensor/lanes.h"
 #include "tensor/scratch.h"
 
 #if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
 #  define ELBO_OWN_SGEMM
-#  include <immintrin.h>
 #endif
 
 namespace elbo {
@@ -41,17 +41,15 @@ namespace elbo {
 #ifdef ELBO_OWN_SGEMM
 namespace {
 
+using Vector = Lanes<float>;
+constexpr int kLanes = kLanesOf<float>;
+
 #  ifdef __AVX512F__
-using Vector = __m512;
-constexpr int kLanes = 16;
 constexpr int kRows = 8, kVectors = 3;  // the tile: 24 sums, 3 vectors of b and 1 of a, of 32 registers
 constexpr int64_t kDepth = 1024;        // longest piece of the inner dimension: its panel of b takes 192 KiB
 constexpr int64_t kBlock = 512;         // most rows of a that go by before the next panel
 constexpr bool kPacksA = false;         // whether also an a is copied whose rows run along l
 
-Vector all(float x) { return _mm512_set1_ps(x); }
-Vector load(const float* from) { return _mm512_loadu_ps(from); }
-void store(float* to, Vector x) { _mm512_storeu_ps(to, x); }
 void add_product(Vector x, Vector y, Vector& sum) { sum = _mm512_fmadd_ps(x, y, sum); }
 
 /// The first `count` of 1..16 lanes; the rest are 0. Memory of the other lanes is neither read nor written.
@@ -59,17 +57,12 @@ __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>((1u << coun
 Vector load_part(const float* from, int64_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), from); }
 void store_part(float* to, Vector x, int64_t count) { _mm512_mask_storeu_ps(to, first_lanes(count), x); }
 #  else
-using Vector = __m256;
-constexpr int kLanes = 8;
 constexpr int kRows = 6, kVectors = 2;  // 12 sums, 2 vectors of b and up to 2 of a, of 16 registers
 constexpr int64_t kDepth = 384;         // a panel of b takes 24 KiB, which is most of the L1 cache
 constexpr int64_t kBlock = 96;          // a block of a takes 144 KiB
 constexpr bool kPacksA = true;          // six rows in place take six registers for their addresses
 
-Vector all(float x) { return _mm256_set1_ps(x); }
-Vector load(const float* from) { return _mm256_loadu_ps(from); }
-void store(float* to, Vector x) { _mm256_storeu_ps(to, x); }
-/// As an instruction, since g++ would load operands twice and move sums to memory to be free in their order.
+/// Written as an instruction: of intrinsics g++ would load operands twice, and move sums to memory.
 void add_product(Vector x, Vector y, Vector& sum) {
   asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
 }
@@ -123,10 +116,10 @@ void multiply_tile(const Tile& t) {
   const auto step = [&]() __attribute__((always_inline)) {
     Vector from_b[vectors];
 #  pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v) from_b[v] = load(b + v * kLanes);
+    for (int v = 0; v < vectors; ++v) from_b[v] = load_lanes(b + v * kLanes);
 #  pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
-      const Vector from_a = all(a[i][at]);
+      const Vector from_a = all_lanes(a[i][at]);
 #  pragma GCC unroll 3
       for (int v = 0; v < vectors; ++v) add_product(from_a, from_b[v], sum[i][v]);
     }
@@ -141,7 +134,7 @@ void multiply_tile(const Tile& t) {
   }
   for (; l < t.depth; ++l) step();
 
-  const Vector alpha = all(t.alpha);
+  const Vector alpha = all_lanes(t.alpha);
 #  pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
     float* c = t.c + i * t.ldc;
@@ -149,12 +142,12 @@ void multiply_tile(const Tile& t) {
     for (int v = 0; v < vectors; ++v, c += kLanes) {
       const bool part = v == vectors - 1 && t.last < kLanes;
       Vector x{};
-      if (t.accumulate) x = part ? load_part(c, t.last) : load(c);
+      if (t.accumulate) x = part ? load_part(c, t.last) : load_lanes(c);
       add_product(sum[i][v], alpha, x);
       if (part)
         store_part(c, x, t.last);
       else
-        store(c, x);
+        store_lanes(c, x);
     }
   }
 }
@@ -196,7 +189,7 @@ __attribute__((always_inline)) inline void transpose(Vector (&rows)[kLanes]) {
 void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t count, float* to, int64_t width) {
   for (int64_t l = 0; l < rows; ++l, from += stride, to += width)
     for (int64_t j = 0; j < width; j += kLanes)
-      store(to + j, j + kLanes <= count ? load(from + j) : load_part(from + j, count - j));
+      store_lanes(to + j, j + kLanes <= count ? load_lanes(from + j) : load_part(from + j, count - j));
 }
 
 /// The same of a transpose: column l of `count` rows, `stride` apart, becomes row l. Each row is written as
@@ -216,7 +209,7 @@ void pack_columns(const float* from, int64_t stride, int64_t columns, int64_t co
       float* out = to + l * width + j;
 #  pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i)
-        if (i < wide) store(out + i * width, block[i]);
+        if (i < wide) store_lanes(out + i * width, block[i]);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "tensor/loop.h"
 
+#include <algorithm>
+
 #include "tensor/error.h"
 
 namespace elbo::detail {
@@ -19,32 +21,24 @@ Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands)
     ++count;
   }
   // Merge from the innermost axis outwards.
-  Loop reversed;
+  Loop loop;
   for (int axis = space.rank() - 1; axis >= 0; --axis) {
     if (space[axis] == 1) continue;
-    bool merges = reversed.rank > 0;
-    const int inner = reversed.rank - 1;
+    bool merges = loop.rank > 0;
+    const int inner = loop.rank - 1;
     for (int k = 0; merges && k < count; ++k)
-      merges = stride[k][axis] == reversed.stride[k][inner] * reversed.size[inner];
+      merges = stride[k][axis] == loop.stride[k][inner] * loop.size[inner];
     if (merges) {
-      reversed.size[inner] *= space[axis];
+      loop.size[inner] *= space[axis];
       continue;
     }
-    reversed.size[reversed.rank] = space[axis];
-    for (int k = 0; k < count; ++k) reversed.stride[k][reversed.rank] = stride[k][axis];
-    ++reversed.rank;
+    loop.size[loop.rank] = space[axis];
+    for (int k = 0; k < count; ++k) loop.stride[k][loop.rank] = stride[k][axis];
+    ++loop.rank;
   }
-  if (reversed.rank == 0) {
-    reversed.rank = 1;
-    reversed.size[0] = 1;
-  }
-  Loop loop;
-  loop.rank = reversed.rank;
-  for (int axis = 0; axis < loop.rank; ++axis) {
-    const int from = loop.rank - 1 - axis;
-    loop.size[axis] = reversed.size[from];
-    for (int k = 0; k < count; ++k) loop.stride[k][axis] = reversed.stride[k][from];
-  }
+  if (loop.rank == 0) loop.size[loop.rank++] = 1;
+  std::reverse(loop.size, loop.size + loop.rank);
+  for (int k = 0; k < count; ++k) std::reverse(loop.stride[k], loop.stride[k] + loop.rank);
   return loop;
 }
 

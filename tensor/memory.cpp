@@ -38,10 +38,6 @@ SizeClass size_class(size_t bytes) {
   return {4 * log2 + static_cast<int>(quarters) - 9, quarters * quarter * kAlignment};
 }
 
-size_t physical_memory() {
-  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
-}
-
 /// The blocks of one device.
 class Cache {
  public:
@@ -239,6 +235,9 @@ StorageRef::~StorageRef() {
     cache(storage_->device).give_back(storage_);
 }
 
+size_t physical_memory() {
+  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
+}
 StorageRef allocate(size_t bytes, Device device) {
   if (device == Device::cuda) cuda::require_available();
   return cache(device).take(bytes);

@@ -81,6 +81,9 @@ struct MemoryCounters {
 MemoryCounters memory_counters(Device device = Device::cpu);
 void reset_peak_memory(Device device = Device::cpu);
 
+/// Bytes of the machine; asking for more would end in a killed process rather than an error.
+size_t physical_memory();
+
 /// Gives every cached block back to the system.
 void release_cached_memory();
 

@@ -2,8 +2,6 @@
 
 #include <omp.h>
 
-#include "tensor/one_thread.h"
-
 namespace elbo {
 namespace {
 

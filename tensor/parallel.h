@@ -46,4 +46,17 @@ void parallel_for(int64_t n, int64_t grain, const Body& body) {
   if (error) std::rethrow_exception(error);
 }
 
+/// While one lives, parallel regions of others that begin on this thread have one thread; those of
+/// parallel_for, which says how many it wants, are as before.
+class OneThread {
+ public:
+  OneThread();
+  ~OneThread();
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
 }  // namespace elbo

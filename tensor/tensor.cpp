@@ -32,12 +32,6 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   return result;
 }
 
-Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
-  Tensor result = empty(shape, dtype, device);
-  result.fill(0);
-  return result;
-}
-
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
   Tensor result = empty(shape, dtype, device);
   result.fill(value);

@@ -31,8 +31,10 @@ class Tensor {
   Tensor() = default;  ///< no storage; defined() is false
 
   static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu);
-  static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
+  static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu) {
+    return full(shape, 0, dtype, device);
+  }
   static Tensor scalar(double value, DType dtype = DType::f32, Device device = Device::cpu) {
     return full({}, value, dtype, device);
   }

@@ -11,10 +11,10 @@
 #include <compare>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "tensor/cuda/conv.h"
@@ -180,10 +180,7 @@ struct Candidate {
 
 /// Those of a direction, best first, once it was asked for.
 template <class Direction>
-struct Candidates {
-  bool known = false;
-  std::vector<Candidate<Direction>> list;
-};
+using Candidates = std::optional<std::vector<Candidate<Direction>>>;
 
 struct CudnnPlan {
   Descriptors descriptors;
@@ -228,18 +225,17 @@ bool convolve(const ConvSizes& sizes, const Tensor& out, const Tensor& first, co
   StreamState& state = current_stream();
   CudnnPlan& plan = plan_for(key);
   auto& candidates = std::get<Candidates<Direction>>(plan.candidates);
-  if (!std::exchange(candidates.known, true))
-    candidates.list = ask<Direction>(state.handle, key, plan.descriptors);
+  if (!candidates) candidates = ask<Direction>(state.handle, key, plan.descriptors);
   const float one = 1, beta = accumulate ? 1 : 0;
-  while (!candidates.list.empty()) {
-    const Candidate<Direction> best = candidates.list.front();
+  while (!candidates->empty()) {
+    const Candidate<Direction> best = candidates->front();
     void* const memory = state.reserve(best.workspace);
     check(cudnnSetConvolutionMathType(plan.descriptors.convolution, best.math), "setting its precision");
     if (Direction::run(state.handle, plan.descriptors, best.algorithm, &one, first.data<float>(),
                        second.data<float>(), &beta, out.data<float>(), memory,
                        best.workspace) == CUDNN_STATUS_SUCCESS)
       return true;
-    candidates.list.erase(candidates.list.begin());
+    candidates->erase(candidates->begin());
   }
   return false;
 }

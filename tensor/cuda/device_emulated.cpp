@@ -60,15 +60,17 @@ class DeviceMemory {
 
   void* take(size_t bytes) {
     bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    const auto reusable = freed_.lower_bound(bytes);
-    if (reusable != freed_.end() && reusable->first == bytes) {
+    const auto reusable = freed_.find(bytes);
+    if (reusable != freed_.end()) {
       void* memory = reusable->second;
       freed_.erase(reusable);
+      taken_[memory] = bytes;
       return memory;
     }
     if (used_ + bytes > kSize) return nullptr;
     std::byte* memory = base_ + used_;
     used_ += bytes;
+    taken_[memory] = bytes;
     const Opened opened(*this);
 #ifdef ELBO_ASAN
     ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
@@ -76,8 +78,11 @@ class DeviceMemory {
     std::memset(memory, 0xFF, bytes);  // NaN in every floating type
     return memory;
   }
-  void give_back(void* memory, size_t bytes) {
-    freed_.emplace((bytes + kAlignment - 1) / kAlignment * kAlignment, memory);
+  void give_back(void* memory) {
+    const auto found = taken_.find(memory);
+    if (found == taken_.end()) fail("[emulation] freed memory that was not allocated");
+    freed_.emplace(found->second, memory);
+    taken_.erase(found);
   }
 
   /// While one lives, the memory can be touched.
@@ -103,16 +108,13 @@ class DeviceMemory {
   std::byte* base_ = nullptr;
   size_t used_ = 0;
   int openings_ = 0;
+  std::map<void*, size_t> taken_;
   std::multimap<size_t, void*> freed_;
 };
 
 DeviceMemory& device_memory() {
   static auto* memory = new DeviceMemory;
   return *memory;
-}
-std::map<void*, size_t>& allocations() {
-  static auto* sizes = new std::map<void*, size_t>;
-  return *sizes;
 }
 
 /// While on, TSan does not look at what this thread or fiber does: the bookkeeping that all fibers share is
@@ -456,17 +458,10 @@ Description describe() {
 }
 int multiprocessors() { return 2; }
 
-void* allocate_bytes(size_t bytes) {
-  void* memory = device_memory().take(bytes);
-  if (memory) allocations()[memory] = bytes;
-  return memory;
-}
+void* allocate_bytes(size_t bytes) { return device_memory().take(bytes); }
 void free_bytes(void* memory) {
   run_all();  // and nothing more: the cache of memory, which waits for this, is no place to join streams from
-  const auto found = allocations().find(memory);
-  if (found == allocations().end()) fail("[emulation] freed memory that was not allocated");
-  device_memory().give_back(memory, found->second);
-  allocations().erase(found);
+  device_memory().give_back(memory);
 }
 void set_bounds([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes,
                 [[maybe_unused]] size_t capacity) {

@@ -15,7 +15,6 @@ const std::string& why_not() {
 }
 void require_available() { fail("[cuda] {}", why_not()); }
 Description describe() { require_available(), __builtin_unreachable(); }
-int multiprocessors() { require_available(), __builtin_unreachable(); }
 const char* blas_name() { require_available(), __builtin_unreachable(); }
 const char* cudnn_name() { require_available(), __builtin_unreachable(); }
 
@@ -29,9 +28,7 @@ void copy_to_host(void*, const void*, size_t) { require_available(); }
 void copy_on_device(void*, const void*, size_t) { require_available(); }
 void copy_pinned_to_device(void*, const void*, size_t) { require_available(); }
 void copy_to_pinned(void*, const void*, size_t) { require_available(); }
-void zero_bytes(void*, size_t) { require_available(); }
 void synchronize() {}
-void* stream() { return nullptr; }
 
 SideStream::SideStream() { require_available(); }
 SideStream::~SideStream() {}

@@ -216,8 +216,8 @@ struct Product {
   Transpose op_b;
   bool accumulate;
   double alpha;
-  cublasLtEpilogue_t epilogue;
-  const Tensor* bias;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  const Tensor* bias = nullptr;
 };
 
 enum Operand { kC, kA, kB, kBias, kOperands };
@@ -328,29 +328,14 @@ bool multiply(const Product& p) {
 
 void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b, bool accumulate,
           double alpha) {
-  multiply({.c = c,
-            .a = a,
-            .op_a = op_a,
-            .b = b,
-            .op_b = op_b,
-            .accumulate = accumulate,
-            .alpha = alpha,
-            .epilogue = CUBLASLT_EPILOGUE_DEFAULT,
-            .bias = nullptr});
+  multiply({c, a, op_a, b, op_b, accumulate, alpha});
 }
 
 bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
   if (y.elements() == 0 || x.elements() == 0) return false;
   // D is y^T: its rows are the features, and cuBLAS adds one bias to each row.
-  return multiply({.c = y,
-                   .a = x,
-                   .op_a = Transpose::no,
-                   .b = w,
-                   .op_b = Transpose::yes,
-                   .accumulate = false,
-                   .alpha = 1,
-                   .epilogue = relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS,
-                   .bias = &bias});
+  const auto epilogue = relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+  return multiply({y, x, Transpose::no, w, Transpose::yes, false, 1, epilogue, &bias});
 }
 
 bool gemm_bias_gradient(const Tensor& dw, const Tensor& db, const Tensor& d, const Tensor& x,
@@ -359,15 +344,7 @@ bool gemm_bias_gradient(const Tensor& dw, const Tensor& db, const Tensor& d, con
   // dw = d^T x, so D = dw^T = x^T d: cuBLAS's A is x, as it lies (in, N), and its B is d, which lies as (out,
   // N) and is transposed to op(B) (N, out). BGRADB sums op(B) over the inner size of the product, N, and
   // writes as many sums as D has columns, out: db. (BGRADA would sum x.) D's beta does not concern it.
-  return multiply({.c = dw,
-                   .a = d,
-                   .op_a = Transpose::yes,
-                   .b = x,
-                   .op_b = Transpose::no,
-                   .accumulate = accumulate,
-                   .alpha = 1,
-                   .epilogue = CUBLASLT_EPILOGUE_BGRADB,
-                   .bias = &db});
+  return multiply({dw, d, Transpose::yes, x, Transpose::no, accumulate, 1, CUBLASLT_EPILOGUE_BGRADB, &db});
 }
 
 const char* blas_name() {
