@@ -2,7 +2,7 @@
 //
 // One row declares an op once; from it come the f64 gradient check against central differences (every element
 // of every input, a random cotangent), that gradients add up, f32 against f64, and for a fused op, fused
-// against its composed twin. What is compared must agree in the number of outputs and in their shapes; an
+// against its twin. What is compared must agree in the number of outputs and in their shapes; an
 // error is infinite where it does not. `elbo gradcheck` prints the table; the test suite asserts it and fails
 // when an op has no row.
 //

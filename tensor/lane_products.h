@@ -62,7 +62,7 @@ void product_tile(const LaneProduct<T>& p) {
 }
 
 template <class T, int... v>
-constexpr auto plain_tiles(std::integer_sequence<int, v...>) {
+constexpr auto product_tiles(std::integer_sequence<int, v...>) {
   return std::array<void (*)(const LaneProduct<T>&), sizeof...(v)>{
       product_tile<T, false, rows_for(v + 1), v + 1>...};
 }
@@ -76,7 +76,7 @@ constexpr auto all_outer_tiles(std::integer_sequence<int, v...>) {
   return std::array{outer_tiles<T, v + 1>(std::make_integer_sequence<int, rows_for(v + 1)>())...};
 }
 template <class T>
-inline constexpr auto kPlainTiles = plain_tiles<T>(std::make_integer_sequence<int, kVectors>());
+inline constexpr auto kProductTiles = product_tiles<T>(std::make_integer_sequence<int, kVectors>());
 template <class T>
 inline constexpr auto kOuterTiles = all_outer_tiles<T>(std::make_integer_sequence<int, kVectors>());
 
@@ -101,7 +101,7 @@ void multiply(int64_t rows, const LaneProduct<T>& p) {
     if (tile.start) tile.start += column;
     const int height = rows_for(static_cast<int>(vectors));
     for (int64_t i = 0; i < rows; i += height) {
-      kPlainTiles<T>[vectors - 1](tile);
+      kProductTiles<T>[vectors - 1](tile);
       tile.a += height * p.a_width;
       tile.c += height * p.width;
     }

@@ -1,4 +1,4 @@
-// The fused ops of variational autoencoders, each beside its composed twin: the few plain lines that define
+// The fused ops of variational autoencoders, each beside its twin: the few plain lines that define
 // it.
 //
 // A fused op makes one pass where the twin makes several and saves less for the backward pass; op_table.cpp

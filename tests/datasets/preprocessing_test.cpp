@@ -27,8 +27,8 @@ Dataset pixels(int64_t points, int64_t width) {
   return data;
 }
 
-/// The composed twin of dequantise + logit: its definition, an operation a line.
-Tensor composed_logit(const Dataset& data, double alpha, uint64_t seed, int64_t epoch, DType dtype) {
+/// The twin of dequantise + logit, an operation a line.
+Tensor logit_twin(const Dataset& data, double alpha, uint64_t seed, int64_t epoch, DType dtype) {
   const RandomKey key{.seed = seed, .stream = kDequantisation, .step = static_cast<uint64_t>(epoch)};
   const Tensor u = uniform(data.x.shape(), DType::f32, key).to(dtype);
   const Variable x = (Variable(data.x.to(dtype)) + Variable(u)) / 256.0;
@@ -55,12 +55,12 @@ const Preprocessing kLogit{.kind = Kind::logit};
 }  // namespace
 
 TEST_SUITE("datasets") {
-  TEST_CASE("the fused dequantise + logit equals its composed twin") {
+  TEST_CASE("the fused dequantise + logit equals its twin") {
     const Dataset data = pixels(7, 301);
     for (const double alpha : {1e-6, 0.05})
       for (const int64_t epoch : {0, 3}) {
         const Preprocessing logit{.kind = Kind::logit, .alpha = alpha};
-        const Tensor twin = composed_logit(data, alpha, 9, epoch, DType::f64);
+        const Tensor twin = logit_twin(data, alpha, 9, epoch, DType::f64);
         CHECK(largest_difference(preprocess_all(data, logit, 9, epoch, DType::f64), twin) < 1e-9);
         // The twin in f32 would lose 1 - s near white; the fused op must not.
         CHECK(largest_difference(preprocess_all(data, logit, 9, epoch, DType::f32), twin) < 2e-6);

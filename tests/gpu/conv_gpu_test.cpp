@@ -15,7 +15,7 @@
 #include "tests/error_of.h"
 #include "tests/gpu/near.h"
 #include "tests/tensor/conv_cases.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 
 namespace elbo {
 namespace {

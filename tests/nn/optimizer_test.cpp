@@ -99,7 +99,7 @@ TEST_SUITE("nn") {
     }
   }
 
-  // The composed twin of the fused sweep.
+  // The twin of the fused sweep.
   TEST_CASE("Adam's sweep equals its definition in plain ops") {
     ParameterStore store(DType::f64);
     declare(store);

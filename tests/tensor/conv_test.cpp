@@ -10,7 +10,7 @@
 #include "tensor/conv_onednn.h"
 #include "tests/error_of.h"
 #include "tests/tensor/conv_cases.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
 
 namespace elbo {

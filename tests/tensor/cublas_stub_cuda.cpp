@@ -18,7 +18,7 @@
 #include "tensor/gemm.h"
 #include "tensor/loop.h"
 #include "tests/error_of.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 
 namespace {
 namespace stub {
@@ -283,15 +283,15 @@ Tensor shifted(const Tensor& x, int64_t shift) {
 }
 
 /// alpha a b + beta c for a (..., m, k) and b (..., k, n), one element at a time.
-std::vector<double> naive(const Tensor& c, const Tensor& a, const Tensor& b, double beta, double alpha) {
+std::vector<double> gemm_twin(const Tensor& c, const Tensor& a, const Tensor& b, double beta, double alpha) {
   const int64_t m = c.size(-2), n = c.size(-1), k = a.size(-1);
   const Shape batch = c.shape().drop_back(2);
   const std::vector<double> as = a.to_vector(), bs = b.to_vector();
   std::vector<double> result = c.to_vector();
   for (int64_t flat = 0; flat < c.elements(); ++flat) {
     const int64_t which = flat / (m * n), i = flat / n % m, j = flat % n;
-    const int64_t from_a = naive_offset(a.shape().drop_back(2), batch, which) * m * k + i * k;
-    const int64_t from_b = naive_offset(b.shape().drop_back(2), batch, which) * k * n + j;
+    const int64_t from_a = offset_twin(a.shape().drop_back(2), batch, which) * m * k + i * k;
+    const int64_t from_b = offset_twin(b.shape().drop_back(2), batch, which) * k * n + j;
     double sum = 0;
     for (int64_t l = 0; l < k; ++l)
       sum += as[static_cast<size_t>(from_a + l)] * bs[static_cast<size_t>(from_b + l * n)];
@@ -315,12 +315,12 @@ void check(Engine& engine, const Shape& batch_a, const Shape& batch_b, int64_t m
         const Tensor c = shifted(small_numbers(batch.concatenated({m, n}), dtype, engine), shift);
         CAPTURE(given_a.shape().str());
         CAPTURE(given_b.shape().str());
-        const std::vector<double> onto = naive(c, a, b, 1, -0.5);
+        const std::vector<double> onto = gemm_twin(c, a, b, 1, -0.5);
         cuda::gemm(c, given_a, op_a, given_b, op_b, true, -0.5);
         CHECK(c.to_vector() == onto);
         c.fill(std::nan(""));
         cuda::gemm(c, given_a, op_a, given_b, op_b, false, 2);
-        CHECK(c.to_vector() == naive(c, a, b, 0, 2));
+        CHECK(c.to_vector() == gemm_twin(c, a, b, 0, 2));
       }
 }
 
@@ -333,10 +333,10 @@ bool check_bias(Engine& engine, DType dtype, const Shape& x_shape, const Shape& 
   const int64_t rows = x_shape[-2], out = w_shape[-2];
   const Tensor y = Tensor::full(leading.concatenated({rows, out}), std::nan(""), dtype);
   if (!cuda::gemm_bias(y, x, w, bias, relu)) return false;
-  std::vector<double> expected = naive(y, x, transposed(w), 0, 1);
+  std::vector<double> expected = gemm_twin(y, x, transposed(w), 0, 1);
   for (size_t i = 0; i < expected.size(); ++i) {
     const auto flat = static_cast<int64_t>(i);
-    const int64_t which = naive_offset(bias_shape.drop_back(1), leading, flat / (rows * out));
+    const int64_t which = offset_twin(bias_shape.drop_back(1), leading, flat / (rows * out));
     expected[i] += bias.at(which * out + flat % out);
     if (relu) expected[i] = std::max(expected[i], 0.0);
   }
@@ -447,11 +447,11 @@ TEST_SUITE("tensor") {
                        x = small_numbers({rows, in}, dtype, engine);
           const Tensor dw = small_numbers({out, in}, dtype, engine),
                        db = Tensor::full({out}, std::nan(""), dtype);
-          const std::vector<double> expected = naive(dw, transposed(d), x, accumulate, 1);
+          const std::vector<double> expected = gemm_twin(dw, transposed(d), x, accumulate, 1);
           CHECK(cuda::gemm_bias_gradient(dw, db, d, x, accumulate));
           CHECK(dw.to_vector() == expected);
           CHECK(db.to_vector() ==
-                naive(Tensor::zeros({1, out}, dtype), Tensor::full({1, rows}, 1, dtype), d, 0, 1));
+                gemm_twin(Tensor::zeros({1, out}, dtype), Tensor::full({1, rows}, 1, dtype), d, 0, 1));
         }
     const Tensor members = Tensor::zeros({2, 3, 3}), biases = Tensor::zeros({2, 3});
     CHECK(!cuda::gemm_bias_gradient(members, biases, members, members, false));

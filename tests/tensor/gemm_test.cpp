@@ -9,7 +9,7 @@
 
 #include "tensor/gemm_kernel.h"
 #include "tests/error_of.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
 
 namespace elbo {
@@ -18,15 +18,15 @@ namespace {
 constexpr Transpose kOps[] = {Transpose::no, Transpose::yes};
 
 /// alpha op(a) op(b) + beta c, one element at a time.
-std::vector<double> naive_gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b,
-                               Transpose op_b, double beta, double alpha) {
+std::vector<double> gemm_twin(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b,
+                              Transpose op_b, double beta, double alpha) {
   const int64_t m = c.size(-2), n = c.size(-1), k = a.size(op_a == Transpose::no ? -1 : -2);
   const Shape batch = c.shape().drop_back(2);
   const std::vector<double> as = a.to_vector(), bs = b.to_vector();
   std::vector<double> result = c.to_vector();
   for (int64_t which = 0; which < batch.elements(); ++which) {
-    const int64_t from_a = naive_offset(a.shape().drop_back(2), batch, which) * m * k;
-    const int64_t from_b = naive_offset(b.shape().drop_back(2), batch, which) * k * n;
+    const int64_t from_a = offset_twin(a.shape().drop_back(2), batch, which) * m * k;
+    const int64_t from_b = offset_twin(b.shape().drop_back(2), batch, which) * k * n;
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) {
         double sum = 0;
@@ -56,13 +56,13 @@ void check(Engine& engine, const Shape& batch_a, const Shape& batch_b, int64_t m
         CAPTURE(a.shape().str());
         CAPTURE(b.shape().str());
         CAPTURE(c.shape().str());
-        CHECK(matmul(a, op_a, b, op_b).to_vector() == naive_gemm(c, a, op_a, b, op_b, 0, 1));
-        const std::vector<double> onto = naive_gemm(c, a, op_a, b, op_b, 1, -0.5);
+        CHECK(matmul(a, op_a, b, op_b).to_vector() == gemm_twin(c, a, op_a, b, op_b, 0, 1));
+        const std::vector<double> onto = gemm_twin(c, a, op_a, b, op_b, 1, -0.5);
         gemm(c, a, op_a, b, op_b, true, -0.5);
         CHECK(c.to_vector() == onto);
         c.fill(std::nan(""));
         gemm(c, a, op_a, b, op_b, false, 2);
-        CHECK(c.to_vector() == naive_gemm(c, a, op_a, b, op_b, 0, 2));
+        CHECK(c.to_vector() == gemm_twin(c, a, op_a, b, op_b, 0, 2));
       }
 }
 
@@ -223,7 +223,7 @@ TEST_SUITE("tensor") {
           const ThreadCount scope(count);
           const Tensor a = small_numbers({2, m, k}, dtype, engine), b = small_numbers({n, k}, dtype, engine);
           const Tensor c = small_numbers({2, m, n}, dtype, engine);
-          std::vector<double> wanted = naive_gemm(c, a, Transpose::no, b, Transpose::yes, 1, 1);
+          std::vector<double> wanted = gemm_twin(c, a, Transpose::no, b, Transpose::yes, 1, 1);
           for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = 2 * wanted[i] + static_cast<double>(i);
           const auto finish = [&, columns = n, rows = m](const Block& block) {
             for (int64_t i = 0; i < block.rows; ++i)
@@ -295,7 +295,7 @@ TEST_SUITE("tensor") {
       return x;
     };
     const Tensor a = rough({150, 400}), b = rough({170, 400}), c = Tensor::empty({150, 170}, DType::f64);
-    const std::vector<double> exact = naive_gemm(c, a, Transpose::no, b, Transpose::yes, 0, 1);
+    const std::vector<double> exact = gemm_twin(c, a, Transpose::no, b, Transpose::yes, 0, 1);
     for (int count : {1, 2, 5}) {
       const ThreadCount scope(count);
       const Tensor f64 = matmul(a, Transpose::no, b, Transpose::yes);

@@ -10,7 +10,7 @@
 
 #include "tensor/gemm.h"
 #include "tests/error_of.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 
 namespace elbo {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "tensor/map_loops.h"
 #include "tests/error_of.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
 
 namespace elbo {
@@ -20,15 +20,15 @@ struct Plus {
 
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 
-/// Plus{}(a, b) folded into a copy of `out`, the slow and obvious way.
+/// Plus{}(a, b) reduced into a copy of `out`: the twin of map_reduce_into.
 template <class Combine>
-std::vector<double> naive_reduce(const Tensor& out, bool accumulate, const Tensor& a, const Tensor& b) {
+std::vector<double> map_reduce_twin(const Tensor& out, bool accumulate, const Tensor& a, const Tensor& b) {
   std::vector<double> totals = out.to_vector();
   if (!accumulate) totals.assign(totals.size(), Combine::template identity<double>());
   const Shape space = broadcast(broadcast(a.shape(), b.shape(), "test"), out.shape(), "test");
   const std::vector<double> as = a.to_vector(), bs = b.to_vector();
   const auto place = [&](const Tensor& x, int64_t flat) {
-    return static_cast<size_t>(naive_offset(x.shape(), space, flat));
+    return static_cast<size_t>(offset_twin(x.shape(), space, flat));
   };
   for (int64_t flat = 0; flat < space.elements(); ++flat) {
     double& total = totals[place(out, flat)];
@@ -82,8 +82,8 @@ TEST_SUITE("tensor") {
           const Tensor total = out.clone(), largest = out.clone();
           map_reduce_into<Sum>(total, accumulate, Plus{}, a, b);
           map_reduce_into<Max>(largest, accumulate, Plus{}, a, b);
-          CHECK(total.to_vector() == naive_reduce<Sum>(out, accumulate, a, b));
-          CHECK(largest.to_vector() == naive_reduce<Max>(out, accumulate, a, b));
+          CHECK(total.to_vector() == map_reduce_twin<Sum>(out, accumulate, a, b));
+          CHECK(largest.to_vector() == map_reduce_twin<Max>(out, accumulate, a, b));
         }
       }
     }
@@ -104,8 +104,8 @@ TEST_SUITE("tensor") {
         const Tensor total = Tensor::full(kept, 5), largest = total.clone();
         map_reduce_into<Sum>(total, true, Plus{}, a, b);
         map_reduce_into<Max>(largest, false, Plus{}, a, b);
-        CHECK(total.to_vector() == naive_reduce<Sum>(Tensor::full(kept, 5), true, a, b));
-        CHECK(largest.to_vector() == naive_reduce<Max>(total, false, a, b));
+        CHECK(total.to_vector() == map_reduce_twin<Sum>(Tensor::full(kept, 5), true, a, b));
+        CHECK(largest.to_vector() == map_reduce_twin<Max>(total, false, a, b));
       }
     }
   }
@@ -124,7 +124,7 @@ TEST_SUITE("tensor") {
           Shape kept = space;
           kept[axis] = 1;
           const Tensor largest = map_reduce<Max>(kept, Plus{}, a, b);
-          CHECK(agree(largest.to_vector(), naive_reduce<Max>(largest, false, a, b)));
+          CHECK(agree(largest.to_vector(), map_reduce_twin<Max>(largest, false, a, b)));
         }
         CHECK(std::isnan(map_reduce<Max>({}, Identity{}, a).item()));
         CHECK(std::isnan(sum({}, a).item()));

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/error_of.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
 
 namespace elbo {
@@ -35,10 +35,10 @@ struct Rough {
 };
 
 template <class... In>
-std::vector<double> naive_map(const Shape& space, const In&... in) {
+std::vector<double> map_twin(const Shape& space, const In&... in) {
   std::vector<double> values;
   for (int64_t flat = 0; flat < space.elements(); ++flat)
-    values.push_back(Mix{}(in.at(naive_offset(in.shape(), space, flat))...));
+    values.push_back(Mix{}(in.at(offset_twin(in.shape(), space, flat))...));
   return values;
 }
 
@@ -57,20 +57,20 @@ TEST_SUITE("tensor") {
       CAPTURE(a.shape().str());
       CAPTURE(b.shape().str());
       CAPTURE(c.shape().str());
-      CHECK(map(Mix{}, a).to_vector() == naive_map(a.shape(), a));
+      CHECK(map(Mix{}, a).to_vector() == map_twin(a.shape(), a));
       const Shape ab = broadcast(a.shape(), b.shape(), "test"), abc = broadcast(ab, c.shape(), "test");
       const Tensor two = map(Mix{}, a, b), three = map(Mix{}, a, b, c);
       CHECK(two.shape() == ab);
       CHECK(two.dtype() == dtype);
-      CHECK(two.to_vector() == naive_map(ab, a, b));
+      CHECK(two.to_vector() == map_twin(ab, a, b));
       CHECK(three.shape() == abc);
-      CHECK(three.to_vector() == naive_map(abc, a, b, c));
+      CHECK(three.to_vector() == map_twin(abc, a, b, c));
       // In place, and into a shape that no operand fills.
       const Tensor out = small_numbers(space, dtype, engine), before = out.clone();
       map_into(out, Mix{}, out, b);
-      CHECK(out.to_vector() == naive_map(space, before, b));
+      CHECK(out.to_vector() == map_twin(space, before, b));
       map_into(out, Mix{}, a, b, c);
-      CHECK(out.to_vector() == naive_map(space, a, b, c));
+      CHECK(out.to_vector() == map_twin(space, a, b, c));
     }
   }
 

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "tests/error_of.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
 
 namespace elbo {

@@ -44,12 +44,12 @@ TEST_SUITE("vae") {
               CHECK(std::abs(gauge.gap) > 0.1);
               CHECK(gauge.gap_standard_error > 0);
               if (!vae->has_scalar_sigma2() && !narrow) continue;
-              const PlainVae plain(*vae, m);
+              const VaeTwin twin(*vae, m);
               double encoder = 0, decoder = 0, error = 0;
               Numbers moments(3);
               for (int64_t i = 0; i < n; ++i) {
                 const Numbers point = row(x, i);
-                const PlainVae::Normal q = plain.encode(point), p = plain.decode(q.mean);
+                const VaeTwin::Normal q = twin.encode(point), p = twin.decode(q.mean);
                 for (size_t h = 0; h < 3; ++h) {
                   encoder += 0.5 * (kLog2PiE + q.log_variance[h]) / n;
                   moments[h] += (q.mean[h] * q.mean[h] + std::exp(q.log_variance[h])) / n;

@@ -112,7 +112,7 @@ TEST_SUITE("vae") {
           const auto all = evaluate_deep_vae(*vae, x, sampled(4, 2));
           REQUIRE(static_cast<int64_t>(all.size()) == vae->models());
           for (int64_t m = 0; m < vae->models(); ++m) {
-            const PlainVae plain(*vae, m);
+            const VaeTwin twin(*vae, m);
             const DeepVaeMetrics& metrics = all[static_cast<size_t>(m)];
             Numbers kl(k), variance(k);
             std::vector<Numbers> unit_kl(k), mean(k);
@@ -120,17 +120,17 @@ TEST_SUITE("vae") {
             double log_likelihood = 0, error = 0;
             for (int64_t i = 0; i < n; ++i) {
               const Numbers point = row(x, i);
-              const PlainVae::Normal q = plain.encode(point);
+              const VaeTwin::Normal q = twin.encode(point);
               for (size_t u = 0; u < k; ++u) {
-                const double own = PlainVae::unit_kl(q.mean[u], q.log_variance[u]);
+                const double own = VaeTwin::unit_kl(q.mean[u], q.log_variance[u]);
                 kl[u] += own / n;
                 unit_kl[u].push_back(own);
                 mean[u].push_back(q.mean[u]);
                 variance[u] += std::exp(q.log_variance[u]) / n;
               }
-              error += plain.squared_error(point, q.mean) / n;
-              log_likelihood += plain.log_likelihood(point, q.mean) / n;
-              double own = plain.log_likelihood(point, q.mean);
+              error += twin.squared_error(point, q.mean) / n;
+              log_likelihood += twin.log_likelihood(point, q.mean) / n;
+              double own = twin.log_likelihood(point, q.mean);
               for (size_t u = 0; u < k; ++u) own -= unit_kl[u].back();
               elbo.add(own);
             }
@@ -251,21 +251,21 @@ TEST_SUITE("vae") {
           }
         }
         for (size_t m = 0; m < static_cast<size_t>(vae.models()); ++m) {
-          const PlainVae plain(vae, static_cast<int64_t>(m));
+          const VaeTwin twin(vae, static_cast<int64_t>(m));
           double expected = 0, expected_error = 0, kl = 0, exact = 0;
           for (int64_t i = 0; i < n; ++i) {
             const Numbers point = row(x, i);
-            const PlainVae::Normal q = plain.encode(point);
-            kl += PlainVae::unit_kl(q.mean[0], q.log_variance[0]) / n;
+            const VaeTwin::Normal q = twin.encode(point);
+            kl += VaeTwin::unit_kl(q.mean[0], q.log_variance[0]) / n;
             const auto density = [&](double z) {
-              return std::exp(PlainVae::log_normal(z, q.mean[0], q.log_variance[0]));
+              return std::exp(VaeTwin::log_normal(z, q.mean[0], q.log_variance[0]));
             };
             CHECK(close(integral(density), 1, 1e-10));  // the grid is wide and fine enough
-            expected += integral([&](double z) { return density(z) * plain.log_likelihood(point, {z}); }) / n;
+            expected += integral([&](double z) { return density(z) * twin.log_likelihood(point, {z}); }) / n;
             expected_error +=
-                integral([&](double z) { return density(z) * plain.squared_error(point, {z}); }) / n;
+                integral([&](double z) { return density(z) * twin.squared_error(point, {z}); }) / n;
             exact += std::log(integral([&](double z) {
-                       return std::exp(PlainVae::log_normal(z, 0, 0) + plain.log_likelihood(point, {z}));
+                       return std::exp(VaeTwin::log_normal(z, 0, 0) + twin.log_likelihood(point, {z}));
                      })) /
                      n;
           }
@@ -342,7 +342,7 @@ TEST_SUITE("vae") {
       const double of_all = -integral([&](double z) {
         double q = 0;
         for (size_t i = 0; i < means.size(); ++i)
-          q += std::exp(PlainVae::log_normal(z, means[i], log_variances[i])) / count;
+          q += std::exp(VaeTwin::log_normal(z, means[i], log_variances[i])) / count;
         return q > 0 ? q * std::log(q) : 0;
       });
       double of_each = 0;
@@ -468,7 +468,7 @@ TEST_SUITE("vae") {
         if (lv > 80) continue;
         double series = 0, term = lv / 2;
         for (int power = 2; power < 20; ++power) series += term *= lv / power;
-        const double expected = std::abs(lv) < 1 ? series : PlainVae::unit_kl(0, lv);
+        const double expected = std::abs(lv) < 1 ? series : VaeTwin::unit_kl(0, lv);
         CHECK(std::abs(metrics.kl_per_dim[u] - expected) <= rounding * std::max(std::abs(lv), expected));
       }
     }

@@ -1,4 +1,4 @@
-// PlainVae: a deep VAE's networks and densities written as loops over single numbers, which the tests of the
+// VaeTwin: a deep VAE's networks and densities written as loops over single numbers, which the tests of the
 // deep VAE compare with; and deep VAEs with known weights.
 #pragma once
 
@@ -49,10 +49,10 @@ inline Tensor data_for(Likelihood likelihood, int64_t n, int64_t dimensions, uin
              : draw({n, dimensions}, seed);
 }
 
-class PlainVae {
+class VaeTwin {
  public:
   /// One member's numbers, found by PyTorch's names.
-  explicit PlainVae(DeepVae& vae, int64_t member = 0) : vae_(vae), member_(member) {}
+  explicit VaeTwin(DeepVae& vae, int64_t member = 0) : vae_(vae), member_(member) {}
 
   struct Normal {
     Numbers mean, log_variance;

@@ -118,17 +118,17 @@ TEST_SUITE("vae") {
             REQUIRE(terms.kl.shape() == points);
             REQUIRE(vae.models() == std::max<int64_t>(members, 1));
             for (int64_t m = 0; m < vae.models(); ++m) {
-              const PlainVae plain(vae, m);
+              const VaeTwin twin(vae, m);
               for (int64_t i = 0; i < n; ++i) {
                 const Numbers point = row(x, i);
-                const PlainVae::Normal own = plain.encode(point);
+                const VaeTwin::Normal own = twin.encode(point);
                 const int64_t at = m * n + i;
                 double kl = 0, average = 0;
                 for (int64_t u = 0; u < k; ++u) {
                   const auto unit = static_cast<size_t>(u);
                   CHECK(close(q.mean.value().at(at * k + u), own.mean[unit], 1e-13));
                   CHECK(close(q.log_variance.value().at(at * k + u), own.log_variance[unit], 1e-13));
-                  kl += PlainVae::unit_kl(own.mean[unit], own.log_variance[unit]);
+                  kl += VaeTwin::unit_kl(own.mean[unit], own.log_variance[unit]);
                 }
                 for (int64_t s = 0; s < count; ++s) {
                   const int64_t point_at = (m * count + s) * n + i;
@@ -139,7 +139,7 @@ TEST_SUITE("vae") {
                     sampled.push_back(own.mean[unit] +
                                       std::exp(own.log_variance[unit] / 2) * eps.at(point_at * k + u));
                   }
-                  const PlainVae::Normal output = plain.decode(given);
+                  const VaeTwin::Normal output = twin.decode(given);
                   for (int64_t j = 0; j < d; ++j) {
                     CHECK(close(p.mean.value().at(point_at * d + j), output.mean[static_cast<size_t>(j)],
                                 1e-13));
@@ -147,8 +147,8 @@ TEST_SUITE("vae") {
                       CHECK(close(p.log_variance.value().at(point_at * d + j),
                                   output.log_variance[static_cast<size_t>(j)], 1e-13));
                   }
-                  CHECK(close(density.at(point_at), plain.log_likelihood(point, given), 1e-12));
-                  average += plain.log_likelihood(point, sampled) / static_cast<double>(count);
+                  CHECK(close(density.at(point_at), twin.log_likelihood(point, given), 1e-12));
+                  average += twin.log_likelihood(point, sampled) / static_cast<double>(count);
                 }
                 CHECK(close(terms.kl.value().at(at), kl, 1e-12));
                 CHECK(close(terms.log_likelihood.value().at(at), average, 1e-12));

@@ -39,12 +39,12 @@ GaussianPass random_pass(int64_t members, int64_t samples, int64_t n, int64_t d,
 }
 
 /// ELBO, E, r and m2 of one member of a pass, and the points' own gaps, by loops over single numbers.
-struct Plain {
+struct GaugeTwin {
   double elbo = 0, entropies = 0, r = 0;
   Numbers m2;
   Estimate gap;
 
-  Plain(const GaussianPass& p, int64_t member, int64_t members) {
+  GaugeTwin(const GaussianPass& p, int64_t member, int64_t members) {
     const int64_t n = p.x.size(-2), d = p.x.size(-1), k = p.posterior_mean.size(-1),
                   m = std::max<int64_t>(members, 1);
     const int64_t samples = p.mean.elements() / (m * n * d);
@@ -71,7 +71,7 @@ struct Plain {
           const int64_t at = (s * n + i) * d + j, given = p.log_variance.elements() / m;
           const double log_sigma2 = own(p.log_variance, given == 1 ? 0 : given == d ? j : at);
           const double mu = own(p.mean, at), x = p.x.at(i * d + j), draws = static_cast<double>(samples);
-          of_point += PlainVae::log_normal(x, mu, log_sigma2) / draws;
+          of_point += VaeTwin::log_normal(x, mu, log_sigma2) / draws;
           entropy -= 0.5 * (kLog2PiE + log_sigma2) / draws;
           r += (x - mu) * (x - mu) / std::exp(log_sigma2) / (draws * count * static_cast<double>(d));
         }
@@ -96,7 +96,7 @@ TEST_SUITE("vae") {
       const double width = std::exp(0.5 * log_variance) / 100;
       double integral = 0;
       for (int i = -1200; i <= 1200; ++i) {
-        const double log_p = PlainVae::log_normal(i * width, 0, log_variance);
+        const double log_p = VaeTwin::log_normal(i * width, 0, log_variance);
         integral -= width * std::exp(log_p) * log_p;
       }
       const Tensor given = Tensor::full({1}, log_variance, DType::f64);
@@ -164,25 +164,24 @@ TEST_SUITE("vae") {
               const GaussianPass p =
                   random_pass(members, samples, 7, 5, 3, noise, learned_prior, global_tau, seed += 10);
               for (int64_t m = 0; m < std::max<int64_t>(members, 1); ++m) {
-                const Plain plain(p, m, members);
-                const EntropyGauge gauge = gauge_of(p, plain.elbo, members, m);
-                CHECK(close(gauge.sum, plain.entropies, 1e-12));
+                const GaugeTwin twin(p, m, members);
+                const EntropyGauge gauge = gauge_of(p, twin.elbo, members, m);
+                CHECK(close(gauge.sum, twin.entropies, 1e-12));
                 CHECK(close(gauge.encoder - gauge.prior - gauge.decoder, gauge.sum, 1e-13));
-                CHECK(close(gauge.noise_ratio, plain.r, 1e-12));
-                double parts = 2.5 * (1 - plain.r);
+                CHECK(close(gauge.noise_ratio, twin.r, 1e-12));
+                double parts = 2.5 * (1 - twin.r);
                 REQUIRE(gauge.second_moments.size() == 3);
                 for (size_t h = 0; h < 3; ++h) {
-                  CHECK(close(gauge.second_moments[h], plain.m2[h], 1e-12));
-                  parts += 0.5 * (1 - plain.m2[h]);
+                  CHECK(close(gauge.second_moments[h], twin.m2[h], 1e-12));
+                  parts += 0.5 * (1 - twin.m2[h]);
                 }
-                CHECK(
-                    close(gauge.mean_second_moment(), (plain.m2[0] + plain.m2[1] + plain.m2[2]) / 3, 1e-12));
+                CHECK(close(gauge.mean_second_moment(), (twin.m2[0] + twin.m2[1] + twin.m2[2]) / 3, 1e-12));
                 CHECK(close(gauge.gap, parts, 1e-9));
                 CHECK(close(gauge.decoder_gap + gauge.prior_gap, gauge.gap, 1e-9));
-                CHECK(close(gauge.decoder_gap, 2.5 * (1 - plain.r), 1e-12));
-                CHECK(close(gauge.gap_percent, 100 * gauge.gap / std::abs(plain.elbo), 1e-12));
-                CHECK(close(gauge.gap, plain.gap.mean(), 1e-9));
-                CHECK(close(gauge.gap_standard_error, plain.gap.standard_error(), 1e-9));
+                CHECK(close(gauge.decoder_gap, 2.5 * (1 - twin.r), 1e-12));
+                CHECK(close(gauge.gap_percent, 100 * gauge.gap / std::abs(twin.elbo), 1e-12));
+                CHECK(close(gauge.gap, twin.gap.mean(), 1e-9));
+                CHECK(close(gauge.gap_standard_error, twin.gap.standard_error(), 1e-9));
               }
             }
   }
@@ -216,10 +215,10 @@ TEST_SUITE("vae") {
   TEST_CASE("entropy gauge: at stationary variances F is E, and a factor t opens the gap as predicted") {
     const int64_t n = 40, d = 4, k = 3;
     GaussianPass p = random_pass(0, 3, n, d, k, Noise::of_dimension, true, false, 7);
-    const auto elbo = [&] { return Plain(p, 0, 0).elbo; };
+    const auto elbo = [&] { return GaugeTwin(p, 0, 0).elbo; };
     // alpha_h^2 := mean(nu^2 + tau^2), sigma_d^2 := mean squared error: closed-form stationary points.
     p.prior_log_variance.fill(0);
-    const Numbers moments = Plain(p, 0, 0).m2;
+    const Numbers moments = GaugeTwin(p, 0, 0).m2;
     for (int64_t h = 0; h < k; ++h)
       p.prior_log_variance.data<double>()[h] = std::log(moments[static_cast<size_t>(h)]);
     for (int64_t j = 0; j < d; ++j) {
@@ -258,7 +257,7 @@ TEST_SUITE("vae") {
 
   TEST_CASE("entropies: other units for z change nothing, other units for x the bound alone") {
     GaussianPass p = random_pass(0, 3, 9, 4, 2, Noise::of_z, true, false, 11);
-    const double before = Plain(p, 0, 0).elbo;
+    const double before = GaugeTwin(p, 0, 0).elbo;
     const EntropyGauge gauge = gauge_of(p, before);
     const double c = 3.7;
     const auto shifted = [&](const Tensor& log_variance) {
@@ -269,7 +268,7 @@ TEST_SUITE("vae") {
     z.posterior_mean = scaled(p.posterior_mean);
     z.posterior_log_variance = shifted(p.posterior_log_variance);
     z.prior_log_variance = shifted(p.prior_log_variance);
-    CHECK(close(Plain(z, 0, 0).elbo, before, 1e-12));
+    CHECK(close(GaugeTwin(z, 0, 0).elbo, before, 1e-12));
     const EntropyGauge in_z = gauge_of(z, before);
     CHECK(close(in_z.sum, gauge.sum, 1e-12));
     CHECK(close(in_z.prior_gap, gauge.prior_gap, 1e-12));
@@ -278,7 +277,7 @@ TEST_SUITE("vae") {
     x.x = scaled(p.x);
     x.mean = scaled(p.mean);
     x.log_variance = shifted(p.log_variance);
-    const double in_x = Plain(x, 0, 0).elbo;
+    const double in_x = GaugeTwin(x, 0, 0).elbo;
     CHECK(close(in_x - before, -4 * std::log(c), 1e-12));
     CHECK(close(gauge_of(x, in_x).gap, gauge.gap, 1e-12));
     // VAE-1 is VAE-2 with the prior's deviation taken into z: T = A^-1 T~ (proof of Prop. 2).
@@ -288,7 +287,7 @@ TEST_SUITE("vae") {
         (Variable(p.posterior_log_variance) - Variable(p.prior_log_variance)).value();
     one.posterior_mean = (Variable(p.posterior_mean) * exp(-0.5 * Variable(p.prior_log_variance))).value();
     CHECK(close(gauge_of(one, before).sum, gauge.sum, 1e-12));
-    CHECK(close(Plain(one, 0, 0).elbo, before, 1e-12));
+    CHECK(close(GaugeTwin(one, 0, 0).elbo, before, 1e-12));
     CHECK(close(gauge_of(one, before).prior_gap, gauge.prior_gap, 1e-12));
   }
 }

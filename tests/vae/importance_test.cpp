@@ -136,21 +136,21 @@ TEST_SUITE("vae") {
       "importance sampling: of the samples that are drawn, it is the mean of the weights and what they "
       "count") {
     const auto vae = small_deep_vae(Likelihood::gaussian);
-    const PlainVae plain(*vae);
+    const VaeTwin twin(*vae);
     const Tensor x = draw({1, 4}, 2);
     const int64_t samples = 300;
     const ImportancePoints got = importance_points(*vae, x, {.samples = samples, .inflation = 3, .seed = 5});
-    const PlainVae::Normal q = plain.encode(row(x, 0));
+    const VaeTwin::Normal q = twin.encode(row(x, 0));
     Posterior wide = vae->encode(x);
     wide.log_variance = wide.log_variance + std::log(3.0);
     const Tensor z = vae->draw(wide, {.seed = 5, .stream = kEvaluation}, samples).z.value();  // (S, 1, k)
     double total = 0, squares = 0;
     for (int64_t s = 0; s < samples; ++s) {
       const Numbers own = z.slice(s).to_vector();
-      double log_weight = plain.log_likelihood(row(x, 0), own);
+      double log_weight = twin.log_likelihood(row(x, 0), own);
       for (size_t i = 0; i < own.size(); ++i)
-        log_weight += PlainVae::log_normal(own[i], 0, 0) -
-                      PlainVae::log_normal(own[i], q.mean[i], q.log_variance[i] + std::log(3.0));
+        log_weight += VaeTwin::log_normal(own[i], 0, 0) -
+                      VaeTwin::log_normal(own[i], q.mean[i], q.log_variance[i] + std::log(3.0));
       total += std::exp(log_weight);
       squares += std::exp(2 * log_weight);
     }

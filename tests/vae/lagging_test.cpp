@@ -32,15 +32,15 @@ Training train(Vae& vae, const Tensor& x, Numbers rates, double clip = 0) {
 }
 
 /// One model's training, written out: two optimisers, and decisions as they come.
-struct Plain {
+struct Trained {
   int64_t joint_from = -1, encoder_steps = 0;
   double information = 0;
 };
-Plain plain_training(Vae& vae, const Tensor& x, double rate) {
+Trained training_twin(Vae& vae, const Tensor& x, double rate) {
   const Loss loss = elbo_loss(vae);
   Adam encoder(vae.parameters(), {}, {"encoder."}), decoder(vae.parameters(), {}, {"decoder."});
   const BatchSource batches = shuffled_batches(x, kBatch, kSeed), fresh = shuffled_batches(x, kBatch, 7);
-  Plain found;
+  Trained found;
   // An optimiser's step consumes all gradients, so each gets its own.
   const auto move = [&](Adam& adam, const Tensor& batch, int64_t step, const RandomKey& key) {
     const double cost = differentiate(loss, batch, {step, kPerEpoch, kSteps}, key).cost.item();
@@ -123,16 +123,16 @@ TEST_SUITE("vae") {
     for (int64_t m = 0; m < 5; ++m) {
       CAPTURE(m);
       const double rate = rates()[static_cast<size_t>(m)];
-      auto ours = linear_jtex(0, m), plain = linear_jtex(0, m);
+      auto ours = linear_jtex(0, m), twin = linear_jtex(0, m);
       Training training = train(*ours, x.slice(m), {rate});
       while (training.step()) {
       }
-      const Plain expected = plain_training(*plain, x.slice(m), rate);
+      const Trained expected = training_twin(*twin, x.slice(m), rate);
       const LaggingOutcome outcome = lagging_outcome(training);
       CHECK(outcome.joint_from == std::vector<int64_t>{expected.joint_from});
       CHECK(outcome.encoder_steps == std::vector<int64_t>{expected.encoder_steps});
       CHECK(close(outcome.information[0], expected.information, 1e-9));
-      CHECK(close(numbers_of(*ours), numbers_of(*plain), 1e-9));
+      CHECK(close(numbers_of(*ours), numbers_of(*twin), 1e-9));
       ends.insert(expected.joint_from);
     }
     CHECK(ends.size() > 1);

@@ -18,19 +18,19 @@ namespace {
 /// exp, above 5 its tangent.
 double bounded(double t) { return t <= 5 ? std::exp(t) : std::exp(5) * (t - 4); }
 
-/// Eq. 44 of a member in plain loops, but for HZ, whose oracles are its own; and the four probes.
-struct Plain {
+/// Eq. 44 of a member in loops, but for HZ, whose oracles are its own; and the four probes.
+struct LossTwin {
   double cost = 0, log_likelihood = 0, hz = 0, covariance = 0, mean = 0;
 };
-Plain plain_loss(DeepVae& vae, int64_t member, const Tensor& x, double eps_hz, double eps_sigma,
-                 double eps_mu) {
-  const PlainVae plain(vae, member);
+LossTwin loss_twin(DeepVae& vae, int64_t member, const Tensor& x, double eps_hz, double eps_sigma,
+                   double eps_mu) {
+  const VaeTwin twin(vae, member);
   const int64_t n = x.size(0), k = vae.latent();
-  Plain found;
+  LossTwin found;
   std::vector<Numbers> codes;
   for (int64_t i = 0; i < n; ++i) {
-    codes.push_back(plain.encode(row(x, i)).mean);
-    found.log_likelihood += plain.log_likelihood(row(x, i), codes.back()) / static_cast<double>(n);
+    codes.push_back(twin.encode(row(x, i)).mean);
+    found.log_likelihood += twin.log_likelihood(row(x, i), codes.back()) / static_cast<double>(n);
   }
   Numbers flat, centre(static_cast<size_t>(k));
   for (const Numbers& code : codes) flat.insert(flat.end(), code.begin(), code.end());
@@ -81,13 +81,13 @@ TEST_SUITE("vae") {
         const Loss loss = libi_loss(*vae, options);
         const LossTerms terms = differentiate(loss, {x, {}, {}});
         for (int64_t m = 0; m < std::max<int64_t>(members, 1); ++m) {
-          const Plain plain = plain_loss(*vae, m, x, 0.3, 2, options.eps_mu[static_cast<size_t>(m)]);
-          CHECK(close(terms.probes.at(0).at(m), plain.log_likelihood, 1e-10));
-          CHECK(close(terms.probes.at(1).at(m), plain.hz, 1e-8));
-          CHECK(close(terms.probes.at(2).at(m), plain.covariance, 1e-10));
-          CHECK(close(terms.probes.at(3).at(m), plain.mean, 1e-10));
-          CHECK(close(terms.cost.at(m), plain.cost, 1e-9));
-          if (m + 1 == std::max<int64_t>(members, 1)) CHECK(plain.mean / 1e-3 > 5);
+          const LossTwin twin = loss_twin(*vae, m, x, 0.3, 2, options.eps_mu[static_cast<size_t>(m)]);
+          CHECK(close(terms.probes.at(0).at(m), twin.log_likelihood, 1e-10));
+          CHECK(close(terms.probes.at(1).at(m), twin.hz, 1e-8));
+          CHECK(close(terms.probes.at(2).at(m), twin.covariance, 1e-10));
+          CHECK(close(terms.probes.at(3).at(m), twin.mean, 1e-10));
+          CHECK(close(terms.cost.at(m), twin.cost, 1e-9));
+          if (m + 1 == std::max<int64_t>(members, 1)) CHECK(twin.mean / 1e-3 > 5);
         }
         for (const char* name : {"encoder.mean.weight", "encoder.0.bias", "decoder.0.weight"}) {
           CAPTURE(name);

@@ -34,11 +34,11 @@ TEST_SUITE("vae") {
     const auto vae = small_deep_vae(Likelihood::gaussian);
     const Tensor x = data_for(Likelihood::gaussian, 6, 4, 3);
     const Posterior q = vae->encode(x);
-    const PlainVae plain(*vae);
+    const VaeTwin twin(*vae);
     for (int64_t i = 0; i < 6; ++i) {
-      const auto [mean, log_variance] = plain.encode(row(x, i));
+      const auto [mean, log_variance] = twin.encode(row(x, i));
       double kl = 0;
-      for (size_t u = 0; u < 3; ++u) kl += PlainVae::unit_kl(mean[u], log_variance[u]);
+      for (size_t u = 0; u < 3; ++u) kl += VaeTwin::unit_kl(mean[u], log_variance[u]);
       CHECK(point_kl(*vae, q).at(i) == doctest::Approx(kl).epsilon(1e-12));
     }
     const RandomKey key = evaluation_key(*vae, 9, 0);

@@ -1,4 +1,4 @@
-// Closed-form pPCA against direct evaluations that share no code with it: D x D matrices, naive loops,
+// Closed-form pPCA against direct evaluations that share no code with it: D x D matrices, loops,
 // conditioning of the joint Gaussian, and perturbations of what should be a maximum.
 #include <doctest/doctest.h>
 
@@ -100,7 +100,7 @@ struct Fit {
 }  // namespace
 
 TEST_SUITE("vae") {
-  TEST_CASE("moments are those of a naive double loop, whatever the type and the number of rows") {
+  TEST_CASE("moments are those of a double loop, whatever the type and the number of rows") {
     for (DType dtype : {DType::f64, DType::f32}) {
       const int64_t n = 9001, d = 3;  // more rows than are converted at a time, and a remainder
       Tensor x = correlated_data(n, d, 5);

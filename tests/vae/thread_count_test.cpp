@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "nn/optimizer.h"
-#include "tests/tensor/naive.h"
+#include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
 #include "tests/vae/deep_setting.h"
 #include "vae/elbo_loss.h"

@@ -22,7 +22,7 @@ double over_normal(F f) {
   double total = 0;
   for (int i = 0; i <= cells; ++i) {
     const double z = -8 + 16.0 * i / cells;
-    total += f(z) * std::exp(PlainVae::log_normal(z, 0, 0));
+    total += f(z) * std::exp(VaeTwin::log_normal(z, 0, 0));
   }
   return total * 16 / cells;
 }
@@ -39,24 +39,24 @@ TEST_SUITE("vae") {
       const auto metrics = evaluate_deep_vae(*vae, x);
       const auto gains = unit_gains(*vae, x.slice(0, 5), 0);
       for (int64_t m = 0; m < vae->models(); ++m) {
-        const PlainVae plain(*vae, m);
+        const VaeTwin twin(*vae, m);
         const auto units =
             unit_diagnostics(metrics.at(static_cast<size_t>(m)), gains.at(static_cast<size_t>(m)));
         REQUIRE(units.size() == 3);
         for (size_t u = 0; u < 3; ++u) {
           Estimate mean, squares, variance, kl, below;
           for (int64_t i = 0; i < n; ++i) {
-            const PlainVae::Normal q = plain.encode(row(x, i));
+            const VaeTwin::Normal q = twin.encode(row(x, i));
             mean.add(q.mean[u]);
             squares.add(q.mean[u] * q.mean[u]);
             variance.add(std::exp(q.log_variance[u]));
-            const double own = PlainVae::unit_kl(q.mean[u], q.log_variance[u]);
+            const double own = VaeTwin::unit_kl(q.mean[u], q.log_variance[u]);
             kl.add(own);
             below.add(own < kTableEpsilon ? 1 : 0);
           }
           Estimate law;
           for (int64_t i = 0; i < n; ++i) {
-            const PlainVae::Normal q = plain.encode(row(x, i));
+            const VaeTwin::Normal q = twin.encode(row(x, i));
             law.add(std::pow(q.mean[u] - mean.mean(), 2) + std::exp(q.log_variance[u]));
           }
           const UnitDiagnostics& unit = units[u];
@@ -120,16 +120,16 @@ TEST_SUITE("vae") {
         const auto gains = unit_gains(*vae, x, 1);
         REQUIRE(static_cast<int64_t>(gains.size()) == vae->models());
         for (int64_t m = 0; m < vae->models(); ++m) {
-          const PlainVae plain(*vae, m);
+          const VaeTwin twin(*vae, m);
           const UnitGains& own = gains[static_cast<size_t>(m)];
           CHECK(own.points == n);
           for (size_t u = 0; u < 3; ++u) {
             Estimate gain;
             for (int64_t i = 0; i < n; ++i) {
-              const Numbers point = row(x, i), z = plain.encode(point).mean;
+              const Numbers point = row(x, i), z = twin.encode(point).mean;
               Numbers silenced = z;
               silenced[u] = 0;
-              gain.add(plain.log_likelihood(point, z) - plain.log_likelihood(point, silenced));
+              gain.add(twin.log_likelihood(point, z) - twin.log_likelihood(point, silenced));
             }
             CHECK(close(own.zero[u].mean, gain.mean(), 1e-10));
             CHECK(close(own.zero[u].standard_error, gain.standard_error(), 1e-9));
@@ -149,15 +149,15 @@ TEST_SUITE("vae") {
         for (size_t u = 0; u < 3; ++u) found[m][u].add(gains[m].prior[u].mean);
     }
     for (size_t m = 0; m < 2; ++m) {
-      const PlainVae plain(*vae, static_cast<int64_t>(m));
+      const VaeTwin twin(*vae, static_cast<int64_t>(m));
       for (size_t u = 0; u < 3; ++u) {
         double exact = 0;
         for (int64_t i = 0; i < x.size(0); ++i) {
-          const Numbers point = row(x, i), z = plain.encode(point).mean;
+          const Numbers point = row(x, i), z = twin.encode(point).mean;
           exact += over_normal([&](double other) {
             Numbers changed = z;
             changed[u] = other;
-            return plain.log_likelihood(point, z) - plain.log_likelihood(point, changed);
+            return twin.log_likelihood(point, z) - twin.log_likelihood(point, changed);
           });
         }
         exact /= static_cast<double>(x.size(0));

@@ -1,5 +1,5 @@
 // What the tests of map, map_reduce and gemm share: random shapes, small whole numbers (whose sums are exact
-// in any order), and reading a broadcast operand the slow and obvious way.
+// in any order), and the twin of how a broadcast operand is read.
 #pragma once
 
 #include <cstring>
@@ -50,7 +50,7 @@ inline Shape random_operand(const Shape& space, Engine& engine) {
 }
 
 /// Where element `flat` of `space` lies in an operand that broadcasts to it.
-inline int64_t naive_offset(const Shape& operand, const Shape& space, int64_t flat) {
+inline int64_t offset_twin(const Shape& operand, const Shape& space, int64_t flat) {
   int64_t offset = 0, step = 1;
   for (int back = 1; back <= space.rank(); ++back) {
     const int64_t index = flat % space[-back];
