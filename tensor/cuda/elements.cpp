@@ -34,13 +34,18 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// One thread for each column, so that every element is summed in the order of the rows.
+constexpr int64_t kScatterThreads = 32;  // for each column
+
+/// A column's threads share its elements by their index, so that one thread sums each in the order of i.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     scatter_add_rows_kernel(T* to, const T* from, const int64_t* index, int64_t rows, int64_t width) {
   await_turn();
-  for (int64_t column = thread_index(); column < width; column += thread_count())
-    for (int64_t row = 0; row < rows; ++row) to[index[row] * width + column] += from[row * width + column];
+  for (int64_t at = thread_index(); at < kScatterThreads * width; at += thread_count()) {
+    const int64_t share = quotient(at, width), column = at - share * width;
+    for (int64_t i = 0; i < rows; ++i)
+      if (index[i] % kScatterThreads == share) to[index[i] * width + column] += from[i * width + column];
+  }
 }
 
 /// One block for each matrix.
@@ -150,8 +155,8 @@ void scatter_add_rows(void* to, const void* from, DType dtype, const int64_t* in
   if (rows * width == 0) return;
   visit_floating(dtype, "scatter_add_rows", [&](auto zero) {
     using T = decltype(zero);
-    launch("scatter_add_rows", scatter_add_rows_kernel<T>, blocks_for(width), kThreads, static_cast<T*>(to),
-           static_cast<const T*>(from), index, rows, width);
+    launch("scatter_add_rows", scatter_add_rows_kernel<T>, blocks_for(kScatterThreads * width), kThreads,
+           static_cast<T*>(to), static_cast<const T*>(from), index, rows, width);
   });
 }
 

@@ -5,7 +5,10 @@
 #include <cmath>
 
 #include "autograd/ops.h"
+#include "tensor/copy.h"
+#include "tensor/random.h"
 #include "tests/gpu/near.h"
+#include "tests/tensor/operands.h"
 #include "vae/fused.h"
 #include "vae/op_table.h"
 
@@ -35,6 +38,21 @@ TEST_SUITE("gpu") {
       CHECK(near(a.cost.value(), b.cost.value(), 1e-12));
       CHECK(near(a.log_likelihood, b.log_likelihood, 1e-12));
       CHECK(near(a.kl, b.kl, 1e-12));
+    }
+  }
+
+  TEST_CASE("rows are added where they belong, the CPU's bits whatever is repeated") {
+    for (const int64_t width : {1, 5, 300}) {
+      const Tensor rows = normal({400, width}, DType::f32, {.seed = 3, .stream = kTestInput});
+      const Tensor order = permutation(400, {.seed = 4, .stream = kTestInput});
+      for (const int64_t targets : {1, 7, 33, 400}) {
+        const Tensor indices = order.clone();
+        for (int64_t& index : indices.span<int64_t>()) index %= targets;
+        const Tensor here = Tensor::full({targets, width}, 0.1), there = here.to(Device::cuda);
+        scatter_add_rows(here, indices, rows);
+        scatter_add_rows(there, indices, rows.to(Device::cuda));
+        CHECK(same_bits(there.to(Device::cpu), here));
+      }
     }
   }
 
