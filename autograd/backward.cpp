@@ -46,7 +46,7 @@ Backward::Target Backward::target(int input) {
     const bool accumulate = std::exchange(own ? own->has_gradient : in.parameter->has_gradient, true);
     if (all_.trace) all_.trace->gave_gradient(input, accumulate);
     if (own) return {own->gradient, accumulate};
-    // The side stream may still be making what is added to.
+    // The side stream may still write the gradient that is added to.
     if (accumulate && cuda::side_work_pending() && !cuda::on_side_stream()) all_.join_streams();
     return {in.parameter->gradient, accumulate};
   }
@@ -56,7 +56,7 @@ Backward::Target Backward::target(int input) {
     slot.gradient = Tensor::empty(slot.shape, slot.dtype, slot.device);
     return {slot.gradient, false};
   }
-  // Slots may share one gradient's storage, as `add` passes a tensor on to both inputs: this one gets a copy.
+  // Slots may share one storage, as the op `add` gives both inputs the same tensor: this slot gets a copy.
   if (!slot.gradient.sole_owner()) slot.gradient = slot.gradient.clone();
   return {slot.gradient, true};
 }

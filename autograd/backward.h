@@ -1,13 +1,13 @@
-// Backward: what a rule sees while a tape is walked back: the gradients of its op's outputs, and three ways
-// to give its inputs theirs.
+// Backward: what an op's rule sees during the backward pass: the gradients of the op's outputs, and three
+// ways to give gradients to its inputs.
 //
-//   add          a gradient that is there already, as a tensor
+//   add          a gradient that exists as a tensor
 //   contribute   a formula, evaluated into the gradient in one pass (contribute.h)
 //   target       the gradient's own memory, for a product that writes or adds in place
 //
 //   Tape::record("twice", {&x}, y, [](Backward& pass) { pass.contribute(0, Scaled{2}, pass.dy()); });
 //
-// Each adds to what an earlier rule has given, or to what a Parameter holds from an earlier pass.
+// Each adds to what an earlier rule gave, or to what a Parameter holds from an earlier pass.
 #pragma once
 
 #include <initializer_list>
@@ -31,14 +31,15 @@ struct TapeGradients {
     Device device;
   };
   std::vector<Slot> slots;
-  /// Where some parameters' gradients go instead of to the parameters (gradients_apart.h); null: none.
+  /// Takes gradients in place of some parameters (gradients_apart.h); null: of none.
   GradientsApart* apart = nullptr;
-  TapeTrace* trace = nullptr;  ///< who follows what happens (trace.h); null: nobody
-  /// Kept until the streams join: otherwise `target` would find its only owner, and write over it.
+  TapeTrace* trace = nullptr;  ///< follows the tape (trace.h), or null
+  /// What the side stream reads, kept until the streams join: or `target`, finding one owner, would overwrite
+  /// it.
   std::vector<Tensor> read_beside;
 
-  /// Runs work(), which reads the tensors of `reads`; on the side stream if all are on a GPU. A tape that is
-  /// traced takes each op's time by itself, and has nothing beside it.
+  /// Runs work(), which reads the tensors of `reads`; on the side stream if all are on a GPU. A traced tape
+  /// measures each op alone, so there nothing runs beside it.
   void run_beside(std::initializer_list<Tensor> reads, FunctionRef<void()> work);
   void join_streams();
 };
@@ -58,7 +59,7 @@ class Backward {
 
   /// d objective / d output; zeros when nothing depended on that output.
   const Tensor& dy(int output = 0);
-  /// Whether input i needs a gradient; a rule need not compute one that nobody wants.
+  /// Whether input i needs a gradient; a rule need not compute others.
   bool wants(int input) const;
   const Shape& input_shape(int input) const { return at(input).shape; }
 
@@ -70,16 +71,16 @@ class Backward {
   template <class F, class... In>
   void contribute(int input, F f, const In&... in);
 
-  /// The tensor to write, and whether to add to what it holds. For an input that is wanted.
+  /// The tensor to write, and whether to add to its numbers. Only for an input that is wanted.
   struct Target {
     Tensor tensor;
     bool accumulate;
   };
   Target target(int input);
 
-  /// Runs work(), which reads the tensors of `reads` and writes gradients of parameters only, those of
-  /// `inputs`. On a GPU it goes to the side stream, beside what follows: gradients of weights are wanted at
-  /// the end of the pass, those of layers at once.
+  /// Runs work(), which reads the tensors of `reads` and writes only gradients of the parameters among
+  /// `inputs`. On a GPU work goes to the side stream, beside what follows: gradients of weights are needed at
+  /// the end of the pass, gradients of activations at once.
   void beside(std::initializer_list<int> inputs, std::initializer_list<Tensor> reads,
               FunctionRef<void()> work);
 

@@ -1,5 +1,5 @@
-// The definition of Backward::contribute (autograd/backward.h), for files that define ops: it makes loops and
-// kernels from their formulas.
+// The definition of Backward::contribute (autograd/backward.h), which makes loops and kernels from formulas,
+// for files that define ops.
 //
 //   struct TwoXDy { template <class T> ELBO_HD T operator()(T x, T dy) const { return T(2) * x * dy; } };
 //   return Tape::record("square", {&x}, y, [x = x.value()](Backward& pass) {

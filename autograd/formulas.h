@@ -237,10 +237,9 @@ struct Tanh {
   }
 };
 
-/// y = x^(1/3), of either sign;  dy/dx = 1 / (3 y^2), which is infinite at 0. There it is taken as 0: a unit
-/// that is exactly 0 then stays out of the gradient, where infinity would make NaN of all that it meets. Of
-/// every other number the slope is finite, if large; u (u^2 + c)^(-1/3) is a cube root whose slope is
-/// bounded.
+/// y = x^(1/3), of either sign;  dy/dx = 1 / (3 y^2), which is infinite at 0 and taken as 0 there: a unit
+/// that is exactly 0 then adds nothing to the gradient, where an infinity would make NaN of it. For all other
+/// numbers the slope is finite, if large; u (u^2 + c)^(-1/3) is a cube root whose slope is bounded.
 struct Cbrt {
   static constexpr const char* name = "cbrt";
   static constexpr Saves saves = Saves::output;
@@ -269,7 +268,7 @@ struct Cube {
   }
 };
 
-// ---- two inputs. `passes_on`: by which of them the gradient is dy itself, in formulas that save nothing.
+// ---- two inputs. `passes_on`, in formulas that save nothing: for which inputs the gradient is dy itself.
 
 /// y = a + b.
 struct Add : Sum {

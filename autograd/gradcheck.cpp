@@ -132,8 +132,8 @@ std::string index_text(const Shape& shape, int64_t element) {
   return "[" + text + "]";
 }
 
-/// Worst |found - expected| / max(|found|, |expected|, 1% of the largest element); NaN counts as infinitely
-/// wrong, and so do numbers of which one has more.
+/// Worst |found - expected| / max(|found|, |expected|, 1% of the largest element); infinite for a NaN, and
+/// for different counts of numbers.
 Distance worst_element(const std::vector<double>& found, const std::vector<double>& expected,
                        const std::string& what, const Shape& shape) {
   if (found.size() != expected.size()) return not_alike();

@@ -19,7 +19,7 @@
 
 namespace elbo {
 
-/// From where a row's inputs are drawn; kinks and poles are kept out of the finite differences' reach.
+/// From where a row's inputs are drawn; kinks and poles are farther away than a finite difference reaches.
 enum class Domain {
   real,       ///< standard normal
   positive,   ///< uniform on (0.5, 2)
@@ -90,7 +90,7 @@ struct Comparison {
   /// 3.3e-01, at most 1e-06"
   std::string str() const;
 };
-/// All that were made: three, and a fourth where there is a twin; of a GPU two.
+/// The comparisons of a check: three, and a fourth if there is a twin; two on a GPU.
 std::vector<Comparison> comparisons(const OpCheck& check);
 std::vector<Comparison> comparisons(const GpuCheck& check);
 

@@ -1,5 +1,5 @@
-// GradientsApart: gradients of a model's parameters that are gathered beside those of the parameters, so that
-// several threads may differentiate parts of one loss at a time, each with a tape and gradients of its own.
+// GradientsApart: a second set of gradients of a model's parameters, so that several threads can
+// differentiate parts of one loss at the same time, each with its own tape and its own gradients.
 //
 //   std::vector<GradientsApart> apart;                      // one for each share of the work
 //   parallel_for(..., { Tape tape(apart[share]); tape.backward(loss_of(share)); });
@@ -28,7 +28,7 @@ class GradientsApart {
       if (parameter.trained) entries_.push_back({&parameter, Tensor()});
   }
 
-  /// The parameter's entry, with memory for its gradient; null for one that is not among them.
+  /// The parameter's entry, with memory for its gradient; null for a parameter that has no entry.
   Entry* find(const Parameter* parameter);
   /// Adds what was gathered to the parameters' own gradients.
   void add_to_parameters() const;

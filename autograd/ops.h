@@ -72,7 +72,7 @@ enum class Activation { none, relu, leaky_relu, elu, softplus, sigmoid, tanh, cb
 /// The activation called `name` ("relu"), or an Error that lists them.
 Activation parse_activation(std::string_view name);
 const char* name(Activation activation);
-/// The activation as an op of its own.
+/// The activation as an op.
 Variable activate(Activation activation, const Variable& x);
 
 /// A layer in one op: activation(x W^T + b), bias and activation applied in one pass over the product.

@@ -59,7 +59,7 @@ void linear_into(const Tensor& y, const Tensor& x, const Tensor& weight, const T
   gemm(y, x, Transpose::no, weight, Transpose::yes, false, 1, &function);
 }
 
-/// The same on a GPU. The library adds the bias in the product's kernel, and takes the relu, if it can.
+/// The same on a GPU. Bias and relu are the product's epilogue, if the library has it.
 void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Activation activation) {
   if constexpr (kHasGpuCode)
@@ -71,10 +71,10 @@ void linear_into_on_gpu(const Tensor& y, const Tensor& x, const Tensor& weight, 
                         activation);
 }
 
-/// Rows up to which the library sums up the bias's gradient well.
+/// For up to so many rows the library's epilogue is a fast way to sum the bias's gradient.
 constexpr int64_t kRowsForLibrary = 4096;
 
-/// The gradients of weight and bias, inputs 1 and 2 of `linear`, from d, that of the product.
+/// The gradients of weight and bias, inputs 1 and 2 of `linear`, from d, the gradient of the product.
 void contribute_weights(Backward& pass, const Tensor& d, const Tensor& x, const Shape& row_bias) {
   const bool wants_weight = pass.wants(1);
   const Backward::Target weight = wants_weight ? pass.target(1) : Backward::Target{};

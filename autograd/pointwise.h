@@ -42,7 +42,7 @@ struct BackwardOfInput {
   }
 };
 
-/// Gives one of two inputs its gradient. Of a formula that saves nothing it may be dy itself, and no copy.
+/// Gives one of two inputs its gradient. If the formula saves nothing, this may be dy itself, without a copy.
 template <int kInput, class Formula, class... Saved>
 void contribute_gradient(Backward& pass, Formula formula, const Saved&... saved) {
   const Tensor& dy = pass.dy();

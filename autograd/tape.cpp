@@ -125,7 +125,7 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
       if (gradients.trace) gradients.trace->end_rule();
     }
     if (gradients.trace) {
-      const std::weak_ptr<void> rules_own = entry.rule;  // whose memory is no tensor's, and comes free later
+      const std::weak_ptr<void> rules_own = entry.rule;  // its memory is no tensor's: freed later
       gradients.trace->begin_freeing(i);
       entry.rule.reset();
       gradients.trace->end_freeing();

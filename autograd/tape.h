@@ -35,7 +35,7 @@ struct PointersTo : std::span<T* const> {
 class Tape {
  public:
   Tape() : Tape(nullptr) {}
-  /// Leaves gradients of the parameters that `apart` knows there (gradients_apart.h); it must outlive the
+  /// Gradients of the parameters that `apart` has go to it (gradients_apart.h); `apart` must outlive the
   /// tape.
   explicit Tape(GradientsApart& apart) : Tape(&apart) {}
   ~Tape();
@@ -50,10 +50,9 @@ class Tape {
   /// The same for an output of any shape, given d objective / d output.
   void backward(const Variable& output, const Tensor& cotangent);
 
-  /// Runs work(), which reads the tensors of `reads` and gives the tape nothing to differentiate: what is
-  /// recorded of a step, say. While a tape is alive on a GPU, it goes to the side stream, beside what
-  /// follows. Nothing on the GPU may rely on its results before the tape has been walked, where the streams
-  /// join.
+  /// Runs work(), which reads the tensors of `reads` and records nothing to differentiate: a step's
+  /// statistics, say. While a tape is alive on a GPU, work goes to the side stream, beside what follows.
+  /// Nothing on the GPU may rely on its results before `backward` has ended, where the streams join.
   static void beside(std::initializer_list<Tensor> reads, FunctionRef<void()> work);
 
   /// Number of recorded ops.
@@ -84,7 +83,7 @@ class Tape {
   struct Buffers;
 
   explicit Tape(GradientsApart* apart);
-  /// From here on the tapes of this thread tell `trace` what happens (autograd/trace.h); null: nobody.
+  /// From here on `trace` (autograd/trace.h) follows the tapes of this thread; null: nothing does.
   static void follow(TapeTrace* trace);
   /// The live tape when any input needs a gradient, else null.
   static Tape* recording(PointersTo<const Variable> inputs);

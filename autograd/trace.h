@@ -4,10 +4,10 @@
 //   differentiate(loss, input);
 //   for (const TapeTrace::Op& op : trace.tapes()[0].ops) fmt::print("{} {}\n", op.name, op.outputs[0].str());
 //
-// Only this thread's tapes: where threads share the parts of a loss, those of the others are not seen. The
-// tape tells a trace of each record, rule and gradient; while none is alive that is one test of a null
-// pointer for each. A trace keeps no tensor alive, so memory is what it would be without it. On a GPU every
-// op is waited for, so that its time is its own.
+// A trace follows the tapes of its own thread only, also where several threads share the parts of a loss. The
+// tape reports each record, rule and gradient to the trace; without a trace each report is one test of a null
+// pointer. A trace keeps no tensor alive and so changes no memory. On a GPU it waits for every op, so that
+// the time measured is that op's.
 #pragma once
 
 #include <chrono>
@@ -33,7 +33,7 @@ class TapeTrace {
         parameter{};  ///< the name, where it is one that is trained; a constant has neither op nor name
     Shape shape{};
     bool reached = false;  ///< the op's rule gave it a gradient
-    bool met = false;      ///< which was added to one that was there already, from an op further down
+    bool met = false;      ///< which was added to the gradient that a later op had given
   };
   struct Op {
     std::string name;
@@ -42,15 +42,15 @@ class TapeTrace {
     DType dtype = DType::f32;
     Device device = Device::cpu;
     int64_t output_bytes = 0;
-    /// Memory that only this rule kept alive: it came free when the rule had run. What several rules save
-    /// counts for the first of them; views of parameters cost nothing, and what the caller still holds is
-    /// not counted. In blocks of tensor/memory.h, which may be a quarter larger than what was asked for.
+    /// Memory that only this rule kept alive, measured as it came free when the rule had run. A tensor that
+    /// several rules save counts for the first of them; views of parameters, and what the caller still holds,
+    /// count nothing. In blocks of tensor/memory.h, which may be a quarter larger than the tensor.
     int64_t saved_bytes = 0;
-    /// From the record before, or the tape's beginning, to this one's: whatever was done in between that
-    /// records nothing is in it.
+    /// Time from the record before, or from the tape's beginning, to this record, with everything in between
+    /// that was not recorded.
     double forward_seconds = 0;
     double backward_seconds = 0;  ///< of its rule
-    bool reached = false;  ///< the backward pass came by; else nothing depends on it that has a gradient
+    bool reached = false;         ///< the backward pass ran its rule; else no gradient came to its outputs
   };
   struct Recorded {
     std::vector<Op> ops;

@@ -18,10 +18,9 @@ namespace elbo {
 struct Parameter {
   std::string name;
   Tensor value;
-  Tensor gradient;  ///< same shape and dtype as value
-  bool has_gradient =
-      false;            ///< false: `gradient` holds nothing yet, and the next backward pass overwrites it
-  bool trained = true;  ///< false: every op takes it as a constant
+  Tensor gradient;            ///< same shape and dtype as value
+  bool has_gradient = false;  ///< false: `gradient` is empty, and the next backward pass overwrites it
+  bool trained = true;        ///< false: every op takes the parameter as a constant
 };
 
 class Variable {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kTile = 2048;  // elements, so that each thread of a block has a few packs
 
-/// As i64 in a tensor: where a tile begins, how long it is, whose it is.
+/// A tile as i64 numbers of a tensor: where it begins, its length, its member.
 struct MemberTile {
   int64_t begin, size, member;
 };

@@ -32,7 +32,7 @@ bool all_finite(const Tensor& flat, int64_t begin, int64_t end) {
   return finite;
 }
 
-/// As the public one, of what lies on the CPU.
+/// The same for tensors on the CPU.
 std::vector<std::string> first_not_finite(const ParameterStore& store,
                                           const std::vector<NamedTensor>& parameters, const Tensor& first,
                                           const Tensor& second) {

@@ -20,10 +20,9 @@ std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 /// there is none.
 std::vector<std::string> first_not_finite(const ParameterStore& store, const Adam& adam);
 
-/// Writes parameters, moments, step count, `extra` text and `more` tensors, on the CPU; a previous file stays
-/// whole until the new one is.
-/// Throws, and leaves the previous file, when there is no member whose numbers are all finite: the last
-/// checkpoint is one to go on from.
+/// Writes parameters, moments, step count, `extra` text and `more` tensors, which are on the CPU; a previous
+/// file stays until the new one is whole. Throws, and leaves the previous file, when no member's numbers are
+/// all finite: one can always go on from the last checkpoint.
 void save_checkpoint(const std::string& path, const ParameterStore& store, const Adam& adam,
                      const std::map<std::string, std::string>& extra,
                      const std::vector<NamedTensor>& more = {});

@@ -31,8 +31,8 @@ Variable extend(Variable x, int64_t count) {
   return x;
 }
 
-/// The weight's initialiser with the fans that a pixel sees: of a stride's kernels only every stride-th row
-/// and column of weights meet in a pixel.
+/// The weight's initialiser with the fans that a pixel sees: under a stride only every stride-th row and
+/// column of weights meet in one pixel.
 Initializer for_layer(const ImageLayerPlan& plan, Initializer weights) {
   const auto taps = static_cast<double>(plan.kernel * plan.kernel);
   const auto step = static_cast<double>(plan.options.stride * plan.options.stride);

@@ -18,8 +18,8 @@
 
 namespace elbo {
 
-/// Whether batch normalisation takes the statistics of the batch, and updates its running averages with them,
-/// or takes these averages.
+/// Whether batch normalisation takes the batch's statistics, and updates its running averages with these, or
+/// takes the running averages.
 enum class Mode { evaluate, train };
 
 struct ImageSize {
@@ -34,13 +34,13 @@ struct ImageLayerPlan {
   int64_t in = 0, out = 0;  ///< channels
   int64_t kernel = 1;
   ConvOptions options{};
-  /// Rows of zeros added below, and columns at the right, of what a convolution reads; or cut off there from
-  /// what a transposed one gives. So "same" padding for even kernels, as Keras has it.
+  /// Rows of zeros added below, and columns at the right, of a convolution's input; or cut off there from a
+  /// transposed one's output. This makes "same" padding for even kernels, as in Keras.
   int64_t end = 0;
   bool batch_norm = false;
   Activation activation = Activation::none;
 
-  /// What it makes of images of this size. Throws when they do not fit.
+  /// The size of its output for images of this size. Throws when they do not fit.
   ImageSize size_after(const ImageSize& in) const;
   /// Multiply-adds for one image of this size.
   int64_t multiply_adds(const ImageSize& in) const;

@@ -21,7 +21,7 @@ class Linear {
   /// Declares `name`.weight and, unless there is none, `name`.bias (which starts at 0) in the store.
   Linear(ParameterStore& store, const std::string& name, int64_t in, int64_t out, Initializer weight,
          Activation activation = Activation::none, Bias bias = Bias::learned);
-  /// Of parameters that are declared already: weight (out, in) and bias (out), or with members in front.
+  /// A layer of declared parameters: weight (out, in) and bias (out), or with members in front.
   Linear(Parameter& weight, Parameter& bias, Activation activation)
       : weight_(&weight), bias_(&bias), activation_(activation) {}
   /// x (..., in) -> (..., out); see elbo::linear for members.
@@ -38,7 +38,7 @@ class Linear {
   Activation activation_;
 };
 
-/// What a layer of a Sequential gives.
+/// One layer of a Sequential.
 struct LayerPlan {
   int64_t out = 0;
   Activation activation = Activation::none;
@@ -47,7 +47,7 @@ struct LayerPlan {
 
 /// Linear layers of the given widths one after another, named `name`.0, `name`.1, ...; every layer but the
 /// last, or with `activate_last` every layer, ends in the activation. widths {784, 512, 10} makes two layers;
-/// one width makes none, and the input comes out as it is.
+/// one width makes none, and returns the input.
 class Sequential {
  public:
   Sequential(ParameterStore& store, const std::string& name, const std::vector<int64_t>& widths,

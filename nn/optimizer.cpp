@@ -42,9 +42,9 @@ void check_rates(const ParameterStore& store, std::span<const double> rates, con
          members);
 }
 
-/// One rate for all that there is: the whole arena is a single stretch. Otherwise each span has its member's.
-/// Those with rate 0 are passed over: 0 times a NaN would be one, and what is left alone has no new moments.
-/// A sweep is told which of the rates is its own.
+/// Calls sweep(begin, end, which rate) for stretches of the arena: with one rate for all parameters the arena
+/// is a single stretch, otherwise each span has its member's rate. Stretches with rate 0 are left out, as 0
+/// times a NaN is a NaN, and moments must stay as they are.
 template <class Sweep>
 void for_each_stretch(const ParameterStore& store, const std::vector<ParameterStore::Span>& spans,
                       std::span<const double> rates, const Sweep& sweep) {
@@ -101,7 +101,7 @@ void Adam::step(std::span<const double> rates) {
   numbers_.resize(1 + rates.size());
   step_numbers(steps_, rates, numbers_);
   if (store_.device() == Device::cuda) {
-    // Each member has its own there, too, where the rates are one.
+    // The kernel wants a rate for each member, also where one rate is for all.
     if (rates.size() == 1)
       numbers_.resize(static_cast<size_t>(1 + std::max<int64_t>(store_.members(), 1)), numbers_[1]);
     return apply(on_gpu(numbers_));
@@ -120,7 +120,7 @@ void Adam::step_at(std::span<const int64_t> t, std::span<const double> rates) {
     double own[2];
     step_numbers(t[i], rates.subspan(i, 1), own);
     roots_[i] = own[0];
-    numbers_[i] = rates[i] == 0 ? 0 : own[1];  // before a first step there is nothing to divide by
+    numbers_[i] = rates[i] == 0 ? 0 : own[1];  // at t = 0, before a first step, c1 is 0
   }
   if (store_.device() == Device::cuda) {
     store_.complete_gradients();

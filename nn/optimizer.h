@@ -1,4 +1,4 @@
-// Optimisers: SGD with momentum, and Adam, each one fused sweep over the flat arenas of a ParameterStore.
+// Optimisers: SGD with momentum, and Adam, which is one fused sweep over the flat arenas of a ParameterStore.
 //
 // `step` reads the gradients, moves the values and marks the gradients as consumed, so the next backward pass
 // starts afresh: there is nothing to zero. Learning rates may differ between members.
@@ -55,17 +55,17 @@ class Adam {
   /// when there are none of such a name.
   explicit Adam(ParameterStore& store, AdamOptions options = {}, const std::vector<std::string>& moves = {});
   /// One step with one learning rate for all, or one for each member. A member with rate 0 stays as it is,
-  /// moments included, whatever its gradient holds: so a member that broke can be stopped.
+  /// moments included, whatever its gradient holds: so a broken member can be stopped.
   void step(double learning_rate);
   void step(std::span<const double> learning_rates);
-  /// The same where members have taken different numbers of steps, so that for member m this one is t[m],
-  /// from 1. It counts nothing and leaves the gradients: another optimiser may move other parameters by them.
+  /// The same where members have taken different numbers of steps: for member m this is step t[m], from 1. It
+  /// does not count the step, and leaves the gradients for another optimiser, of other parameters.
   void step_at(std::span<const int64_t> t, std::span<const double> learning_rates);
 
-  /// For steps captured once and replayed on a GPU, whose rates the host must not pass by value:
-  /// `step_numbers` writes what step t (from 1) comes down to, one number more than there are rates; `apply`
-  /// sweeps with such numbers, f64 (1 + members) in device memory, counting nothing; `count` tells how many
-  /// steps were replayed.
+  /// For a step that is captured once and replayed on a GPU, where rates cannot be passed by value.
+  /// `step_numbers` writes the numbers that step t (from 1) needs, one more than there are rates; `apply`
+  /// sweeps with such numbers, f64 (1 + members) in device memory, and does not count the step; `count` adds
+  /// the steps that were replayed.
   void step_numbers(int64_t t, std::span<const double> learning_rates, std::span<double> numbers) const;
   void apply(const Tensor& numbers);
   void count(int64_t steps) { steps_ += steps; }
@@ -88,8 +88,7 @@ class Adam {
   int64_t steps_ = 0;
 };
 
-/// w -= lr u with u = momentum u + g, as PyTorch's SGD; but a member with rate 0 keeps its u, too, as in
-/// Adam.
+/// w -= lr u with u = momentum u + g, as PyTorch's SGD; but a member with rate 0 keeps its u, as in Adam.
 class Sgd {
  public:
   explicit Sgd(ParameterStore& store, double momentum = 0);
@@ -102,9 +101,9 @@ class Sgd {
   Tensor velocity_;
 };
 
-/// Scales each member's gradient so that its Euclidean norm is at most max_norm: that of all parameters, or
-/// of those whose names begin with one of `of`. Returns the norms before scaling, (members) of the store's
-/// type and device.
+/// Scales each member's gradient, of all parameters or of those whose names begin with one of `of`, so that
+/// its Euclidean norm is at most max_norm. Returns the norms before, (members) of the store's type and
+/// device.
 Tensor clip_gradient_norm(ParameterStore& store, double max_norm, const std::vector<std::string>& of = {});
 Tensor clip_gradient_norm(ParameterStore& store, double max_norm, std::span<Parameter* const> of);
 
@@ -113,8 +112,7 @@ struct Schedule {
   enum class Kind { constant, step, cosine };
   Kind kind = Kind::constant;
   double base = 1e-3;
-  int64_t warmup_steps =
-      0;  ///< rises linearly to `base` over the first so many steps, then the kind takes over
+  int64_t warmup_steps = 0;   ///< the first steps, over which the rate rises linearly to `base`
   int64_t total_steps = 0;    ///< cosine: where it reaches `final_fraction`
   double final_fraction = 0;  ///< cosine: last rate / base
   int64_t step_every = 1;     ///< step: multiplies by step_factor each so many steps

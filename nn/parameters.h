@@ -50,12 +50,13 @@ class ParameterStore {
   /// `initialise`. A `trained` parameter is swept by the optimiser, others stay as they are. Throws when the
   /// name is taken.
   Parameter& add(const std::string& name, const Shape& shape, Initializer initializer, bool trained = true);
-  /// Excludes the parameters declared so far whose names begin with `beginning` from training. Throws where
+  /// Excludes from training the parameters, declared so far, whose names begin with `beginning`. Throws where
   /// there is none.
   void hold(const std::string& beginning);
 
-  /// Lays out the arenas and draws all values. Parameter p of member m depends on (seed, first_member + m, p)
-  /// only, so that a member can be drawn alone. Drawn on the CPU: the same numbers on every device.
+  /// Lays out the arenas and draws all values, on the CPU: the numbers are the same on every device.
+  /// Parameter p of member m depends on (seed, first_member + m, p) only, so that a member can be drawn
+  /// alone.
   void initialise(uint64_t seed, int64_t first_member = 0);
 
   DType dtype() const { return dtype_; }
@@ -64,8 +65,8 @@ class ParameterStore {
   int64_t count() const;                        ///< trained numbers, over all members
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
-  /// Those that the optimiser sweeps: all, or those whose names begin with one of `beginnings`. Throws where
-  /// no name begins so.
+  /// Parameters that the optimiser sweeps: all, or those whose names begin with one of `beginnings`. Throws
+  /// for a beginning that no name has.
   std::vector<Parameter*> trained(const std::vector<std::string>& beginnings = {});
   /// The parameter called `name`, or an Error that lists them.
   Parameter& at(const std::string& name);
@@ -84,7 +85,7 @@ class ParameterStore {
     int64_t member;
   };
   const std::vector<Span>& spans() const { return spans_; }
-  /// Those of the parameters that `trained` gives.
+  /// Spans of the parameters that `trained` gives.
   std::vector<Span> spans(const std::vector<std::string>& beginnings);
 
   /// Zeroes the gradient of every trained parameter that has none, so that a sweep may read the whole arena.

@@ -101,7 +101,7 @@ BlasDescription describe(const BlasTraits& traits, WideVectors vectors) {
   if (traits.blis) return {"BLIS " + *traits.blis, ""};
   const std::string file = traits.file.empty() ? "an unknown file" : traits.file;
   const size_t slash = file.rfind('/');
-  // Netlib's library has the plain name; others that take its place have folders and links with theirs.
+  // Netlib's library has this name itself; for others the name is a link to a file of another name.
   const bool reference = file.compare(slash == std::string::npos ? 0 : slash + 1, 10, "libblas.so") == 0 ||
                          file.compare(slash == std::string::npos ? 0 : slash + 1, 11, "libcblas.so") == 0;
   return {"BLAS of " + file,

@@ -11,7 +11,7 @@ namespace elbo {
 
 /// What a BLAS shows of itself.
 struct BlasTraits {
-  std::optional<std::string> openblas, mkl, blis;  ///< its own version text, for the one that it is
+  std::optional<std::string> openblas, mkl, blis;  ///< the version text of the one in use
   std::string file;                                ///< the file with its sgemm; empty where unknown
   std::string core;                                ///< the processor that OpenBLAS takes this one for
 };

@@ -34,8 +34,9 @@ namespace elbo {
 struct ConvOptions {
   int64_t stride = 1;   ///< of the kernel on x, in pixels, along both axes
   int64_t padding = 0;  ///< rows and columns of zeros around x, at each of its four sides
-  /// Of a transposed convolution: rows and columns that its result has more at the end, less than the stride.
-  /// Several sizes of images give the same size under a stride; this says which one to go back to.
+  /// Of a transposed convolution: how many rows and columns are added to its result at the end, fewer than
+  /// the stride. Under a stride several sizes of images give the same size; this says which of them to return
+  /// to.
   int64_t output_padding = 0;
 };
 
@@ -54,8 +55,8 @@ Shape conv_transpose2d_shape(const Tensor& x, const Tensor& weight, const ConvOp
 void conv2d_into(const Tensor& y, const Tensor& x, const Tensor& weight, const ConvOptions& options,
                  bool accumulate = false);
 
-/// dx = the gradient of sum(dy * conv(x, weight)) by x, plus dx itself if `accumulate`. The shapes are those
-/// of x, y and weight above. Pixels of x that no kernel reached, as the last stride did not fit, get 0.
+/// dx = the gradient of sum(dy * conv(x, weight)) by x, plus dx itself if `accumulate`. Shapes are those of
+/// x, y and weight above. Pixels of x that no kernel reached, because the last stride did not fit, get 0.
 void conv2d_backward_data(const Tensor& dx, const Tensor& dy, const Tensor& weight,
                           const ConvOptions& options, bool accumulate = false);
 
@@ -66,7 +67,7 @@ void conv2d_backward_weight(const Tensor& dw, const Tensor& x, const Tensor& dy,
 /// What convolves f32 images on the CPU: "oneDNN 2.6.3".
 const std::string& cpu_convolutions_name();
 
-/// A convolution in numbers, for those who implement it: x (batch, height, width, channels), weight (filters,
+/// A convolution's sizes, for its implementations: x (batch, height, width, channels), weight (filters,
 /// kernel_height, kernel_width, channels) and y (batch, out_height, out_width, filters).
 struct ConvSizes {
   int64_t batch, height, width, channels;

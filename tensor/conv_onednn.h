@@ -1,11 +1,11 @@
 // The convolutions of conv.h on the CPU in f32 through oneDNN.
 //
-// On raw memory in conv.h's layouts: images stay (N, H, W, C) from layer to layer, weights are brought into
-// the order that oneDNN likes at each call, which costs next to nothing beside the products. Primitives are
-// made once for each set of sizes. oneDNN would divide a convolution as there are threads; so it is given
-// blocks of images whose number follows from the sizes, each to be done by one thread: results have the same
-// bits for any number of threads. Where oneDNN has nothing better than its own plain loops (it calls them
-// "ref"), or is missing from the build, these functions return false and have done nothing.
+// Memory is raw, in conv.h's layouts. Images stay (N, H, W, C) from layer to layer; each call reorders the
+// weights for oneDNN, which costs little beside the products. Primitives are made once for each set of sizes.
+// oneDNN would divide a convolution by the number of threads, so it gets blocks of images whose number
+// follows from the sizes, and one thread does each: the bits are the same for any number of threads. Where
+// oneDNN has only simple loops (it calls them "ref"), or the build has no oneDNN, these functions do nothing
+// and return false.
 #pragma once
 
 #include <string>

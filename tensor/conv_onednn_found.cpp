@@ -30,7 +30,7 @@ struct Kind {
 struct Primitive {
   dnnl::primitive run;
   dnnl::memory::desc x, y;
-  dnnl::memory::desc weight, own_weight;  // in conv.h's order, and in that of the primitive
+  dnnl::memory::desc weight, own_weight;  // in conv.h's order; in the primitive's
   dnnl::memory::desc scratch;
   dnnl::reorder reorder;  // between the two, where they differ
   bool reorders = false;
@@ -108,7 +108,7 @@ dnnl::convolution_backward_weights::primitive_desc backward_weight_of(const Desc
 #endif
 }
 
-/// Empty where oneDNN has only its plain loops.
+/// Empty where oneDNN has only simple loops.
 template <class PrimitiveDesc>
 std::optional<Primitive> made_of(const PrimitiveDesc& desc, const dnnl::memory::desc& own_weight,
                                  const Descriptors& d, const Kind& kind) {
@@ -156,12 +156,11 @@ const Primitive* primitive_for(const Kind& kind) {
   return found->second ? &*found->second : nullptr;
 }
 
-/// How many blocks the images of a batch are cut into. It follows from the sizes, not from the threads: in
-/// blocks of another size oneDNN might sum in another order. A power of two, so that few threads get equal
-/// shares.
+/// How many blocks the images of a batch are cut into: a function of the sizes, not of the threads, as oneDNN
+/// may sum in another order in blocks of another size. A power of two, so that few threads get equal shares.
 int64_t block_count(Direction direction, const ConvSizes& s) {
-  // A call takes some microseconds beside these multiply-adds. Each block of a gradient by weight writes all
-  // of it, and takes as long for a number of it as for that many multiply-adds.
+  // A call costs some microseconds beside these multiply-adds. Each block of a gradient by weight writes the
+  // whole gradient, and each number written costs as much as kLeastForWeight multiply-adds.
   constexpr double kLeast = 5e6, kLeastForWeight = 200;
   const double weights = static_cast<double>(s.filters * s.kernel_height * s.kernel_width * s.channels);
   const double work = static_cast<double>(s.batch * s.out_height * s.out_width) * weights;
@@ -187,8 +186,8 @@ dnnl::memory with_data(const dnnl::memory::desc& desc, const void* data) {
   return {desc, engine(), const_cast<void*>(data)};
 }
 
-/// A primitive for some images of a batch, and its own copy of the weights, if it reads those and wants them
-/// in another order.
+/// A primitive for some images of a batch, and its copy of the weights, if it reads weights and wants another
+/// order.
 struct Step {
   const Primitive* primitive = nullptr;
   Tensor own_weight;
@@ -208,7 +207,7 @@ Step step_for(const Kind& kind, const float* weight) {
 
 void run_step(const Step& step, Argument x, Argument y, Argument weight) {
   const Primitive& p = *step.primitive;
-  // What it scribbles on, taken from memory that a training step uses again and again.
+  // The primitive's workspace, from memory that a training step uses again and again.
   const Tensor scratch = memory_for(p.scratch);
   const bool writes_weight = p.reorders && !step.own_weight.defined();
   const Tensor own = writes_weight ? memory_for(p.own_weight) : step.own_weight;

@@ -1,5 +1,5 @@
-// copy: moving blocks of elements about, for slices, concatenation and row gathers. Any dtype; no arithmetic
-// but the sum of scatter_add_rows.
+// copy: copies of blocks of elements, for slices, concatenation and gathers of rows. Any dtype; the only
+// arithmetic is the sum of scatter_add_rows.
 #pragma once
 
 #include "tensor/tensor.h"

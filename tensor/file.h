@@ -2,7 +2,8 @@
 //
 // Reading checks sizes before anything is allocated. Writing is atomic: the bytes go to a temporary file in
 // the same directory, reach the disk, and only then take the name, so a full disk or a killed process leaves
-// the old file as it was. Knows nothing of formats. Uses the operating system (POSIX) and error.h only.
+// the old file as it was. Knows nothing of formats. Uses the operating system (POSIX), error.h, and of
+// memory.h how much there is.
 //
 //   write_file_atomically("runs/7/result.json", "{}\n");
 //   std::string text = read_file("runs/7/result.json");
@@ -49,8 +50,8 @@ void write_file_atomically(const std::string& path, std::string_view bytes);
 /// The same for the pieces one after the other, so that large parts need not be copied together.
 void write_file_atomically(const std::string& path, std::span<const std::string_view> pieces);
 
-/// Removes what processes that were killed while they wrote have left in a directory and those below it. Only
-/// where nobody else writes.
+/// Removes the temporary files that processes killed during a write have left in a directory and below it.
+/// Only for directories where nobody else writes.
 void remove_leftovers(const std::string& directory);
 
 /// Text from outside (a path, a name found in a file) fit for a one-line message: in single quotes, control

@@ -1,5 +1,5 @@
-// FunctionRef: a reference to a callable, which must outlive it. What takes one is compiled once, and not
-// once for each callable.
+// FunctionRef: a reference to a callable, which must outlive the reference. A function that takes one is
+// compiled once, and not once for each callable.
 #pragma once
 
 namespace elbo {

@@ -21,7 +21,7 @@ struct Matrices {
   bool own;  // whether our own sgemm does it, if in f32; follows from the sizes above
 };
 
-/// A product of which some rows and columns are computed: a, b and c point at what is theirs.
+/// Some rows and columns of a product: a, b and c point at what belongs to these.
 template <class T>
 struct Part {
   const T* a;
@@ -61,12 +61,12 @@ struct Cuts {
   int64_t rows = 1, columns = 1;
 };
 
-/// BLAS sums the same element in another order when it is given a block of another size, so for BLAS the
-/// blocks follow from the product's own sizes: it gets the same calls whether the product is alone or one of
-/// many, and on any number of threads.
+/// In a block of another size BLAS sums the same element in another order. So the blocks for BLAS follow from
+/// the product's own sizes, and BLAS gets the same calls for a product alone or one of many, on any number of
+/// threads.
 Cuts cuts_for_blas(const Matrices& p) {
-  // Each block packs its operands anew, which takes one thread about 5 % longer at batch 128 and 5 to 20 %
-  // for large products. Twice as many blocks would take it up to 35 %.
+  // Each block packs its operands again, which costs one thread about 5 % at batch 128 and 5 to 20 % for
+  // large products. Twice as many blocks would cost up to 35 %.
   constexpr int64_t kMost = 8, kShortest = 96;
   constexpr double kLeast = 1e6;  // multiply-adds of a block: tens of microseconds
   Cuts cuts;
@@ -80,8 +80,8 @@ Cuts cuts_for_blas(const Matrices& p) {
   return cuts;
 }
 
-/// Our own kernel does not care, so each thread gets a block. Where there are many products, it gets whole
-/// ones.
+/// Our own kernel's sums do not depend on the cuts, so each thread gets one block; of many products, each
+/// thread gets whole ones.
 Cuts cuts_for_own(const Matrices& p, int64_t batches) {
   constexpr int64_t kNarrowest = 32;
   const int64_t wanted = batches >= threads() ? 1 : threads();

@@ -2,10 +2,10 @@
 //
 // Row-major, with transposes as flags and leading axes as a batch. Products in f32 that are large enough go
 // to our own kernel (tensor/gemm_kernel.cpp) where the processor has AVX-512 or AVX2; the rest is BLAS.
-// Either runs single-threaded inside our own parallel region, each thread computing blocks of the result:
-// right with every BLAS build, and no second thread runtime competes for the cores. A product's bits depend
-// on its own sizes and numbers alone, not on the batch it is in nor on the thread count, if BLAS repeats
-// itself when it is called the same way again, as OpenBLAS does.
+// Our own parallel region divides the result into blocks, and each thread computes its blocks by itself: this
+// is right with every BLAS, and no second thread runtime competes for the cores. A product's bits depend on
+// its own sizes and numbers alone, not on its batch nor on the thread count, if BLAS gives the same bits for
+// the same call, as OpenBLAS does.
 //
 //   Tensor c = matmul(a, Transpose::no, b, Transpose::yes);  // a (m, k), b (n, k) -> (m, n)
 //   gemm(c, a, Transpose::no, b, Transpose::yes, true);      // c += a b^T
@@ -38,9 +38,9 @@ using BlockFunction = FunctionRef<void(const Block&)>;
 ///
 /// The last two axes are the matrices: op(a) (..., m, k), op(b) (..., k, n), c (..., m, n). Leading axes of a
 /// and b broadcast to c's. Throws when inner sizes or leading axes disagree. c must not overlap a or b.
-/// `finish` is an epilogue, on the CPU: gemm calls it for every block of c that is done and still in the
-/// cache, and it may change the elements. Blocks are of any size, in any order, from several threads, and
-/// cover each element once.
+/// `finish` is an epilogue, on the CPU: gemm calls it for every finished block of c while the block is in the
+/// cache, and the epilogue may change the elements. Blocks have any size, come in any order, from several
+/// threads, and cover each element once.
 void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b,
           bool accumulate = false, double alpha = 1.0, const BlockFunction* finish = nullptr);
 
@@ -50,9 +50,9 @@ Shape gemm_shape(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_
 /// The new tensor op(a) op(b).
 Tensor matmul(const Tensor& a, Transpose op_a, const Tensor& b, Transpose op_b);
 
-/// With what precision the GPU multiplies f32 numbers; sums are always f32. Tensor cores make tf32 (10 bits
-/// of mantissa) and bf16 (7 bits) several times as fast. f32 to begin with. f64 products, and the CPU, do not
-/// care.
+/// With what precision the GPU multiplies f32 numbers; sums are always f32. Tensor cores multiply tf32 (10
+/// bits of mantissa) and bf16 (7 bits) several times as fast. The default is f32. f64 products and the CPU
+/// ignore this.
 enum class MatmulPrecision { f32, tf32, bf16 };
 void set_matmul_precision(MatmulPrecision precision);
 MatmulPrecision matmul_precision();

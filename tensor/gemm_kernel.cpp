@@ -9,16 +9,16 @@
 //    and adds all their products: 24 instructions of arithmetic for 11 loads [12 for 8]. So many independent
 //    sums also hide that one multiply-add takes four cycles.
 // 2. Packing. For that loop b is copied, one panel of 48 columns after another, to where row l + 1 follows
-//    row l. Read in place, every row would lie in another page. All rows of a use a panel, which pays for the
-//    copy. An a whose rows run along l may be read in place, as broadcasts do not care about layout; but with
-//    AVX2, where registers for its rows' addresses are few, and where it is transposed, a is copied to panels
-//    of as many rows as a tile has.
+//    row l. In place, every row would lie in another page. All rows of a use a panel, which pays for the
+//    copy. An a whose rows run along l can be read in place, as a broadcast works with any layout. But with
+//    AVX2, which has few registers for the addresses of rows, and where a is transposed, a is copied too, to
+//    panels of as many rows as a tile has.
 // 3. Caches. A panel of b stays in the L2 [L1] cache while a goes by. The inner dimension is cut into pieces
 //    short enough for that, and the rows into blocks small enough for the L2 or L3 cache to give a back for
 //    the next panel. The first block of rows packs b, and the others find it packed.
 // 4. Memory. While one panel is in use, the loop asks for the next one's cache lines, a few at a time, and
 //    packing then finds them near. A tile's lines of c are asked for before its sums begin, and c is
-//    written once for each piece: it need not be zero before.
+//    written once for each piece, so nobody has to set c to zero before.
 //
 // On other processors all products are BLAS's.
 #include "tensor/gemm_kernel.h"
@@ -48,7 +48,7 @@ constexpr int kLanes = kLanesOf<float>;
 constexpr int kRows = 8, kVectors = 3;  // the tile: 24 sums, 3 vectors of b and 1 of a, of 32 registers
 constexpr int64_t kDepth = 1024;        // longest piece of the inner dimension: its panel of b takes 192 KiB
 constexpr int64_t kBlock = 512;         // most rows of a that go by before the next panel
-constexpr bool kPacksA = false;         // whether also an a is copied whose rows run along l
+constexpr bool kPacksA = false;         // whether an a whose rows run along l is packed too
 
 void add_product(Vector x, Vector y, Vector& sum) { sum = _mm512_fmadd_ps(x, y, sum); }
 
@@ -83,7 +83,7 @@ int64_t ceil_divide(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
 // ------------------------------------------------------------------------------------------------- the tile
 
-/// One tile of c and what it is made of.
+/// One tile of c, and its operands.
 struct Tile {
   int64_t depth;
   const float* a;  // op(a)(i, l) is a[i a_row + l], or where packed a[i + l kRows]
@@ -192,9 +192,9 @@ void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t count, f
       store_lanes(to + j, j + kLanes <= count ? load_lanes(from + j) : load_part(from + j, count - j));
 }
 
-/// The same of a transpose: column l of `count` rows, `stride` apart, becomes row l. Each row is written as
-/// whole vectors, so where width is less, one row's end is the next one's beginning, and the last row writes
-/// beyond.
+/// The same of a transpose: column l of `count` rows, `stride` apart, becomes row l. Rows are written as
+/// whole vectors; where width is less, the next row overwrites the end, and the last row writes beyond its
+/// width.
 void pack_columns(const float* from, int64_t stride, int64_t columns, int64_t count, float* to,
                   int64_t width) {
   for (int64_t j = 0; j < width; j += kLanes)

@@ -26,18 +26,18 @@ struct Sgemm {
   int64_t ldc;
   float alpha;
   bool accumulate;
-  /// The epilogue, or null; called for each tile of c that is done. The numbers are c's place in the whole
-  /// result.
+  /// The epilogue, or null; called for each finished tile of c. batch, row and column are c's place in the
+  /// whole result.
   const BlockFunction* finish = nullptr;
   int64_t batch = 0, row = 0, column = 0;
 };
 
-/// Whether sgemm is worth calling for a product of this size: it exists in this build (AVX-512 or AVX2) and
-/// tends to be faster than BLAS.
+/// Whether sgemm should do a product of this size: the build has it (AVX-512 or AVX2), and it tends to be
+/// faster than BLAS.
 bool sgemm_suits(int64_t m, int64_t n, int64_t k);
 
-/// Computes the product on the calling thread. An element of c is the same sum in the same order wherever it
-/// lies in c, so cutting a product into blocks of rows or columns does not change a bit of it.
+/// Computes the product on the calling thread. The sum of an element of c has the same order wherever the
+/// element lies, so cutting a product into blocks of rows or columns changes no bit.
 void sgemm(const Sgemm& p);
 
 }  // namespace elbo

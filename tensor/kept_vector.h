@@ -1,6 +1,5 @@
-// KeptVector: a std::vector for lists that every step makes anew. Its memory is that of tensors (memory.h):
-// what is given back is kept and handed out again, so once warm such a list asks neither the heap nor the
-// system.
+// KeptVector: a std::vector for lists that every step makes again. Its memory is that of tensors (memory.h),
+// where freed blocks are kept and reused, so that a repeated step asks neither the heap nor the system.
 #pragma once
 
 #include <limits>

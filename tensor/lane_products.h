@@ -16,9 +16,9 @@ inline constexpr int kVectors = 3;
 constexpr int rows_for(int vectors) { return (kLaneBytes == 64 ? 24 : 12) / vectors; }
 inline constexpr int kTileRows = rows_for(1);  // a multiple of the others
 
-/// c (rows, n) = start + a b, of a (rows, depth) and start (n), or zeros for null; or, `outer`, c += a^T b,
-/// of a (depth, rows). b (depth, n) has rows `width` apart, n of one to three vectors. Each sum runs over the
-/// depth in order, wherever its row lies.
+/// c (rows, n) = start + a b, with a (rows, depth), and start (n), or zeros where it is null. An outer
+/// product is c += a^T b, with a (depth, rows). Rows of b (depth, n) are `width` apart; n is one to three
+/// vectors. Each sum runs over the depth in order, wherever its row lies.
 template <class T>
 struct LaneProduct {
   int64_t depth;
@@ -66,7 +66,7 @@ constexpr auto product_tiles(std::integer_sequence<int, v...>) {
   return std::array<void (*)(const LaneProduct<T>&), sizeof...(v)>{
       product_tile<T, false, rows_for(v + 1), v + 1>...};
 }
-/// Of every height, so that one at an edge does no idle work.
+/// Tiles of every height, so that a tile at an edge does no idle work.
 template <class T, int vectors, int... i>
 constexpr auto outer_tiles(std::integer_sequence<int, i...>) {
   return std::array<void (*)(const LaneProduct<T>&), kTileRows>{product_tile<T, true, i + 1, vectors>...};
@@ -90,8 +90,7 @@ void for_each_piece(int64_t width, const F& f) {
   }
 }
 
-/// The whole plain product: `rows` rounded up to tiles; c and b have p.width columns, a multiple of the
-/// lanes.
+/// All of a product: `rows` is rounded up to tiles; b and c have p.width columns, a multiple of the lanes.
 template <class T>
 void multiply(int64_t rows, const LaneProduct<T>& p) {
   for_each_piece<T>(p.width, [&](int64_t column, size_t vectors) {
@@ -108,7 +107,7 @@ void multiply(int64_t rows, const LaneProduct<T>& p) {
   });
 }
 
-/// The whole outer one, of a `rows` wide.
+/// All of an outer product; a has `rows` columns.
 template <class T>
 void add_outer(int64_t rows, const LaneProduct<T>& p) {
   for_each_piece<T>(p.width, [&](int64_t column, size_t vectors) {

@@ -1,6 +1,5 @@
 // Lanes: as many numbers as one register of the processor holds, for the few inner loops that must keep their
-// sums in registers, which compilers do not do by themselves. Everything else is a plain loop that they
-// vectorise.
+// sums in registers, which compilers do not do by themselves. They vectorise all other loops as they are.
 #pragma once
 
 #include <cstdint>
@@ -68,7 +67,7 @@ ELBO_HD void hold_lanes(Lanes<T>& x) {
 /// a b + c in every lane, rounded as math::multiply_add rounds.
 template <class T>
 ELBO_HD Lanes<T> multiply_add(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  // By name: lane by lane it would be scalar code where the compiler does not optimise much.
+  // As intrinsics: with little optimisation, compilers would make scalar code of a loop over lanes.
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4)
     return _mm512_fmadd_ps(a, b, c);

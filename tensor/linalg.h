@@ -23,10 +23,10 @@ struct Eigen {
 /// Throws when s is not square or holds a NaN or infinity.
 Eigen symmetric_eigen(const Tensor& s);
 
-/// Of a (D, R): the singular values (min(D, R)), largest first, and the left vectors (D, min(D, R)). Their
-/// squares and they are the eigenvalues and eigenvectors of a a^T, which need not be formed: what it would
-/// lose to rounding is only lost here where a is small beside its largest value, not its square. f64. Throws
-/// for a NaN or infinity.
+/// Of a (D, R) f64: the singular values (min(D, R)), largest first, and the left vectors (D, min(D, R)). The
+/// squared values and the vectors are the eigenvalues and eigenvectors of a a^T, which is not formed, as its
+/// rounding would lose values that are small beside the largest of a a^T and not beside that of a. Throws for
+/// a NaN or infinity.
 Eigen left_singular_vectors(const Tensor& a);
 
 /// Lower-triangular L with L L^T = a, for symmetric positive definite a (D, D); only the lower triangle is
@@ -34,9 +34,9 @@ Eigen left_singular_vectors(const Tensor& a);
 /// infinity.
 Tensor cholesky(const Tensor& a);
 
-/// Adds c c^T to l l^T, where l (D, D) is lower-triangular and stays so, without forming either product, by
-/// Householder reflections; signs on its diagonal are any. c (D, n) f64 is used up. `triangular`: c too is
-/// (D, D) and lower-triangular, which is cheaper. Runs on the calling thread alone.
+/// Adds c c^T to l l^T by Householder reflections, without forming either product. l (D, D) is
+/// lower-triangular and stays so; signs on its diagonal may change. c (D, n) f64 is overwritten. `triangular`
+/// says that c is (D, D) and lower-triangular, which is cheaper. Runs on the calling thread alone.
 void add_to_cholesky(const Tensor& l, const Tensor& c, bool triangular = false);
 
 /// Solves L x = b (or L^T x = b) for lower-triangular L (D, D) and b (D, n). Throws when L's diagonal holds a

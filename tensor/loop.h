@@ -1,6 +1,6 @@
 // Loop: a walk of several operands through their common broadcast space, with as few axes as possible.
 //
-// Made on the host, followed by the loops of map.h and by kernels. Knows shapes and strides, not data.
+// The host makes it; the loops of map.h and kernels follow it. Knows shapes and strides, not data.
 #pragma once
 
 #include <initializer_list>
@@ -23,8 +23,8 @@ struct Loop {
 /// Plans the walk of operands (each broadcastable to `space`) through `space`. The result has rank >= 1.
 Loop plan_loop(const Shape& space, std::initializer_list<const Shape*> operands);
 
-/// The axes of a loop that its first operand, the output, has, and those that are folded into each of its
-/// elements. In the order of `kept` the output's elements follow each other in memory.
+/// The axes that the first operand, the output, has, and those that are folded into each of its elements.
+/// Along `kept` the output's elements follow each other in memory.
 struct FoldedLoop {
   Loop kept, folded;
 };

@@ -10,9 +10,9 @@
 //
 //   struct SquareOf { template <class T> ELBO_HD T operator()(T x) const { return x * x; } };
 //
-// This header declares them, and below them the formulas that are wanted everywhere. A file with formulas of
-// its own includes tensor/map_loops.h, which makes their loops and kernels (without it the linker finds no
-// map for them), and which a build with CUDA compiles as CUDA.
+// This header declares both loops and, below, the formulas that many files use. A file with formulas of its
+// own includes tensor/map_loops.h, which makes the loops and kernels of these formulas (without it the linker
+// finds no map for them); a build with CUDA compiles such a file as CUDA.
 #pragma once
 
 #include <limits>

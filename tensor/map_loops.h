@@ -29,7 +29,7 @@ namespace elbo {
 namespace detail {
 
 inline constexpr int64_t kBlock = 512;  // elements a formula is evaluated on at once, in cache
-inline constexpr int64_t kLanes = 8;    // written at a time where that is quicker than counting
+inline constexpr int64_t kLanes = 8;    // elements written at a time where an exact count would be slower
 
 /// Consecutive elements of a space, seen as rows and columns of its last two axes. Short rows are taken many
 /// at a time: a loop over two elements costs more to start than to run.
@@ -38,11 +38,10 @@ struct MapTile {
   int64_t columns = 1;
 };
 
-/// A joint space cut into tiles. The axes around the tiles, and the blocks that the one axis longer than a
-/// tile is cut into, are either `kept` (the first operand, the output, has them: they number the work items,
-/// which own disjoint outputs) or `folded` (they number the terms of an item; `map` has none). All of it
-/// follows from the shapes alone, so that the thread count changes no result, nor does another member beside
-/// change a member's sums.
+/// A joint space cut into tiles. The axes around the tiles, and the blocks of the one axis that is longer
+/// than a tile, are either `kept` (the output, which is the first operand, has them; they number the work
+/// items, which own disjoint outputs) or `folded` (they number the terms of an item; `map` has none). The
+/// plan follows from the shapes alone, so that neither the thread count nor other members change a result.
 struct MapPlan {
   Loop kept, folded;
   MapTile tile;  // of full size
@@ -54,8 +53,7 @@ struct MapPlan {
   int64_t items = 1, terms = 1;
 
   bool cut_is_kept() const { return rows_are_cut ? rows_are_kept : columns_are_kept; }
-  /// The tile of an item, or of a term when the cut axis is folded: the last of each row of blocks is
-  /// smaller.
+  /// The tile of an item, or of a term if the cut axis is folded. The last block of an axis may be smaller.
   MapTile tile_at(int64_t item_or_term) const;
 };
 MapPlan plan_tiles(const Loop& joint);
@@ -77,7 +75,7 @@ const T* expand(const T* at, int64_t row_stride, int64_t column_stride, MapTile 
   } else if (tile.rows == 1 || row_stride == 0) {
     std::fill_n(expanded, n, *at);
   } else {
-    // Every row is one value; what a row writes too much, the next one overwrites.
+    // Every row is one value; the next row overwrites what a row writes beyond its end.
     for (int64_t row = 0; row < tile.rows; ++row)
       for (int64_t i = 0; i < tile.columns; i += kLanes)
         std::fill_n(expanded + row * tile.columns + i, kLanes, at[row * row_stride]);
@@ -127,8 +125,8 @@ Shape broadcast_all(const char* where, const First& first, const Second& second,
   return shape;
 }
 
-/// Writes a formula's values on a tile whose operands, the output first, are `offset` elements in: `reduce`
-/// is compiled once, not once a formula.
+/// Writes a formula's values on a tile whose operands, the output first, begin `offset` elements in. So
+/// `reduce` is compiled once, not once for each formula.
 template <class T>
 using TileFormula = FunctionRef<void(MapTile tile, const int64_t* offset, T* values)>;
 

@@ -28,7 +28,7 @@ inline constexpr bool kHasGpuCode = false;
 
 inline const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 
-/// A reference-counted block of bytes. Made by `allocate`, used through `StorageRef`.
+/// A reference-counted block of bytes, made by `allocate` and used through `StorageRef`.
 struct Storage {
   std::byte* data = nullptr;
   size_t bytes = 0;     ///< what was asked for
@@ -89,13 +89,13 @@ void release_cached_memory();
 
 // For tensor/cuda alone.
 
-/// From here to `end_memory_pool`, device memory comes from a pool of its own and returns to that pool: the
-/// replays of a graph write to what was allocated while the graph was captured. Once the pool is dissolved,
-/// any request may be given its memory.
+/// From here to `end_memory_pool`, device memory comes from a pool of its own and returns to this pool, as
+/// replays of a graph write to what was allocated during its capture. The memory of a dissolved pool serves
+/// any request.
 uint32_t begin_memory_pool();
 void end_memory_pool();
 void dissolve_memory_pool(uint32_t pool);
-/// Hands device memory out again that was freed while the side stream worked, which may have still used it.
+/// Makes device memory available again that was freed while the side stream, at work, may have used it.
 void release_deferred_memory();
 
 }  // namespace elbo

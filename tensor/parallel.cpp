@@ -5,8 +5,8 @@
 namespace elbo {
 namespace {
 
-/// As many as are asked for, up to OMP_THREAD_LIMIT, and never fewer because the machine is busy
-/// (OMP_DYNAMIC): oneDNN waits for ever for threads that OpenMP speaks of and does not give.
+/// `count` threads, at most OMP_THREAD_LIMIT, and never fewer because the machine is busy (OMP_DYNAMIC):
+/// oneDNN waits for ever for threads that OpenMP announces and does not give.
 int allowed(int count) {
   count = std::clamp(count, 1, omp_get_thread_limit());
   omp_set_dynamic(0);
@@ -23,7 +23,7 @@ int& thread_count() {
 
 int threads() { return thread_count(); }
 void set_threads(int count) { thread_count() = allowed(count); }
-// Of a team of one too (OMP_THREAD_LIMIT, OMP_DYNAMIC), which omp_in_parallel() leaves out.
+// Also true in a team of one thread (OMP_THREAD_LIMIT, OMP_DYNAMIC), unlike omp_in_parallel().
 bool inside_parallel_region() { return omp_get_level() > 0; }
 
 OneThread::OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }

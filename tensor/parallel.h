@@ -2,6 +2,7 @@
 //
 // Calls never nest: inside a parallel region the body runs where it is. The split into ranges depends on the
 // thread count, so a body whose result depends on its range (a partial sum) must fix its own chunks.
+// OneThread keeps a library with OpenMP threads of its own, as oneDNN, on the thread that calls it.
 //
 //   set_threads(4);
 //   parallel_for(rows, 64, [&](int64_t begin, int64_t end) {
@@ -25,7 +26,7 @@ bool inside_parallel_region();
 inline constexpr int64_t kParallelGrain = 16384;
 
 /// Calls body(begin, end) on disjoint ranges that cover 0..n, at most one per thread, each at least `grain`
-/// long. An exception of the body is thrown on when all ranges are done; of several, one.
+/// long. If bodies throw, one of the exceptions is thrown again when all ranges are done.
 template <class Body>
 void parallel_for(int64_t n, int64_t grain, const Body& body) {
   const int64_t ranges = std::min<int64_t>(threads(), n / std::max<int64_t>(grain, 1));

@@ -33,8 +33,8 @@ struct RandomKey {
   uint32_t member = 0;
   uint32_t stream = 0;
   uint64_t step = 0;
-  /// Where not null, counter_factor times what stands there is added to the step when the numbers are drawn:
-  /// a captured training step draws anew at every replay. Device memory for draws on the GPU.
+  /// If not null, counter_factor times the number there is added to the step at the time of the draw: so each
+  /// replay of a captured training step draws new numbers. In device memory for draws on the GPU.
   const int64_t* counter = nullptr;
   uint64_t counter_factor = 1;
 };
@@ -66,8 +66,8 @@ ELBO_HD PhiloxBlock random_block(const RandomKey& key, uint32_t group) {
   return philox4x32(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
 }
 
-/// A word as a number in the open interval (0, 1): its upper 23 bits, centred in their cells. One bit more
-/// and the largest would round to 1 in float; so, float and double get the same number.
+/// A word as a number in the open interval (0, 1): its upper 23 bits, centred in their cells. With one bit
+/// more the largest would round to 1 in float; with 23, float and double get the same number.
 template <class T>
 ELBO_HD T to_unit(uint32_t word) {
   // Through int32_t: the conversion of signed integers is the one that vectorises.
@@ -94,8 +94,8 @@ Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t mem
 /// The same draws into an existing tensor.
 void fill_uniform(const Tensor& out, const RandomKey& key, int64_t members = 1);
 void fill_normal(const Tensor& out, const RandomKey& key, int64_t members = 1);
-/// Draws `begin`..`begin + out.size() - 1` of a key's uniform sequence: a part of what `uniform` gives, drawn
-/// alone.
+/// Numbers `begin`..`begin + out.size() - 1` of a key's uniform sequence: a part of what `uniform` gives,
+/// drawn alone.
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin);
 
 /// A permutation of 0..n-1 (i64), the same for a key whatever the thread count.

@@ -12,7 +12,7 @@ namespace elbo {
 template <class T>
 class Scratch {
  public:
-  /// Room for `count` numbers, at the start of a cache line. They are whatever was left there; at first, 0.
+  /// Room for `count` numbers, at the start of a cache line: 0 at first, later what the last user left.
   T* at_least(int64_t count) {
     if (count > count_) {
       data_.reset();

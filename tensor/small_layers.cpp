@@ -26,8 +26,8 @@ int64_t padded(int64_t n) {
 
 // --------------------------------------------------------------------------------------------------- stages
 
-/// A layer, or all heads as one. Rows of its input and output are padded to whole vectors, whose last lanes
-/// hold numbers that nobody reads.
+/// A layer, or all heads as one. Rows of input and output are padded to whole vectors; nobody reads the
+/// padding.
 struct Stage {
   size_t first_layer, layers;
   int64_t in, out, in_width, out_width;
@@ -183,9 +183,9 @@ void run_block(const SmallNetwork<T>& n, const StagePlan& plan, const Rows& rows
 
 // ------------------------------------------------------------------------------------------------- backward
 
-/// The gradients that a backward pass is asked for.
+/// The gradients that a backward pass must give.
 struct Wanted {
-  size_t lowest = 0;  // stage whose weights, bias or input are the last to be reached
+  size_t lowest = 0;  // the stage at which the backward pass ends
   bool dx = false;
   KeptVector<bool> weight, bias;  // of each stage
 };
@@ -208,7 +208,7 @@ Wanted wanted_of(const StagePlan& plan, const T* dx, const SmallLayerGradients<T
   return wanted;
 }
 
-/// The gradient before the heads' activations, all heads side by side.
+/// The gradient by what the heads' activations are given, all heads side by side.
 template <class T>
 void gather_heads(const SmallNetwork<T>& n, const Stage& s, const Rows& rows, const T* const* y,
                   const T* const* dy, T* d, T* contiguous) {

@@ -1,11 +1,11 @@
 // Small networks in one pass: dense layers of which a block of rows goes through all, forward or backward,
 // while weights and activations are in the processor's nearest caches.
 //
-// The products of a layer of 50 units are too small for gemm to repay its preparations, and its activations,
-// over all rows, too many for a cache. Here threads take blocks of rows; weights are packed once for each
-// thread; and the gradients of weights are summed over fixed parts of the rows, joined in order, so that
-// results depend neither on the thread count nor on other members. The op is `dense_layers`
-// (autograd/ops.h). CPU, f32 and f64.
+// For a layer of 50 units, packing costs gemm more than the product itself, and the activations of all rows
+// are too many for a cache. Here threads take blocks of rows; weights are packed once for each thread;
+// gradients of weights are summed over fixed parts of the rows, which are joined in order, so that results
+// depend neither on the thread count nor on other members. The op is `dense_layers` (autograd/ops.h). CPU,
+// f32 and f64.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct SmallLayer {
   void (*differentiate)(const T* y, T* d, int64_t n) = nullptr;
 };
 
-/// Layers one after another, and the last `heads` of them all on what the layer before gives.
+/// Layers one after another; the last `heads` of them all read the output of the layer before.
 template <class T>
 struct SmallNetwork {
   KeptVector<SmallLayer<T>> layers;
@@ -35,11 +35,11 @@ struct SmallNetwork {
   bool shared_x = false;
 };
 
-/// Where the gradients of a layer go, (M?, out, in) and (M?, out); null where nobody wants one.
+/// Where the gradients of a layer go, (M?, out, in) and (M?, out); null for one that is not wanted.
 template <class T>
 struct SmallLayerGradients {
   T* weight = nullptr;
-  bool add_to_weight = false;  ///< to what is there; else it is overwritten
+  bool add_to_weight = false;  ///< adds to the numbers there; else overwrites them
   T* bias = nullptr;
   bool add_to_bias = false;
 };
@@ -48,11 +48,11 @@ struct SmallLayerGradients {
 template <class T>
 int64_t kept_numbers(const SmallNetwork<T>& network);
 
-/// y[h] (M, rows, out) of every head. What the hidden layers gave goes to `kept`, unless that is null.
+/// y[h] (M, rows, out) of every head. Outputs of hidden layers go to `kept`, unless `kept` is null.
 template <class T>
 void run_layers(const SmallNetwork<T>& network, T* const* y, T* kept);
 
-/// The gradients from those of the heads, dy[h] as y[h]. dx (M, rows, in), overwritten, or null.
+/// All gradients, from the heads' dy[h], of y[h]'s shape. dx (M, rows, in) is overwritten, or null.
 template <class T>
 void differentiate_layers(const SmallNetwork<T>& network, const T* kept, const T* const* y,
                           const T* const* dy, T* dx, const SmallLayerGradients<T>* gradients);

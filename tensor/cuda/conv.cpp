@@ -11,7 +11,7 @@ constexpr int64_t kFewChannels = 8;
 /// Numbers of columns that are made at a time: 256 MB in f32.
 constexpr int64_t kMostColumns = int64_t{1} << 26;
 
-/// The images of x and y of which neither has more numbers than the library counts to.
+/// How many images fit into x and into y if neither may have more numbers than the library counts to.
 int64_t library_batch(const ConvSizes& s) {
   const int64_t image = std::max(s.height * s.width * s.channels, s.out_height * s.out_width * s.filters);
   return std::max<int64_t>(1, std::numeric_limits<int>::max() / image);

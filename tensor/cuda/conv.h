@@ -34,8 +34,8 @@ const char* cudnn_name();
 
 // Who does it.
 
-/// The library's, of at most 2^31 - 1 numbers in any tensor. Returns false, with nothing enqueued, where it
-/// cannot do it or is not wanted for it, as in f64.
+/// The library, with at most 2^31 - 1 numbers in any tensor. Returns false, with nothing enqueued, for what
+/// it cannot do, and for f64.
 namespace library {
 bool conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
                   bool accumulate);
@@ -44,8 +44,8 @@ bool conv_backward_data(const ConvSizes& sizes, const Tensor& dx, const Tensor& 
 }  // namespace library
 
 /// Matrix products, as tensor/conv_columns.h does them on the CPU: what lies under the kernel is copied to a
-/// row for each of its places, or such rows are added up to images. Columns are made of as many images at a
-/// time as have no more than `most` numbers of them, but of one at least.
+/// row for each of its places, or such rows are added up to images. Columns have at most `most` numbers at a
+/// time, but those of one image at least.
 namespace columns {
 void conv_forward(const ConvSizes& sizes, const Tensor& y, const Tensor& x, const Tensor& weight,
                   bool accumulate, int64_t most);

@@ -1,10 +1,10 @@
-// The convolution library of CUDA builds (conv.h): cuDNN's functions, which are called legacy and do what is
-// wanted here, on f32 as it lies, channels last. Not its gradients by weight: for three channels of 64 images
-// of 64x64 they took 570 us on an H100, whatever the precision.
+// The convolution library of CUDA builds (conv.h): cuDNN's functions, which NVIDIA calls legacy, on f32 with
+// channels last. cuDNN's gradients by weight are not used: for three channels of 64 images of 64x64 they took
+// 570 us on an H100, whatever the precision.
 //
-// Of the algorithms that cuDNN's heuristic names, a function of sizes, precision, library and GPU, the first
-// runs that is deterministic. One that fails is not asked again, and the next is tried; after the last one
-// the convolution is refused.
+// cuDNN's heuristic, a function of sizes, precision, library and GPU, names algorithms; the first that is
+// deterministic runs. One that fails is not asked again, and the next is tried; after the last one the
+// convolution is refused.
 #include <cudnn.h>
 
 #include <algorithm>
@@ -31,9 +31,8 @@ void check(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) fail("[conv2d] cuDNN: {} ({})", cudnnGetErrorString(status), what);
 }
 
-/// What runs in a stream runs with that stream's handle and workspace. Never freed: at exit the GPU may be
-/// gone before them, and captured graphs go on using the workspace that they were captured with when a larger
-/// one has replaced it.
+/// The handle and the workspace of one stream. Never freed: at exit the GPU may be gone before, and a
+/// captured graph goes on using the workspace of its capture when a larger one has replaced that.
 struct StreamState {
   cudnnHandle_t handle = nullptr;
   void* workspace = nullptr;
@@ -84,7 +83,7 @@ using FilterDescriptor =
 using ConvolutionDescriptor = Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor,
                                          cudnnDestroyConvolutionDescriptor>;
 
-/// A convolution in cuDNN's words. A gradient has the description of what it belongs to.
+/// A convolution in cuDNN's words. The gradient by a tensor has that tensor's descriptor.
 struct Descriptors {
   TensorDescriptor x, y;
   FilterDescriptor weight;
@@ -93,7 +92,7 @@ struct Descriptors {
   explicit Descriptors(const ConvSizes& s) {
     const auto number = [](int64_t size) { return static_cast<int>(size); };
     constexpr auto kType = CUDNN_DATA_FLOAT;
-    constexpr auto kOrder = CUDNN_TENSOR_NHWC;  // of memory; sizes are told in the order of NCHW all the same
+    constexpr auto kOrder = CUDNN_TENSOR_NHWC;  // of memory; sizes are given in the order NCHW
     check(cudnnSetTensor4dDescriptor(x, kOrder, kType, number(s.batch), number(s.channels), number(s.height),
                                      number(s.width)),
           "describing a tensor");
@@ -164,7 +163,7 @@ struct Key {
 
   /// What cuDNN calls precision. Its default includes tf32.
   cudnnMathType_t math() const { return exact ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH; }
-  /// Whether an answer of cuDNN will do: it may offer other precisions than it was asked for.
+  /// Whether a precision that cuDNN offers may be used; it may offer others than the one asked for.
   bool permits(cudnnMathType_t offered) const {
     return exact ? offered == CUDNN_FMA_MATH : offered != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
   }
@@ -178,7 +177,7 @@ struct Candidate {
   size_t workspace;
 };
 
-/// Those of a direction, best first, once it was asked for.
+/// Those of a direction, best first, once cuDNN was asked.
 template <class Direction>
 using Candidates = std::optional<std::vector<Candidate<Direction>>>;
 

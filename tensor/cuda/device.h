@@ -41,7 +41,7 @@ int multiprocessors();
 void* allocate_bytes(size_t bytes);
 void free_bytes(void* memory);
 /// From here on in the stream, work may touch only the first `bytes` of a block of `capacity`. An emulated
-/// GPU checks it under AddressSanitizer; for a real one there is compute-sanitizer.
+/// GPU checks this under AddressSanitizer; on a real GPU use compute-sanitizer.
 void set_bounds(void* memory, size_t bytes, size_t capacity);
 /// Host memory that copies read and write while the host goes on.
 void* allocate_pinned(size_t bytes);
@@ -63,10 +63,10 @@ void synchronize();
 /// The stream (a cudaStream_t) on which work is enqueued now.
 void* stream();
 
-/// Until the end of its scope, work goes to the side stream, where it runs beside what the main stream gets
-/// after this scope; it sees everything that was enqueued before. Nothing may rely on its results before
-/// `join_side_stream`, and device memory that is given back in the meantime is kept until then. Joined within
-/// its scope, only what it has enqueued by then counts.
+/// Until the end of its scope, work goes to the side stream. This work sees everything that was enqueued
+/// before, and runs beside what the main stream gets after the scope. Nothing may rely on its results before
+/// `join_side_stream`; device memory that is freed in the meantime is kept until then. A join within the
+/// scope waits for the work enqueued so far.
 class SideStream {
  public:
   SideStream();
@@ -101,9 +101,9 @@ class Event {
 /// Whether `Graph::capture` is recording work instead of running it.
 bool capturing();
 
-/// Work recorded once and run many times, with the launch cost of one kernel. Whatever the host passed by
-/// value is frozen in it; what changes from replay to replay must live in device memory. Device memory that
-/// was allocated while it was captured belongs to it until it is destroyed.
+/// Work recorded once and run many times, with the launch cost of one kernel. Values that the host passed are
+/// frozen in the graph; what changes from replay to replay must lie in device memory. Device memory that was
+/// allocated during the capture belongs to the graph until the graph is destroyed.
 class Graph {
  public:
   Graph() = default;

@@ -534,8 +534,9 @@ void Event::record() { *static_cast<EventState*>(handle_) = {queues[kMain].enque
 bool Event::done() const {
   const auto passed = [&] { return queues[kMain].done >= static_cast<EventState*>(handle_)->count; };
   if (passed()) return true;
-  run_until(
-      [asked = false]() mutable { return std::exchange(asked, true); });  // or who asks again waits for ever
+  run_until([asked = false]() mutable {
+    return std::exchange(asked, true);
+  });  // or a loop of queries would never end
   return passed();
 }
 void Event::wait() const {

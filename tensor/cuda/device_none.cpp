@@ -1,4 +1,4 @@
-// A build without CUDA (device.h): there is no GPU, and whoever asks for one is told why.
+// A build without CUDA (device.h): there is no GPU, and errors say why.
 #include "tensor/cuda/device.h"
 
 #include "tensor/cuda/conv.h"

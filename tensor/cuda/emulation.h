@@ -49,7 +49,7 @@ struct Place {
 extern Place* current;  // of the running fiber
 extern dim3 block_dimensions, grid_dimensions;
 void synchronize_block();
-/// What a thread says as it begins: a kernel whose threads do not is an error.
+/// Called by each thread as it begins; a kernel whose threads do not call it is an error.
 void turn_was_awaited();
 /// The value that the thread `by` places on gave, within groups of `warp` threads; its own at a group's end.
 double exchange(double value, int by, int warp);

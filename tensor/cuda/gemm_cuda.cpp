@@ -1,4 +1,4 @@
-// Matrix products of CUDA builds (gemm.h): cuBLASLt, with what it needs to know of a product planned once and
+// Matrix products of CUDA builds (gemm.h): cuBLASLt, with a plan for each kind of product, made once and
 // kept.
 //
 // A row-major matrix is its transpose in column-major order, which is cuBLAS's, and c = op(a) op(b) is
@@ -113,8 +113,8 @@ std::unique_ptr<ProductPlan> make_plan(const Key& key) {
   if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, key.epilogue);
     set(CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, key.bias_stride);
-    // The heuristic reads off this pointer what alignment it may count on. The pointers of later calls may be
-    // aligned less than the first one, so it gets one that is aligned as the key says and not better.
+    // The heuristic takes the alignment that it may rely on from this pointer. Later calls may have pointers
+    // of a lower alignment than the first, so this one is aligned as the key says and not better.
     void* const aligned_so = static_cast<char*>(workspace()) + key.bias_alignment;
     set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, aligned_so);
   }
@@ -200,8 +200,8 @@ cublasComputeType_t compute_type(DType dtype) {
   return CUBLAS_COMPUTE_32F;
 }
 
-/// To what power of two up to 16 bytes, the most that kernels ask for, all matrices of a batch are aligned.
-/// No more, so that where in memory something happens to lie does not choose the kernel.
+/// The power of two, up to 16 bytes, that all matrices of a batch are aligned to. Kernels ask for no more; a
+/// larger one would let chance, the place in memory, choose the kernel.
 uint32_t alignment(const void* first, int64_t stride_bytes) {
   const uintptr_t bits = reinterpret_cast<uintptr_t>(first) | static_cast<uintptr_t>(stride_bytes) | 16;
   return static_cast<uint32_t>(bits & -bits);

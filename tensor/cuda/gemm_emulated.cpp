@@ -1,4 +1,4 @@
-// Matrix products of emulated builds (gemm.h): plain loops that run when their turn in the stream comes.
+// Matrix products of emulated builds (gemm.h): loops that run when their turn in the stream comes.
 #include <algorithm>
 #include <vector>
 

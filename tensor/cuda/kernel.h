@@ -53,8 +53,8 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, A... 
 }
 #endif
 
-/// Blocks for `items` items, one for each thread: as many as keep the GPU busy; the rest is for the kernel's
-/// loop.
+/// Blocks for `items` items, one for each thread, but no more than keep the GPU busy; the kernel's loop does
+/// the rest.
 inline unsigned blocks_for(int64_t items, int64_t threads = kThreads) {
   const int64_t enough = int64_t{multiprocessors()} * 16, needed = (items + threads - 1) / threads;
   return static_cast<unsigned>(needed < 1 ? 1 : needed < enough ? needed : enough);

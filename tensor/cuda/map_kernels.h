@@ -1,11 +1,11 @@
 // The kernels behind map and map_reduce (tensor/map.h), made from the same functors as the CPU's loops.
 //
-// A map gives every thread packs of 16 bytes where all operands allow it, single elements otherwise. A
-// reduction has two forms. Where the innermost axis is folded, groups of threads ("lanes") share the terms of
-// each output; where it is kept, neighbouring threads own neighbouring outputs, and lanes stand in the
-// block's other direction. Long sums are cut into chunks, whose results are folded by one more kernel. How
-// many lanes and chunks there are follows from the number of terms and the length of the innermost axis
-// alone: sums are the same every time, and a member's do not depend on the members beside it.
+// In a map every thread has packs of 16 bytes where all operands allow it, single elements otherwise. A
+// reduction has two forms. Where the innermost axis is folded, a group of threads ("lanes") shares the terms
+// of each output; where it is kept, neighbouring threads own neighbouring outputs, and each output's lanes
+// stand in other rows of the block. Long sums are cut into chunks, whose results one more kernel folds. The
+// number of lanes and of chunks follows from the number of terms and the length of the innermost axis alone:
+// sums are the same every time, and a member's sums do not depend on other members.
 #pragma once
 
 #include <algorithm>
@@ -84,7 +84,7 @@ __device__ double fold_terms(const Fold& fold, int64_t chunk, int lane, int lane
   double total = Combine::template identity<double>();
   const int64_t end = fold.terms * (chunk + 1) / fold.chunks;
   int64_t first = fold.terms * chunk / fold.chunks + lane;
-  const auto fold_some = [&](auto all) {  // whether all kAhead of them are there
+  const auto fold_some = [&](auto all) {  // all: there are kAhead terms
     Pack<T, kWidth> values[kAhead];
     for (int i = 0; i < kAhead; ++i) {
       const int64_t term = first + int64_t{i} * lanes;
@@ -195,8 +195,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Threads that share `terms` terms: a power of two, so that each has a few; up to a warp, whose threads wait
-/// for no barrier, where that leaves each of them not more than eight.
+/// How many threads share `terms` terms, a few for each: a power of two, and at most a warp, which needs no
+/// barrier, if that leaves at most eight terms for each thread.
 inline int lanes_for(int64_t terms) {
   const int64_t wanted = terms / 4, most = terms <= 8 * kWarp ? kWarp : kThreads;
   return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(wanted, 1, most))));

@@ -1,5 +1,5 @@
-// Draws in kernels: the same counters as on the CPU, so the same uniforms; normals differ in their last bits,
-// as the GPU's logarithm does.
+// Draws in kernels. Counters, and so uniforms, are the CPU's; normals differ in their last bits, as the GPU's
+// logarithm does.
 #pragma once
 
 #include "tensor/cuda/kernel.h"
