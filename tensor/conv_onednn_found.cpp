@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -222,6 +224,16 @@ void run_step(const Step& step, Argument x, Argument y, Argument weight) {
   if (writes_weight) p.reorder.execute(stream(), used, given);
   stream().wait();
 }
+
+/// While one lives, oneDNN's parallel regions that begin on this thread have one thread.
+class OneThread {
+ public:
+  OneThread() { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+
+ private:
+  const int before_ = omp_get_max_threads();
+};
 
 /// Runs the convolution; false where there is no primitive for it. Blocks of the batch are calls of their
 /// own, each on one thread; gradients by weight are summed over them in order.

@@ -26,7 +26,4 @@ void set_threads(int count) { thread_count() = allowed(count); }
 // Also true in a team of one thread (OMP_THREAD_LIMIT, OMP_DYNAMIC), unlike omp_in_parallel().
 bool inside_parallel_region() { return omp_get_level() > 0; }
 
-OneThread::OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-OneThread::~OneThread() { omp_set_num_threads(before_); }
-
 }  // namespace elbo

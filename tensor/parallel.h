@@ -2,7 +2,6 @@
 //
 // Calls never nest: inside a parallel region the body runs where it is. The split into ranges depends on the
 // thread count, so a body whose result depends on its range (a partial sum) must fix its own chunks.
-// OneThread keeps a library with OpenMP threads of its own, as oneDNN, on the thread that calls it.
 //
 //   set_threads(4);
 //   parallel_for(rows, 64, [&](int64_t begin, int64_t end) {
@@ -46,18 +45,5 @@ void parallel_for(int64_t n, int64_t grain, const Body& body) {
   }
   if (error) std::rethrow_exception(error);
 }
-
-/// While one lives, parallel regions of others that begin on this thread have one thread; those of
-/// parallel_for, which says how many it wants, are as before.
-class OneThread {
- public:
-  OneThread();
-  ~OneThread();
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
 
 }  // namespace elbo
