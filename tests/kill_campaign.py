@@ -74,7 +74,7 @@ def harm(sweeps, lease):
 def campaign(out, expected, most, sweeps_at_once, lease=1):
     """Sweeps one run, which is harmed up to so often."""
     check("a run is begun", elbo(*EXPERIMENT, "--out", out, "--begin").returncode == 0)
-    again = lambda: start_elbo("sweep", "--resume", out, "--workers", 4 // sweeps_at_once, "--lease", lease, "--restarts", 100000)
+    again = lambda: start_elbo("sweep", "--resume", out, "--workers", 4 // sweeps_at_once, "--lease", lease, "--worker-restarts", 100000)
     sweeps = [again() for _ in range(sweeps_at_once)]
     harms = 0
     while any(sweep.poll() is None for sweep in sweeps):

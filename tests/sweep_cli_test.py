@@ -33,7 +33,7 @@ expected, text = numbers("one"), run.stdout.replace("one/", "RUN/")
 check("and all is done", status("one")["done"] == 6 and not os.path.exists("one/running"), status("one"))
 
 # ---- four processes, of which some are killed
-process = start_elbo("sweep", "collapse", *SHORT, "--out", "four", "--workers", 4, "--lease", 1, "--restarts", 100)
+process = start_elbo("sweep", "collapse", *SHORT, "--out", "four", "--workers", 4, "--lease", 1, "--worker-restarts", 100)
 kills = kill_children(process, 10, 0.3) if wait_for(lambda: os.path.exists("four/units.json")) else 0
 out, err = process.communicate()
 check(f"four workers, killed {kills} times, end", process.returncode == 0, err)

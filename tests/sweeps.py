@@ -54,16 +54,20 @@ def kill_children(process, kills, longest):
 
 
 def numbers(directory):
-    """What a run found, to the byte: its metrics, each unit's result, its models."""
+    """What a run found, to the byte: its metrics, each unit's result, its models and lists of them, what its figures are drawn of."""
     found = {"metrics": json.dumps(json.load(open(f"{directory}/result.json"))["metrics"])}
+
+    def take(folder, wanted):
+        for at, _, names in os.walk(f"{directory}/{folder}"):
+            for path in (os.path.join(at, name) for name in names):
+                if wanted(path):
+                    found[os.path.relpath(path, directory)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
+
     for key in units(directory):
         kept = json.load(open(f"{directory}/{key}/unit.json"))
         found[key] = json.dumps(kept["result"])
-        for folder, _, names in os.walk(f"{directory}/{key}"):
-            for name in names:
-                if name.endswith(".safetensors") and "checkpoint" not in folder:
-                    path = os.path.join(folder, name)
-                    found[os.path.relpath(path, directory)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
+        take(key, lambda path: path.endswith((".safetensors", "members.json")) and "checkpoint" not in path or "/evaluations/" in path)
+    take("figures", lambda path: path.endswith(".csv"))
     return found
 
 

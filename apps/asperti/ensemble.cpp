@@ -6,6 +6,7 @@
 #include <set>
 
 #include "apps/asperti/watched.h"
+#include "apps/experiment/parts.h"
 #include "apps/support/interrupt.h"
 #include "vae/set_batches.h"
 
@@ -102,8 +103,11 @@ int64_t count_in_use(const std::vector<UnitDiagnostics>& units) {
   return std::count_if(units.begin(), units.end(), in_use);
 }
 
-Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const Tensor& x,
-                    const EnsembleTraining& how, const UnitPlace& place) {
+Json train_ensemble(const AspertiOptions& whole, const MemberRange& members, const ModelCard& card,
+                    const Tensor& x, const EnsembleTraining& how, const UnitPlace& place) {
+  AspertiOptions network = whole;
+  network.members = members.count;
+  network.first_member += members.first;
   const auto made = asperti_vae(network, how.seed);
   Vae& vae = *made;
   const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
@@ -118,14 +122,15 @@ Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const 
   const std::set<int64_t> at(listed.begin(), listed.end());
   const Watch watch{.look = [&](int64_t step) -> Json {
                       if (!at.contains(step)) return {};
-                      return look_at(vae, step == 0 ? batches.batch(0) : training.x(), step);
+                      return look_at(vae, batches.batch(std::max<int64_t>(step - 1, 0)), step);
                     },
                     .text =
                         [&] {
                           return fmt::format("epoch {}, ELBO {:.2f} nats",
                                              training.steps() / batches.per_epoch + 1,
                                              elbo_in(training.terms()));
-                        }};
+                        },
+                    .may_break = members.count < whole.members};
   const auto looks = train_watched(training, steps, watch, place);
   if (!looks) return {};
   Ensemble found;
@@ -140,8 +145,20 @@ Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const 
     found.squared_error.push_back(metrics[m].sigma2_tuned * static_cast<double>(vae.dimensions()));
   }
   draw_silenced(vae, how, found);
-  save_models(network, vae, card, members_of(metrics), place);
-  return json_of(found, *looks);
+  save_models(network, vae, card, members_of(metrics, members.first), place);
+  Json result = json_of(found, *looks);
+  if (watch.may_break) result[kBroke] = training.steps() < steps;
+  return result;
+}
+
+/// Of all members, from those of the parts; what is of the first member alone is of the first part.
+Json joined(const UnitPlace& place, const std::vector<PartOutcome>& parts) {
+  check_some_are_left(parts);
+  Json all = parts.front().result;
+  for (size_t i = 1; i < parts.size(); ++i) append(all.at("members"), parts[i].result.at("members"));
+  all.erase(kBroke);
+  join_models(place, parts);
+  return all;
 }
 
 Ensemble ensemble_from(const Json& json) {
@@ -169,6 +186,11 @@ Ensemble ensemble_from(const Json& json) {
 Unit ensemble_unit(const std::string& key, const std::string& title, const AspertiOptions& network,
                    const EnsembleTraining& how, const DataOptions& named, const PlannedData& data) {
   const double reuse = network.conv ? 40 : 1;  // a weight of a convolution meets many pixels
+  const auto run = [=, load = data.load](const UnitPlace& place, const MemberRange& members) {
+    const std::shared_ptr<const LoadedData> loaded = load();
+    const Tensor x = loaded->all().to(DType::f32).to(network.device);
+    return train_ensemble(network, members, card_of(named, *loaded), x, how, place);
+  };
   return {.key = key,
           .title = title,
           .cost = reuse * training_cost(*asperti_vae(network, how.seed), data.points, how.epochs),
@@ -180,11 +202,10 @@ Unit ensemble_unit(const std::string& key, const std::string& title, const Asper
                                   how.batch, how.epochs * per_epoch);
               },
           .run =
-              [=, load = data.load](const UnitPlace& place) {
-                const std::shared_ptr<const LoadedData> loaded = load();
-                const Tensor x = loaded->all().to(DType::f32).to(network.device);
-                return train_ensemble(network, card_of(named, *loaded), x, how, place);
-              }};
+              [=](const UnitPlace& place) {
+                return run(place, {0, network.members});
+              },
+          .ensemble = EnsembleParts{.members = network.members, .run = run, .join = joined}};
 }
 
 }  // namespace elbo::asperti

@@ -44,10 +44,10 @@ struct Ensemble {
 bool in_use(const UnitDiagnostics& unit);
 int64_t count_in_use(const std::vector<UnitDiagnostics>& units);
 
-/// Of this network on x (N, D), which the card speaks of. Null where the run was interrupted. Models are kept
-/// in the unit's folder.
-Json train_ensemble(const AspertiOptions& network, const ModelCard& card, const Tensor& x,
-                    const EnsembleTraining& how, const UnitPlace& place);
+/// Of these members of this network's ensemble on x (N, D), which the card speaks of. Null where the run was
+/// interrupted. Models are kept in the unit's folder.
+Json train_ensemble(const AspertiOptions& whole, const MemberRange& members, const ModelCard& card,
+                    const Tensor& x, const EnsembleTraining& how, const UnitPlace& place);
 Ensemble ensemble_from(const Json& json);
 
 /// That training as a unit of an experiment, on the data that `named` names, which it loads when it runs.

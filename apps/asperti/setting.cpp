@@ -67,10 +67,10 @@ AspertiOptions dense_network(const CommonOptions& o, const Dataset& data, int64_
           .first_member = first_member};
 }
 
-std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics) {
+std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics, int64_t first) {
   std::vector<SavedMember> list;
   for (const DeepVaeMetrics& own : metrics) {
-    const auto member = static_cast<int64_t>(list.size());
+    const auto member = first + static_cast<int64_t>(list.size());
     list.push_back({member, fmt::format("model {}", member + 1), own.elbo});
   }
   return list;
@@ -82,8 +82,9 @@ void save_models(const AspertiOptions& network, const Vae& vae, const ModelCard&
   own.entropies_obstacle = "";  // of its training; that sigma^2 is fixed is seen in the model
   for (int64_t m = 0; m < vae.models(); ++m) {
     own.member = network.first_member + m;
-    save_asperti_vae(place.directory.file(place.folder + folder + model_name(!vae.has_members(), m)), network,
-                     vae, m, metadata_of(own));
+    const int64_t number = list.at(static_cast<size_t>(m)).member;
+    save_asperti_vae(place.directory.file(place.folder + folder + model_name(!vae.has_members(), number)),
+                     network, vae, m, metadata_of(own));
   }
   if (vae.has_members()) write_member_list(place.directory, place.folder + folder, list);
 }

@@ -51,10 +51,10 @@ PlannedData plan_pixels(CommonOptions& options);
 AspertiOptions dense_network(const CommonOptions& options, const Dataset& data, int64_t members,
                              int64_t first_member = 0);
 
-/// How the models of an ensemble are listed: by number, with their ELBO.
-std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics);
-/// Keeps the members in the unit's folder, as files that the other commands open. `network` made `vae`; the
-/// card is of its data.
+/// How the models of an ensemble are listed: by number, from `first` on, with their ELBO.
+std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics, int64_t first = 0);
+/// Keeps the members in the unit's folder, as files that the other commands open, by the numbers of the list.
+/// `network` made `vae`; the card is of its data.
 void save_models(const AspertiOptions& network, const Vae& vae, const ModelCard& card,
                  const std::vector<SavedMember>& list, const UnitPlace& place,
                  const std::string& folder = "");

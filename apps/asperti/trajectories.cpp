@@ -8,6 +8,7 @@
 #include "apps/asperti/setting.h"
 #include "apps/asperti/watched.h"
 #include "apps/command.h"
+#include "apps/experiment/parts.h"
 #include "apps/support/figure_parts.h"
 #include "apps/support/statistics.h"
 #include "vae/deep_metrics.h"
@@ -69,8 +70,8 @@ Json look_at(const Vae& vae, const Tensor& ten, const Tensor& batch, int64_t ste
           {"batch_sigma2", rounded(sigma2.value().reshape({vae.models()}).to_vector())}};
 }
 
-Json trained(const Options& o, const LoadedData& data, const UnitPlace& place) {
-  const AspertiOptions network = dense_network(o, data.dataset, o.members);
+Json trained(const Options& o, const MemberRange& members, const LoadedData& data, const UnitPlace& place) {
+  const AspertiOptions network = dense_network(o, data.dataset, members.count, members.first);
   const auto vae = asperti_vae(network, o.run.seed);
   const Tensor x = data.all().to(DType::f32).to(device_of(o.run));
   const Tensor ten = data.rows(chosen_points(data.dataset, o.run.seed)).to(DType::f32).to(device_of(o.run));
@@ -79,17 +80,35 @@ Json trained(const Options& o, const LoadedData& data, const UnitPlace& place) {
   Training training(vae->parameters(), {{.loss = asperti_loss(*vae), .steps = steps, .rates = {o.rate}}},
                     batches, {.seed = o.run.seed});
   const Watch watch{.look = [&](int64_t step) -> Json {
-    if (step % o.every != 0 && step != steps) return {};
-    return look_at(*vae, ten, step == 0 ? batches.batch(0) : training.x(), step);
-  }};
+                      if (step % o.every != 0 && step != steps) return {};
+                      return look_at(*vae, ten, batches.batch(std::max<int64_t>(step - 1, 0)), step);
+                    },
+                    .may_break = members.count < o.members};
   const auto looks = train_watched(training, steps, watch, place);
   if (!looks) return {};
   Json units = Json::array();
   const auto metrics = evaluate_deep_vae(*vae, x, {.seed = o.run.seed, .progress = {}});
   for (const DeepVaeMetrics& m : metrics)
     units.push_back({{"mean", finite_or_null(m.mean_of_mean)}, {"law", finite_or_null(m.variance_law)}});
-  save_models(network, *vae, card_of(o.data, data), members_of(metrics), place);
-  return {{"looks", *looks}, {"units", units}};
+  save_models(network, *vae, card_of(o.data, data), members_of(metrics, members.first), place);
+  Json found{{"looks", *looks}, {"units", units}};
+  if (watch.may_break) found[kBroke] = training.steps() < steps;
+  return found;
+}
+
+/// Of all members, from those of the parts; the ten points are the first member's.
+Json joined(const UnitPlace& place, const std::vector<PartOutcome>& parts) {
+  check_some_are_left(parts);
+  Json all = parts.front().result;
+  all.erase(kBroke);
+  for (size_t i = 1; i < parts.size(); ++i) {
+    append(all.at("units"), parts[i].result.at("units"));
+    for (size_t look = 0; look < all.at("looks").size(); ++look)
+      append(all.at("looks").at(look).at("batch_sigma2"),
+             parts[i].result.at("looks").at(look).at("batch_sigma2"));
+  }
+  join_models(place, parts);
+  return all;
 }
 
 /// The ten points' circles at a moment: discs whose area is proportional to sigma_1 sigma_2, of a quarter of
@@ -241,7 +260,16 @@ ExperimentPlan plan(Options& o) {
              const Tensor x = data->all().to(DType::f32).to(device_of(o.run));
              return seconds_of(*vae, asperti_loss(*vae), x, o.batch, steps);
            },
-       .run = [o, data](const UnitPlace& place) { return trained(o, *data, place); }});
+       .run =
+           [o, data](const UnitPlace& place) {
+             return trained(o, {0, o.members}, *data, place);
+           },
+       .ensemble = EnsembleParts{.members = o.members,
+                                 .run =
+                                     [o, data](const UnitPlace& place, const MemberRange& members) {
+                                       return trained(o, members, *data, place);
+                                     },
+                                 .join = joined}});
   plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
   return plan;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,6 +15,7 @@ namespace elbo::asperti {
 namespace {
 
 constexpr const char* kLooks = "looks";  // in a checkpoint
+constexpr const char* kAllBroke = "[train] no loss of these models is finite; try a smaller learning rate";
 
 }  // namespace
 
@@ -45,14 +47,25 @@ std::optional<std::vector<Json>> train_watched(Training& training, int64_t steps
       if (training.steps() > 0) checkpoint.save(training, extra);
       return std::nullopt;
     }
-    if (!training.step()) fail("[train] no loss of these models is finite; try a smaller learning rate");
+    if (!training.step()) {
+      if (!watch.may_break) fail("{}", kAllBroke);
+      break;
+    }
     keep(training.steps());
     const double share = static_cast<double>(training.steps()) / static_cast<double>(steps);
     place.progress(begin + (end - begin) * share, watch.text);
     checkpoint.save_when_due(training, extra);
   }
   checkpoint.save(training, extra);  // a later part of the unit may be broken off, and begins with this model
+  for (int64_t step = training.steps() + 1; step <= steps; ++step)
+    keep(step);  // where nothing moves any more
   return looks;
+}
+
+void check_some_are_left(const std::vector<PartOutcome>& parts) {
+  if (std::all_of(parts.begin(), parts.end(),
+                  [](const PartOutcome& part) { return part.result.at(kBroke).get<bool>(); }))
+    fail("{}", kAllBroke);
 }
 
 std::vector<int64_t> looking_steps(int64_t steps, int64_t count) {

@@ -20,7 +20,14 @@ struct Watch {
   std::function<void(const Json& look)> taken{};
   /// Said while it runs.
   std::function<std::string()> text{};
+  /// Every member may break; else that is an Error. What looks find then stays as it is.
+  bool may_break = false;
 };
+
+/// Of the result of an ensemble's part, which its whole does not have: whether every member of it broke.
+inline constexpr const char* kBroke = "broke";
+/// Throws Error where every part says so.
+void check_some_are_left(const std::vector<PartOutcome>& parts);
 
 /// Takes `steps` steps. `folder`, inside of the unit's, is where its checkpoint lies; `begin` and `end` are
 /// its share of the unit's progress. Nothing where the run was interrupted. Throws where no member is left

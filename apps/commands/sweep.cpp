@@ -110,7 +110,7 @@ void add_options(Arguments& arguments) {
                   {0.5L, 86400})
       .show_default();
   arguments
-      .add_number("--restarts", o->sweep.restarts,
+      .add_number("--worker-restarts", o->sweep.restarts,
                   "local: start this many processes again that were killed, between two units done",
                   kCountOrNone)
       .show_default();

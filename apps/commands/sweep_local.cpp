@@ -210,7 +210,7 @@ class LocalSweep {
     if (code == 0) say(line);
     // One that was asked to stop (status 128 and more) has left, and is not called back.
     if (!killed || stopping_) return;
-    const size_t done = sweep_.count().first;
+    const size_t done = read_run_state(sweep_.directory, false).pieces_done();
     if (done > done_) done_ = done, deaths_ = 0;
     if (++deaths_ > sweep_.restarts) {
       failure_ =
@@ -224,10 +224,7 @@ class LocalSweep {
   void show() {
     if (++looks_ % 5 != 1) return;  // once a second
     const RunState state = read_run_state(sweep_.directory, false);
-    progress_.update(static_cast<int64_t>(state.share() * kParts), [&] {
-      return fmt::format("{} of {} units done, {} running", state.done(), state.units.size(),
-                         state.running());
-    });
+    progress_.update(static_cast<int64_t>(state.share() * kParts), [&] { return state.counts(); });
   }
 
   const Sweep& sweep_;

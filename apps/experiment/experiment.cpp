@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <optional>
+#include <utility>
 
+#include "apps/experiment/parts.h"
 #include "apps/experiment/rank_units.h"
 #include "apps/experiment/run_state.h"
 #include "apps/experiment/unit_claims.h"
@@ -25,6 +27,9 @@ void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const st
                      "Continue the interrupted run in this directory, or help the processes that are at it");
   arguments.begin_group("Several processes (elbo sweep)");
   arguments.add_flag("--begin", o.begin, "Make the run directory only; --resume then works on it");
+  arguments.add_number("--split", o.split,
+                       "Run ensembles of more than this many members as several units, with the same results",
+                       kCount);
   arguments.add_flag(
       "--work-only", o.work_only,
       "Run units until none is left, the largest first, and leave the report to another process");
@@ -38,6 +43,7 @@ void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const st
 Json to_json(const ExperimentOptions& o) {
   Json config = o.has_data ? to_json(o.data, o.run) : to_json(o.run);
   config["quick"] = o.quick;
+  if (o.split > 0) config["split"] = o.split;  // where nothing is divided, no word of it
   return config;
 }
 
@@ -47,6 +53,7 @@ void restore(ExperimentOptions& o, const Json& config) {
   else
     restore(o.run, config);
   restore_option(config, "quick", o.quick);
+  o.split = config.value("split", int64_t{0});
 }
 
 void conclude(const RunDirectory& run, Result& result, Report& report, const Json& config,
@@ -67,8 +74,18 @@ namespace {
 /// units.json: what `elbo status` has to know of them.
 void write_units(const RunDirectory& directory, const std::vector<Unit>& units) {
   Json list = Json::array();
-  for (const Unit& unit : units)
-    list.push_back({{"key", unit.key}, {"title", unit.title}, {"cost", unit.cost}});
+  const auto entry = [](const Unit& unit) {
+    return Json{{"key", unit.key}, {"title", unit.title}, {"cost", unit.cost}};
+  };
+  Json parts = Json::array();
+  for (const Unit& unit : units) {
+    if (!unit.part_of.empty()) {
+      parts.push_back(entry(unit));
+      continue;
+    }
+    list.push_back(entry(unit));
+    if (!parts.empty()) list.back()["parts"] = std::exchange(parts, Json::array());
+  }
   directory.write_json(kUnits, list);
 }
 
@@ -85,10 +102,14 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   const bool resuming = !o.resume.empty();
   if (resuming && plan.data) check_same_data(*plan.data, o.resume);
   check_keys(plan.units, o.only);
+  const std::vector<Unit> units = in_parts(plan.units, o.split);
   if (o.dry_run) {
     std::vector<Unit> chosen;
-    for (const Unit& unit : plan.units)
-      if (is_chosen(unit, o.only)) chosen.push_back(unit);
+    for (const Unit& unit : units) {
+      if (!unit.part_of.empty() || !is_chosen(unit, o.only)) continue;
+      chosen.push_back(unit);
+      if (!unit.parts.empty()) chosen.back().title += fmt::format(", in {} parts", unit.parts.size());
+    }
     return fmt::print("{}\n\n{}", plan.what, cost_of(chosen));
   }
 
@@ -97,13 +118,13 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
                          resuming ? RunDirectory::Existing::join : RunDirectory::Existing::refuse);
   if (!resuming && plan.data) directory.write_config(config, data_record(*plan.data));
   if (!resuming && !plan.data) directory.write_config(config);
-  if (!std::filesystem::exists(directory.file(kUnits))) write_units(directory, plan.units);
+  if (!std::filesystem::exists(directory.file(kUnits))) write_units(directory, units);
   directory.share();
   if (o.begin) return;
   std::optional<RankServer> server;
   if (Ranks* ranks = Ranks::joined()) {
-    if (ranks->rank() > 0) return work_for_root(*ranks, plan.units, directory, o.lease);
-    server.emplace(*ranks, plan.units, o.only, directory, o.lease);
+    if (ranks->rank() > 0) return work_for_root(*ranks, units, directory, o.lease);
+    server.emplace(*ranks, units, o.only, directory, o.lease);
   }
   Result result(name, config, plan.data ? provenance_of(o.run, *plan.data) : provenance_of(o.run));
   const UnitsOptions how{.name = name,
@@ -111,7 +132,7 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
                          .quiet = o.run.json || o.work_only,
                          .lease = o.lease,
                          .largest_first = o.work_only};
-  const Outcomes outcomes = run_units(plan.units, directory, how);
+  const Outcomes outcomes = run_units(units, directory, how);
   if (o.work_only && !interrupted()) return;
   if (!interrupted()) directory.wait_for_lock();
   if (interrupted()) {

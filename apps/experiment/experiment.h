@@ -35,6 +35,7 @@ struct ExperimentOptions {
   bool begin = false;             ///< make the run directory, and run nothing
   bool work_only = false;         ///< run units, and say nothing of what came of them
   double lease = 60;              ///< seconds, as UnitsOptions has it
+  int64_t split = 0;              ///< the most members that a unit trains together, as in_parts has it
 };
 
 /// The options above; `quick` says what --quick leaves out. What an experiment adds comes after them, or

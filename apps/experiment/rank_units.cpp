@@ -240,7 +240,8 @@ void RankServer::give_unit(int to) {
   rank.claimed.reset();
   if (ends_) return send(ranks_, to, "leave");
   for (const Unit& unit : units_) {
-    auto claimed = claims_.take(unit.key, fmt::format("rank {} on {}", to, rank.host));
+    if (!unit.parts.empty()) continue;  // they lie here, so the root joins them
+    auto claimed = claims_.take(unit, fmt::format("rank {} on {}", to, rank.host));
     if (!claimed) continue;
     const std::string folder = folder_in(directory_, claimed->folder());
     const auto files = claimed->resuming() ? pack_at_rest(folder) : std::nullopt;
@@ -280,9 +281,11 @@ void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirect
     const std::string full = folder_in(directory, folder);
     if (letter.about.at("resuming")) unpack(letter.files, full);
     mail.begin(letter.about, full);
-    const UnitPlace place{
-        directory, folder, letter.about.at("resuming"),
-        [&](double share, const std::function<std::string()>& text) { mail.say(share, text); }};
+    const UnitPlace place{directory, folder, letter.about.at("resuming"),
+                          [&](double share, const std::function<std::string()>& text) {
+                            if (mail.lost()) throw LostUnit();
+                            mail.say(share, text);
+                          }};
     const auto kept = run_unit(*unit, place, [&] { return mail.lost(); });
     mail.end();
     if (kept) directory.write_json(folder + "unit.json", *kept);

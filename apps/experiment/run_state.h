@@ -8,16 +8,20 @@
 
 namespace elbo {
 
-/// Of a run directory: a list of {"key", "title", "cost"}.
+/// Of a run directory: a list of {"key", "title", "cost"}, and of units that run in parts also their "parts".
 inline constexpr const char* kUnits = "units.json";
 
 struct UnitState {
   std::string key, title;
-  double cost = 1;
+  double cost = 1;  ///< with that of its parts
   bool done = false;
-  double seconds = 0;                ///< that it took the process that ended it; where it is done
-  std::optional<LeaseReport> lease;  ///< where it was begun and is not done
+  double seconds = 0;                  ///< that it took the process that ended it; where it is done
+  std::optional<LeaseReport> lease{};  ///< where it was begun and is not done
+  std::vector<UnitState> parts{};      ///< of one that runs in parts
+  /// Whether somebody is at it; where it has parts, at joining them.
   bool is_running() const { return lease && !lease->let_go && !lease->dead; }
+  /// How much of its cost is spent, from 0 to 1.
+  double share() const;
 };
 
 struct RunState {
@@ -25,7 +29,15 @@ struct RunState {
   std::vector<UnitState> units;  ///< in the experiment's order
 
   size_t done() const;
+  /// How many processes are at work: at units or at parts.
   size_t running() const;
+  /// Those that are done and those that there are, of units that run in parts and are not joined yet.
+  size_t parts_done() const;
+  size_t parts() const;
+  /// Units that are done and, of all units, parts: a number that only grows.
+  size_t pieces_done() const;
+  /// "2 of 6 units done, 3 of 8 parts of those left, 4 running".
+  std::string counts() const;
   /// Of the whole cost, what is done, units that are running included: from 0 to 1.
   double share() const;
   /// Seconds to the end, at the speed of the units so far and with the processes that are at work now; NaN

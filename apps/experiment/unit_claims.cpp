@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -22,6 +23,11 @@ std::string folder_of(const std::string& key, int number) {
   return fmt::format("{}/{}.{}/", kRunning, key, number);
 }
 
+bool is_published(const std::string& directory, const std::string& key) {
+  std::error_code ignored;
+  return fs::exists(fs::path(directory) / key / "unit.json", ignored);
+}
+
 void remove(const std::string& folder) {
   std::error_code ignored;
   fs::remove_all(folder, ignored);
@@ -29,8 +35,12 @@ void remove(const std::string& folder) {
 
 }  // namespace
 
-ClaimedUnit::ClaimedUnit(const RunDirectory& directory, std::unique_ptr<Lease> lease)
-    : directory_(directory), lease_(std::move(lease)), folder_(folder_of(lease_->name(), lease_->number())) {}
+ClaimedUnit::ClaimedUnit(const RunDirectory& directory, const Unit& unit, std::unique_ptr<Lease> lease)
+    : directory_(directory),
+      part_of_(unit.part_of),
+      parts_(unit.parts),
+      lease_(std::move(lease)),
+      folder_(folder_of(lease_->name(), lease_->number())) {}
 
 void ClaimedUnit::take_up(const Leases& leases) {
   const std::string& key = lease_->name();
@@ -70,23 +80,42 @@ bool ClaimedUnit::publish(const Json& kept) {
     remove(working);
     return false;
   }
+  // Of two that ran a part one may come after the whole, which has removed its parts.
+  if (!part_of_.empty() && is_published(parent, part_of_)) {
+    remove(own);
+    return false;
+  }
   if (const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); descriptor >= 0) {
     ::fsync(descriptor);
     ::close(descriptor);
   }
   for (int number = lease_->number() - 1; number > 0; --number)
     remove((fs::path(parent) / folder_of(key, number)).string());
+  for (const std::string& part : parts_) remove((fs::path(parent) / part).string());
   lease_->finish();
   ::rmdir((fs::path(parent) / kRunning).c_str());  // where it is empty
   return true;
 }
 
+void ClaimedUnit::clear_away() {
+  const std::string parent = directory_.path();
+  if (!is_published(parent, lease_->name()) && (part_of_.empty() || !is_published(parent, part_of_))) return;
+  remove((fs::path(parent) / folder_).string());
+  ::rmdir((fs::path(parent) / kRunning).c_str());  // where it is empty
+}
+
 UnitClaims::UnitClaims(const RunDirectory& directory, double lease)
     : directory_(directory), leases_((fs::path(directory.path()) / kRunning).string(), lease) {}
 
-bool UnitClaims::is_done(const std::string& key) const {
-  std::error_code ignored;
-  return fs::exists(fs::path(directory_.path()) / key / "unit.json", ignored);
+bool UnitClaims::is_done(const Unit& unit) const {
+  // In this order: parts go once the whole is there.
+  return is_published(directory_.path(), unit.key) ||
+         (!unit.part_of.empty() && is_published(directory_.path(), unit.part_of));
+}
+
+bool UnitClaims::is_ready(const Unit& unit) const {
+  return std::all_of(unit.parts.begin(), unit.parts.end(),
+                     [&](const std::string& part) { return is_published(directory_.path(), part); });
 }
 
 Json UnitClaims::kept(const std::string& key) const {
@@ -97,16 +126,16 @@ Json UnitClaims::kept(const std::string& key) const {
   return kept;
 }
 
-std::unique_ptr<ClaimedUnit> UnitClaims::take(const std::string& key, const std::string& worker) {
-  if (is_done(key)) return nullptr;
+std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::string& worker) {
+  if (is_done(unit)) return nullptr;
   const std::lock_guard guard(mutex_);
-  std::unique_ptr<Lease> lease = leases_.take(key, worker);
+  std::unique_ptr<Lease> lease = leases_.take(unit.key, worker);
   if (!lease) return nullptr;
-  if (is_done(key)) {  // published between the two looks
+  if (is_done(unit)) {  // published between the two looks
     lease->finish();
     return nullptr;
   }
-  std::unique_ptr<ClaimedUnit> claimed(new ClaimedUnit(directory_, std::move(lease)));
+  std::unique_ptr<ClaimedUnit> claimed(new ClaimedUnit(directory_, unit, std::move(lease)));
   claimed->take_up(leases_);
   return claimed;
 }

@@ -11,11 +11,15 @@
 // that was taken for dead and wakes can spoil nothing, and no unit is counted twice, whatever happens
 // between two looks at the lease. Who takes a unit over goes on from what its last holder left: that folder
 // where the holder is surely gone, else a copy of it.
+//
+// Parts of an ensemble (parts.h) are units until the whole is published from them, which removes them; from
+// then on they count as done.
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "apps/experiment/units.h"
 #include "apps/support/leases.h"
@@ -35,13 +39,18 @@ class ClaimedUnit {
   /// Writes unit.json and makes the unit done. False where somebody else has taken it over or published it,
   /// whose result is the same; this one's is gone then.
   bool publish(const Json& kept);
+  /// Where it is not published: removes what this process wrote of a unit that another has published
+  /// meanwhile. Of one that is not done nothing is removed, as whoever has it goes on from there.
+  void clear_away();
 
  private:
   friend class UnitClaims;
-  ClaimedUnit(const RunDirectory& directory, std::unique_ptr<Lease> lease);
+  ClaimedUnit(const RunDirectory& directory, const Unit& unit, std::unique_ptr<Lease> lease);
   void take_up(const Leases& leases);
 
   const RunDirectory& directory_;
+  std::string part_of_;
+  std::vector<std::string> parts_;
   std::unique_ptr<Lease> lease_;
   std::string folder_;
   bool resuming_ = false;
@@ -52,12 +61,14 @@ class UnitClaims {
   /// `lease` in seconds: how long others wait for a sign of life before they take a unit over.
   UnitClaims(const RunDirectory& directory, double lease);
 
-  bool is_done(const std::string& key) const;
+  bool is_done(const Unit& unit) const;
+  /// Whether the parts that it is made of are done; so is one without parts.
+  bool is_ready(const Unit& unit) const;
   /// What publish was given. Throws Error where it is not that.
   Json kept(const std::string& key) const;
   /// Null where the unit is done or somebody is at it. `worker` is who it is given to, where not this
   /// process. May be called by several threads.
-  std::unique_ptr<ClaimedUnit> take(const std::string& key, const std::string& worker = "");
+  std::unique_ptr<ClaimedUnit> take(const Unit& unit, const std::string& worker = "");
   /// Removes what is left in running/ once every unit is done.
   void tidy() const;
 

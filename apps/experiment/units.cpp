@@ -26,9 +26,6 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Thrown out of a unit that is no longer this process's. Of no other type, so that no unit catches it.
-struct LostUnit {};
-
 double total_cost(const std::vector<Unit>& units) {
   double total = 0;
   for (const Unit& unit : units) total += unit.cost;
@@ -105,28 +102,30 @@ void check_keys(const std::vector<Unit>& units, const std::vector<std::string>& 
 }
 
 bool is_chosen(const Unit& unit, const std::vector<std::string>& keys) {
-  return keys.empty() || std::find(keys.begin(), keys.end(), unit.key) != keys.end();
+  const auto named = [&](const std::string& key) {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  };
+  return keys.empty() || named(unit.key) || named(unit.part_of);
 }
 
 Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directory) {
   const UnitClaims claims(directory, 0);
   Outcomes outcomes;
   for (const Unit& unit : units)
-    if (claims.is_done(unit.key)) outcomes.add(unit, std::move(claims.kept(unit.key)["result"]));
+    if (unit.part_of.empty() && claims.is_done(unit))
+      outcomes.add(unit, std::move(claims.kept(unit.key)["result"]));
   return outcomes;
 }
 
 std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost) {
   const double begin = now();
-  const UnitPlace watched{place.directory, place.folder, place.resuming,
-                          [&](double share, const std::function<std::string()>& text) {
-                            if (lost()) throw LostUnit();
-                            place.progress(share, text);
-                          }};
   try {
-    Json result = unit.run(watched);
+    double earlier = 0;  // of its parts
+    for (const std::string& part : unit.parts)
+      earlier += UnitClaims(place.directory, 0).kept(part).value("seconds", 0.0);
+    Json result = unit.run(place);
     if (interrupted() || lost()) return std::nullopt;
-    return Json{{"unit", unit.title}, {"seconds", now() - begin}, {"result", std::move(result)}};
+    return Json{{"unit", unit.title}, {"seconds", earlier + now() - begin}, {"result", std::move(result)}};
   } catch (const LostUnit&) {
     return std::nullopt;
   } catch (const Error&) {
@@ -140,7 +139,7 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
   UnitClaims claims(directory, options.lease);
   std::vector<Unit> to_run;
   for (const Unit& unit : units)
-    if (is_chosen(unit, options.only) && !claims.is_done(unit.key)) to_run.push_back(unit);
+    if (is_chosen(unit, options.only) && !claims.is_done(unit)) to_run.push_back(unit);
   if (options.largest_first)
     std::stable_sort(to_run.begin(), to_run.end(),
                      [](const Unit& a, const Unit& b) { return a.cost > b.cost; });
@@ -152,10 +151,10 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
     std::string others;  // somebody is at them
     bool ran = false;
     for (const Unit& unit : to_run)
-      if (claims.is_done(unit.key)) ++done, spent += unit.cost;
+      if (claims.is_done(unit)) ++done, spent += unit.cost;
     for (const Unit& unit : to_run) {
-      if (interrupted() || claims.is_done(unit.key)) continue;
-      const auto claimed = claims.take(unit.key);
+      if (interrupted() || claims.is_done(unit) || !claims.is_ready(unit)) continue;
+      const auto claimed = claims.take(unit);
       if (!claimed) {
         others += (others.empty() ? "" : ", ") + unit.key;
         continue;
@@ -165,13 +164,17 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
       Lease& lease = claimed->lease();
       const UnitPlace place{directory, claimed->folder(), claimed->resuming(),
                             [&](double share, const std::function<std::string()>& text) {
+                              if (lease.known_lost()) throw LostUnit();
                               lease.say(share, text);
                               progress.update(share, text);
                             }};
-      const auto kept = run_unit(unit, place, [&] { return lease.known_lost(); });
-      if (kept && claimed->publish(*kept))
+      const auto kept = run_unit(unit, place, [&] { return lease.lost(); });
+      if (kept && claimed->publish(*kept)) {
         progress.end(kept->at("seconds"));
-      else if (!interrupted())
+        break;
+      }
+      claimed->clear_away();
+      if (!interrupted())
         log_line(fmt::format("{}: another process has taken over {}, as this one gave no sign of life",
                              options.name, unit.key));
       break;  // others may have done some meanwhile

@@ -4,12 +4,13 @@
 // costs.
 //
 // A unit writes what it likes into its folder of the run directory; the floor adds unit.json when it is done,
-// and gives the folder the unit's name (unit_claims.h).
-// Knows nothing of what units compute.
+// and gives the folder the unit's name (unit_claims.h). One that is an ensemble may run in parts, each a unit
+// of its own (parts.h). Knows nothing of what units compute.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,29 @@ struct UnitPlace {
   ShowProgress progress;  ///< how far the unit is
 };
 
+/// Members of an ensemble: `count` of them, from `first` on.
+struct MemberRange {
+  int64_t first = 0, count = 0;
+};
+
+/// What a part of an ensemble left: files in `folder`, "k-50.members-0-24/" inside of the directory, which
+/// are others' to read and not to change.
+struct PartOutcome {
+  MemberRange members;
+  std::string folder;
+  Json result;
+};
+
+/// Of an ensemble whose members do not depend on their fellows: how some of them run without the others.
+struct EnsembleParts {
+  int64_t members = 0;
+  /// As Unit::run, for these members only, with the random numbers that they have in the whole.
+  std::function<Json(const UnitPlace& place, const MemberRange& members)> run{};
+  /// What Unit::run would have returned and written, from all parts in the members' order. What is chosen
+  /// among members is chosen here.
+  std::function<Json(const UnitPlace& place, const std::vector<PartOutcome>& parts)> join{};
+};
+
 struct Unit {
   std::string key;    ///< "k-50": of letters, digits, points and hyphens
   std::string title;  ///< "k = 50"
@@ -37,9 +61,12 @@ struct Unit {
   std::function<double()> measure{};
   /// What came out. It counts only where the run was not interrupted meanwhile.
   std::function<Json(const UnitPlace& place)> run{};
+  std::optional<EnsembleParts> ensemble{};
+  std::string part_of{};             ///< of a part: the unit that it belongs to, with which it is done, too
+  std::vector<std::string> parts{};  ///< keys of its parts, without whose results it cannot run
 };
 
-/// The results of the units that are done, in the order of the experiment.
+/// The results of the units that are done, in the order of the experiment. Parts are none of them.
 class Outcomes {
  public:
   void add(const Unit& unit, Json result);
@@ -56,7 +83,7 @@ class Outcomes {
 
 /// Throws Error where two units have a key in common, or `keys` names one that no unit has.
 void check_keys(const std::vector<Unit>& units, const std::vector<std::string>& keys);
-/// Whether `keys` names the unit; none names all.
+/// Whether `keys` names the unit, or that which it is a part of; none names all.
 bool is_chosen(const Unit& unit, const std::vector<std::string>& keys);
 
 struct UnitsOptions {
@@ -76,8 +103,12 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
 /// What is there now.
 Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directory);
 
+/// What a unit's progress throws where the unit is no longer this process's. Of no other type, so that no
+/// unit catches it.
+struct LostUnit {};
+
 /// Runs one unit. Returns what publish is to be given; nothing where the run was interrupted, or the unit is
-/// no longer this process's, in which case lost() has said so: it is asked whenever there is progress.
+/// no longer this process's, as lost() says.
 std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost);
 
 /// What each of these units costs on this machine, measured: a line for each, and the sum.

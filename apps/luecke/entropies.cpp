@@ -62,27 +62,49 @@ ToyRuns ring_of(const Options& o) {
 }
 
 /// (b): runs of VAE-1 on the same images, which differ in where they start and in their noise.
-Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
-  const LueckeOptions options{.dimensions = data->dataset.dimensions(),
+Json trained_on_images(const Options& o, const LoadedData& data, const RecordedTraining& how,
+                       const MemberRange& runs, const UnitPlace& place) {
+  const LueckeOptions options{.dimensions = data.dataset.dimensions(),
                               .latent = o.latent,
                               .device = device_of(o.run),
-                              .members = o.runs};
-  const auto model = [o, options] { return luecke_vae(LueckeModel::vae1, options, o.run.seed); };
-  const auto x = [o, data] { return data->all().to(DType::f32).to(device_of(o.run)); };
+                              .members = runs.count,
+                              .first_member = runs.first};
+  const auto vae = luecke_vae(LueckeModel::vae1, options, o.run.seed);
+  Json result = train_recorded(*vae, data.all().to(DType::f32).to(options.device), how, place);
+  if (!result.is_null())
+    save_members(LueckeModel::vae1, options, *vae, recorded_from(result), place,
+                 [&](int64_t) { return card_of(o.data, data); });
+  return result;
+}
+
+Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
+  const auto model = [o, data] {
+    return luecke_vae(LueckeModel::vae1,
+                      {.dimensions = data->dataset.dimensions(),
+                       .latent = o.latent,
+                       .device = device_of(o.run),
+                       .members = o.runs},
+                      o.run.seed);
+  };
   const RecordedTraining how = o.training(o.image_epochs);
-  return {.key = "images",
-          .title = "VAE-1 on " + data->dataset.name,
-          .cost = cost_of_training(*model(), data->dataset.points(), how),
-          .measure = [=] { return seconds_of_training(*model(), x(), how); },
-          .run =
-              [=](const UnitPlace& place) {
-                const auto vae = model();
-                Json result = train_recorded(*vae, x(), how, place);
-                if (!result.is_null())
-                  save_members(LueckeModel::vae1, options, *vae, recorded_from(result), place,
-                               [&](int64_t) { return card_of(o.data, *data); });
-                return result;
-              }};
+  RecordedTraining of_part = how;
+  of_part.may_break = true;
+  return {
+      .key = "images",
+      .title = "VAE-1 on " + data->dataset.name,
+      .cost = cost_of_training(*model(), data->dataset.points(), how),
+      .measure =
+          [=] { return seconds_of_training(*model(), data->all().to(DType::f32).to(device_of(o.run)), how); },
+      .run =
+          [=](const UnitPlace& place) {
+            return trained_on_images(o, *data, how, {0, o.runs}, place);
+          },
+      .ensemble = EnsembleParts{.members = o.runs,
+                                .run =
+                                    [=](const UnitPlace& place, const MemberRange& some) {
+                                      return trained_on_images(o, *data, of_part, some, place);
+                                    },
+                                .join = join_recorded}};
 }
 
 /// (a), top: the bound beside everything that is known of the run.

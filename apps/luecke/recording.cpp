@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/experiment/parts.h"
 #include "apps/experiment/training_unit.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
@@ -18,6 +19,7 @@ namespace elbo {
 namespace {
 
 constexpr const char* kRecord = "record";  // in a checkpoint
+constexpr const char* kAllBroke = "[train] no bound of these runs is finite; try a smaller learning rate";
 
 Training training_of(Vae& vae, const Tensor& x, const RecordedTraining& how) {
   const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
@@ -74,7 +76,10 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     double points = 0;
     for (int64_t step = 0; step < per_epoch; ++step) {
       if (interrupted()) return {};
-      if (!training.step()) fail("[train] no bound of these runs is finite; try a smaller learning rate");
+      if (!training.step()) {
+        if (!how.may_break) fail("{}", kAllBroke);
+        break;
+      }
       const auto n = static_cast<double>(training.x().size(-2));
       points += n;
       for (size_t m = 0; m < members; ++m) {
@@ -98,6 +103,19 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     });
   }
   return to_json(record);
+}
+
+Json join_recorded(const UnitPlace& place, const std::vector<PartOutcome>& parts) {
+  Recorded all;
+  for (const PartOutcome& part : parts) {
+    Recorded own = recorded_from(part.result);
+    if (all.bound.empty()) all.looks = std::move(own.looks);  // of the first run
+    append(all, own);
+  }
+  const auto broke = [](const std::vector<double>& bound) { return !std::isfinite(bound.back()); };
+  if (std::all_of(all.bound.begin(), all.bound.end(), broke)) fail("{}", kAllBroke);
+  join_models(place, parts);
+  return to_json(all);
 }
 
 Recorded recorded_from(const Json& json) {

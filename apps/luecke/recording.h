@@ -18,6 +18,7 @@ struct RecordedTraining {
   int64_t epochs = 1000, batch = 2000, samples = 100;  ///< z for each point
   double rate = 1e-3;
   uint64_t seed = 0;
+  bool may_break = false;  ///< every run of these may; else that is an Error
 };
 
 /// [member][epoch], nats per data point; NaN from where a run's bound was no longer finite.
@@ -33,9 +34,12 @@ using Look = std::function<Json(int64_t epoch)>;
 
 /// x (N, D), or (M, N, D) where members have their own data. The result is for `recorded_from`; null
 /// where the run was interrupted, which then goes on from the last checkpoint. A run that breaks stops, and
-/// the others do not notice; throws where all did.
+/// the others do not notice; throws where all did, unless they may.
 Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, const UnitPlace& place,
                     const Look& look = {});
+/// What the parts of an ensemble (apps/experiment/parts.h), whose runs may all break, make together: that
+/// result, and their models.
+Json join_recorded(const UnitPlace& place, const std::vector<PartOutcome>& parts);
 Recorded recorded_from(const Json& json);
 /// Adds the members of another ensemble with as many epochs.
 void append(Recorded& to, const Recorded& more);

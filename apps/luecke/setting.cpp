@@ -121,6 +121,15 @@ std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options) {
                 return seconds_of_training(*vae, data.train.to(device), runs.training);
               }};
     unit.run = [runs, slice, device](const UnitPlace& place) { return trained(runs, slice, device, place); };
+    ToyRuns part = runs;
+    part.training.may_break = true;
+    unit.ensemble = EnsembleParts{
+        .members = slice.count,
+        .run =
+            [part, slice, device](const UnitPlace& place, const MemberRange& some) {
+              return trained(part, {slice.key, slice.first + some.first, some.count}, device, place);
+            },
+        .join = join_recorded};
     units.push_back(std::move(unit));
   }
   return units;

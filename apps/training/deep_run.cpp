@@ -216,7 +216,7 @@ class Run {
     const std::string text = fmt::format(
         "member {} stopped in epoch {}, step {}: its objective is not finite; the first tensor that is "
         "not is {}; try a smaller learning rate",
-        stopped.member, stopped.epoch, stopped.step, stopped.tensor);
+        run_.members[static_cast<size_t>(stopped.member)].index, stopped.epoch, stopped.step, stopped.tensor);
     if (run_.members.size() == 1 && !how_.may_break) fail("[train] {}", text);
     run_.stopped.push_back(stopped);
     training_->stop(stopped.member, stopped.step);

@@ -63,6 +63,19 @@ void write_member_list(const RunDirectory& run, const std::string& folder,
   run.write_json(folder + kList, {{"best", best}, {"members", list}});
 }
 
+std::vector<SavedMember> read_member_list(const RunDirectory& run, const std::string& folder) {
+  const std::string file = run.path() + "/" + folder + kList;
+  const Json json = read_json(file);
+  std::vector<SavedMember> members;
+  try {
+    for (const Json& m : json.at("members"))
+      members.push_back({m.at("member"), m.at("setting"), number_or_nan(m.at("elbo"))});
+  } catch (const nlohmann::json::exception&) {
+    fail("[load] {} is no list of models; was it edited by hand?", quote(file));
+  }
+  return members;
+}
+
 std::string find_model(const std::string& run, int64_t member) {
   const std::string directory = folder_with_models(run);
   const fs::path single = fs::path(directory) / model_name(true, 0);

@@ -22,6 +22,8 @@ std::string model_name(bool alone, int64_t member);
 /// Writes members/members.json in a folder of the run ("linear/", or "").
 void write_member_list(const RunDirectory& run, const std::string& folder,
                        const std::vector<SavedMember>& members);
+/// That list. Throws Error where it is not there or none.
+std::vector<SavedMember> read_member_list(const RunDirectory& run, const std::string& folder);
 
 /// The path of the model that a run directory holds, or its only folder with models: its only one, or the
 /// member asked for (-1: the best).

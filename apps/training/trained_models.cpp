@@ -28,17 +28,17 @@ void save_best(const DeepRun& run, ModelCard card, const RunDirectory& directory
 
 }  // namespace
 
-void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directory,
-                 const std::string& folder) {
-  const bool alone = run.members.size() == 1;
+void save_models(const DeepRun& run, ModelCard card, const RunDirectory& directory, const std::string& folder,
+                 bool is_part) {
+  const bool alone = run.members.size() == 1 && !is_part;
   std::vector<SavedMember> list;
   for (size_t m = 0; m < run.members.size(); ++m) {
     const int64_t index = run.members[m].index;
     card.member = index;
-    card.entropies_obstacle = run.metrics[m].entropies.obstacle;
+    const bool stopped = run.stop_of(static_cast<int64_t>(m)) != nullptr;
+    card.entropies_obstacle = stopped ? "its training broke" : run.metrics[m].entropies.obstacle;
     save_deep_vae(directory.file(folder + model_name(alone, index)), *run.vae, static_cast<int64_t>(m),
                   metadata_of(card));
-    const bool stopped = run.stop_of(static_cast<int64_t>(m)) != nullptr;
     list.push_back({index, describe(run.members[m]), stopped ? std::nan("") : run.metrics[m].elbo});
   }
   if (!alone) write_member_list(directory, folder, list);

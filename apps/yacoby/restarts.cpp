@@ -9,10 +9,10 @@
 namespace elbo::yacoby {
 namespace {
 
-/// (S, N, D) -> (S restarts, N, D), each set so many times.
-Tensor repeated(const Tensor& sets, int64_t restarts) {
-  const Tensor all = Tensor::empty({sets.size(0) * restarts, sets.size(1), sets.size(2)}, sets.dtype());
-  for (int64_t m = 0; m < all.size(0); ++m) all.slice(m).copy_from(sets.slice(m / restarts));
+/// (S, N, D) -> (M, N, D): of S sets, each so many times, those of some members.
+Tensor repeated(const Tensor& sets, int64_t restarts, const MemberRange& some) {
+  const Tensor all = Tensor::empty({some.count, sets.size(1), sets.size(2)}, sets.dtype());
+  for (int64_t m = 0; m < some.count; ++m) all.slice(m).copy_from(sets.slice((some.first + m) / restarts));
   return all;
 }
 
@@ -48,6 +48,9 @@ void add_restart_options(Arguments& arguments, RestartOptions& o) {
 }
 
 Restarts::Restarts(const DataKind& kind, const RestartOptions& o)
+    : Restarts(kind, o, {0, o.sets * o.restarts}) {}
+
+Restarts::Restarts(const DataKind& kind, const RestartOptions& o, const MemberRange& some)
     : kind_(kind.model),
       restarts_(o.restarts),
       seed_(o.run.seed),
@@ -57,11 +60,12 @@ Restarts::Restarts(const DataKind& kind, const RestartOptions& o)
                                   .test = o.points,
                                   .seed = o.run.seed,
                                   .dtype = DType::f64})),
-      train_(repeated(sets_.train, restarts_)),
-      validation_(repeated(sets_.validation, restarts_)) {}
+      train_(repeated(sets_.train, restarts_, some)),
+      validation_(repeated(sets_.validation, restarts_, some)) {}
 
-std::unique_ptr<Vae> Restarts::model(Device device, int64_t members) const {
-  return yacoby_vae(kind_, sets_.toys[0].truth, {.device = device, .members = members}, seed_);
+std::unique_ptr<Vae> Restarts::model(Device device, int64_t members, int64_t first_member) const {
+  return yacoby_vae(kind_, sets_.toys[0].truth,
+                    {.device = device, .members = members, .first_member = first_member}, seed_);
 }
 
 std::vector<int64_t> Restarts::best_of_each(const std::vector<double>& scores) const {

@@ -44,15 +44,17 @@ void add_restart_options(Arguments& arguments, RestartOptions& options);
 class Restarts {
  public:
   Restarts(const DataKind& kind, const RestartOptions& options);
+  /// Some of the members, which are counted from 0 here.
+  Restarts(const DataKind& kind, const RestartOptions& options, const MemberRange& some);
 
   const ToySets& sets() const { return sets_; }
-  int64_t members() const { return sets_.train.size(0) * restarts_; }
+  int64_t members() const { return train_.size(0); }
   int64_t set_of(int64_t member) const { return member / restarts_; }
   /// Each member's own: (M, N, D) f64.
   const Tensor& train() const { return train_; }
   const Tensor& validation() const { return validation_; }
   /// So many members at their start.
-  std::unique_ptr<Vae> model(Device device, int64_t members) const;
+  std::unique_ptr<Vae> model(Device device, int64_t members, int64_t first_member = 0) const;
   /// Of each set, the member with the highest score that is a number; -1 where there is none.
   std::vector<int64_t> best_of_each(const std::vector<double>& scores) const;
 

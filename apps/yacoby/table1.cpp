@@ -9,6 +9,8 @@
 #include "apps/training/model_card.h"
 #include "apps/training/model_folder.h"
 #include "apps/yacoby/table1.h"
+#include "nn/parameter_file.h"
+#include "nn/safetensors.h"
 #include "vae/deep_metrics.h"
 #include "vae/yacoby_file.h"
 
@@ -52,36 +54,74 @@ void save_chosen(const Options& o, const Cell& cell, const Restarts& restarts, c
   write_member_list(place.directory, place.folder, list);
 }
 
-/// The ensemble of a unit, and its training.
+/// Members of a unit's ensemble, and their training.
 struct Running {
   Restarts restarts;
   std::unique_ptr<Vae> vae;
   Training training;
 
-  Running(const Options& o, const Cell& cell)
-      : restarts(*cell.kind, o),
-        vae(restarts.model(device_of(o.run), restarts.members())),
+  Running(const Options& o, const Cell& cell, const MemberRange& some)
+      : restarts(*cell.kind, o, some),
+        vae(restarts.model(device_of(o.run), some.count, some.first)),
         training(vae->parameters(),
                  phases_of(cell.setting, *vae, o.epochs, o.rate, restarts.validation().to(vae->device())),
                  whole_set(restarts.train().to(vae->device())), {.seed = o.run.seed}) {}
+
+  /// What their method judges them by; empty where the run was interrupted.
+  std::vector<double> train(const Options& o, const Cell& cell, const UnitPlace& place) {
+    const auto text = [&] { return fmt::format("{}, step {}", training.phase().name, training.steps()); };
+    if (!run_training(training, o.epochs, place, text)) return {};
+    return scores_of(cell.setting, *vae, training, restarts.validation().to(vae->device()), o.run.seed);
+  }
 };
 
-Json trained(const Options& o, const Cell& cell, const UnitPlace& place) {
-  Running all(o, cell);
-  const auto text = [&] {
-    return fmt::format("{}, step {}", all.training.phase().name, all.training.steps());
-  };
-  if (!run_training(all.training, o.epochs, place, text)) return {};
-  const std::vector<double> scores = scores_of(cell.setting, *all.vae, all.training,
-                                               all.restarts.validation().to(all.vae->device()), o.run.seed);
+MemberRange all_members(const Options& o) { return {0, o.sets * o.restarts}; }
+
+/// The restarts that the scores prefer, measured and kept.
+Json chosen(const Options& o, const Cell& cell, const Restarts& restarts, const Vae& vae,
+            const std::vector<double>& scores, const UnitPlace& place) {
   const Findings found =
-      find_out(*cell.kind, scores, all.restarts, *all.vae, o, o.importance_samples, o.knn_repetitions);
-  save_chosen(o, cell, all.restarts, *all.vae, found, place);
+      find_out(*cell.kind, scores, restarts, vae, o, o.importance_samples, o.knn_repetitions);
+  save_chosen(o, cell, restarts, vae, found, place);
   return to_json(found);
 }
 
+Json trained(const Options& o, const Cell& cell, const UnitPlace& place) {
+  Running all(o, cell, all_members(o));
+  const std::vector<double> scores = all.train(o, cell, place);
+  if (scores.empty()) return {};
+  return chosen(o, cell, all.restarts, *all.vae, scores, place);
+}
+
+/// Some of the restarts: which of a data set's is the best is found from all of them.
+Json trained_part(const Options& o, const Cell& cell, const UnitPlace& place, const MemberRange& some) {
+  Running part(o, cell, some);
+  const std::vector<double> scores = part.train(o, cell, place);
+  if (scores.empty()) return {};
+  for (int64_t m = 0; m < some.count; ++m)
+    save_parameters(place.directory.file(place.folder + model_name(false, some.first + m)),
+                    part.vae->parameters(), m);
+  return finite_or_null(scores);
+}
+
+Json joined(const Options& o, const Cell& cell, const UnitPlace& place,
+            const std::vector<PartOutcome>& parts) {
+  const Restarts restarts(*cell.kind, o);
+  const auto vae = restarts.model(device_of(o.run), restarts.members());
+  std::vector<double> scores;
+  for (const PartOutcome& part : parts)
+    for (const double score : numbers_or_nan(part.result)) {
+      const auto member = static_cast<int64_t>(scores.size());
+      load_parameters(
+          read_safetensors(place.directory.path() + "/" + part.folder + model_name(false, member)),
+          vae->parameters(), member);
+      scores.push_back(score);
+    }
+  return chosen(o, cell, restarts, *vae, scores, place);
+}
+
 double seconds_for(const Options& o, const Cell& cell) {
-  Running all(o, cell);
+  Running all(o, cell, all_members(o));
   return seconds_of(all.training, std::max<int64_t>(o.epochs - 1, 1));
 }
 
@@ -109,6 +149,14 @@ double seconds_for_truth(Options o, const DataKind& kind) {
   return of_one.count() * static_cast<double>(sets);
 }
 
+EnsembleParts parts_of(const Options& o, const Cell& cell) {
+  return {.members = all_members(o).count,
+          .run = [o, cell](const UnitPlace& place,
+                           const MemberRange& some) { return trained_part(o, cell, place, some); },
+          .join = [o, cell](const UnitPlace& place,
+                            const std::vector<PartOutcome>& parts) { return joined(o, cell, place, parts); }};
+}
+
 ExperimentPlan plan(Options& o) {
   const std::vector<Cell> cells = cells_of(o);
   for (const Cell& cell : cells) check_length(cell.setting, o.epochs);
@@ -119,7 +167,8 @@ ExperimentPlan plan(Options& o) {
                           .title = fmt::format("{}, {}", cell.kind->title, title_of(cell.setting)),
                           .cost = cost_of(o, cell),
                           .measure = [o, cell] { return seconds_for(o, cell); },
-                          .run = [o, cell](const UnitPlace& place) { return trained(o, cell, place); }});
+                          .run = [o, cell](const UnitPlace& place) { return trained(o, cell, place); },
+                          .ensemble = parts_of(o, cell)});
   for (const DataKind* kind : kinds_of(o))
     plan.units.push_back({.key = truth_key(*kind),
                           .title = fmt::format("{}, the truth", kind->title),

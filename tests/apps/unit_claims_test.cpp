@@ -29,6 +29,8 @@ constexpr double kLong = 1e6;  // seconds: no heartbeat within a test
 
 const Json kKept{{"unit", "A"}, {"seconds", 1.5}, {"result", {{"x", 0.1}}}};
 
+Unit unit_of(const std::string& key) { return {.key = key, .title = key}; }
+
 /// Makes a holder of this process look like one elsewhere that keeps silent.
 void freeze(const RunDirectory& directory, const std::string& claim) {
   write_file_atomically(
@@ -39,7 +41,7 @@ void freeze(const RunDirectory& directory, const std::string& claim) {
 
 std::unique_ptr<ClaimedUnit> take_over(UnitClaims& claims, const std::string& key) {
   std::unique_ptr<ClaimedUnit> claimed;
-  for (int look = 0; look < 10 && !claimed; ++look) claimed = claims.take(key);
+  for (int look = 0; look < 10 && !claimed; ++look) claimed = claims.take(unit_of(key));
   return claimed;
 }
 
@@ -50,19 +52,19 @@ TEST_SUITE("apps") {
     const TemporaryDirectory place;
     RunDirectory directory("test", place / "run");
     UnitClaims claims(directory, kLong);
-    const auto claimed = claims.take("a");
+    const auto claimed = claims.take(unit_of("a"));
     REQUIRE(claimed);
     CHECK(claimed->folder() == "running/a.1/");
     CHECK_FALSE(claimed->resuming());
     directory.write_text(claimed->folder() + "deep/note.txt", "n");
-    CHECK_FALSE(claims.is_done("a"));
-    CHECK_FALSE(claims.take("a"));
+    CHECK_FALSE(claims.is_done(unit_of("a")));
+    CHECK_FALSE(claims.take(unit_of("a")));
     CHECK(claimed->publish(kKept));
-    CHECK(claims.is_done("a"));
+    CHECK(claims.is_done(unit_of("a")));
     CHECK(claims.kept("a") == kKept);
     CHECK(read_file(place / "run/a/deep/note.txt") == "n");
     CHECK_FALSE(fs::exists(place / "run/running"));
-    CHECK_FALSE(claims.take("a"));
+    CHECK_FALSE(claims.take(unit_of("a")));
   }
 
   TEST_CASE("one that lets go leaves its folder to the next") {
@@ -70,7 +72,7 @@ TEST_SUITE("apps") {
     RunDirectory directory("test", place / "run");
     UnitClaims claims(directory, kLong);
     for (int attempt = 1; attempt <= 3; ++attempt) {
-      const auto claimed = claims.take("a");
+      const auto claimed = claims.take(unit_of("a"));
       REQUIRE(claimed);
       CHECK(claimed->resuming() == (attempt > 1));
       const std::string file = directory.file(claimed->folder() + "checkpoint");
@@ -91,7 +93,7 @@ TEST_SUITE("apps") {
     RunDirectory directory("test", place / "run");
     directory.write_text("a/checkpoint", "c");
     UnitClaims claims(directory, kLong);
-    const auto claimed = claims.take("a");
+    const auto claimed = claims.take(unit_of("a"));
     REQUIRE(claimed);
     CHECK(claimed->resuming());
     CHECK(read_file(directory.file(claimed->folder() + "checkpoint")) == "c");
@@ -102,7 +104,7 @@ TEST_SUITE("apps") {
     const TemporaryDirectory place;
     RunDirectory directory("test", place / "run");
     UnitClaims one(directory, kLong), other(directory, kLong);
-    const auto frozen = one.take("a");
+    const auto frozen = one.take(unit_of("a"));
     REQUIRE(frozen);
     directory.write_text(frozen->folder() + "checkpoint", "of the first");
     freeze(directory, "a.1.claim");
@@ -133,13 +135,32 @@ TEST_SUITE("apps") {
     const TemporaryDirectory place;
     RunDirectory directory("test", place / "run");
     UnitClaims claims(directory, kLong);
-    const auto first = claims.take("a");
+    const auto first = claims.take(unit_of("a"));
     REQUIRE(first);
     // Somebody's folder has the unit's name already, and no claim says so.
     directory.write_json("a/unit.json", kKept);
     CHECK_FALSE(first->publish({{"result", "another"}}));
     CHECK(claims.kept("a") == kKept);
     CHECK_FALSE(fs::exists(place / "run/running/a.1"));
+  }
+
+  TEST_CASE("who loses a unit and wakes clears away what others no longer need") {
+    const TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    UnitClaims one(directory, kLong), other(directory, kLong);
+    const auto frozen = one.take(unit_of("a"));
+    directory.write_text(frozen->folder() + "checkpoint", "of the first");
+    freeze(directory, "a.1.claim");
+    const auto second = take_over(other, "a");
+    REQUIRE(second);
+    frozen->clear_away();  // the other is still at it, and may have to be followed
+    CHECK(fs::exists(place / "run/running/a.1/checkpoint"));
+    CHECK(second->publish(kKept));
+    CHECK_FALSE(fs::exists(place / "run/running"));
+    directory.write_text(frozen->folder() + "checkpoint", "late");
+    frozen->clear_away();
+    CHECK_FALSE(fs::exists(place / "run/running"));
+    CHECK(one.kept("a") == kKept);
   }
 
   TEST_CASE("processes that share a run do each unit once, and all see the whole") {
@@ -222,10 +243,10 @@ TEST_SUITE("apps") {
       list.push_back({{"key", key}, {"title", key}, {"cost", key[0] == 'd' ? 4 : 2}});
     directory.write_json(kUnits, list);
     UnitClaims claims(directory, kLong);
-    CHECK(claims.take("a")->publish({{"unit", "a"}, {"seconds", 30}, {"result", 1}}));
-    const auto running = claims.take("b");
+    CHECK(claims.take(unit_of("a"))->publish({{"unit", "a"}, {"seconds", 30}, {"result", 1}}));
+    const auto running = claims.take(unit_of("b"));
     running->lease().say(0.5, [] { return "half"; });
-    claims.take("c");  // begun, and left
+    claims.take(unit_of("c"));  // begun, and left
     RunState state = read_run_state(place / "run");
     CHECK(state.command == "test");
     CHECK(state.done() == 1);

@@ -1,0 +1,115 @@
+// Ensembles in parts: how they are divided, who joins them, and what becomes of the parts.
+#include "apps/experiment/parts.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/experiment/unit_claims.h"
+#include "tests/error_of.h"
+#include "tests/temporary_directory.h"
+
+namespace elbo {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// An ensemble whose members' results are their numbers, and a unit that is none.
+std::vector<Unit> plan(int64_t members) {
+  const auto numbers = [](const MemberRange& range) {
+    Json list = Json::array();
+    for (int64_t m = 0; m < range.count; ++m) list.push_back(range.first + m);
+    return list;
+  };
+  return {{.key = "a",
+           .title = "A",
+           .cost = 10,
+           .run =
+               [=](const UnitPlace&) {
+                 return numbers({0, members});
+               },
+           .ensemble = EnsembleParts{
+               .members = members,
+               .run = [=](const UnitPlace&, const MemberRange& range) { return numbers(range); },
+               .join =
+                   [](const UnitPlace&, const std::vector<PartOutcome>& parts) {
+                     Json all = Json::array();
+                     for (const PartOutcome& part : parts) append(all, part.result);
+                     return all;
+                   }}},
+          {.key = "b", .title = "B", .run = [](const UnitPlace&) { return Json("alone"); }}};
+}
+
+std::vector<std::string> keys_of(const std::vector<Unit>& units) {
+  std::vector<std::string> keys;
+  for (const Unit& unit : units) keys.push_back(unit.key);
+  return keys;
+}
+
+const Json kKept{{"unit", "A"}, {"seconds", 1}, {"result", Json::array()}};
+
+}  // namespace
+
+TEST_SUITE("apps") {
+  TEST_CASE(
+      "an ensemble is divided into parts of about as many members, and what joins them comes after them") {
+    const std::vector<Unit> units = in_parts(plan(10), 4);
+    CHECK(keys_of(units) ==
+          std::vector<std::string>{"a.members-0-2", "a.members-3-5", "a.members-6-9", "a", "b"});
+    CHECK(units[0].cost == doctest::Approx(3));
+    CHECK(units[2].cost == doctest::Approx(4));
+    CHECK(units[2].title == "A, members 6 to 9");
+    CHECK(units[3].parts == std::vector<std::string>{"a.members-0-2", "a.members-3-5", "a.members-6-9"});
+    CHECK(in_parts(plan(2), 1)[1].title == "A, member 1");
+    CHECK(keys_of(in_parts(plan(10), 0)) == std::vector<std::string>{"a", "b"});
+    CHECK(error_of([] {
+            in_parts(plan(4), 4);
+          }).find("[--split] no unit here is an ensemble of more than 4") == 0);
+  }
+
+  TEST_CASE("parts are run and joined in order, and then they are gone") {
+    const TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const std::vector<Unit> units = in_parts(plan(10), 4);
+    const Outcomes some = run_units(units, directory, {.name = "test", .only = {"b"}, .quiet = true});
+    CHECK(some.keys() == std::vector<std::string>{"b"});
+    const Outcomes all = run_units(units, directory, {.name = "test", .quiet = true});
+    CHECK(all.keys() == std::vector<std::string>{"a", "b"});
+    CHECK(all.at("a") == Json{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+    CHECK_FALSE(fs::exists(place / "run/a.members-0-2"));
+    CHECK_FALSE(fs::exists(place / "run/running"));
+  }
+
+  TEST_CASE("a unit cannot be joined before its parts are there, and parts are done with it") {
+    const TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const std::vector<Unit> units = in_parts(plan(2), 1);
+    UnitClaims claims(directory, 1e6);
+    CHECK(claims.take(units[0])->publish(kKept));
+    CHECK(claims.is_done(units[0]));
+    CHECK_FALSE(claims.is_ready(units[2]));
+    CHECK(claims.take(units[1])->publish(kKept));
+    CHECK(claims.is_ready(units[2]));
+    CHECK(claims.take(units[2])->publish(kKept));
+    for (const Unit& unit : {units[0], units[1], units[2]}) {
+      CHECK(claims.is_done(unit));
+      CHECK_FALSE(claims.take(unit));
+    }
+  }
+
+  TEST_CASE("a part that comes after the whole leaves everything as it is") {
+    const TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const std::vector<Unit> units = in_parts(plan(2), 1);
+    UnitClaims claims(directory, 1e6);
+    const auto late = claims.take(units[0]);
+    directory.write_text(late->folder() + "note.txt", "half");
+    directory.write_json("a/unit.json", kKept);  // the whole, from others
+    CHECK_FALSE(late->publish(kKept));
+    CHECK_FALSE(fs::exists(place / "run/a.members-0-0"));
+    CHECK_FALSE(fs::exists(place / ("run/" + late->folder())));
+  }
+}
+
+}  // namespace elbo
