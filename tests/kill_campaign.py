@@ -100,7 +100,7 @@ while counts["workers killed"] < asked.kills:
     if asked.quick:
         break
 
-if shutil.which("mpirun") and "without MPI" not in elbo("sweep", "collapse", "--launcher", "mpi", "--only", "nothing").stderr:
+if MPIRUN and "without MPI" not in elbo("sweep", "collapse", "--launcher", "mpi", "--only", "nothing").stderr:
     begin = time.time()
     run = subprocess.run([*map(str, [*MPIRUN, "-n", 3, BINARY, "sweep", *EXPERIMENT, "--out", "ranks", "--launcher", "mpi"])], env=MPI_ENVIRONMENT,
                          capture_output=True, text=True)

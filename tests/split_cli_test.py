@@ -5,7 +5,6 @@ is told of parts meanwhile; and what is refused.
 import json
 import os
 import random
-import shutil
 import subprocess
 
 from program import BINARY, check, elbo, finish, rejects, work_in_a_folder_of_its_own
@@ -93,8 +92,8 @@ run = elbo(*COLLAPSE, "--split", 3, "--dry-run")
 check("--dry-run says how many parts", run.returncode == 0 and run.stdout.count("in 2 parts") == 2, run.stdout + run.stderr)
 
 # ---- ranks
-if "without MPI" in elbo("sweep", "collapse", "--launcher", "mpi", "--only", "nothing").stderr or not shutil.which("mpirun"):
-    print("skipped: ranks, as there is no MPI")
+if "without MPI" in elbo("sweep", "collapse", "--launcher", "mpi", "--only", "nothing").stderr or not MPIRUN:
+    print("skipped: ranks, as there is no MPI, or no mpirun of it")
 else:
     run = subprocess.run([*map(str, [*MPIRUN, "-n", 3, BINARY, "sweep", *COLLAPSE, "--epochs", 300, "--split", 1, "--out", "ranks", "--launcher", "mpi"])],
                          env=MPI_ENVIRONMENT, capture_output=True, text=True, timeout=300)

@@ -6,13 +6,13 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import stat
 import subprocess
+import time
 
 from program import BINARY, check, elbo, finish, rejects, work_in_a_folder_of_its_own
-from sweeps import MPI_ENVIRONMENT, MPIRUN, TINY, kill_children, numbers, same, start, start_elbo, units, wait_for
+from sweeps import MPI_ENVIRONMENT, MPIRUN, TINY, children, kill_children, numbers, same, start, start_elbo, units, wait_for
 
 work_in_a_folder_of_its_own("sweep")
 random.seed(os.getpid())
@@ -21,6 +21,17 @@ SHORT, LONG = [*TINY, "--epochs", 40], [*TINY, "--epochs", 400]
 
 def status(directory):
     return json.loads(elbo("status", directory, "--json").stdout)
+
+
+def rank_of(process, rank):
+    """The process of a rank that mpirun, or what it started for that, has below it."""
+    below = children(process.pid)
+    while below:
+        for pid in below:
+            variables = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")
+            if any(f"{name}={rank}".encode() in variables for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK")):
+                return pid
+        below = [pid for parent in below for pid in children(parent)]
 
 
 def state_of(directory, state):
@@ -62,6 +73,28 @@ frozen.send_signal(signal.SIGCONT)
 out, err = frozen.communicate(timeout=60)
 check("the first wakes, and leaves everything alone", frozen.returncode == 0 and same(numbers("frozen"), expected_long)[0], err)
 check("and leaves nothing behind", sorted(os.listdir("frozen")) == sorted([*os.listdir("long")]), os.listdir("frozen"))
+
+# ---- one that is frozen at any moment, and wakes when others have done its unit or everything
+for number in range(6):
+    out = f"wakes-{number}"
+    elbo("collapse", *SHORT, "--out", out, "--begin")
+    frozen = start_elbo("collapse", "--resume", out, "--work-only", "--lease", 0.5)
+    wait_for(lambda: os.path.isdir(f"{out}/running"), 5)
+    time.sleep(random.uniform(0, 0.1))
+    frozen.send_signal(signal.SIGSTOP)
+    if number % 2 == 0:  # the run is over when it wakes
+        run = elbo("collapse", "--resume", out, "--lease", 0.5)
+        frozen.send_signal(signal.SIGCONT)
+    else:  # its unit is done, others are not
+        other = start_elbo("collapse", "--resume", out, "--lease", 0.5)
+        at = [unit["key"] for unit in status(out)["units"] if unit.get("worker") == f"process {frozen.pid}"]
+        wait_for(lambda: not at or os.path.exists(f"{out}/{at[0]}/unit.json"), 30)
+        frozen.send_signal(signal.SIGCONT)
+        other.communicate()
+    err = frozen.communicate(timeout=60)[1]
+    left = sorted(set(os.listdir(out)) - set(os.listdir("one")))
+    check(f"frozen for the {number + 1}. time: it wakes and leaves everything as it is", frozen.returncode == 0 and same(numbers(out), expected)[0] and
+          not left and status(out)["done"] == 6 and status(out)["running"] == 0, (frozen.returncode, err, left, status(out)))
 
 # ---- two at once, of which one is stopped and comes back
 elbo("collapse", *SHORT, "--out", "two", "--begin")
@@ -109,11 +142,36 @@ run = elbo("sweep", "ppca-elbo", "--data", "ppca", "--limit", 200, "--subset", 0
            "--out", "another")
 check("another experiment", run.returncode == 0 and status("another")["done"] == 2, run.stderr)
 
+run = elbo("sweep", "collapse", *SHORT, "--out", "only", "--workers", 2, "--only", units("one")[1])
+check("a sweep of one unit says that it is one of six", run.returncode == 0 and "these are 1 of 6 units" in run.stderr and
+      "elbo collapse --resume only" in run.stderr, run.stderr)
+rejects("another unit in the same place, as if it were a new run", "sweep", "collapse", *SHORT, "--out", "only", "--only", units("one")[4],
+        mentions=["only", "--resume"])
+run = elbo("sweep", "--resume", "only", "--workers", 2, "--only", units("one")[4], "--json")
+here = json.loads(run.stdout)["metrics"]["units"]
+check("a resumed one adds its own unit", run.returncode == 0 and here == {"here": [units("one")[1], units("one")[4]], "of": 6} and
+      "these are 2 of 6 units" in run.stderr, (here, run.stderr))
+check("and runs no other", status("only")["done"] == 2 and not os.path.exists("only/running"), status("only"))
+run = elbo("sweep", "--resume", "only", "--workers", 2)
+check("and without --only all are run", run.returncode == 0 and same(numbers("only"), expected)[0] and "these are" not in run.stderr, run.stderr)
+
+# ---- options from a file, with a section for the sweep and one for the experiment
+names = [str(word).lstrip("-") for word in SHORT[::2]]
+values = [value if isinstance(value, (int, float)) else [float(part) for part in value.split(",")] if key in ("sigma2", "lr") else str(value)
+          for key, value in zip(names, SHORT[1::2])]
+open("both.toml", "w").write("[sweep]\nworkers = 2\nout = \"file\"\n\n[collapse]\n" + "".join(
+    f"{key} = {json.dumps(value)}\n" for key, value in zip(names, values)))
+run = elbo("--config", "both.toml", "sweep", "collapse")
+check("a file has options of the sweep and of the experiment", run.returncode == 0 and same(numbers("file"), expected)[0], run.stderr)
+rejects("a section for the sweep where only the experiment reads", "sweep", "collapse", "--config", "both.toml", mentions=["[sweep]", "stands first"])
+open("out.toml", "w").write('[sweep]\nworkers = 2\n[collapse]\nout = "never"\n')
+rejects("what is the sweep's, below the experiment", "--config", "out.toml", "sweep", "collapse", mentions=["out of a sweep", "[sweep]", "[collapse]"])
+
 # ---- ranks
 if "without MPI" in elbo("sweep", "collapse", "--launcher", "mpi", "--only", "nothing").stderr:
     rejects("ranks in a build without MPI", "sweep", "collapse", "--launcher", "mpi", mentions=["[mpi]", "without MPI", "--launcher local"])
-elif not shutil.which("mpirun"):
-    print("skipped: ranks, as there is no mpirun")
+elif not MPIRUN:
+    print("skipped: ranks, as there is no mpirun of the MPI that the program was linked with")
 else:
     mpirun = lambda *words, n=3: subprocess.run([*map(str, [*MPIRUN, "-n", n, BINARY, "sweep", *words, "--launcher", "mpi"])], env=MPI_ENVIRONMENT,
                                                 capture_output=True, text=True, timeout=300)
@@ -131,6 +189,20 @@ else:
     process.communicate()
     run = mpirun("--resume", "broken", "--lease", 0.5, n=2)  # shorter than a unit, whose files are sent meanwhile
     check("ranks go on with what others left", run.returncode == 0 and same(numbers("broken"), expected_long)[0], run.stderr)
+    # One rank is asked to stop while the others go on, and the root alone.
+    for who in (2, 0):
+        out = f"rank-{who}"
+        process = start(*MPIRUN, "-n", 3, BINARY, "sweep", "collapse", *LONG, "--out", out, "--launcher", "mpi", "--lease", 1, env=MPI_ENVIRONMENT)
+        wait_for(lambda: os.path.isdir(f"{out}/running") and len(state_of(out, "running")) == 3)
+        os.kill(rank_of(process, who), signal.SIGTERM)
+        err = process.communicate(timeout=120)[1]
+        if who > 0:
+            check("a rank that is stopped gives its unit back, and the others go on", same(numbers(out), expected_long)[0], err)
+        else:
+            check("where the root is stopped all give their units back", process.returncode != 0 and "stopped with" in err and not state_of(out, "running")
+                  and len(state_of(out, "begun")) == 3, (process.returncode, err, status(out)))
+            run = elbo("sweep", "--resume", out, "--workers", 2)
+            check("and others go on with them", run.returncode == 0 and same(numbers(out), expected_long)[0], run.stderr)
     run = mpirun("collapse", *SHORT, "--out", "alone", n=1)
     check("one rank is one process", run.returncode == 0 and same(numbers("alone"), expected)[0], run.stderr)
 
@@ -162,9 +234,24 @@ check("and leave the report", not os.path.exists("job/result.json"))
 run = subprocess.run(["bash", "job/slurm.sh", "report"], env=here, capture_output=True, text=True)
 check("which the last job makes", run.returncode == 0 and same(numbers("job"), expected_long)[0], run.stderr)
 nothing = {**here, "PATH": "/nowhere"}
-run = elbo("sweep", "collapse", *SHORT, "--out", "nosbatch", "--launcher", "slurm", env=nothing)
-check("without sbatch there is one line at the end", run.returncode == 2 and run.stderr.strip().split("\n")[-1].startswith("elbo: [slurm] there is no sbatch"),
-      run.stderr)
+refusing = 'echo "sbatch: error: invalid partition specified: long" >&2; exit 1'
+for what, environment, body, mentions in [
+        ("no sbatch", nothing, None, ["there is no sbatch"]),
+        ("an sbatch that refuses", here, refusing, ["invalid partition specified: long"]),
+        ("an sbatch that says nothing", here, "exit 3", ["says nothing"]),
+        ("an sbatch that refuses the second job", here, f'case "$*" in *report) {refusing};; *) echo "sbatch: warning: long queue" >&2; echo 4711;; esac',
+         ["invalid partition specified: long"])]:
+    for name, text in {"sbatch": body or "exit 1", "scancel": 'echo "$@" >> scancel.log'}.items():
+        open(f"bin/{name}", "w").write("#!/bin/sh\n" + text + "\n")
+        os.chmod(f"bin/{name}", stat.S_IRWXU)
+    before = sorted(os.listdir("one"))
+    for words in (["collapse", *SHORT, "--out", "deep/half-made"], ["--resume", "one"]):
+        run = elbo("sweep", *words, "--launcher", "slurm", env=environment)
+        lines = run.stderr.strip().split("\n")
+        check(f"{what}: one line", run.returncode == 2 and len(lines) == 1 and lines[0].startswith("elbo: [slurm]") and
+              all(word in lines[0] for word in mentions), (run.returncode, run.stderr))
+    check(f"{what}: nothing is left half-made", not os.path.exists("deep") and sorted(os.listdir("one")) == before, os.listdir("one"))
+check("the job that was taken is cancelled", open("scancel.log").read() == "4711\n4711\n")
 
 # ---- what is refused
 rejects("no experiment", "sweep", "--workers", 2, mentions=["name an experiment"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,22 @@ from program import BINARY
 # Six units of two members each.
 TINY = ["--data", "ppca", "--limit", 200, "--subset", 0, "--threads", 1, "--latent", 2, "--hidden", "32,16", "--sigma2", "1,0.1", "--lr",
         "0.001,0.002,0.003", "--members", 2, "--batch", 50, "--checkpoint-seconds", 0.2]
-MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
+
+
+def find_mpirun():
+    """The words before `-n` of the mpirun that belongs to the MPI which the program was linked with, or nothing. Only OpenMPI must be told that
+    there may be more ranks than cores, and not to keep each on one."""
+    libraries = subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout
+    family, version = ("mpich", "HYDRA") if "libmpich" in libraries else ("openmpi", "Open MPI")
+    if "libmpi" not in libraries:
+        return []
+    for name in (f"mpirun.{family}", "mpirun"):  # Debian's, where both are installed, and anybody's
+        if shutil.which(name) and version in subprocess.run([name, "--version"], capture_output=True, text=True).stdout:
+            return [name, "--oversubscribe", "--bind-to", "none"] if family == "openmpi" else [name]
+    return []
+
+
+MPIRUN = find_mpirun()
 MPI_ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 

@@ -57,9 +57,38 @@ void read_words(Options& o, std::vector<std::string> words) {
     if (sweep.gives(own)) fail("[sweep] {} is what sweep itself gives; leave it away", own);
 }
 
+/// The value of an option that stands among words; empty: it does not.
+std::string value_among(const std::vector<std::string>& words, const std::string& option) {
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i].starts_with(option + "=")) return words[i].substr(option.size() + 1);
+    if (words[i] == option && i + 1 < words.size()) return words[i + 1];
+  }
+  return "";
+}
+
+/// A file before the command has a section for the sweep, and may have one for the experiment; one behind is
+/// the experiment's.
+void read_config(Sweep& sweep, const std::string& file) {
+  sweep.config = value_among(sweep.words, "--config");
+  if (!sweep.config.empty() && config_gives(sweep.config, "sweep"))
+    fail(
+        "[--config] {} has a section [sweep], which is read where it stands first: elbo --config {} sweep {}",
+        quote(sweep.config), sweep.config, sweep.experiment);
+  if (!file.empty() && config_gives(file, sweep.experiment)) {
+    sweep.config = std::filesystem::absolute(file).string();
+    append(sweep.words, {"--config", sweep.config});
+  }
+  if (sweep.config.empty()) return;
+  for (const char* own : {"out", "resume", "only", "lease", "json"})
+    if (config_gives(sweep.config, sweep.experiment, own))
+      fail("[--config] {}: {} of a sweep belongs below [sweep], not below [{}]", quote(sweep.config), own,
+           sweep.experiment);
+}
+
 void sweep(Options o, const Arguments& arguments, Ranks* ranks) {
   read_words(o, arguments.rest());
   Sweep& sweep = o.sweep;
+  read_config(sweep, arguments.config_file());
   if (sweep.gives("--dry-run")) {
     std::vector<std::string> words{sweep.experiment};
     append(words, sweep.words);
@@ -174,9 +203,10 @@ void Sweep::begin(int64_t threads) {
 }
 
 bool Sweep::gives(const std::string& option) const {
-  return std::any_of(words.begin(), words.end(), [&](const std::string& word) {
+  const bool said = std::any_of(words.begin(), words.end(), [&](const std::string& word) {
     return word == option || word.starts_with(option + "=");
   });
+  return said || (!config.empty() && config_gives(config, experiment, option.substr(2)));
 }
 
 std::string Sweep::how_to_go_on() const {

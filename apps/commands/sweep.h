@@ -13,6 +13,7 @@ namespace elbo {
 struct Sweep {
   std::string experiment;          ///< the command
   std::vector<std::string> words;  ///< its own options, as they were given
+  std::string config;              ///< the file that has some of them, which `words` name; empty: none
   std::string directory;           ///< of the run
   bool resuming = false;           ///< it was begun before
   std::vector<std::string> only;
@@ -32,7 +33,7 @@ struct Sweep {
   std::pair<size_t, size_t> count() const;
   /// Makes the run directory, and chooses it where the user did not. Nothing where it was begun before.
   void begin(int64_t threads);
-  /// Whether the user gave an option of the experiment's.
+  /// Whether the user gave an option of the experiment's, on the command line or in a file.
   bool gives(const std::string& option) const;
   /// "continue with: elbo sweep --resume runs/7".
   std::string how_to_go_on() const;

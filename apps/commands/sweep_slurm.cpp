@@ -1,13 +1,14 @@
 // elbo sweep --launcher slurm: an array job whose tasks run units, and a job after it that makes the report.
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <system_error>
 
 #include "apps/commands/sweep.h"
@@ -91,21 +92,72 @@ std::array<std::string, 2> submissions(const Sweep& sweep, const std::string& fi
           line("--dependency=afterany:" + job, "slurm-report.log", "report")};
 }
 
-/// What the command prints, without the line's end; of --parsable "JOB" or "JOB;CLUSTER".
-std::string job_of(const std::string& command) {
-  std::FILE* pipe = ::popen(command.c_str(), "re");
+bool is_on_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  const std::string all = path ? path : "";
+  for (size_t begin = 0; begin <= all.size();) {
+    const size_t end = std::min(all.find(':', begin), all.size());
+    if (::access((all.substr(begin, end - begin) + "/" + program).c_str(), X_OK) == 0) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+/// What a command says, and whether it ended well.
+std::pair<std::string, bool> said_by(const std::string& command) {
+  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "re");
   if (!pipe) fail("[slurm] cannot start a shell: {}", std::generic_category().message(errno));
   std::string text;
   for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
-  const int status = ::pclose(pipe);
-  text = text.substr(0, text.find_first_of(";\n"));
-  const bool number =
-      !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
-  if (status == 0 && number) return text;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-    fail("[slurm] there is no sbatch here; --print shows the job, for a machine that has it");
-  fail("[slurm] sbatch did not take the job (see above): {}", command);
+  return {text, ::pclose(pipe) == 0};
 }
+
+/// Submits a job. Of --parsable "JOB" or "JOB;CLUSTER" stands on a line, perhaps beside warnings.
+std::string job_of(const std::string& command) {
+  const auto [text, well] = said_by(command);
+  std::istringstream lines(text);
+  std::string last;
+  for (std::string line; std::getline(lines, line);) {
+    const std::string job = line.substr(0, line.find(';'));
+    const bool number =
+        !job.empty() && std::all_of(job.begin(), job.end(), [](unsigned char c) { return std::isdigit(c); });
+    if (well && number) return job;
+    if (!line.empty()) last = line;
+  }
+  fail("[slurm] sbatch did not take the job: {}; it was: {}", last.empty() ? "it says nothing" : last,
+       command);
+}
+
+/// Makes a run, and takes back what was made unless it is kept.
+class Beginning {
+ public:
+  explicit Beginning(Sweep& sweep) : sweep_(sweep), script_(sweep.directory + "/slurm.sh") {
+    had_script_ = fs::exists(script_);
+    for (fs::path folder = sweep.directory; !folder.empty() && !fs::exists(folder);
+         folder = folder.parent_path())
+      made_.push_back(folder);
+    sweep.begin(0);
+    begun_ = !sweep.resuming;
+  }
+  ~Beginning() {
+    if (kept_) return;
+    std::error_code ignored;
+    if (!had_script_) fs::remove(script_, ignored);
+    if (!begun_) return;
+    for (const auto& entry : fs::directory_iterator(sweep_.directory, ignored))
+      fs::remove_all(entry.path(), ignored);
+    for (const fs::path& folder : made_) fs::remove(folder, ignored);  // where it is empty
+  }
+  Beginning(const Beginning&) = delete;
+  Beginning& operator=(const Beginning&) = delete;
+  void keep() { kept_ = true; }
+
+ private:
+  const Sweep& sweep_;
+  std::string script_;
+  std::vector<fs::path> made_;  // innermost first
+  bool had_script_ = false, begun_ = false, kept_ = false;
+};
 
 }  // namespace
 
@@ -119,10 +171,20 @@ void sweep_with_slurm(Sweep& sweep) {
     const std::string beginning = sweep.resuming ? "" : shell_line(sweep.beginning(0)) + "\n";
     return fmt::print("{}{}\n{}\n\n{}:\n{}", beginning, lines[0], lines[1], file, script(sweep));
   }
-  sweep.begin(0);
+  if (!is_on_path("sbatch"))
+    fail("[slurm] there is no sbatch here; --print shows the job, for a machine that has it");
+  Beginning beginning(sweep);
   write_file_atomically(file, script(sweep));
   const std::string job = job_of(submissions(sweep, file, "")[0]);
-  const std::string report = job_of(submissions(sweep, file, job)[1]);
+  std::string report;
+  try {
+    report = job_of(submissions(sweep, file, job)[1]);
+  } catch (const Error& error) {
+    if (said_by("scancel " + job).second) throw;
+    beginning.keep();  // its tasks may be at work
+    fail("{}; job {}, which runs the units, is there and could not be cancelled", error.what(), job);
+  }
+  beginning.keep();
   fmt::print("job {} runs the units in {} tasks, job {} the report; elbo status {} says how far it is\n", job,
              sweep.workers, report, sweep.directory);
 }

@@ -141,9 +141,13 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
                            outcomes.count(), plan.units.size(), name, directory.path()));
     return;
   }
-  if (outcomes.count() == plan.units.size()) clean_up(directory);
-  if (outcomes.count() < plan.units.size())
+  if (outcomes.count() == plan.units.size()) {
+    clean_up(directory);
+  } else {
     result.set("units", {{"here", outcomes.keys()}, {"of", plan.units.size()}});
+    log_line(fmt::format("{}: these are {} of {} units; the others run with: elbo {} --resume {}", name,
+                         outcomes.count(), plan.units.size(), name, directory.path()));
+  }
   Presentation presentation{directory, result};
   plan.present(outcomes, presentation);
   Report& report = presentation.report.value();

@@ -82,7 +82,8 @@ class Mail {
       while (const auto message = ranks_.receive()) {
         RankLetter letter = letter_in(*message);
         if (letter.word == "stop") {
-          ::kill(::getpid(), SIGTERM);  // as if the user had asked this process
+          // As if the user had asked this process; of two requests the second would kill it.
+          if (!interrupted()) ::kill(::getpid(), SIGTERM);
         } else if (letter.word == "lost") {
           const std::lock_guard guard(mutex_);
           lost_ = lost_ || is_at(letter.about);  // not where it is about the unit before

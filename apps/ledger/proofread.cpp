@@ -37,6 +37,24 @@ Interval positive_range_of(const Printed& number) {
 /// ratio either way.
 double gain(double dimensions, double ratio) { return dimensions / 2 * (std::log(ratio) + 1 / ratio - 1); }
 
+/// What a mean over runs, and estimates that were drawn apart, may be off by.
+double slack(const ProofRow& row, const ProofOptions& o) {
+  double squares = row.elbo_tuned ? row.elbo_tuned->deviation * row.elbo_tuned->deviation : 0;
+  if (row.learned) squares += row.elbo->deviation * row.elbo->deviation;
+  return 2 * squares / o.dimensions + o.tolerance / 100 * std::abs(row.elbo->value);
+}
+
+/// What tuning gains, by the ELBOs.
+Interval gained_in(const ProofRow& row) { return range_of(*row.elbo_tuned) - range_of(*row.elbo); }
+
+/// What it gains by the two sigma^2.
+Interval expected_gain(const ProofRow& row, double dimensions) {
+  const Interval sigma2 = positive_range_of(*row.sigma2), tuned = positive_range_of(*row.sigma2_tuned);
+  const double least = sigma2.low / tuned.high, most = sigma2.high / tuned.low;
+  const double ends[] = {gain(dimensions, least), gain(dimensions, most)};
+  return {least <= 1 && most >= 1 ? 0 : std::min(ends[0], ends[1]), std::max(ends[0], ends[1])};
+}
+
 class Reader {
  public:
   Reader(const ProofTable& table, const ProofOptions& options, std::vector<Finding>& findings)
@@ -52,13 +70,6 @@ class Reader {
     findings_.push_back({table_.name, row.name, columns, std::move(what)});
   }
 
-  /// What a mean over runs, and estimates that were drawn apart, may be off by.
-  double slack(const ProofRow& row) const {
-    double squares = row.elbo_tuned ? row.elbo_tuned->deviation * row.elbo_tuned->deviation : 0;
-    if (row.learned) squares += row.elbo->deviation * row.elbo->deviation;
-    return 2 * squares / o_.dimensions + o_.tolerance / 100 * std::abs(row.elbo->value);
-  }
-
   void check_row(size_t i) {
     const ProofRow& row = table_.rows[i];
     if (row.collapse_percent && outside({0, 100}, row.collapse_percent->value) > 0)
@@ -66,16 +77,11 @@ class Reader {
     if (row.kl && range_of(*row.kl).high < 0)
       add(row, "kl", fmt::format("a KL of {:g} is below 0", row.kl->value));
     if (!row.elbo_tuned) return;
-    const Interval gained = range_of(*row.elbo_tuned) - range_of(*row.elbo);
-    if (gained.high < -slack(row))
+    const Interval gained = gained_in(row);
+    if (gained.high < -slack(row, o_))
       add(row, "elbo, elbo_tuned", fmt::format("tuning loses {:.4g} nats, which it cannot", -gained.high));
-    if (!row.sigma2_tuned) return;
-    const Interval sigma2 = positive_range_of(*row.sigma2), tuned = positive_range_of(*row.sigma2_tuned);
-    const double least = sigma2.low / tuned.high, most = sigma2.high / tuned.low;
-    const double ends[] = {gain(o_.dimensions, least), gain(o_.dimensions, most)};
-    const Interval expected{least <= 1 && most >= 1 ? 0 : std::min(ends[0], ends[1]),
-                            std::max(ends[0], ends[1])};
-    if (between(expected, gained) <= slack(row)) return;
+    if (!contradicts_itself(row, o_)) return;
+    const Interval expected = expected_gain(row, o_.dimensions);
     broken_[i] = true;
     const double middle = (expected.low + expected.high) / 2;
     add(row, "sigma2, elbo, elbo_tuned, sigma2_tuned",
@@ -110,7 +116,7 @@ class Reader {
     for (size_t i = 0; i < table_.rows.size(); ++i) {
       const ProofRow& row = table_.rows[i];
       const auto own = constant_of(row);
-      if (!own || broken_[i] || between(*own, constant) <= slack(row)) continue;
+      if (!own || broken_[i] || between(*own, constant) <= slack(row, o_)) continue;
       add(row, "elbo_tuned, sigma2_tuned, kl",
           fmt::format("they leave {:.6g} nats for the constant of the units, {} {:.6g}", middle(*own),
                       o_.constant ? "which is" : "the other rows", middle(constant)));
@@ -169,6 +175,18 @@ void compare_tables(const ProofTable& a, const ProofTable& b, std::vector<Findin
 }
 
 }  // namespace
+
+bool contradicts_itself(const ProofRow& row, const ProofOptions& o) {
+  if (!row.elbo_tuned || !row.sigma2_tuned) return false;
+  return between(expected_gain(row, o.dimensions), gained_in(row)) > slack(row, o);
+}
+
+Printed printed(double value, double deviation) {
+  const std::string text = fmt::format("{}", value);
+  const size_t point = text.find('.');
+  const double decimals = point == std::string::npos ? 0 : static_cast<double>(text.size() - point - 1);
+  return {value, deviation, 0.5 * std::pow(10.0, -decimals)};
+}
 
 std::vector<Finding> proofread(const std::vector<ProofTable>& tables, const ProofOptions& options) {
   std::vector<Finding> findings;

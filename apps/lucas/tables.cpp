@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "apps/ledger/proofread.h"
 #include "datasets/images.h"
 
 namespace elbo {
@@ -146,10 +147,14 @@ PaperFigures lucas_figures_for(const Dataset& data) {
 }
 
 bool contradicts_itself(const PaperRow& row, double dimensions) {
-  // What tuning gains, by the printed sigma^2 and by the printed ELBOs.
-  const double ratio = row.final_sigma2 / row.sigma2_tuned;
-  const double gain = 0.5 * dimensions * (std::log(ratio) + 1 / ratio - 1);
-  return std::abs(row.elbo_tuned - row.elbo - gain) > 0.05 * std::abs(row.elbo);
+  ledger::ProofRow proof;
+  proof.learned = row.learned;
+  proof.sigma2 = ledger::printed(row.final_sigma2);
+  if (!row.learned) proof.sigma2->half_unit = 0;  // a setting, not a result
+  proof.elbo = ledger::printed(row.elbo, row.elbo_deviation);
+  proof.elbo_tuned = ledger::printed(row.elbo_tuned, row.elbo_tuned_deviation);
+  proof.sigma2_tuned = ledger::printed(row.sigma2_tuned);
+  return ledger::contradicts_itself(proof, {.dimensions = dimensions});
 }
 
 }  // namespace elbo

@@ -38,9 +38,10 @@ struct PaperFigures {
 };
 PaperFigures lucas_figures_for(const Dataset& data);
 
-/// Whether a row's two ELBOs differ by other than what its two sigma^2 make of them, -D/2 (ln r + 1/r - 1)
-/// with r their ratio, by more than 5% of the ELBO. Such rows (fixed 0.003 and 0.001 of MNIST; 0.03, 0.003
-/// and 0.001 of CelebA) cannot be reproduced.
+/// Whether a row's two sigma^2 cannot have made its two ELBOs, by the rule of `elbo proofread`
+/// (apps/ledger/proofread.h). Fixed 0.003 and 0.001 of MNIST, 30, 0.03, 0.003 and 0.001 of CelebA cannot be
+/// reproduced; of dequantised MNIST those down to 0.01, whose tuning was not at its end, but for what was
+/// tuned.
 bool contradicts_itself(const PaperRow& row, double dimensions);
 
 }  // namespace elbo

@@ -142,6 +142,12 @@ void Arguments::accept_rest() {
 
 std::vector<std::string> Arguments::rest() const { return app_->remaining(); }
 
+std::string Arguments::config_file() const {
+  const CLI::App* program = app_->get_parent();
+  const CLI::Option* config = program ? program->get_config_ptr() : nullptr;
+  return config && config->count() > 0 ? config->as<std::string>() : "";
+}
+
 void Arguments::footer(const std::string& text) { app_->footer(text); }
 void Arguments::run(std::function<void()> command) { app_->callback(std::move(command)); }
 

@@ -88,6 +88,8 @@ class Arguments {
   /// Takes words and options that are not of this command: rest() has them, in their order.
   void accept_rest();
   std::vector<std::string> rest() const;
+  /// The file that the program's own --config names; empty: none.
+  std::string config_file() const;
 
   /// What the help ends with.
   void footer(const std::string& text);
@@ -103,5 +105,9 @@ class Arguments {
  private:
   CLI::App* app_;
 };
+
+/// Whether a file for --config has a section for a command and, where one is named, that option in it
+/// ("threads"). Not where it cannot be read, which is for whoever takes options from it to say.
+bool config_gives(const std::string& file, const std::string& command, const std::string& option = "");
 
 }  // namespace elbo

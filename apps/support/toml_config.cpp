@@ -16,6 +16,7 @@
 #include <map>
 #include <utility>
 
+#include "apps/support/arguments.h"
 #include "apps/support/text.h"
 #include "tensor/error.h"
 
@@ -155,6 +156,16 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
   if (!found && !sections.empty() && !chosen.empty())
     refuse("[--config] {} has no section [{}]; it has {}", file, chosen[0]->get_name(), sections);
   return taken;
+}
+
+bool config_gives(const std::string& file, const std::string& command, const std::string& option) {
+  try {
+    const toml::table root = toml::parse_file(file);
+    const toml::table* section = root.get_as<toml::table>(command);
+    return section && (option.empty() || section->contains(option));
+  } catch (const toml::parse_error&) {
+    return false;
+  }
 }
 
 std::string TomlConfig::to_config(const CLI::App*, bool, bool, std::string) const {
