@@ -122,8 +122,9 @@ void RunDirectory::check_empty() const {
   for (const auto& entry : fs::directory_iterator(path_, error))
     // A process that was killed before it wrote anything has left its lock.
     if (entry.path().filename() != kLock)
-      fail("[run directory] {} is not empty and nothing is written over; name a new directory with --out",
-           quote(path_));
+      fail("[run directory] {} is not empty and nothing is written over; name a new directory with --out{}",
+           quote(path_),
+           fs::exists(fs::path(path_) / "config.json") ? ", or go on with its run by --resume" : "");
   if (error) fail("[run directory] cannot look into {}: {}", quote(path_), error.message());
 }
 
