@@ -20,6 +20,7 @@
 #include "apps/processor/paths.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
+#include "apps/support/ranks.h"
 #include "apps/support/result.h"
 #include "apps/support/toml_config.h"
 #include "tensor/blas.h"
@@ -163,6 +164,7 @@ void run(int argc, const char* const* argv) {
       app.exit(error);
       return;
     }
+    leave_error_to_root();
     const auto chosen = app.get_subcommands();
     if (chosen.empty() && argc > 1 && argv[1][0] != '-')
       fail("there is no command '{}'; see elbo list", argv[1]);

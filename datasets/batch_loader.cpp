@@ -15,6 +15,8 @@ const BatchLoader::Options& checked(const Dataset& data, const Preprocessing& pr
   if (options.drop_last && options.batch > data.points())
     fail("[loader] {} points are less than one batch of {}; use a smaller --batch", data.points(),
          options.batch);
+  if (options.parts < 1 || options.part < 0 || options.part >= options.parts)
+    fail("[loader] there is no part {} of {}", options.part, options.parts);
   if (options.ahead < 1) fail("[loader] at least one batch must be made ahead, got {}", options.ahead);
   if (!is_floating(options.dtype)) fail("[loader] batches are f32 or f64, not {}", name(options.dtype));
   return options;
@@ -43,8 +45,10 @@ Tensor epoch_order(const Dataset& data, const BatchLoader::Options& options, int
                      {.seed = options.seed, .stream = kShuffle, .step = static_cast<uint64_t>(epoch)});
 }
 
-int64_t BatchLoader::rows_of(int64_t batch) const {
-  return std::min(batch_, data_.points() - batch * batch_);
+BatchPart batch_part(int64_t points, const BatchLoader::Options& options, int64_t batch) {
+  const int64_t whole = std::min(options.batch, points), all = std::min(whole, points - batch * whole);
+  const int64_t first = part_begin(all, options.part, options.parts);
+  return {{first, all}, part_begin(all, options.part + 1, options.parts) - first};
 }
 
 void BatchLoader::fill(int64_t item, int slot) {
@@ -57,21 +61,23 @@ void BatchLoader::fill(int64_t item, int slot) {
   }
   Slot& to = slots_[static_cast<size_t>(slot)];
   // A caller that kept a batch keeps its values: the slot gets storage of its own again.
-  if (!to.x.sole_owner()) to.x = Tensor::empty({batch_, data_.dimensions()}, options_.dtype);
-  if (!to.rows.sole_owner()) to.rows = Tensor::empty({batch_}, DType::i64);
-  const int64_t count = rows_of(batch);
+  const int64_t largest = (batch_ + options_.parts - 1) / options_.parts;
+  if (!to.x.sole_owner()) to.x = Tensor::empty({largest, data_.dimensions()}, options_.dtype);
+  if (!to.rows.sole_owner()) to.rows = Tensor::empty({largest}, DType::i64);
+  const auto [shared, count] = batch_part(data_.points(), options_, batch);
+  const int64_t first = batch * batch_ + shared.first;
   const Tensor rows = to.rows.slice(0, count);
   if (options_.shuffle)
-    rows.copy_from(order_.slice(batch * batch_, batch * batch_ + count));
+    rows.copy_from(order_.slice(first, first + count));
   else
-    std::iota(rows.data<int64_t>(), rows.data<int64_t>() + count, batch * batch_);
+    std::iota(rows.data<int64_t>(), rows.data<int64_t>() + count, first);
   preprocess_rows(data_, preprocessing_, options_.seed, epoch, rows.span<int64_t>(), to.x.slice(0, count));
 }
 
 BatchLoader::Batch BatchLoader::next() {
   const Slot& slot = slots_[static_cast<size_t>(prefetcher_.next())];
   const Position here = position();
-  const int64_t count = rows_of(here.batch);
+  const int64_t count = batch_part(data_.points(), options_, here.batch).count;
   ++next_item_;
   return {slot.x.slice(0, count), slot.rows.slice(0, count), here};
 }

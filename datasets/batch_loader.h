@@ -17,6 +17,7 @@
 #include "datasets/dataset.h"
 #include "datasets/prefetcher.h"
 #include "datasets/preprocessing.h"
+#include "tensor/batch_rows.h"
 
 namespace elbo {
 
@@ -26,16 +27,17 @@ class BatchLoader {
     int64_t batch = 128;  ///< rows of a batch; a larger number than there are points means all of them
     uint64_t seed = 0;    ///< of the order and of the dequantisation noise
     DType dtype = DType::f32;
-    bool shuffle = true;     ///< otherwise every epoch runs through the points in their order
-    bool drop_last = false;  ///< leave out an epoch's last batch when it is smaller than the others
-    int ahead = 2;           ///< batches made ahead of the caller
+    bool shuffle = true;          ///< otherwise every epoch runs through the points in their order
+    bool drop_last = false;       ///< leave out an epoch's last batch when it is smaller than the others
+    int ahead = 2;                ///< batches made ahead of the caller
+    int64_t part = 0, parts = 1;  ///< of each batch, the rows of this part alone (part_begin), perhaps none
   };
   struct Position {
     int64_t epoch = 0, batch = 0;
     bool operator==(const Position&) const = default;
   };
   struct Batch {
-    Tensor x;     ///< (B, D) f32 or f64
+    Tensor x;     ///< (B, D) f32 or f64, or fewer where it is a part
     Tensor rows;  ///< (B) i64: which points of the data set these are
     Position position;
   };
@@ -59,7 +61,6 @@ class BatchLoader {
     Tensor x, rows;  // of a whole batch
   };
   void fill(int64_t item, int slot);  // on the prefetcher's thread
-  int64_t rows_of(int64_t batch) const;
 
   const Dataset data_;
   const Preprocessing preprocessing_;
@@ -77,6 +78,12 @@ class BatchLoader {
 /// Throws Error when the options, or the preprocessing of this data, make no sense.
 int64_t batches_per_epoch(const Dataset& data, const Preprocessing& preprocessing,
                           const BatchLoader::Options& options);
+/// Of a batch of an epoch of so many points: how many rows it has, and which of them are the options' part.
+struct BatchPart {
+  BatchRows rows;
+  int64_t count = 0;
+};
+BatchPart batch_part(int64_t points, const BatchLoader::Options& options, int64_t batch);
 /// The points in the order of an epoch that is shuffled.
 Tensor epoch_order(const Dataset& data, const BatchLoader::Options& options, int64_t epoch);
 

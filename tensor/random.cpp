@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "tensor/batch_rows.h"
 #include "tensor/cuda/kernels.h"
 #include "tensor/parallel.h"
 
@@ -52,18 +53,22 @@ struct Normals {
   }
 };
 
+/// Elements first .. first + n - 1 of one member's draw.
 template <class Convert, class T>
-void fill_one_member(T* out, int64_t n, const RandomKey& key) {
+void fill_elements(T* out, int64_t n, const RandomKey& key, int64_t first = 0) {
   constexpr int64_t kBatch = 4 * kGroups;
-  parallel_for((n + kBatch - 1) / kBatch, 16, [&](int64_t begin, int64_t end) {
+  const int64_t first_group = first / 4, skip = first % 4;
+  parallel_for((skip + n + kBatch - 1) / kBatch, 16, [&](int64_t begin, int64_t end) {
     alignas(64) uint32_t words[4][kGroups];
     alignas(64) T tail[kBatch];
     for (int64_t batch = begin; batch < end; ++batch) {
-      draw_groups(key, static_cast<uint32_t>(batch * kGroups), words);
-      const int64_t first = batch * kBatch, count = std::min(kBatch, n - first);
-      T* const target = count == kBatch ? out + first : tail;
-      Convert::template convert<T>(words, target);
-      if (count < kBatch) std::copy_n(tail, count, out + first);
+      draw_groups(key, static_cast<uint32_t>(first_group + batch * kGroups), words);
+      const int64_t at = batch * kBatch - skip;  // of the batch's first element in out
+      const bool whole = at >= 0 && at + kBatch <= n;
+      Convert::template convert<T>(words, whole ? out + at : tail);
+      if (whole) continue;
+      const int64_t from = std::max<int64_t>(-at, 0), to = std::min(kBatch, n - at);
+      std::copy(tail + from, tail + to, out + at + from);
     }
   });
 }
@@ -86,7 +91,7 @@ void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* 
     for (int64_t m = 0; m < members; ++m) {
       RandomKey own = key;
       own.member += static_cast<uint32_t>(m);
-      fill_one_member<Convert>(out.data<T>() + m * each, each, own);
+      fill_elements<Convert>(out.data<T>() + m * each, each, own);
     }
   });
 }
@@ -111,6 +116,27 @@ Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t mem
   Tensor out = Tensor::empty(shape, dtype, device);
   fill_normal(out, key, members);
   return out;
+}
+
+void fill_normal_rows(const Tensor& out, const RandomKey& key, const BatchRows& rows) {
+  const int64_t width = out.size(-1), own = out.size(-2);
+  const int64_t samples = out.rank() > 2 ? out.size(0) : 1, all = rows.all_of(own);
+  if (out.rank() > 3 || rows.first < 0 || rows.first + own > all)
+    fail("[normal] {} at row {} of a batch of {}", out.shape().str(), rows.first, all);
+  check_range(key, samples * all * width, "normal");
+  if (out.device() == Device::cuda) {
+    const Tensor whole = normal({samples, all, width}, out.dtype(), key, 1, Device::cuda);
+    const Tensor to = out.reshape({samples, own, width});
+    for (int64_t s = 0; s < samples; ++s)
+      to.slice(s).copy_from(whole.slice(s).slice(rows.first, rows.first + own));
+    return;
+  }
+  visit_floating(out.dtype(), "normal", [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t s = 0; s < samples; ++s)
+      fill_elements<Normals>(out.data<T>() + s * own * width, own * width, key,
+                             (s * all + rows.first) * width);
+  });
 }
 
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin) {

@@ -15,7 +15,7 @@ CapturedSteps::CapturedSteps(Training& training, const std::string& watched, boo
 bool CapturedSteps::can_capture() const {
   const Phase& phase = training_.phase();
   return training_.parameters().device() == Device::cuda && training_.batches().on_gpu.make &&
-         !phase.before && !phase.beside && !phase.until;
+         !training_.settings().all_reduce && !phase.before && !phase.beside && !phase.until;
 }
 
 void CapturedSteps::begin_program() {

@@ -30,8 +30,8 @@ int64_t sample_bytes(const Vae& vae, int64_t points) {
 }
 
 /// How many parts the samples are of; it divides them. Each part has noise of its own. So their number must
-/// not depend on how many members there are, as a member draws what it would draw alone, and is the same on
-/// every device.
+/// not depend on how many members there are, as a member draws what it would draw alone, nor on how many
+/// processes share the batch, whose points these are; and it is the same on every device.
 int64_t parts_of(const Vae& vae, int64_t points, int64_t samples) {
   if (vae.parts().mixes_points) return 1;
   int64_t parts = std::clamp<int64_t>(samples * sample_bytes(vae, points) / kPartBytes, 1, samples);
@@ -95,7 +95,7 @@ LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, 
                    const LossInput& in) {
   const Posterior q = vae.encode(in.x, Mode::train);
   const RandomKey key = key_of_part(for_members_of(vae, in.key), parts, 0);
-  const PosteriorTerms drawn = vae.draw(q, key, samples, parts);
+  const PosteriorTerms drawn = vae.draw(q, key, samples, parts, in.rows);
   const Observation p = vae.decode(drawn.z, Mode::train);
   LossValue found = value_of_terms(vae, objective, in, q, vae.log_likelihood(in.x, p), drawn.kl);
   if (vae.likelihood() != Likelihood::bernoulli)
@@ -157,7 +157,7 @@ void differentiate_group(const Vae& vae, const Cut& cut, int64_t group, const Lo
   const int64_t parts = end - first, samples = cut.samples / cut.parts * parts;
   const RandomKey key = key_of_part(for_members_of(vae, in.key), cut.parts, first);
   const Variable z =
-      reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples, parts).z;
+      reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples, parts, in.rows).z;
   const Observation p = vae.decode(z, Mode::train);
   const Variable of_group = member_mean(vae.log_likelihood(in.x, p), members_of(vae));
   Tensor decoder_entropy;
@@ -243,6 +243,8 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   Loss loss{.probes = {kExpectedLogLikelihood, kKl}};
   if (vae.likelihood() != Likelihood::bernoulli)
     loss.probes.insert(loss.probes.end(), {kPriorEntropy, kDecoderEntropy, kEncoderEntropy});
+  // The other penalties are functions of a batch's mean.
+  loss.is_mean_of_points = objective.penalty == Objective::Penalty::kl && !vae.parts().mixes_points;
   loss.numbers = [&vae, objective](const TrainingTime& time) {
     return penalty_numbers(objective, time, vae.models());
   };
@@ -250,7 +252,7 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
     return value_of(vae, objective, samples, 1, in);
   };
   loss.differentiate = [&vae, objective, samples](const LossInput& in) {
-    const int64_t points = in.x.size(-2), parts = parts_of(vae, points, samples);
+    const int64_t points = in.x.size(-2), parts = parts_of(vae, in.rows.all_of(points), samples);
     const Cut cut{samples, parts, groups_of(vae, points, samples, parts)};
     if (cut.groups > 1) return differentiate_in_groups(vae, objective, cut, in);
     return differentiate([&](const LossInput& all) { return value_of(vae, objective, samples, parts, all); },

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "autograd/ops.h"
-#include "tensor/random.h"
+#include "tensor/batch_rows.h"
 
 namespace elbo {
 
@@ -26,11 +26,13 @@ struct PosteriorTerms {
 /// member m, for all its samples, are those that `normal` draws for key.member + m alone.
 ///
 /// The samples may be those of several `parts`, as many of each: part p's are what key.step + p draws alone.
+/// Where the points are rows of a larger batch, their numbers are those that the whole batch's would be.
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                 int64_t members = 1, int64_t samples = 1, int64_t parts = 1);
+                                 int64_t members = 1, int64_t samples = 1, int64_t parts = 1,
+                                 const BatchRows& rows = {});
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
                                       const RandomKey& key, int64_t members = 1, int64_t samples = 1,
-                                      int64_t parts = 1);
+                                      int64_t parts = 1, const BatchRows& rows = {});
 
 /// ln N(x | mean, sigma^2 I) for each data point: x (N, D) or anything that broadcasts to mean
 /// (M?, S?, N, D), log_sigma2 to the points: (1), (M, 1) or, with samples, (M, 1, 1) -> (M?, S?, N), nats.

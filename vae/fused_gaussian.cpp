@@ -88,11 +88,11 @@ Variable for_samples(const Variable& values) {
   return values.rank() < 3 ? values : reshape(values, with_samples(values.shape(), 1));
 }
 
-Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, int64_t samples,
-                 int64_t parts) {
+Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, int64_t samples, int64_t parts,
+                 const BatchRows& rows) {
   const Tensor noise = Tensor::empty(samples == 1 ? mean.shape() : with_samples(mean.shape(), samples),
                                      mean.dtype(), mean.value().device());
-  if (parts == 1) {
+  if (parts == 1 && rows.all == 0) {
     fill_normal(noise, key, members);
     return noise;
   }
@@ -102,7 +102,9 @@ Tensor noise_for(const Variable& mean, const RandomKey& key, int64_t members, in
       own.member += static_cast<uint32_t>(m);
       own.step += static_cast<uint64_t>(part);
       const Tensor of_member = mean.rank() > 2 ? noise.slice(m) : noise;
-      fill_normal(of_member.slice(part * samples / parts, (part + 1) * samples / parts), own);
+      fill_normal_rows(
+          samples == 1 ? of_member : of_member.slice(part * samples / parts, (part + 1) * samples / parts),
+          own, rows);
     }
   return noise;
 }
@@ -139,7 +141,7 @@ void contribute_summed(Backward& pass, int input, F f, const In&... in) {
 }  // namespace
 
 PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_variance, const RandomKey& key,
-                                 int64_t members, int64_t samples, int64_t parts) {
+                                 int64_t members, int64_t samples, int64_t parts, const BatchRows& rows) {
   if (mean.rank() < 1 || !broadcasts_to(log_variance.shape(), mean.shape()))
     fail("[reparameterize_kl] log_variance {} does not broadcast to mean {}", log_variance.shape().str(),
          mean.shape().str());
@@ -149,15 +151,18 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
          mean.shape().str(), members);
   if (parts < 1 || samples % parts != 0)
     fail("[reparameterize_kl] {} samples are not {} equal parts", samples, parts);
-  if (parts > 1 && members != (mean.rank() > 2 ? mean.size(0) : 1))
+  const bool apart = parts > 1 || rows.all > 0;
+  if (apart && (mean.rank() < 2 || mean.rank() > 3 || members != (mean.rank() > 2 ? mean.size(0) : 1)))
     fail("[reparameterize_kl] a mean {} is not that of {} members", mean.shape().str(), members);
+  if (rows.all > 0 && (rows.first < 0 || rows.first + mean.size(-2) > rows.all))
+    fail("[reparameterize_kl] {} at row {} of a batch of {}", mean.shape().str(), rows.first, rows.all);
   if constexpr (kHasGpuCode) {
-    const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples, parts};
+    const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples, parts, rows};
     if (mean.value().device() == Device::cuda && cuda::is_fusable(r))
       return reparameterize_on_gpu(mean, log_variance, r);
   }
   // The noise's own memory becomes z.
-  const Tensor z = noise_for(mean, key, members, samples, parts);
+  const Tensor z = noise_for(mean, key, members, samples, parts, rows);
   if (samples == 1)
     map_into(z, Reparameterize{}, mean.value(), log_variance.value(), z);
   else
@@ -186,8 +191,9 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
 }
 
 PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_variance,
-                                      const RandomKey& key, int64_t members, int64_t samples, int64_t parts) {
-  const Variable eps = noise_for(mean, key, members, samples, parts);
+                                      const RandomKey& key, int64_t members, int64_t samples, int64_t parts,
+                                      const BatchRows& rows) {
+  const Variable eps = noise_for(mean, key, members, samples, parts, rows);
   const Variable kl = sum(gaussian_kl_twin(mean, log_variance), {-1});
   if (samples == 1) return {mean + exp(0.5 * log_variance) * eps, kl};
   return {for_samples(mean) + exp(0.5 * for_samples(log_variance)) * eps, kl};

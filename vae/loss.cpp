@@ -31,10 +31,11 @@ LossTerms differentiate(const Loss& loss, const LossInput& input) {
   return terms;
 }
 
-LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key) {
+LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key,
+                        const BatchRows& rows) {
   Tensor numbers = loss.numbers_at(time);
   if (numbers.defined()) numbers = numbers.to(x.dtype()).to(x.device());
-  return differentiate(loss, {x, numbers, key});
+  return differentiate(loss, {x, numbers, key, rows});
 }
 
 LossTerms on_cpu(LossTerms terms) {

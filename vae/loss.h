@@ -17,9 +17,9 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tensor/batch_rows.h"
 #include "tensor/function_ref.h"
 #include "tensor/kept_vector.h"
-#include "tensor/random.h"
 
 namespace elbo {
 
@@ -35,7 +35,8 @@ struct LossInput {
   Tensor x;  ///< the batch: (N, D), which every member sees, or (M, N, D)
   Tensor
       numbers;  ///< what Loss::numbers says, of the model's type, on its device; undefined where it is empty
-  RandomKey key;  ///< of the step's noise
+  RandomKey key;     ///< of the step's noise
+  BatchRows rows{};  ///< which of the batch's rows x has, where several processes share it
 };
 
 struct LossValue {
@@ -60,6 +61,9 @@ struct Loss {
   std::function<LossValue(const LossInput&)> value{};
   /// Where it is set, it does what `differentiate` would do with `value`, in a better way.
   std::function<LossTerms(const LossInput&)> differentiate{};
+  /// Whether cost and probes are means over the batch of what each point gives by itself. Then those of a
+  /// batch follow from those of its parts, and processes can share it (nn/all_reduce.h).
+  bool is_mean_of_points = false;
 
   /// Undefined where the loss has none.
   Tensor numbers_at(const TrainingTime& time) const { return numbers ? numbers(time) : Tensor(); }
@@ -69,7 +73,8 @@ struct Loss {
 LossTerms differentiate(const Loss& loss, const LossInput& input);
 LossTerms differentiate(FunctionRef<LossValue(const LossInput&)> value, const LossInput& input);
 /// The same with the numbers of a time; they get the type and the device of x.
-LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key);
+LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key,
+                        const BatchRows& rows = {});
 
 /// The gradient of the members' costs, () or (M), together: none depends on another's parameters.
 void backward_of_each(Tape& tape, const Variable& costs);

@@ -11,10 +11,10 @@ using In = const std::vector<Variable>&;
 const RandomKey kNoise{.seed = 5, .stream = kLatentNoise};
 
 OpRow reparameterize_row(Shape mean, Shape log_variance, int64_t members, int64_t samples = 1,
-                         int64_t parts = 1) {
+                         int64_t parts = 1, BatchRows rows = {}) {
   const auto run = [=](auto function) {
     return [=](In in) {
-      const PosteriorTerms terms = function(in[0], in[1], kNoise, members, samples, parts);
+      const PosteriorTerms terms = function(in[0], in[1], kNoise, members, samples, parts, rows);
       return std::vector{terms.z, terms.kl};
     };
   };
@@ -88,8 +88,7 @@ OpRow henze_zirkler_row(Shape z) {
 std::vector<OpRow> make_table() {
   return {
       // Each point with its own variance; one variance for all; members with theirs; several samples; in
-      // parts,
-      // and more of them than threads share.
+      // parts, and more of them than threads share; of points that are a part of a batch.
       batch_cost_row({5}, {5}, {}),
       batch_cost_row({4, 5}, {5}, {}),
       batch_cost_row({3, 5}, {3, 5}, {3}),
@@ -104,6 +103,8 @@ std::vector<OpRow> make_table() {
       reparameterize_row({4, 3}, {4, 3}, 1, 6, 3),
       reparameterize_row({2, 4, 3}, {2, 1, 3}, 2, 6, 6),
       reparameterize_row({3, 5}, {3, 5}, 1, 70, 35),
+      reparameterize_row({4, 3}, {4, 3}, 1, 1, 1, {3, 9}),
+      reparameterize_row({2, 4, 3}, {2, 1, 3}, 2, 6, 3, {7, 11}),
       // One model; members; samples; both.
       gaussian_row({4, 3}, {4, 3}, {1}),
       gaussian_row({4, 3}, {2, 4, 3}, {2, 1}),

@@ -19,14 +19,21 @@ struct Sizes {
   int64_t members, samples, rows, latent;  // rows: N, of one member
   int64_t rows_of_log_variance;
   int64_t samples_of_part;
+  int64_t first_row, batch_rows;  // where the rows are in the whole batch
 };
 
 Sizes sizes_of(const Reparameterization& r) {
   const int64_t latent = r.mean.size(-1), all_rows = latent > 0 ? r.mean.elements() / latent : 0;
   const Shape& own = r.log_variance.shape();
   const int64_t own_rows = latent > 0 ? own.elements() / latent : 0;
-  return {r.members,          r.samples, all_rows / r.members, latent, own_rows > 0 ? all_rows / own_rows : 1,
-          r.samples / r.parts};
+  return {r.members,
+          r.samples,
+          all_rows / r.members,
+          latent,
+          own_rows > 0 ? all_rows / own_rows : 1,
+          r.samples / r.parts,
+          r.rows.first,
+          r.rows.all_of(all_rows / r.members)};
 }
 
 /// Threads that share the samples of a gradient: a power of two. It follows from the number of samples alone,
@@ -52,8 +59,8 @@ __device__ void store_group(T* at, const Pack<T, kGroup>& group, int64_t count, 
   for (int i = 0; i < count && i < kGroup; ++i) at[i] = group.value[i];
 }
 
-/// The noise of a row's units from `unit` on, for one sample: element (sample N + row) k + unit of the
-/// member's draw, where its part's first sample is sample 0.
+/// The noise of a row's units from `unit` on, for one sample: element (sample B + first row + row) k + unit
+/// of the member's draw, where its part's first sample is sample 0 and the whole batch has B rows.
 template <class T>
 __device__ void draw_noise(const Sizes& s, RandomKey key, int64_t member, int64_t sample, int64_t row,
                            int64_t unit, T* noise) {
@@ -63,7 +70,7 @@ __device__ void draw_noise(const Sizes& s, RandomKey key, int64_t member, int64_
     key.step += static_cast<uint64_t>(part);
     sample -= part * s.samples_of_part;
   }
-  draw_four<NormalDraw>(key, (sample * s.rows + row) * s.latent + unit, noise);
+  draw_four<NormalDraw>(key, (sample * s.batch_rows + s.first_row + row) * s.latent + unit, noise);
 }
 
 /// `lanes` threads have a row, and the grid's rows of blocks a share of its samples each. The KL, the sum

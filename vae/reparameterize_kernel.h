@@ -3,7 +3,7 @@
 // fused_gaussian.cpp.
 #pragma once
 
-#include "tensor/random.h"
+#include "tensor/batch_rows.h"
 
 namespace elbo::cuda {
 
@@ -12,6 +12,7 @@ struct Reparameterization {
   RandomKey key;
   int64_t members, samples;
   int64_t parts;  ///< which the samples are of, each with a step of its own from key.step on
+  BatchRows rows{};
 };
 
 /// Whether log_variance broadcasts to mean in one of the ways that the kernels know.

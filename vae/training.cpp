@@ -74,6 +74,10 @@ Training::Training(ParameterStore& parameters, std::vector<Phase> phases, BatchS
       fail("[training] phase '{}' has {} learning rates for {} members; give one for all or one for each",
            phase.name, phase.rates.size(), stopped_.size());
     parameters_.trained(phase.moves);  // throws where there are none
+    if (settings_.all_reduce && (phase.before || phase.beside || !phase.loss.is_mean_of_points))
+      fail("[training] phase '{}' cannot be shared by processes: {}", phase.name,
+           phase.loss.is_mean_of_points ? "its hooks look at one process"
+                                        : "its loss is no mean of what each point costs");
   }
   begin_phase(0);
 }
@@ -104,8 +108,7 @@ bool Training::step() {
   if (!begin_step()) return false;
   const Phase& phase = phases_[at_];
   if (phase.before) phase.before(*this);
-  x_ = batches_.batch(steps_);
-  terms_ = on_cpu(differentiate(phase.loss, x_, time(), noise_at(steps_)));
+  terms_ = differentiate_batch();
   for (int64_t m : members_not_finite(terms_)) stop(m, steps_);
   if (phase.clip > 0) clip_gradient_norm(parameters_, phase.clip, moved_);
   set_rates(rates_, 0);
@@ -116,6 +119,41 @@ bool Training::step() {
   phase_over_ = phase.until && phase.until(in_phase_, terms_);
   if ((phase_over_ || in_phase_ == phase.steps) && phase.after) phase.after(*this);
   return true;
+}
+
+LossTerms Training::differentiate_batch() {
+  const Loss& loss = phases_[at_].loss;
+  x_ = batches_.batch(steps_);
+  const int64_t own = x_.size(-2);
+  const BatchRows rows = batches_.rows ? batches_.rows(steps_) : BatchRows{};
+  rows_ = rows.all_of(own);
+  if (own > 0 || !settings_.all_reduce) {
+    LossTerms terms = on_cpu(differentiate(loss, x_, time(), noise_at(steps_), rows));
+    return settings_.all_reduce ? over_processes(std::move(terms), own) : terms;
+  }
+  const Shape models = parameters_.members() > 0 ? Shape{parameters_.members()} : Shape{};
+  LossTerms none{Tensor::zeros(models, DType::f64), {}};
+  for (size_t i = 0; i < loss.probes.size(); ++i) none.probes.push_back(Tensor::zeros(models, DType::f64));
+  return over_processes(std::move(none), 0);
+}
+
+/// The whole batch's terms and gradients, from those of this process's rows.
+LossTerms Training::over_processes(LossTerms own, int64_t rows) {
+  const auto each_number = [&](auto f) {
+    for (int64_t m = 0; m < own.cost.elements(); ++m) f(own.cost, m);
+    for (Tensor& probe : own.probes)
+      for (int64_t m = 0; m < probe.elements(); ++m) f(probe, m);
+  };
+  std::vector<double> numbers;
+  each_number([&](const Tensor& of, int64_t m) { numbers.push_back(of.at(m)); });
+  parameters_.complete_gradients();
+  settings_.all_reduce->mean(parameters_.gradients(), numbers, static_cast<double>(rows));
+  for (Parameter* parameter : parameters_.trained()) parameter->has_gradient = true;
+  own.cost = Tensor::zeros(own.cost.shape(), DType::f64);
+  for (Tensor& probe : own.probes) probe = Tensor::zeros(probe.shape(), DType::f64);
+  const double* next = numbers.data();
+  each_number([&](const Tensor& of, int64_t m) { of.data<double>()[m] = *next++; });
+  return own;
 }
 
 void Training::set_rates(std::vector<double>& rates, int64_t later) const {
@@ -142,6 +180,7 @@ void Training::took(int64_t steps, const LossTerms& terms) {
   in_phase_ += steps;
   terms_ = terms;
   x_ = {};
+  rows_ = 0;
   const Phase& phase = phases_[at_];
   if (in_phase_ == phase.steps && phase.after) phase.after(*this);
 }

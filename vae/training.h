@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 
+#include "nn/all_reduce.h"
 #include "nn/optimizer.h"
 #include "vae/loss.h"
 
@@ -41,6 +42,8 @@ struct BatchSource {
   /// x (N, D), or (M, N, D) where each member has its own data, of the model's type on its device.
   std::function<Tensor(int64_t step)> batch;
   GpuBatches on_gpu{};  ///< the same batches; without a `make` no step can be captured
+  /// Where several processes share each batch: which of its rows `batch` gives, perhaps none.
+  std::function<BatchRows(int64_t step)> rows{};
 };
 /// Every batch is all of x.
 BatchSource whole_set(const Tensor& x);
@@ -79,12 +82,16 @@ std::vector<int64_t> equal_lengths(int64_t total, int64_t phases, int64_t unit =
 struct TrainingSettings {
   uint64_t seed = 0;  ///< of the noise
   AdamOptions adam{};
+  /// Of the processes that share each batch, all of which take the same steps; null: this one is alone. It
+  /// must outlive the training.
+  AllReduce* all_reduce = nullptr;
 };
 
 class Training {
  public:
-  /// Throws for a phase that moves nothing, has no loss or other numbers of rates than there are members. The
-  /// parameters, and what the losses refer to, must outlive this.
+  /// Throws for a phase that moves nothing, has no loss or other numbers of rates than there are members, and
+  /// for one that processes cannot share: with hooks before or beside its steps, or a loss that is no mean of
+  /// points. The parameters, and what the losses refer to, must outlive this.
   Training(ParameterStore& parameters, std::vector<Phase> phases, BatchSource batches,
            const TrainingSettings& settings = {});
 
@@ -96,7 +103,8 @@ class Training {
   /// GPU.
   int64_t steps() const { return steps_; }
   const LossTerms& terms() const { return terms_; }
-  const Tensor& x() const { return x_; }  ///< its batch; of a captured step there is none
+  const Tensor& x() const { return x_; }  ///< its batch, or this process's rows; of a captured step none
+  int64_t rows() const { return rows_; }  ///< of the whole batch
   /// The learning rates of the present step, or of one so many steps later in the phase, one for each member:
   /// 0 where it was stopped.
   std::vector<double> rates_now(int64_t later = 0) const;
@@ -133,6 +141,8 @@ class Training {
   std::map<std::string, std::string> load(const std::string& path);
 
  private:
+  LossTerms differentiate_batch();
+  LossTerms over_processes(LossTerms own, int64_t rows);
   void begin_phase(size_t phase);
   void set_rates(std::vector<double>& rates, int64_t later) const;
 
@@ -148,6 +158,7 @@ class Training {
   std::vector<Parameter*> moved_;  // by the present phase
   std::vector<double> rates_;      // of the latest step
   Tensor x_;
+  int64_t rows_ = 0;
   LossTerms terms_;
   TrainingNotes notes_;
 };

@@ -92,8 +92,9 @@ Posterior Vae::in_prior_units(const Posterior& q) const {
   return {q.mean * exp(-0.5 * prior), q.log_variance - prior};
 }
 
-PosteriorTerms Vae::draw(const Posterior& q, const RandomKey& key, int64_t samples, int64_t parts) const {
-  PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, key, models(), samples, parts);
+PosteriorTerms Vae::draw(const Posterior& q, const RandomKey& key, int64_t samples, int64_t parts,
+                         const BatchRows& rows) const {
+  PosteriorTerms drawn = reparameterize_kl(q.mean, q.log_variance, key, models(), samples, parts, rows);
   if (!parts_.prior.log_variance) return drawn;
   const Posterior in_units = in_prior_units(q);
   drawn.kl = sum(gaussian_kl(in_units.mean, in_units.log_variance), {-1});

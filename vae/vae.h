@@ -104,9 +104,10 @@ class Vae {
   Posterior in_prior_units(const Posterior& q) const;
   /// The prior's ln alpha^2, to broadcast to z: (k) or (M, 1, k); undefined where the prior is N(0, I).
   Variable prior_log_variance() const;
-  /// z ~ q, and q's KL to the prior. `key` is that of `for_members_of`; samples and parts are those of
-  /// reparameterize_kl.
-  PosteriorTerms draw(const Posterior& q, const RandomKey& key, int64_t samples = 1, int64_t parts = 1) const;
+  /// z ~ q, and q's KL to the prior. `key` is that of `for_members_of`; samples, parts and
+  /// rows are those of reparameterize_kl.
+  PosteriorTerms draw(const Posterior& q, const RandomKey& key, int64_t samples = 1, int64_t parts = 1,
+                      const BatchRows& rows = {}) const;
 
   const Parts& parts() const { return parts_; }
   ParameterStore& parameters() { return store_; }

@@ -9,6 +9,7 @@
 
 #include "apps/command.h"
 #include "apps/experiment/run_state.h"
+#include "apps/support/rank_letters.h"
 #include "apps/support/run_directory.h"
 #include "tensor/error.h"
 #include "tensor/file.h"

@@ -47,7 +47,5 @@ void sweep_with_slurm(Sweep& sweep);
 void sweep_with_mpi(Sweep& sweep, Ranks& ranks);
 /// At the others: takes them, until the root says that there are no more.
 void work_at_rank(Ranks& ranks);
-/// What the root says to the others where it has nothing for them.
-void end_ranks(Ranks& ranks);
 
 }  // namespace elbo

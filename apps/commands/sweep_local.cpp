@@ -22,6 +22,7 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
+#include "apps/support/visible_gpus.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
 
@@ -31,26 +32,6 @@ namespace elbo {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none where there are none, or only
-/// one, which needs no name.
-std::vector<std::string> visible_gpus() {
-  std::vector<std::string> gpus;
-  if (const char* named = std::getenv("CUDA_VISIBLE_DEVICES")) {
-    const std::string all = named;
-    for (size_t begin = 0; begin < all.size();) {
-      const size_t end = std::min(all.find(',', begin), all.size());
-      gpus.push_back(all.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    return gpus;
-  }
-  std::error_code error;
-  for (fs::directory_iterator it("/proc/driver/nvidia/gpus", error), end; !error && it != end;
-       it.increment(error))
-    gpus.push_back(std::to_string(gpus.size()));
-  return gpus.size() > 1 ? gpus : std::vector<std::string>{};
-}
 
 /// A process that runs units, and what it says.
 class Worker {

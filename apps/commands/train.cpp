@@ -77,8 +77,6 @@ Json to_json(const TrainOptions& o) {
   return config;
 }
 
-namespace {
-
 /// The options a run was started with; only how far it goes may change when it is resumed.
 void restore(TrainOptions& o, const Json& config) {
   restore(o.data, o.run, config);
@@ -88,7 +86,10 @@ void restore(TrainOptions& o, const Json& config) {
   restore(o.calibration, config);
 }
 
-void train(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
+namespace {
+
+/// The options as they were given, with defaults; or those of the run that is resumed.
+TrainOptions prepared(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
   if (o.resume.empty()) {
     fill_in_defaults(o, arguments, training);
     if (o.training.model != "linear") {
@@ -116,9 +117,16 @@ void train(TrainOptions o, const Arguments& arguments, const std::vector<Argumen
     if (arguments.given("--polish")) o.polish = asked.polish;
     check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   }
-  apply(o.run);
-  if (o.training.model == "linear") return train_linear(o);
-  train_deep(o);
+  return o;
+}
+
+void train(const TrainOptions& o, const Arguments& arguments, const std::vector<Argument>& training) {
+  if (launched().count > 1)
+    return train_at_ranks(
+        o, [&](TrainOptions given) { return prepared(std::move(given), arguments, training); });
+  const TrainOptions all = prepared(o, arguments, training);
+  apply(all.run);
+  all.training.model == "linear" ? train_linear(all) : train_deep(all);
 }
 
 }  // namespace
@@ -166,7 +174,9 @@ void add_options(Arguments& arguments) {
       "1000,\n"
       "--lr 0.003, --schedule cosine and --init normal:0.001; a convolutional one --latent 32, --batch 64,\n"
       "--lr 0.0001 and --init kaiming_normal. Pixels are scaled for the linear VAE and for the Bernoulli\n"
-      "likelihood, and in logit space otherwise, unless --preprocess is given.");
+      "likelihood, and in logit space otherwise, unless --preprocess is given.\n"
+      "mpirun -n N elbo train ... trains one model in N processes, which share each batch\n"
+      "(docs/many-processors.md).");
   arguments.run([o, &arguments, training] { train(*o, arguments, training); });
 }
 

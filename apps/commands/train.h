@@ -1,9 +1,11 @@
 // The options of `elbo train`, and the two trainings behind it.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "apps/training/calibration.h"
+#include "apps/training/rank_all_reduce.h"
 #include "vae/linear_vae.h"
 
 namespace elbo {
@@ -31,10 +33,38 @@ LinearVaeOptions linear_vae_of(const TrainOptions& options, int64_t dimensions);
 
 /// As config.json has them, and back.
 Json to_json(const TrainOptions& options);
+void restore(TrainOptions& options, const Json& config);
 
 /// The linear VAE, whose exact ELBO and optimum are known.
 void train_linear(const TrainOptions& options);
-/// The deep VAE, or an ensemble of them.
-void train_deep(const TrainOptions& options);
+
+/// At the root of ranks that share a training: what the others have to be told of it.
+class RankedTraining {
+ public:
+  /// `threads` of each rank; 0: as many as it has cores.
+  RankedTraining(Ranks& ranks, int threads) : ranks_(ranks), threads_(threads), all_reduce_(ranks) {}
+  AllReduce& all_reduce() { return all_reduce_; }
+  /// The run is as it is to begin or go on: the others begin.
+  void begin(const TrainOptions& options, const RunDirectory& directory);
+  /// They have done their part.
+  void end() { goes_on_ = false; }
+  bool has_begun() const { return has_begun_; }
+  bool goes_on() const { return goes_on_; }
+
+ private:
+  Ranks& ranks_;
+  const int threads_;
+  RankAllReduce all_reduce_;
+  bool has_begun_ = false, goes_on_ = false;
+};
+
+/// The deep VAE, or an ensemble of them; `ranks`, where others share the training.
+void train_deep(const TrainOptions& options, RankedTraining* ranks = nullptr);
+/// At another than the root: takes part in the training of the run that was unpacked in options.resume.
+void take_part_in_deep(TrainOptions options, AllReduce& all_reduce);
+
+/// Under mpirun: at the root what `train` is without, of the options that `prepare` makes of these; the
+/// others share its training.
+void train_at_ranks(TrainOptions options, const std::function<TrainOptions(TrainOptions)>& prepare);
 
 }  // namespace elbo

@@ -70,21 +70,46 @@ std::optional<ValidationFindings> findings_of(const DeepRun& run, const std::opt
   return findings;
 }
 
+/// What a training is of.
+struct Setting {
+  LoadedData data;
+  std::optional<LoadedData> held_out{};
+  std::vector<Member> members{};
+};
+
+/// Loads the data and completes the options by them; throws for what cannot be trained.
+Setting set_up(TrainOptions& o) {
+  Setting s{.data = load_data(o.data, o.run.seed)};
+  o.data.preprocess = name(s.data.preprocessing.kind);
+  fill_in_values(o.training, o.calibration, s.data);
+  s.members = members_of(o.training);
+  check_training(o.training, s.members, s.data);
+  if (o.training.validation.every > 0) s.held_out = load_held_out(o.data, s.data, Split::validation);
+  if (s.held_out) check_training(o.training, s.members, *s.held_out);
+  check_method(o.training, s.members, s.data, s.held_out ? &*s.held_out : nullptr);
+  if (!o.resume.empty()) check_same_data(s.data, o.resume, s.held_out);
+  return s;
+}
+
 }  // namespace
 
-void train_deep(const TrainOptions& asked) {
+void take_part_in_deep(TrainOptions o, AllReduce& all_reduce) {
+  const Setting s = set_up(o);
+  const InterruptGuard guard;
+  const RunDirectory directory("train", o.resume, RunDirectory::Existing::resume);
+  run_deep(o.training, s.members, s.data, directory,
+           {.seed = o.run.seed,
+            .device = device_of(o.run),
+            .validation = s.held_out ? &*s.held_out : nullptr,
+            .quiet = true,
+            .resume = true,
+            .all_reduce = &all_reduce});
+}
+
+void train_deep(const TrainOptions& asked, RankedTraining* ranks) {
   TrainOptions o = asked;
-  const LoadedData data = load_data(o.data, o.run.seed);
-  o.data.preprocess = name(data.preprocessing.kind);
-  fill_in_values(o.training, o.calibration, data);
-  std::vector<Member> members = members_of(o.training);
-  check_training(o.training, members, data);
   const bool resuming = !o.resume.empty();
-  std::optional<LoadedData> held_out;
-  if (o.training.validation.every > 0) held_out = load_held_out(o.data, data, Split::validation);
-  if (held_out) check_training(o.training, members, *held_out);
-  check_method(o.training, members, data, held_out ? &*held_out : nullptr);
-  if (resuming) check_same_data(data, o.resume, held_out);
+  auto [data, held_out, members] = set_up(o);
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("train", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);
@@ -96,7 +121,8 @@ void train_deep(const TrainOptions& asked) {
                            .validation = held_out ? &*held_out : nullptr,
                            .quiet = o.run.json,
                            .resume = resuming,
-                           .resumed = write_config};  // it may have been given more epochs
+                           .resumed = write_config,  // it may have been given more epochs
+                           .all_reduce = ranks ? &ranks->all_reduce() : nullptr};
   Calibration calibration;
   if (o.calibration.asked()) {
     const auto found = calibrate(o.calibration, o.training, data, directory, how);
@@ -110,7 +136,9 @@ void train_deep(const TrainOptions& asked) {
   }
   const TrainingOptions training = calibrated(o.training, calibration);
   members = members_of(training);
+  if (ranks) ranks->begin(o, directory);
   const DeepRun run = run_deep(training, members, data, directory, how);
+  if (ranks) ranks->end();
   if (!run.finished()) return say_interrupted(run, "train", directory.path());
 
   save_models(run, card_of(o.data, data), directory);
@@ -121,6 +149,7 @@ void train_deep(const TrainOptions& asked) {
   set_data_units(result, data, {{"elbo", metrics.elbo}});
   result.set("training_seconds", run.seconds);
   result.set("points_per_second", run.points_per_second, "points of all members, in this process");
+  if (ranks) result.set("processes", ranks->all_reduce().count(), "that shared each batch");
   if (members.size() > 1) {
     result.set("member", run.members[best].index, "the one with the highest ELBO, whose metrics these are");
     result.set("members", members_json(run));

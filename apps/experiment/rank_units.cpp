@@ -150,21 +150,6 @@ class Mail {
 
 }  // namespace
 
-void send(Ranks& ranks, int to, const std::string& word, const Json& about, std::string_view files) {
-  const std::string head = Json{word, about}.dump(-1, ' ', false, Json::error_handler_t::replace);
-  std::string bytes = head + '\n';
-  bytes += files;
-  ranks.send(to, bytes);
-}
-
-RankLetter letter_in(const RankMessage& message) {
-  const size_t end = message.bytes.find('\n');
-  Json head = Json::parse(message.bytes.substr(0, end), nullptr, false);
-  if (end == std::string::npos || !head.is_array() || head.size() != 2 || !head[0].is_string())
-    fail("[mpi] rank {} says what this elbo does not understand; are all of the same version?", message.from);
-  return {head[0], std::move(head[1]), message.bytes.substr(end + 1)};
-}
-
 RankServer::RankServer(Ranks& ranks, const std::vector<Unit>& units, const std::vector<std::string>& only,
                        const RunDirectory& directory, double lease)
     : ranks_(ranks), directory_(directory), lease_(lease), claims_(directory, lease) {

@@ -11,27 +11,15 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "apps/experiment/unit_claims.h"
 #include "apps/experiment/units.h"
-#include "apps/support/ranks.h"
+#include "apps/support/rank_letters.h"
 
 namespace elbo {
-
-/// What ranks say to each other: a word, what belongs to it, and files.
-struct RankLetter {
-  std::string word;
-  Json about;
-  std::string files;
-};
-void send(Ranks& ranks, int to, const std::string& word, const Json& about = nullptr,
-          std::string_view files = {});
-RankLetter letter_in(const RankMessage& message);
 
 /// At the root, beside its own work: gives units to ranks that ask, until it is destroyed. Then the ranks are
 /// asked to stop, and what they had begun is back before it returns.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 namespace elbo {
 
@@ -24,6 +25,22 @@ void log_line(std::string_view text) noexcept {
     rest[part].iov_len -= count;
   }
   errno = saved_errno;
+}
+
+Muted::Muted() noexcept : output_(::dup(STDOUT_FILENO)), errors_(::dup(STDERR_FILENO)) {
+  std::fflush(stdout);
+  const int nowhere = ::open("/dev/null", O_WRONLY);
+  ::dup2(nowhere, STDOUT_FILENO);
+  ::dup2(nowhere, STDERR_FILENO);
+  ::close(nowhere);
+}
+
+Muted::~Muted() {
+  std::fflush(stdout);
+  ::dup2(output_, STDOUT_FILENO);
+  ::dup2(errors_, STDERR_FILENO);
+  ::close(output_);
+  ::close(errors_);
 }
 
 void keep_standard_streams() noexcept {

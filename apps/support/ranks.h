@@ -1,13 +1,17 @@
-// Ranks: the processes that mpirun started together, on this machine or on several, and messages between
-// them.
+// Ranks: the processes that mpirun started together, on this machine or on several; messages between them,
+// and what all of them do at once.
 //
 // MPI does the work (ranks_mpi_found.cpp); builds without it say that they cannot (ranks_mpi_missing.cpp).
-// Waiting is the caller's: MPI's own would keep a core busy. Knows nothing of what is said.
+// Waiting for messages is the caller's: MPI's own would keep a core busy. What all do at once waits so, as it
+// is a matter of microseconds. Knows nothing of what is said.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,18 +35,41 @@ class Ranks {
   int rank() const { return rank_; }    ///< from 0, the root
   int count() const { return count_; }  ///< 1 without mpirun
   int here() const { return here_; }    ///< how many of them are on this machine
+  int at() const { return at_; }        ///< which of those this is, from 0
 
   /// Returns when the bytes may be gone; the other must be receiving.
   void send(int to, std::string_view bytes);
   /// A message that has come.
   std::optional<RankMessage> receive();
 
+  // What every rank must call, with the same bounds; there are count() + 1 of them, in bytes, from 0 on.
+  /// To rank p go the bytes of `mine` from bounds[p] on, up to bounds[p + 1]; to `all` come everybody's from
+  /// bounds[rank()] on, one rank after another.
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all);
+  /// Of `whole`, this rank has the bytes from bounds[rank()] on, up to bounds[rank() + 1], and gets the
+  /// others.
+  void gather(std::byte* whole, std::span<const int64_t> bounds);
+  /// Returns when all have called it; asleep until then.
+  void wait_for_all();
+
+  /// Ends all of them at once, with this exit status.
+  [[noreturn]] void abort(int status);
+
   /// The one of this process; null: there is none.
   static Ranks* joined();
 
  private:
   std::mutex mutex_;
-  int rank_ = 0, count_ = 1, here_ = 1;
+  int rank_ = 0, count_ = 1, here_ = 1, at_ = 0;
 };
+
+/// What started this process along with others, as it told in the environment, without a word to MPI.
+struct Launched {
+  int rank = 0, count = 1;
+};
+Launched launched();
+/// Ends a process whose error all that were launched with it have, once the first of them has had the time to
+/// say so; returns in that one.
+void leave_error_to_root();
 
 }  // namespace elbo

@@ -2,7 +2,12 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <thread>
+#include <vector>
 
 #include "apps/support/ranks.h"
 #include "tensor/error.h"
@@ -14,6 +19,20 @@ constexpr int kLength = 1, kPiece = 2;  // tags
 constexpr uint64_t kLargestPiece = uint64_t{1} << 28;
 
 Ranks* this_one = nullptr;
+
+/// What lies between bounds, as MPI counts bytes.
+struct Stretches {
+  std::vector<int> sizes, begins;
+  explicit Stretches(std::span<const int64_t> bounds) {
+    if (bounds.back() > std::numeric_limits<int>::max())
+      fail("[mpi] {} bytes at once are more than MPI can count; the model is too large for this",
+           bounds.back());
+    for (size_t p = 0; p + 1 < bounds.size(); ++p) {
+      sizes.push_back(static_cast<int>(bounds[p + 1] - bounds[p]));
+      begins.push_back(static_cast<int>(bounds[p]));
+    }
+  }
+};
 
 }  // namespace
 
@@ -32,6 +51,7 @@ Ranks::Ranks() {
   MPI_Comm local;
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local);
   MPI_Comm_size(local, &here_);
+  MPI_Comm_rank(local, &at_);
   MPI_Comm_free(&local);
   this_one = this;
 }
@@ -69,6 +89,39 @@ std::optional<RankMessage> Ranks::receive() {
     done += piece;
   }
   return message;
+}
+
+void Ranks::exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all) {
+  const std::lock_guard guard(mutex_);
+  const Stretches out(bounds);
+  const int own = out.sizes[static_cast<size_t>(rank_)];
+  std::vector<int64_t> arriving;
+  for (int p = 0; p <= count_; ++p) arriving.push_back(int64_t{p} * own);
+  const Stretches in(arriving);
+  MPI_Alltoallv(mine, out.sizes.data(), out.begins.data(), MPI_BYTE, all, in.sizes.data(), in.begins.data(),
+                MPI_BYTE, MPI_COMM_WORLD);
+}
+
+void Ranks::gather(std::byte* whole, std::span<const int64_t> bounds) {
+  const std::lock_guard guard(mutex_);
+  const Stretches stretches(bounds);
+  MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole, stretches.sizes.data(), stretches.begins.data(),
+                 MPI_BYTE, MPI_COMM_WORLD);
+}
+
+void Ranks::wait_for_all() {
+  const std::lock_guard guard(mutex_);
+  MPI_Request request;
+  MPI_Ibarrier(MPI_COMM_WORLD, &request);
+  for (int all_there = 0; !all_there;) {
+    MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
+    if (!all_there) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void Ranks::abort(int status) {
+  MPI_Abort(MPI_COMM_WORLD, status);
+  std::_Exit(status);
 }
 
 Ranks* Ranks::joined() { return this_one; }

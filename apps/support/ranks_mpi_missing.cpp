@@ -1,4 +1,6 @@
 // Ranks in builds without MPI: there are none.
+#include <cstdlib>
+
 #include "apps/support/ranks.h"
 #include "tensor/error.h"
 
@@ -7,8 +9,7 @@ namespace elbo {
 Ranks::Ranks() {
   fail(
       "[mpi] this elbo was built without MPI; install it (Debian: libopenmpi-dev openmpi-bin) and build "
-      "again, or "
-      "take --launcher local");
+      "again, or do without mpirun (elbo sweep: --launcher local)");
 }
 
 Ranks::~Ranks() = default;
@@ -16,6 +17,11 @@ Ranks::~Ranks() = default;
 void Ranks::send(int, std::string_view) {}
 
 std::optional<RankMessage> Ranks::receive() { return std::nullopt; }
+
+void Ranks::exchange(const std::byte*, std::span<const int64_t>, std::byte*) {}
+void Ranks::gather(std::byte*, std::span<const int64_t>) {}
+void Ranks::wait_for_all() {}
+void Ranks::abort(int status) { std::_Exit(status); }
 
 Ranks* Ranks::joined() { return nullptr; }
 

@@ -9,6 +9,7 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
+#include "apps/training/agreement.h"
 #include "apps/training/deep_metrics_json.h"
 #include "apps/training/deep_progress.h"
 #include "apps/training/epochs.h"
@@ -30,7 +31,10 @@ class Run {
         data_(data),
         directory_(run),
         how_(how),
-        batches_{.batch = options.batch, .seed = how.seed} {
+        batches_{.batch = options.batch,
+                 .seed = how.seed,
+                 .part = how.all_reduce ? how.all_reduce->rank() : 0,
+                 .parts = how.all_reduce ? how.all_reduce->count() : 1} {
     run_.members = members;
     DeepVaeOptions network = network_of(options, members, data.dataset);
     network.device = how.device;
@@ -45,7 +49,7 @@ class Run {
         phases_of(options, members, *run_.vae, {data, how.validation, batches_}, run_.steps_total);
     columns_ = columns_for(probes_of(phases), options.method != "vae");
     training_.emplace(run_.vae->parameters(), phases, batches_of(data, batches_, how.device),
-                      TrainingSettings{.seed = how.seed});
+                      TrainingSettings{.seed = how.seed, .all_reduce = how.all_reduce});
     sums_ = fresh_sums();
   }
 
@@ -71,9 +75,10 @@ class Run {
     // A run may have been interrupted while it was at this.
     if (begun > 0 && begun % per_epoch_ == 0) end_of_epoch(begun / per_epoch_);
     Progress progress(run_.steps_total, how_.name,
-                      {.quiet = how_.quiet || how_.progress != nullptr, .begun = begun});
+                      {.quiet = how_.quiet || how_.progress != nullptr || !keeps_record(), .begun = begun});
     double saved_at = seconds(), points = 0;  // of this process
     const auto save = [&] {
+      if (!keeps_record()) return;
       receive(true);
       csv_->save();
       std::map<std::string, std::string> extra{
@@ -89,7 +94,7 @@ class Run {
       return progress_text(run_, *training_, per_epoch_) + (validation_ ? validation_->text() : "") +
              fmt::format(", {:.0f} points/s", rate);
     };
-    while (step < run_.steps_total && !all_ended() && !interrupted()) {
+    while (step < run_.steps_total && !all_ended() && !stops()) {
       const int64_t from = step;
       step += take(step);
       points += static_cast<double>(points_before(step) - points_before(from)) *
@@ -111,7 +116,7 @@ class Run {
     if (all_stopped()) {
       run_.metrics.assign(run_.members.size(), deep_metrics_from({{"stopped", true}}));
       for (int64_t epoch : o_.evaluate_at) run_.evaluations.try_emplace(epoch, run_.metrics);
-    } else if ((step == run_.steps_total || all_ended()) && !interrupted())
+    } else if (keeps_record() && (step == run_.steps_total || all_ended()) && !stops())
       run_.metrics = evaluate(data_);
     if (run_.finished()) stop_broken();
     run_.method = outcome_of(o_, *training_);
@@ -124,6 +129,10 @@ class Run {
   double seconds() const {
     return before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_at_).count();
   }
+  bool keeps_record() const { return !how_.all_reduce || how_.all_reduce->rank() == 0; }
+  /// The same in all processes.
+  bool stops() const { return how_.all_reduce ? how_.all_reduce->stops() : interrupted(); }
+
   /// Points of all batches before a step.
   int64_t points_before(int64_t step) const {
     const int64_t points = data_.dataset.points(), batch = std::min(o_.batch, points);
@@ -179,12 +188,12 @@ class Run {
     if (steps_->captured()) return taken;
     const LossTerms& terms = training_->terms();
     if (sums_.points == 0) sums_ = fresh_sums();  // perhaps another phase has begun
-    const auto n = static_cast<double>(training_->x().size(0));
+    const auto n = static_cast<double>(training_->rows());
     for (size_t m = 0; m < run_.members.size(); ++m) {
       const auto member = static_cast<int64_t>(m);
       if (ended(member)) continue;
       if (training_->stopped(member) >= 0) {
-        stop(member, step, training_->x());
+        stop(member, step, how_.all_reduce ? whole_batch(step) : training_->x());
         continue;
       }
       for (size_t i = 0; i < terms.probes.size(); ++i) sums_.probes[i][m] += n * terms.probes[i].at(member);
@@ -200,6 +209,14 @@ class Run {
 
   /// What the present phase's loss measures.
   const std::vector<std::string>& probes() const { return training_->phase().loss.probes; }
+
+  /// Of which each process has made a part.
+  Tensor whole_batch(int64_t step) const {
+    BatchLoader::Options options = batches_;
+    options.part = 0;
+    options.parts = 1;
+    return batches_of(data_, options, how_.device).batch(step);
+  }
 
   bool all_stopped() const { return run_.stopped.size() == run_.members.size(); }
 
@@ -266,19 +283,30 @@ class Run {
   }
 
   void end_of_epoch(int64_t epoch) {
-    evaluate_if_asked(epoch);
-    if (!validation_ || !validation_->due(epoch)) return;
+    const bool due = validation_ && validation_->due(epoch);
+    std::optional<FoundHeldOut> found = FoundHeldOut(run_.members.size());
+    if (keeps_record()) {
+      evaluate_if_asked(epoch);
+      if (due) found = held_out();
+    }
+    if (how_.all_reduce) agree(*how_.all_reduce, due || asked_for(epoch), run_.vae->parameters(), found);
+    if (!due || !found) return;
+    validation_->take_in(epoch, *found, seconds());
+    for (int64_t m = 0; m < run_.vae->models(); ++m)
+      if (ended(m)) training_->stop(m, training_->steps());
+  }
+
+  /// What the members are worth on the validation split; nothing where this was broken off.
+  std::optional<FoundHeldOut> held_out() {
     receive(true);
     const std::vector<DeepVaeMetrics> metrics = evaluate(*how_.validation);
-    if (metrics.empty()) return;
-    std::vector<std::optional<HeldOut>> found(metrics.size());
+    if (metrics.empty()) return std::nullopt;
+    FoundHeldOut found(metrics.size());
     for (size_t m = 0; m < metrics.size(); ++m)
       if (const DeepVaeMetrics& x = metrics[m];  // the next step finds out who is broken
           !run_.stop_of(static_cast<int64_t>(m)) && std::isfinite(x.elbo))
         found[m] = {x.elbo, x.elbo_standard_error, x.expected_log_likelihood, x.kl};
-    validation_->take_in(epoch, found, seconds());
-    for (int64_t m = 0; m < run_.vae->models(); ++m)
-      if (ended(m)) training_->stop(m, training_->steps());
+    return found;
   }
 
   void keep_best() {
@@ -293,9 +321,12 @@ class Run {
     }
   }
 
+  bool asked_for(int64_t epoch) const {
+    return std::find(o_.evaluate_at.begin(), o_.evaluate_at.end(), epoch) != o_.evaluate_at.end();
+  }
+
   void evaluate_if_asked(int64_t epoch) {
-    const bool asked = std::find(o_.evaluate_at.begin(), o_.evaluate_at.end(), epoch) != o_.evaluate_at.end();
-    if (!asked || run_.evaluations.contains(epoch)) return;
+    if (!asked_for(epoch) || run_.evaluations.contains(epoch)) return;
     receive(true);
     std::vector<DeepVaeMetrics> metrics = evaluate(data_);
     if (metrics.empty()) return;

@@ -41,6 +41,10 @@ struct DeepRunOptions {
   std::string folder = "";  ///< inside the run directory, e.g. "linear/", where there are several runs in one
   ShowProgress progress = {};  ///< where this run is a part of something; else it shows its own
   bool may_break = false;      ///< every member may be stopped; else that is an Error
+  /// Of the processes that share each batch; null: this one is alone. Process 0 keeps the record and
+  /// measures; to the others the run directory is a place for what nobody reads, and their run is never
+  /// finished.
+  AllReduce* all_reduce = nullptr;
 };
 
 DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& members, const LoadedData& data,

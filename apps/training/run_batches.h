@@ -8,7 +8,8 @@
 namespace elbo {
 
 /// On the CPU a BatchLoader's, which works ahead where they are asked for one after another, each until the
-/// next is asked for; on a GPU those of DeviceBatches, for captured steps, too.
+/// next is asked for; on a GPU those of DeviceBatches, for captured steps, too. Of each the rows of the
+/// options' part.
 BatchSource batches_of(const LoadedData& data, const BatchLoader::Options& options, Device device);
 
 }  // namespace elbo

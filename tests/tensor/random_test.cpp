@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tensor/batch_rows.h"
 #include "tests/error_of.h"
 #include "tests/tensor/operands.h"
 #include "tests/thread_count.h"
@@ -218,6 +219,43 @@ TEST_SUITE("tensor") {
         fill_uniform_from(part.span<float>().first(static_cast<size_t>(count)), key, begin);
         CHECK(same_bits(part.slice(0, count), full.slice(begin, begin + count)));
         CHECK(part.at(count) == -1);
+      }
+  }
+
+  TEST_CASE("rows of a batch draw what the whole batch draws for them, however it is divided") {
+    const RandomKey key{.seed = 4, .member = 2, .stream = kLatentNoise, .step = 3};
+    for (const auto& [samples, all, width] :
+         {std::array<int64_t, 3>{1, 9, 3}, {4, 9, 3}, {2, 700, 2}, {3, 128, 20}, {5, 1, 7}, {1, 5000, 1}})
+      for (int64_t parts : {1, 2, 3, 7}) {
+        CAPTURE(samples, all, width, parts);
+        const Tensor whole = normal({samples, all, width}, DType::f32, key);
+        for (int64_t part = 0; part < parts; ++part) {
+          const int64_t first = part_begin(all, part, parts), end = part_begin(all, part + 1, parts);
+          const Tensor own = Tensor::full({samples, end - first, width}, -9);
+          fill_normal_rows(own, key, {first, all});
+          for (int64_t s = 0; s < samples; ++s)
+            CHECK(same_bits(own.slice(s), whole.slice(s).slice(first, end)));
+          if (samples > 1) continue;
+          const Tensor flat = Tensor::full({end - first, width}, -9);
+          fill_normal_rows(flat, key, {first, all});
+          CHECK(same_bits(flat, own.slice(0)));
+        }
+      }
+    const Tensor two = Tensor::empty({2, 3});
+    CHECK(mentions(error_of([&] { fill_normal_rows(two, key, {4, 5}); }), "at row 4 of a batch of 5"));
+    CHECK(mentions(error_of([&] { fill_normal_rows(two, key, {-1, 5}); }), "row -1"));
+  }
+
+  TEST_CASE("parts of a batch are whole, in order, and as equal as can be") {
+    for (int64_t rows : {0, 1, 2, 5, 128, 1000})
+      for (int64_t parts : {1, 2, 3, 7}) {
+        CHECK(part_begin(rows, 0, parts) == 0);
+        CHECK(part_begin(rows, parts, parts) == rows);
+        for (int64_t part = 0; part < parts; ++part) {
+          const int64_t count = part_begin(rows, part + 1, parts) - part_begin(rows, part, parts);
+          CHECK(count >= rows / parts);
+          CHECK(count <= (rows + parts - 1) / parts);
+        }
       }
   }
 

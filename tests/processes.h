@@ -1,0 +1,68 @@
+// Processes that share a training, as threads of one: what they give each other goes through memory.
+#pragma once
+
+#include <barrier>
+#include <cstring>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "nn/all_reduce.h"
+
+namespace elbo {
+
+/// What all of them see.
+struct Board {
+  explicit Board(int64_t count) : count(count), all_there(count), shown(static_cast<size_t>(count)) {}
+  int64_t count;
+  std::barrier<> all_there;
+  std::vector<std::vector<std::byte>> shown;
+};
+
+class ThreadAllReduce : public AllReduce {
+ public:
+  ThreadAllReduce(Board& board, int64_t rank) : AllReduce(rank, board.count), board_(board) {}
+  void wait_for_all() override { board_.all_there.arrive_and_wait(); }
+
+  bool asked = false;
+
+ protected:
+  bool asked_to_stop() const override { return asked; }
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all) override {
+    show(mine, bounds.back());
+    const auto r = static_cast<size_t>(rank());
+    const int64_t begin = bounds[r], own = bounds[r + 1] - begin;
+    for (size_t p = 0; p < board_.shown.size(); ++p, all += own)
+      std::memcpy(all, board_.shown[p].data() + begin, static_cast<size_t>(own));
+    wait_for_all();
+  }
+  void gather(std::byte* whole, std::span<const int64_t> bounds) override {
+    show(whole, bounds.back());
+    for (size_t p = 0; p < board_.shown.size(); ++p)
+      std::memcpy(whole + bounds[p], board_.shown[p].data() + bounds[p],
+                  static_cast<size_t>(bounds[p + 1] - bounds[p]));
+    wait_for_all();
+  }
+
+ private:
+  void show(const std::byte* bytes, int64_t count) {
+    board_.shown[static_cast<size_t>(rank())].assign(bytes, bytes + count);
+    wait_for_all();
+  }
+
+  Board& board_;
+};
+
+/// Calls f(all_reduce) in so many threads, each with its own.
+inline void in_processes(int64_t count, const std::function<void(ThreadAllReduce&)>& f) {
+  Board board(count);
+  std::vector<std::thread> threads;
+  for (int64_t rank = 0; rank < count; ++rank)
+    threads.emplace_back([&, rank] {
+      ThreadAllReduce all_reduce(board, rank);
+      f(all_reduce);
+    });
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace elbo
