@@ -37,7 +37,8 @@ TEST_SUITE("gpu") {
   TEST_CASE("a process's share of a batch trains on the GPU as on the CPU, in plain steps") {
     for (int64_t members : {0, 3})
       for (int64_t samples : {1, 4}) {
-        CAPTURE(members, samples);
+        CAPTURE(members);
+        CAPTURE(samples);
         std::vector<std::unique_ptr<Vae>> models;
         for (Device device : {Device::cpu, Device::cuda}) {
           models.push_back(model_of(members, device));

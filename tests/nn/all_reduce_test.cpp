@@ -43,7 +43,8 @@ TEST_SUITE("nn") {
     for (int64_t count : {1, 2, 3, 5})
       for (int64_t n : {0, 1, 16, 17, 5000})
         for (DType dtype : {DType::f32, DType::f64}) {
-          CAPTURE(count, n);
+          CAPTURE(count);
+          CAPTURE(n);
           const std::vector<double> weights{3, 0, 5, 2, 7};
           double total = 0;
           for (int64_t p = 0; p < count; ++p) total += weights[static_cast<size_t>(p)];

@@ -227,7 +227,9 @@ TEST_SUITE("tensor") {
     for (const auto& [samples, all, width] :
          {std::array<int64_t, 3>{1, 9, 3}, {4, 9, 3}, {2, 700, 2}, {3, 128, 20}, {5, 1, 7}, {1, 5000, 1}})
       for (int64_t parts : {1, 2, 3, 7}) {
-        CAPTURE(samples, all, width, parts);
+        CAPTURE(samples);
+        CAPTURE(all);
+        CAPTURE(parts);
         const Tensor whole = normal({samples, all, width}, DType::f32, key);
         for (int64_t part = 0; part < parts; ++part) {
           const int64_t first = part_begin(all, part, parts), end = part_begin(all, part + 1, parts);
