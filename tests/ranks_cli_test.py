@@ -145,7 +145,13 @@ def stopped_ranks(out, n, which, with_signal):
     begun = wait_for(lambda: os.path.exists(f"{out}/metrics.csv") and len(rows(out)) > 5)
     os.kill(workers(process)[which], with_signal)
     begin = time.time()
-    out_text, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        for pid in workers(process):
+            os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate()
+        err += " (had to be killed)"
     return begun, process.returncode, err, time.time() - begin
 
 
