@@ -178,6 +178,15 @@ check("where a rank is killed all end", begun and status != 0 and took < 30, (st
 run = mpirun(2, "--resume", "killed")
 check("and the run can be resumed", run.returncode == 0 and close("killed", "long")[0], run.stderr or close("killed", "long"))
 
+# ---- on a GPU, emulated or not: plain steps, of each rank its rows
+gpu = ["--data", "digits", "--limit", 40, "--model", "mlp", "--hidden", 12, "--latent", 3, "--batch", 16, "--epochs", 2, "--threads", 1, "--device", "cuda"]
+run = elbo("train", *gpu, "--out", "gpu")
+if "--device cpu" in run.stderr:
+    print("skipped: ranks on a GPU, as there is none")
+else:
+    shared = mpirun(3, *gpu, "--out", "gpu3")
+    check("ranks on a GPU have the numbers of one process", run.returncode == 0 and shared.returncode == 0 and close("gpu3", "gpu")[0], shared.stderr)
+
 # ---- errors are said once, and nobody waits for ever
 def refused(what, n, *words, mentions):
     run = mpirun(n, *words, "--out", "never")
