@@ -19,7 +19,7 @@ from sweeps import MPI_ENVIRONMENT, MPIRUN, children, start, wait_for
 work_in_a_folder_of_its_own("ranks")
 os.environ["TMPDIR"] = MPI_ENVIRONMENT["TMPDIR"] = os.getcwd()
 # 330 points: the last batch of an epoch has 30, which neither two nor three ranks share evenly with the others.
-SMALL = ["--data", "digits", "--limit", 330, "--model", "mlp", "--hidden", "24,16", "--latent", 4, "--batch", 101, "--threads", 1]
+SMALL = ["--data", "digits", "--limit", 330, "--model", "mlp", "--hidden", "24,16", "--latent", 4, "--batch", 101, "--threads", 1, "--device", "cpu"]
 ROUNDING = 2e-4  # of f32 sums in another order, after some steps of Adam
 
 
@@ -118,7 +118,7 @@ check("and so are evaluations on the way", a.keys() == b.keys() and len(a) > 20 
 patient = [*SMALL, "--epochs", 60, "--lr", 0.05, "--validation", 60, "--validate-every", 1, "--patience", 2]
 run = mpirun(2, *patient, "--out", "patient")
 check("ranks agree on when patience ends", run.returncode == 0 and "ends at epoch" in run.stderr and len(rows("patient")) < 60, run.stderr)
-tiny = ["--data", "digits", "--limit", 5, "--model", "mlp", "--hidden", 8, "--latent", 2, "--batch", 2, "--epochs", 3, "--threads", 1]
+tiny = ["--data", "digits", "--limit", 5, "--model", "mlp", "--hidden", 8, "--latent", 2, "--batch", 2, "--epochs", 3, "--threads", 1, "--device", "cpu"]
 run, shared = elbo("train", *tiny, "--out", "tiny"), mpirun(3, *tiny, "--out", "tiny3")
 check("batches with fewer points than there are ranks", run.returncode == 0 and shared.returncode == 0 and close("tiny3", "tiny")[0],
       shared.stderr or close("tiny3", "tiny"))
