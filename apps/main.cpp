@@ -164,7 +164,6 @@ void run(int argc, const char* const* argv) {
       app.exit(error);
       return;
     }
-    leave_error_to_root();
     const auto chosen = app.get_subcommands();
     if (chosen.empty() && argc > 1 && argv[1][0] != '-')
       fail("there is no command '{}'; see elbo list", argv[1]);
@@ -182,6 +181,7 @@ void run(int argc, const char* const* argv) {
 /// The exit status of a command that failed, for which `line` gives the reason.
 int end_with(std::string_view line) {
   std::signal(SIGPIPE, SIG_IGN);  // the status says it, whether anybody reads the line or not
+  let_root_speak_first();
   log_line(line);
   const int stopped = interrupt_status();  // what failed may have been broken off
   return stopped != 0 ? stopped : 2;

@@ -285,37 +285,40 @@ __global__ void __launch_bounds__(kTileThreads)
 constexpr int kJoined = kWarp,
               kJoiners = kThreads / kWarp;  // numbers that a block has at a time; threads of each
 
-/// A layer's gradients, of its weights (even rows of the grid) or its bias (odd ones), from those of the
-/// parts.
+/// The layers' gradients, of their weights (the grid's first row) or biases (its second), from those of the
+/// parts. Layers come one after another: of a parameter that several have, the same thread adds them up.
 __global__ void __launch_bounds__(kThreads)
     join_layers_kernel(Network n, LayerGradients gradients, const float* parts) {
   await_turn();
   __shared__ double shared[kJoiners][kJoined];
-  const Layer& layer = n.layer[blockIdx.y / 2];
-  const SmallLayerGradients<float>& g = gradients.layer[blockIdx.y / 2];
-  const bool is_bias = blockIdx.y % 2 == 1;
-  float* const to = is_bias ? g.bias : g.weight;
-  const bool add = is_bias ? g.add_to_bias : g.add_to_weight;
-  if (!to) return;
-  const int64_t each = is_bias ? layer.out : layer.out * layer.in, all = n.members * each;
-  const float* const from = parts + layer.sum_at + (is_bias ? layer.out * layer.in : 0);
-  const int lane = static_cast<int>(threadIdx.x) % kJoined, joiner = static_cast<int>(threadIdx.x) / kJoined;
-  for (int64_t first = int64_t{blockIdx.x} * kJoined; first < all; first += int64_t{gridDim.x} * kJoined) {
-    int64_t member = first + lane;
-    const bool is_there = member < all;
-    const int64_t number = take(member, each);
-    double sum = 0;
-    if (is_there)
-      for (int64_t p = n.parts * joiner / kJoiners; p < n.parts * (joiner + 1) / kJoiners; ++p)
-        sum += static_cast<double>(from[(member * n.parts + p) * n.sums + number]);
-    shared[joiner][lane] = sum;
-    __syncthreads();
-    if (joiner == 0 && is_there) {
-      for (int j = 1; j < kJoiners; ++j) sum += shared[j][lane];
-      float& own = to[first + lane];
-      own = (add ? own : 0.0f) + static_cast<float>(sum);
+  const bool is_bias = blockIdx.y == 1;
+  for (int l = 0; l < n.layers; ++l) {
+    const Layer& layer = n.layer[l];
+    const SmallLayerGradients<float>& g = gradients.layer[l];
+    float* const to = is_bias ? g.bias : g.weight;
+    const bool add = is_bias ? g.add_to_bias : g.add_to_weight;
+    if (!to) continue;
+    const int64_t each = is_bias ? layer.out : layer.out * layer.in, all = n.members * each;
+    const float* const from = parts + layer.sum_at + (is_bias ? layer.out * layer.in : 0);
+    const int lane = static_cast<int>(threadIdx.x) % kJoined,
+              joiner = static_cast<int>(threadIdx.x) / kJoined;
+    for (int64_t first = int64_t{blockIdx.x} * kJoined; first < all; first += int64_t{gridDim.x} * kJoined) {
+      int64_t member = first + lane;
+      const bool is_there = member < all;
+      const int64_t number = take(member, each);
+      double sum = 0;
+      if (is_there)
+        for (int64_t p = n.parts * joiner / kJoiners; p < n.parts * (joiner + 1) / kJoiners; ++p)
+          sum += static_cast<double>(from[(member * n.parts + p) * n.sums + number]);
+      shared[joiner][lane] = sum;
+      __syncthreads();
+      if (joiner == 0 && is_there) {
+        for (int j = 1; j < kJoiners; ++j) sum += shared[j][lane];
+        float& own = to[first + lane];
+        own = (add ? own : 0.0f) + static_cast<float>(sum);
+      }
+      __syncthreads();  // before the next numbers' sums replace these
     }
-    __syncthreads();  // before the next numbers' sums replace these
   }
 }
 
@@ -376,8 +379,7 @@ void differentiate_layers(const SmallNetwork<float>& network, std::span<const Ac
          heads, kept, dx, parts.data<float>());
   int64_t most = 1;
   for (int l = 0; l < n.layers; ++l) most = std::max<int64_t>(most, n.layer[l].in * n.layer[l].out);
-  launch("dense_layers", join_layers_kernel,
-         dim3(blocks_for(n.members * most, kJoined), static_cast<unsigned>(2 * n.layers)), kThreads, n,
+  launch("dense_layers", join_layers_kernel, dim3(blocks_for(n.members * most, kJoined), 2), kThreads, n,
          wanted, static_cast<const float*>(parts.data<float>()));
 }
 

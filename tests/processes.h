@@ -13,7 +13,8 @@ namespace elbo {
 
 /// What all of them see.
 struct Board {
-  explicit Board(int64_t count) : count(count), all_there(count), shown(static_cast<size_t>(count)) {}
+  explicit Board(int64_t processes)
+      : count(processes), all_there(processes), shown(static_cast<size_t>(processes)) {}
   int64_t count;
   std::barrier<> all_there;
   std::vector<std::vector<std::byte>> shown;

@@ -7,8 +7,8 @@
 // They are given to the GPU a chunk at a time, and what they measured follows as it arrives. A phase has a
 // program of its own, with its loss, its Adam and its clipping, from its first step to its last. Some steps
 // stay plain ones of the training, one at a time: all on a CPU, those whose batches the GPU cannot make by
-// itself, and those of phases that look at something between steps (hooks before and beside a step, `until`),
-// and those of batches that processes share. Either way the training is in the same phase after the same
+// itself, those of phases that look at something between steps (hooks before and beside a step, `until`), and
+// those of batches that processes share. Either way the training is in the same phase after the same
 // number of steps, and has the same numbers.
 #pragma once
 

@@ -104,8 +104,8 @@ class Vae {
   Posterior in_prior_units(const Posterior& q) const;
   /// The prior's ln alpha^2, to broadcast to z: (k) or (M, 1, k); undefined where the prior is N(0, I).
   Variable prior_log_variance() const;
-  /// z ~ q, and q's KL to the prior. `key` is that of `for_members_of`; samples, parts and
-  /// rows are those of reparameterize_kl.
+  /// z ~ q, and q's KL to the prior. `key` is that of `for_members_of`; samples, parts and rows are those of
+  /// reparameterize_kl.
   PosteriorTerms draw(const Posterior& q, const RandomKey& key, int64_t samples = 1, int64_t parts = 1,
                       const BatchRows& rows = {}) const;
 

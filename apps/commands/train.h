@@ -41,8 +41,9 @@ void train_linear(const TrainOptions& options);
 /// At the root of ranks that share a training: what the others have to be told of it.
 class RankedTraining {
  public:
-  /// `threads` of each rank; 0: as many as it has cores.
-  RankedTraining(Ranks& ranks, int threads) : ranks_(ranks), threads_(threads), all_reduce_(ranks) {}
+  /// With the options as they were given, to every rank.
+  RankedTraining(Ranks& ranks, const TrainOptions& given)
+      : ranks_(ranks), given_(to_json(given)), threads_(given.run.threads), all_reduce_(ranks) {}
   AllReduce& all_reduce() { return all_reduce_; }
   /// The run is as it is to begin or go on: the others begin.
   void begin(const TrainOptions& options, const RunDirectory& directory);
@@ -53,7 +54,8 @@ class RankedTraining {
 
  private:
   Ranks& ranks_;
-  const int threads_;
+  const Json given_;
+  const int threads_;  // of each rank; 0: as many as it has cores
   RankAllReduce all_reduce_;
   bool has_begun_ = false, goes_on_ = false;
 };

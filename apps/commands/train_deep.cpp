@@ -148,7 +148,8 @@ void train_deep(const TrainOptions& asked, RankedTraining* ranks) {
   set_metrics(result, metrics, to_paper);
   set_data_units(result, data, {{"elbo", metrics.elbo}});
   result.set("training_seconds", run.seconds);
-  result.set("points_per_second", run.points_per_second, "points of all members, in this process");
+  result.set("points_per_second", run.points_per_second,
+             ranks ? "points of all members, in all processes" : "points of all members, in this process");
   if (ranks) result.set("processes", ranks->all_reduce().count(), "that shared each batch");
   if (members.size() > 1) {
     result.set("member", run.members[best].index, "the one with the highest ELBO, whose metrics these are");

@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <thread>
+#include <typeinfo>
 
 #include "apps/commands/train.h"
 #include "apps/support/folder_files.h"
@@ -41,26 +43,18 @@ void take_own_gpu(const Ranks& ranks) {
     ::setenv("CUDA_VISIBLE_DEVICES", gpus[static_cast<size_t>(ranks.at()) % gpus.size()].c_str(), 1);
 }
 
-/// Where MPI is missing or refuses, all fail alike, and the root alone says so.
-class JoinedRanks {
- public:
-  JoinedRanks() try : ranks_() {
-  } catch (const std::exception&) {
-    leave_error_to_root();
-    throw;
-  }
-  Ranks& operator*() { return ranks_; }
+std::string reason(const std::exception& error) {
+  return typeid(error) == typeid(std::bad_alloc) ? "out of memory" : error.what();
+}
 
- private:
-  Ranks ranks_;
-};
-
-/// At the others.
-void take_part(Ranks& ranks) {
+/// At the others, who were given the same options as the root.
+void take_part(Ranks& ranks, const TrainOptions& given) {
   const RankLetter letter = next_letter(ranks);
   if (letter.word != "begin") return;  // "end": there is nothing to do
   std::optional<Muted> muted(std::in_place);
   try {
+    if (letter.about.at("given") != to_json(given))
+      fail("[mpi] these are other options than those of the root; all ranks take the same");
     const OwnFolder folder;
     unpack(letter.files, folder.path());
     TrainOptions o;
@@ -75,7 +69,7 @@ void take_part(Ranks& ranks) {
   } catch (const std::exception& error) {
     std::this_thread::sleep_for(kForTheRoot);
     muted.reset();
-    log_line(fmt::format("elbo: rank {} on {}: {}", ranks.rank(), host_name(), error.what()));
+    log_line(fmt::format("elbo: rank {} on {}: {}", ranks.rank(), host_name(), reason(error)));
     ranks.abort(2);
   }
   ranks.wait_for_all();
@@ -86,7 +80,8 @@ void take_part(Ranks& ranks) {
 void RankedTraining::begin(const TrainOptions& options, const RunDirectory& directory) {
   const auto files = pack_at_rest(directory.path());
   if (!files) fail("[mpi] the files of {} change all the time", quote(directory.path()));
-  const Json about{{"config", to_json(options)},
+  const Json about{{"given", given_},
+                   {"config", to_json(options)},
                    {"threads", threads_},
                    {"device", device_of(options.run) == Device::cuda ? "cuda" : "cpu"}};
   has_begun_ = goes_on_ = true;
@@ -94,11 +89,16 @@ void RankedTraining::begin(const TrainOptions& options, const RunDirectory& dire
 }
 
 void train_at_ranks(TrainOptions options, const std::function<TrainOptions(TrainOptions)>& prepare) {
-  JoinedRanks joined;
-  Ranks& ranks = *joined;
+  Ranks ranks;
+  if (ranks.count() != launched().count)
+    fail(
+        "[mpi] {} processes were started, but MPI knows of {}; take the mpirun of the MPI that elbo was "
+        "built "
+        "with",
+        launched().count, ranks.count());
   take_own_gpu(ranks);
-  if (ranks.rank() > 0) return take_part(ranks);
-  RankedTraining ranked(ranks, options.run.threads);
+  if (ranks.rank() > 0) return take_part(ranks, options);
+  RankedTraining ranked(ranks, options);
   try {
     if (options.run.threads == 0) options.run.threads = static_cast<int>(threads_of(ranks));
     const TrainOptions o = prepare(std::move(options));
@@ -108,7 +108,7 @@ void train_at_ranks(TrainOptions options, const std::function<TrainOptions(Train
   } catch (const std::exception& error) {
     if (!ranked.has_begun()) end_ranks(ranks);
     if (ranked.goes_on()) {
-      log_line(fmt::format("elbo: {}", error.what()));
+      log_line(fmt::format("elbo: {}", reason(error)));
       ranks.abort(2);
     }
     if (ranked.has_begun()) ranks.wait_for_all();

@@ -31,7 +31,7 @@ void put(std::string& packed, uint64_t number) {
 }
 
 std::string_view take(std::string_view& packed, uint64_t bytes) {
-  if (bytes > packed.size()) fail("[sweep] what a process sent of its files ends too early");
+  if (bytes > packed.size()) fail("[files] what a process sent of its files ends too early");
   const std::string_view piece = packed.substr(0, bytes);
   packed.remove_prefix(bytes);
   return piece;
@@ -97,7 +97,7 @@ void unpack(std::string_view packed, const std::string& folder) {
     const fs::path name(take_piece(packed));
     const std::string_view bytes = take_piece(packed);
     if (name.empty() || name.is_absolute() || *name.lexically_normal().begin() == "..")
-      fail("[sweep] a process sent a file that belongs elsewhere: {}", quote(name.string()));
+      fail("[files] a process sent a file that belongs elsewhere: {}", quote(name.string()));
     fs::create_directories((half / name).parent_path(), error);
     write_file_atomically((half / name).string(), bytes);
   }

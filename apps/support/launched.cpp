@@ -20,8 +20,8 @@ int number_of(const char* variable) {
   return error == std::errc{} && end == all.data() + all.size() ? number : -1;
 }
 
-/// Rank and count. Slurm says how many tasks there are also where they have nothing to do with each other;
-/// where they are MPI's, PMIx tells the rank.
+/// Rank and count; the innermost launcher's come first. Slurm says how many tasks there are also where they
+/// have nothing to do with each other; where they are MPI's, PMIx tells the rank.
 constexpr const char* kVariables[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
                                          {"PMI_RANK", "PMI_SIZE"},
                                          {"PMIX_RANK", "SLURM_STEP_NUM_TASKS"}};
@@ -30,16 +30,13 @@ constexpr const char* kVariables[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WOR
 
 Launched launched() {
   for (const auto& [rank, count] : kVariables)
-    if (const Launched found{number_of(rank), number_of(count)}; found.rank >= 0 && found.count > 1)
+    if (const Launched found{number_of(rank), number_of(count)}; found.rank >= 0 && found.count > 0)
       return found;
   return {};
 }
 
-void leave_error_to_root() {
-  if (launched().rank == 0) return;
-  // mpirun ends all as soon as one has failed.
-  std::this_thread::sleep_for(std::chrono::seconds(2));
-  std::_Exit(2);
+void let_root_speak_first() {
+  if (launched().rank > 0) std::this_thread::sleep_for(std::chrono::seconds(5));
 }
 
 }  // namespace elbo

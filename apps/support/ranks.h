@@ -2,8 +2,8 @@
 // and what all of them do at once.
 //
 // MPI does the work (ranks_mpi_found.cpp); builds without it say that they cannot (ranks_mpi_missing.cpp).
-// Waiting for messages is the caller's: MPI's own would keep a core busy. What all do at once waits so, as it
-// is a matter of microseconds. Knows nothing of what is said.
+// Waiting for messages is the caller's: MPI's own would keep a core busy. What all do at once keeps the core
+// busy until all have done it. Knows nothing of what is said.
 #pragma once
 
 #include <cstddef>
@@ -68,8 +68,8 @@ struct Launched {
   int rank = 0, count = 1;
 };
 Launched launched();
-/// Ends a process whose error all that were launched with it have, once the first of them has had the time to
-/// say so; returns in that one.
-void leave_error_to_root();
+/// Waits a moment in every rank but the root. Where all have the same error the root says it meanwhile, and
+/// mpirun ends the others before they do.
+void let_root_speak_first();
 
 }  // namespace elbo

@@ -135,10 +135,23 @@ TEST_SUITE("emulation") {
     using namespace dense_layers_tests;
     Layers layers({64, 63, 64, 32, 32}, kActivations, 2, DType::f32, Device::cuda);
     Parameter x = input({2, 1700, 64}, DType::f32, 2, Device::cuda);
+    Layers shared({32, 32, 32, 32, 32}, kActivations, 0, DType::f32, Device::cuda);
+    const Tensor own_x = input({1700, 32}, DType::f32, 1, Device::cuda).value;
+    const auto gradient_of_shared = [&] {  // of a weight that all layers have
+      std::vector<DenseLayer> all = shared.all();
+      for (DenseLayer& layer : all) layer.weight = shared.parameters[0];
+      Tape tape;
+      const KeptVector<Variable> y = dense_layers(own_x, all, 2);
+      tape.backward(sum(y[0]) + sum(y[1]));
+      for (Parameter& parameter : shared.parameters) parameter.has_gradient = false;
+      return shared.parameters[0].gradient.to_vector();
+    };
     const std::vector<Numbers> expected = results(dense_layers, layers, x);
+    const Numbers expected_of_shared = gradient_of_shared();
     for (const Settings& settings : kSettings) {
       const Configured configured(settings);
       CHECK(results(dense_layers, layers, x) == expected);
+      CHECK(gradient_of_shared() == expected_of_shared);
     }
   }
 
