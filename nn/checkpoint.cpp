@@ -62,6 +62,11 @@ std::vector<std::string> first_not_finite(const ParameterStore& store, const Ada
                           adam.second_moment().to(Device::cpu));
 }
 
+bool has_finite_member(const ParameterStore& store, const Adam& adam) {
+  const std::vector<std::string> broken = first_not_finite(store, adam);
+  return std::any_of(broken.begin(), broken.end(), [](const std::string& name) { return name.empty(); });
+}
+
 std::vector<NamedTensor> model_tensors(const ParameterStore& store) {
   std::vector<NamedTensor> tensors;
   for (const Parameter& parameter : store.all())

@@ -20,6 +20,9 @@ std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 /// there is none.
 std::vector<std::string> first_not_finite(const ParameterStore& store, const Adam& adam);
 
+/// Whether save_checkpoint takes them: the numbers of at least one member are all finite.
+bool has_finite_member(const ParameterStore& store, const Adam& adam);
+
 /// Writes parameters, moments, step count, `extra` text and `more` tensors, which are on the CPU; a previous
 /// file stays until the new one is whole. Throws, and leaves the previous file, when no member's numbers are
 /// all finite: one can always go on from the last checkpoint.

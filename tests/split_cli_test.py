@@ -21,6 +21,10 @@ EXPERIMENTS = {
     # Name: (its words, the most members of a part, how many kills)
     "collapse": ([*COLLAPSE, "--epochs", 300], 3, 6),
     "alone": ([*COLLAPSE, "--epochs", 40], 1, 0),  # parts of one member
+    # At these rates moments overflow before losses do: of some parts no member can be saved.
+    "overflowing": ([*("0.3" if word == "0.001,3" else word for word in COLLAPSE), "--epochs", 40], 1, 0),
+    "asperti-overflowing": (["asperti-units", "--data", "digits", "--limit", 60, "--subset", 0, "--members", 4, "--epochs", 8, "--conv-members", 0,
+                             "--law-data", "none", "--pictures", 20, "--lr", 0.1, *ON_CPU], 1, 0),
     "luecke-entropies": (["luecke-entropies", "--data", "ppca", "--limit", 100, "--subset", 0, "--runs", 5, "--ring-runs", 12, "--points", 200,
                           "--batch", 100, "--samples", 5, "--linear-epochs", 40, "--image-epochs", 20, "--ring-epochs", 60, *ON_CPU], 2, 6),
     # Of each data set the best of four restarts, which lie in two or three parts.

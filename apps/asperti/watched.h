@@ -20,7 +20,7 @@ struct Watch {
   std::function<void(const Json& look)> taken{};
   /// Said while it runs.
   std::function<std::string()> text{};
-  /// Every member may break; else that is an Error. What looks find then stays as it is.
+  /// If true, it is no Error when all members break; later looks then see the models as they were.
   bool may_break = false;
 };
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/support/interrupt.h"
+#include "nn/checkpoint.h"
 #include "tensor/cuda/device.h"
 #include "vae/captured_steps.h"
 
@@ -31,12 +32,14 @@ std::map<std::string, std::string> UnitCheckpoint::take_up(Training& training) c
   return training.load(file_);
 }
 
-void UnitCheckpoint::save(const Training& training, const Extra& extra) {
-  training.save(file_, extra ? extra() : std::map<std::string, std::string>{});
+void UnitCheckpoint::save(Training& training, const Extra& extra) {
+  const auto more = extra ? extra() : std::map<std::string, std::string>{};  // which ends steps that go on
+  const ParameterStore& store = training.parameters();
+  if (store.members() == 0 || has_finite_member(store, training.adam())) training.save(file_, more);
   saved_at_ = now();
 }
 
-void UnitCheckpoint::save_when_due(const Training& training, const Extra& extra) {
+void UnitCheckpoint::save_when_due(Training& training, const Extra& extra) {
   if (now() - saved_at_ >= kBetweenCheckpoints) save(training, extra);
 }
 

@@ -17,9 +17,11 @@ class UnitCheckpoint {
   /// `extra` as it was saved.
   std::map<std::string, std::string> take_up(Training& training) const;
   using Extra = std::function<std::map<std::string, std::string>()>;
-  void save(const Training& training, const Extra& extra = {});
+  /// Of an ensemble without a finite member it does nothing, and the older checkpoint stays: whether a part
+  /// broke must not hang on fellows that it does not have. Of one model that is an Error.
+  void save(Training& training, const Extra& extra = {});
   /// Every 20 seconds; `extra` is made then only.
-  void save_when_due(const Training& training, const Extra& extra = {});
+  void save_when_due(Training& training, const Extra& extra = {});
 
  private:
   std::string file_;

@@ -81,6 +81,10 @@ class Run {
       if (!keeps_record()) return;
       receive(true);
       csv_->save();
+      if (how_.may_break && !has_finite_member(run_.vae->parameters(), training_->adam())) {
+        saved_at = seconds();
+        return;  // the older checkpoint stays
+      }
       std::map<std::string, std::string> extra{
           {"epoch", to_json(sums_, probes(), run_.stopped, seconds()).dump()}};
       if (validation_) extra["validation"] = validation_->save(training_->steps());

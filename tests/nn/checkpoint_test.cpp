@@ -80,7 +80,9 @@ TEST_SUITE("nn") {
       std::vector<std::string> broken(3, "weight");
       broken[static_cast<size_t>(whole)] = "";
       CHECK(first_not_finite(model.store, *model.adam) == broken);
+      CHECK(has_finite_member(model.store, *model.adam));
       model.number("weight", 6 * whole) = std::nanf("");
+      CHECK_FALSE(has_finite_member(model.store, *model.adam));
       CHECK_THROWS_AS(save_checkpoint(directory / "state", model.store, *model.adam, {}), Error);
     }
   }
