@@ -91,8 +91,8 @@ void write_units(const RunDirectory& directory, const std::vector<Unit>& units) 
 
 /// What killed processes left. All units are done and this process has the lock: nobody else writes but one
 /// that was taken for dead.
-void clean_up(const RunDirectory& directory) {
-  UnitClaims(directory, 0).tidy();
+void clean_up(const RunDirectory& directory, const std::vector<Unit>& units) {
+  UnitClaims(directory, 0).tidy(units);
   remove_leftovers(directory.path());
 }
 
@@ -142,7 +142,7 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
     return;
   }
   if (outcomes.count() == plan.units.size()) {
-    clean_up(directory);
+    clean_up(directory, units);
   } else {
     result.set("units", {{"here", outcomes.keys()}, {"of", plan.units.size()}});
     log_line(fmt::format("{}: these are {} of {} units; the others run with: elbo {} --resume {}", name,

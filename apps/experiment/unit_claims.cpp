@@ -140,6 +140,12 @@ std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::strin
   return claimed;
 }
 
-void UnitClaims::tidy() const { remove((fs::path(directory_.path()) / kRunning).string()); }
+void UnitClaims::tidy(const std::vector<Unit>& units) const {
+  const fs::path parent = directory_.path();
+  remove((parent / kRunning).string());
+  for (const Unit& unit : units)
+    if (!unit.part_of.empty() && is_published(parent.string(), unit.part_of))
+      remove((parent / unit.key).string());
+}
 
 }  // namespace elbo

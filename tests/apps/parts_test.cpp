@@ -110,6 +110,24 @@ TEST_SUITE("apps") {
     CHECK_FALSE(fs::exists(place / "run/a.members-0-0"));
     CHECK_FALSE(fs::exists(place / ("run/" + late->folder())));
   }
+
+  TEST_CASE("tidying removes parts that a killed joiner left, and none whose whole is not there") {
+    const TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const std::vector<Unit> units = in_parts(plan(2), 1);
+    for (const char* key : {"a.members-0-0", "a.members-1-1", "b"})
+      directory.write_json(std::string(key) + "/unit.json", kKept);
+    const UnitClaims claims(directory, 1e6);
+    claims.tidy(units);
+    CHECK(fs::exists(place / "run/a.members-1-1/unit.json"));
+    directory.write_json("a/unit.json", kKept);
+    directory.write_text("running/a.1/note.txt", "half");
+    claims.tidy(units);
+    for (const char* gone : {"a.members-0-0", "a.members-1-1", "running"})
+      CHECK_FALSE(fs::exists(place / (std::string("run/") + gone)));
+    for (const char* kept : {"a", "b"})
+      CHECK(fs::exists(place / (std::string("run/") + kept + "/unit.json")));
+  }
 }
 
 }  // namespace elbo
