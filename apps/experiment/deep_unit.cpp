@@ -88,8 +88,10 @@ void join_evaluations(const DeepRecord& record, const UnitPlace& place,
         const StoppedMember* stop = record.stop_of(part.members.first + m);
         if (there && !own.at(static_cast<size_t>(m)).contains("stopped"))
           all.push_back(own.at(static_cast<size_t>(m)));
-        else
+        else if (stop)
           all.push_back({{"stopped", to_json(*stop)}});
+        else  // this process was taken for dead, and the part has gone meanwhile
+          fail("[experiment] {} is not there", quote(file));
       }
     }
     if (any) place.directory.write_json(place.folder + name, all);
