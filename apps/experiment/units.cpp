@@ -149,11 +149,13 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
     size_t done = 0;
     double spent = 0;
     std::string others;  // somebody is at them
-    bool ran = false;
+    bool ran = false, left = false;
     for (const Unit& unit : to_run)
       if (claims.is_done(unit)) ++done, spent += unit.cost;
     for (const Unit& unit : to_run) {
-      if (interrupted() || claims.is_done(unit) || !claims.is_ready(unit)) continue;
+      if (interrupted() || claims.is_done(unit)) continue;
+      left = true;
+      if (!claims.is_ready(unit)) continue;  // perhaps it is by now
       const auto claimed = claims.take(unit);
       if (!claimed) {
         others += (others.empty() ? "" : ", ") + unit.key;
@@ -180,10 +182,11 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
       break;  // others may have done some meanwhile
     }
     if (ran) continue;
-    if (others.empty()) break;
-    if (!waited && !options.quiet)
+    if (!left) break;
+    if (!waited && !options.quiet && !others.empty()) {
       log_line(fmt::format("{}: waiting for other processes, which are at {}", options.name, others));
-    waited = true;
+      waited = true;
+    }
     std::this_thread::sleep_for(std::chrono::duration<double>(std::clamp(options.lease / 60, 0.05, 1.0)));
   }
   if (!interrupted()) progress.finish();
