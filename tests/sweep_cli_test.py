@@ -165,6 +165,9 @@ run = elbo("--config", "both.toml", "sweep", "collapse")
 check("a file has options of the sweep and of the experiment", run.returncode == 0 and same(numbers("file"), expected)[0], run.stderr)
 rejects("a section for the sweep where only the experiment reads", "sweep", "collapse", "--config", "both.toml", mentions=["[sweep]", "stands first"])
 open("out.toml", "w").write('[sweep]\nworkers = 2\n[collapse]\nout = "never"\n')
+for word in ("begin", "work-only"):
+    open("own.toml", "w").write(f"[collapse]\n{word} = true\n")
+    rejects(f"{word} in a file", "sweep", "collapse", *SHORT, "--config", "own.toml", "--out", "never", mentions=[f"--{word}", "sweep itself"])
 rejects("what is the sweep's, below the experiment", "--config", "out.toml", "sweep", "collapse", mentions=["out of a sweep", "[sweep]", "[collapse]"])
 
 # ---- ranks
@@ -193,14 +196,15 @@ else:
     for who in (2, 0):
         out = f"rank-{who}"
         process = start(*MPIRUN, "-n", 3, BINARY, "sweep", "collapse", *LONG, "--out", out, "--launcher", "mpi", "--lease", 1, env=MPI_ENVIRONMENT)
-        wait_for(lambda: os.path.isdir(f"{out}/running") and len(state_of(out, "running")) == 3)
+        at = []  # when all are at a unit
+        wait_for(lambda: os.path.isdir(f"{out}/running") and at.append({unit["key"] for unit in state_of(out, "running")}) or at and len(at[-1]) == 3)
         os.kill(rank_of(process, who), signal.SIGTERM)
         err = process.communicate(timeout=120)[1]
         if who > 0:
             check("a rank that is stopped gives its unit back, and the others go on", same(numbers(out), expected_long)[0], err)
         else:
             check("where the root is stopped all give their units back", process.returncode != 0 and "stopped with" in err and not state_of(out, "running")
-                  and len(state_of(out, "begun")) == 3, (process.returncode, err, status(out)))
+                  and at[-1] <= {unit["key"] for state in ("begun", "done") for unit in state_of(out, state)}, (at[-1], process.returncode, err, status(out)))
             run = elbo("sweep", "--resume", out, "--workers", 2)
             check("and others go on with them", run.returncode == 0 and same(numbers(out), expected_long)[0], run.stderr)
     run = mpirun("collapse", *SHORT, "--out", "alone", n=1)
@@ -251,7 +255,10 @@ for what, environment, body, mentions in [
         check(f"{what}: one line", run.returncode == 2 and len(lines) == 1 and lines[0].startswith("elbo: [slurm]") and
               all(word in lines[0] for word in mentions), (run.returncode, run.stderr))
     check(f"{what}: nothing is left half-made", not os.path.exists("deep") and sorted(os.listdir("one")) == before, os.listdir("one"))
-check("the job that was taken is cancelled", open("scancel.log").read() == "4711\n4711\n")
+slurm_sh = open("job/slurm.sh").read()
+run = elbo("sweep", "--resume", "job", "--launcher", "slurm", "--lease", 7, env=here)
+check("and a script that was there is put back", run.returncode == 2 and open("job/slurm.sh").read() == slurm_sh, run.stderr)
+check("the job that was taken is cancelled", open("scancel.log").read() == "4711\n" * 3)
 
 # ---- what is refused
 rejects("no experiment", "sweep", "--workers", 2, mentions=["name an experiment"])

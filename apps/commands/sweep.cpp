@@ -54,8 +54,6 @@ void read_words(Options& o, std::vector<std::string> words) {
     fail("[sweep] {} is not made of units that could be shared; name an experiment of a paper",
          quote(sweep.experiment));
   sweep.words = std::move(words);
-  for (const char* own : {"--begin", "--work-only"})
-    if (sweep.gives(own)) fail("[sweep] {} is what sweep itself gives; leave it away", own);
 }
 
 /// The value of an option that stands among words; empty: it does not.
@@ -79,11 +77,12 @@ void read_config(Sweep& sweep, const std::string& file) {
     sweep.config = std::filesystem::absolute(file).string();
     append(sweep.words, {"--config", sweep.config});
   }
-  if (sweep.config.empty()) return;
   for (const char* own : {"out", "resume", "only", "lease", "json"})
-    if (config_gives(sweep.config, sweep.experiment, own))
+    if (!sweep.config.empty() && config_gives(sweep.config, sweep.experiment, own))
       fail("[--config] {}: {} of a sweep belongs below [sweep], not below [{}]", quote(sweep.config), own,
            sweep.experiment);
+  for (const char* own : {"--begin", "--work-only"})
+    if (sweep.gives(own)) fail("[sweep] {} is what sweep itself gives; leave it away", own);
 }
 
 void sweep(Options o, const Arguments& arguments, Ranks* ranks) {
@@ -141,7 +140,7 @@ void add_options(Arguments& arguments) {
       .show_default();
   arguments
       .add_number("--worker-restarts", o->sweep.restarts,
-                  "local: start this many processes again that were killed, between two units done",
+                  "local: start this many processes again that were killed, between two units or parts done",
                   kCountOrNone)
       .show_default();
   arguments.add_flag("--json", o->sweep.json, "Print the result as JSON");

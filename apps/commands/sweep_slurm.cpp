@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <sstream>
 #include <system_error>
 
@@ -132,7 +133,7 @@ std::string job_of(const std::string& command) {
 class Beginning {
  public:
   explicit Beginning(Sweep& sweep) : sweep_(sweep), script_(sweep.directory + "/slurm.sh") {
-    had_script_ = fs::exists(script_);
+    if (fs::exists(script_)) script_before_ = read_file(script_);
     for (fs::path folder = sweep.directory; !folder.empty() && !fs::exists(folder);
          folder = folder.parent_path())
       made_.push_back(folder);
@@ -142,7 +143,12 @@ class Beginning {
   ~Beginning() {
     if (kept_) return;
     std::error_code ignored;
-    if (!had_script_) fs::remove(script_, ignored);
+    try {
+      if (script_before_) write_file_atomically(script_, *script_before_);
+    } catch (const Error& error) {
+      log_line(error.what());
+    }
+    if (!script_before_) fs::remove(script_, ignored);
     if (!begun_) return;
     for (const auto& entry : fs::directory_iterator(sweep_.directory, ignored))
       fs::remove_all(entry.path(), ignored);
@@ -156,7 +162,8 @@ class Beginning {
   const Sweep& sweep_;
   std::string script_;
   std::vector<fs::path> made_;  // innermost first
-  bool had_script_ = false, begun_ = false, kept_ = false;
+  std::optional<std::string> script_before_;
+  bool begun_ = false, kept_ = false;
 };
 
 }  // namespace
