@@ -136,6 +136,7 @@ process = mpirun(BINARY, "sweep", "collapse", *longer, "--out", "cut", "--launch
 begun = wait_for(lambda: os.path.isdir("cut/running") and "3 running" in elbo("status", "cut").stdout, 60)
 ip("-n", HOSTS[2], "link", "set", "eth0", "down")
 left = wait_for(lambda: process.poll() is not None or '"attempt": 2' in elbo("status", "cut", "--json").stdout, 60)
+print("a host that is cut off:", "mpirun has ended" if process.poll() is not None else "its unit has gone to another" if left else "nothing comes of it")
 check("the unit of a host that is cut off goes to another, unless mpirun ends", begun and left, elbo("status", "cut").stdout)
 process.terminate()
 try:

@@ -57,6 +57,15 @@ Unit joined(const Unit& whole, const std::vector<MemberRange>& ranges) {
   return unit;
 }
 
+/// A part's file, once more: a second name of the same file, or a copy.
+void put_again(const std::string& from, const std::string& to) {
+  std::error_code error;
+  fs::remove(to, error);  // of a process that was broken off at this
+  fs::create_hard_link(from, to, error);
+  if (error) fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+  if (error) fail("[file] cannot copy {} to {}: {}", quote(from), quote(to), error.message());
+}
+
 }  // namespace
 
 std::vector<Unit> in_parts(const std::vector<Unit>& units, int64_t most) {
@@ -80,14 +89,6 @@ std::vector<Unit> in_parts(const std::vector<Unit>& units, int64_t most) {
 }
 
 void append(Json& list, const Json& more) { list.insert(list.end(), more.begin(), more.end()); }
-
-void put_again(const std::string& from, const std::string& to) {
-  std::error_code error;
-  fs::remove(to, error);  // of a process that was broken off at this
-  fs::create_hard_link(from, to, error);
-  if (error) fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  if (error) fail("[file] cannot copy {} to {}: {}", quote(from), quote(to), error.message());
-}
 
 void join_models(const UnitPlace& place, const std::vector<PartOutcome>& parts) {
   std::vector<SavedMember> list;

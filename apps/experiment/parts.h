@@ -23,7 +23,4 @@ void join_models(const UnitPlace& place, const std::vector<PartOutcome>& parts);
 /// Adds what is in a list to another.
 void append(Json& list, const Json& more);
 
-/// A part's file or the whole's, once more: a second name of the same file, or a copy.
-void put_again(const std::string& from, const std::string& to);
-
 }  // namespace elbo

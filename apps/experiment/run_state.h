@@ -34,7 +34,7 @@ struct RunState {
   /// Those that are done and those that there are, of units that run in parts and are not joined yet.
   size_t parts_done() const;
   size_t parts() const;
-  /// Units that are done and, of all units, parts: a number that only grows.
+  /// Units that are done and, of all units, parts: a number that grows but for moments.
   size_t pieces_done() const;
   /// "2 of 6 units done, 3 of 8 parts of those left, 4 running".
   std::string counts() const;

@@ -62,7 +62,8 @@ ProofTable proof_table(const std::string& path);
 /// Whether a row's two ELBOs differ by other than what its two sigma^2 make of them, by more than a table can
 /// owe.
 bool contradicts_itself(const ProofRow& row, const ProofOptions& options);
-/// A number that stands in code as its shortest form, with as many digits: what a table printed has no fewer.
+/// A published number from its value in code. It gets the digits of the shortest form; the table may have
+/// printed more.
 Printed printed(double value, double deviation = 0);
 
 /// What does not fit: within each table, and between tables that have settings in common.

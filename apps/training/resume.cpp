@@ -55,7 +55,7 @@ void check_given(DataOptions& data, const Arguments& arguments, const Json& aske
     if (!argument.given() ||
         std::find(std::begin(kChangeable), std::end(kChangeable), name) != std::end(kChangeable))
       continue;
-    // // Written only where they are not 0: what is held out, and how often it is looked at.
+    // Written only where they are not 0: what is held out, and how often it is looked at.
     const bool left_out = std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut);
     const Json none = left_out ? Json(0) : Json();
     if ((left_out || run.contains(key)) && asked.value(key, none) == run.value(key, none)) continue;
