@@ -3,8 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "apps/experiment/unit_claims.h"
 #include "tests/error_of.h"
@@ -96,6 +98,20 @@ TEST_SUITE("apps") {
       CHECK(claims.is_done(unit));
       CHECK_FALSE(claims.take(unit));
     }
+  }
+
+  TEST_CASE("who finds parts missing waits, and joins them") {
+    const TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const std::vector<Unit> units = in_parts(plan(2), 1);
+    std::thread others([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      for (const Unit& part : {units[0], units[1]})
+        CHECK(UnitClaims(directory, 1e6).take(part)->publish(kKept));
+    });
+    const Outcomes found = run_units({units[2]}, directory, {.name = "test", .quiet = true, .lease = 3});
+    others.join();
+    CHECK(found.keys() == std::vector<std::string>{"a"});
   }
 
   TEST_CASE("a part that comes after the whole leaves everything as it is") {
