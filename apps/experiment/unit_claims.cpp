@@ -129,7 +129,12 @@ Json UnitClaims::kept(const std::string& key) const {
 std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::string& worker) {
   if (is_done(unit)) return nullptr;
   const std::lock_guard guard(mutex_);
-  std::unique_ptr<Lease> lease = leases_.take(unit.key, worker);
+  std::unique_ptr<Lease> lease;
+  try {
+    lease = leases_.take(unit.key, worker);
+  } catch (const Error&) {
+    if (!is_done(unit)) throw;  // else the run has ended meanwhile, and all claims have gone with it
+  }
   if (!lease) return nullptr;
   if (is_done(unit)) {  // published between the two looks
     lease->finish();
