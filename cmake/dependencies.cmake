@@ -31,7 +31,7 @@ elseif(ELBO_PROGRAM)
   message(STATUS "Downloads: none, as libcurl was not found")
 endif()
 
-# Sweeps over the processes of mpirun. Optional: scripts/setup cluster installs it.
+# Sweeps and trainings over the processes of mpirun. Optional: scripts/setup cluster installs it.
 option(ELBO_MPI "Use MPI where it is found" ON)
 if(ELBO_PROGRAM AND ELBO_MPI AND NOT ELBO_VENDOR_DIR)
   set(MPI_CXX_SKIP_MPICXX ON)  # only its C interface is used
@@ -39,10 +39,10 @@ if(ELBO_PROGRAM AND ELBO_MPI AND NOT ELBO_VENDOR_DIR)
 endif()
 if(MPI_CXX_FOUND)  # the target is there in any case
   set(elbo_mpi found)
-  message(STATUS "Sweeps by mpirun: MPI ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")
+  message(STATUS "mpirun: MPI ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")
 else()
   set(elbo_mpi missing)
-  message(STATUS "Sweeps by mpirun: none, as MPI was not found")
+  message(STATUS "mpirun: cannot share work out to its processes, as MPI was not found")
 endif()
 
 if(ELBO_VENDOR_DIR)

@@ -69,12 +69,16 @@ bool ClaimedUnit::publish(const Json& kept) {
   const std::string mine = directory_.file(folder_ + "unit.json");
   const std::string working = fs::path(mine).parent_path().string(), own = (fs::path(parent) / key).string();
   bool published = false;
-  if (!lease_->lost()) {
-    directory_.write_json(folder_ + "unit.json", kept);
-    published = !lease_->lost() && ::rename(working.c_str(), own.c_str()) == 0;
-    if (!published && errno != EEXIST && errno != ENOTEMPTY && !lease_->lost())
-      fail("[file] cannot give {} the name {}: {}", quote(working), quote(own),
-           std::generic_category().message(errno));
+  try {
+    if (!lease_->lost()) {
+      directory_.write_json(folder_ + "unit.json", kept);
+      published = !lease_->lost() && ::rename(working.c_str(), own.c_str()) == 0;
+      if (!published && errno != EEXIST && errno != ENOTEMPTY)
+        fail("[file] cannot give {} the name {}: {}", quote(working), quote(own),
+             std::generic_category().message(errno));
+    }
+  } catch (const Error&) {
+    if (!lease_->lost()) throw;  // else whoever has the unit removed its files
   }
   if (!published) {
     remove(working);
@@ -129,20 +133,20 @@ Json UnitClaims::kept(const std::string& key) const {
 std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::string& worker) {
   if (is_done(unit)) return nullptr;
   const std::lock_guard guard(mutex_);
-  std::unique_ptr<Lease> lease;
   try {
-    lease = leases_.take(unit.key, worker);
+    std::unique_ptr<Lease> lease = leases_.take(unit.key, worker);
+    if (!lease) return nullptr;
+    if (is_done(unit)) {  // published between the two looks
+      lease->finish();
+      return nullptr;
+    }
+    std::unique_ptr<ClaimedUnit> claimed(new ClaimedUnit(directory_, unit, std::move(lease)));
+    claimed->take_up(leases_);
+    return claimed;
   } catch (const Error&) {
-    if (!is_done(unit)) throw;  // else the run has ended meanwhile, and all claims have gone with it
+    if (!is_done(unit)) throw;
+    return nullptr;  // the run has ended while this process was frozen, and all claims have gone with it
   }
-  if (!lease) return nullptr;
-  if (is_done(unit)) {  // published between the two looks
-    lease->finish();
-    return nullptr;
-  }
-  std::unique_ptr<ClaimedUnit> claimed(new ClaimedUnit(directory_, unit, std::move(lease)));
-  claimed->take_up(leases_);
-  return claimed;
 }
 
 void UnitClaims::tidy(const std::vector<Unit>& units) const {
