@@ -191,21 +191,18 @@ Unit ensemble_unit(const std::string& key, const std::string& title, const Asper
     const Tensor x = loaded->all().to(DType::f32).to(network.device);
     return train_ensemble(network, members, card_of(named, *loaded), x, how, place);
   };
-  return {.key = key,
-          .title = title,
-          .cost = reuse * training_cost(*asperti_vae(network, how.seed), data.points, how.epochs),
-          .measure =
-              [=, points = data.points] {
-                const auto vae = asperti_vae(network, how.seed);
-                const int64_t per_epoch = (points + how.batch - 1) / how.batch;
-                return seconds_of(*vae, asperti_loss(*vae, how.part), stand_in(*vae, points, how.batch),
-                                  how.batch, how.epochs * per_epoch);
-              },
-          .run =
-              [=](const UnitPlace& place) {
-                return run(place, {0, network.members});
-              },
-          .ensemble = EnsembleParts{.members = network.members, .run = run, .join = joined}};
+  return as_ensemble({.key = key,
+                      .title = title,
+                      .cost = reuse * training_cost(*asperti_vae(network, how.seed), data.points, how.epochs),
+                      .measure =
+                          [=, points = data.points] {
+                            const auto vae = asperti_vae(network, how.seed);
+                            const int64_t per_epoch = (points + how.batch - 1) / how.batch;
+                            return seconds_of(*vae, asperti_loss(*vae, how.part),
+                                              stand_in(*vae, points, how.batch), how.batch,
+                                              how.epochs * per_epoch);
+                          }},
+                     {.members = network.members, .run = run, .join = joined});
 }
 
 }  // namespace elbo::asperti

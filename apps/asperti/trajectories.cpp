@@ -250,7 +250,7 @@ ExperimentPlan plan(Options& o) {
   ExperimentPlan plan{
       .what = fmt::format("Trains {} dense networks with 2 units for {} steps.", o.members, steps),
       .data = data};
-  plan.units.push_back(
+  plan.units.push_back(as_ensemble(
       {.key = kKey,
        .title = "ten points",
        .cost = training_cost(*asperti_vae(dense_network(o, data->dataset, o.members), 0), points, o.epochs),
@@ -259,17 +259,11 @@ ExperimentPlan plan(Options& o) {
              const auto vae = asperti_vae(dense_network(o, data->dataset, o.members), o.run.seed);
              const Tensor x = data->all().to(DType::f32).to(device_of(o.run));
              return seconds_of(*vae, asperti_loss(*vae), x, o.batch, steps);
-           },
-       .run =
-           [o, data](const UnitPlace& place) {
-             return trained(o, {0, o.members}, *data, place);
-           },
-       .ensemble = EnsembleParts{.members = o.members,
-                                 .run =
-                                     [o, data](const UnitPlace& place, const MemberRange& members) {
-                                       return trained(o, members, *data, place);
-                                     },
-                                 .join = joined}});
+           }},
+      {.members = o.members,
+       .run = [o, data](const UnitPlace& place,
+                        const MemberRange& members) { return trained(o, members, *data, place); },
+       .join = joined}));
   plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
   return plan;
 }

@@ -150,23 +150,17 @@ Unit unit_of(const DeepUnit& deep, std::shared_ptr<const LoadedData> data, const
   const DeepVaeOptions network = network_of(deep.training, deep.members, data->dataset);
   const double points =
       static_cast<double>(data->dataset.points()) * static_cast<double>(deep.training.epochs);
-  return {
-      .key = deep.key,
-      .title = deep.title,
-      .cost =
-          training_flops(network, deep.training.samples) * points * static_cast<double>(deep.members.size()),
-      .measure = [deep, data, run] { return seconds_for(deep, *data, run); },
-      .run =
-          [=](const UnitPlace& place) {
-            return trained(deep, {0, static_cast<int64_t>(deep.members.size())}, *data, named, run, place);
-          },
-      .ensemble =
-          EnsembleParts{
-              .members = static_cast<int64_t>(deep.members.size()),
-              .run = [=](const UnitPlace& place,
-                         const MemberRange& range) { return trained(deep, range, *data, named, run, place); },
-              .join = [=](const UnitPlace& place,
-                          const std::vector<PartOutcome>& parts) { return joined(deep, place, parts); }}};
+  const auto members = static_cast<int64_t>(deep.members.size());
+  return as_ensemble(
+      {.key = deep.key,
+       .title = deep.title,
+       .cost = training_flops(network, deep.training.samples) * points * static_cast<double>(members),
+       .measure = [deep, data, run] { return seconds_for(deep, *data, run); }},
+      {.members = members,
+       .run = [=](const UnitPlace& place,
+                  const MemberRange& range) { return trained(deep, range, *data, named, run, place); },
+       .join = [=](const UnitPlace& place,
+                   const std::vector<PartOutcome>& parts) { return joined(deep, place, parts); }});
 }
 
 }  // namespace elbo

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "apps/experiment/unit_claims.h"
 #include "apps/training/model_folder.h"
@@ -86,6 +87,14 @@ std::vector<Unit> in_parts(const std::vector<Unit>& units, int64_t most) {
         "away",
         most);
   return all;
+}
+
+Unit as_ensemble(Unit unit, EnsembleParts ensemble) {
+  unit.run = [run = ensemble.run, all = MemberRange{0, ensemble.members}](const UnitPlace& place) {
+    return run(place, all);
+  };
+  unit.ensemble = std::move(ensemble);
+  return unit;
 }
 
 void append(Json& list, const Json& more) { list.insert(list.end(), more.begin(), more.end()); }

@@ -17,6 +17,9 @@ namespace elbo {
 /// 0: nothing is divided. Throws Error, naming --split, where there is no such ensemble.
 std::vector<Unit> in_parts(const std::vector<Unit>& units, int64_t most);
 
+/// `unit` as one that trains all of these members, and may run in parts.
+Unit as_ensemble(Unit unit, EnsembleParts ensemble);
+
 /// Puts the models of all parts into the unit's folder, with one list of them (apps/training/model_folder.h).
 void join_models(const UnitPlace& place, const std::vector<PartOutcome>& parts);
 

@@ -2,6 +2,7 @@
 // their entropies: (a) linear on PCA data, (b) VAE-1 on MNIST, (c) VAE-3 on a ring. At the end they are
 // equal, where sigma is learned.
 #include "apps/command.h"
+#include "apps/experiment/parts.h"
 #include "apps/luecke/setting.h"
 
 #include "apps/support/statistics.h"
@@ -62,15 +63,25 @@ ToyRuns ring_of(const Options& o) {
 }
 
 /// (b): runs of VAE-1 on the same images, which differ in where they start and in their noise.
-Json trained_on_images(const Options& o, const LoadedData& data, const RecordedTraining& how,
-                       const MemberRange& runs, const UnitPlace& place) {
-  const LueckeOptions options{.dimensions = data.dataset.dimensions(),
-                              .latent = o.latent,
-                              .device = device_of(o.run),
-                              .members = runs.count,
-                              .first_member = runs.first};
+LueckeOptions image_model(const Options& o, const LoadedData& data, const MemberRange& runs) {
+  return {.dimensions = data.dataset.dimensions(),
+          .latent = o.latent,
+          .device = device_of(o.run),
+          .members = runs.count,
+          .first_member = runs.first};
+}
+
+Tensor images_in(const Options& o, const LoadedData& data) {
+  return data.all().to(DType::f32).to(device_of(o.run));
+}
+
+Json trained_on_images(const Options& o, const LoadedData& data, const MemberRange& runs,
+                       const UnitPlace& place) {
+  RecordedTraining how = o.training(o.image_epochs);
+  how.may_break = runs.count < o.runs;
+  const LueckeOptions options = image_model(o, data, runs);
   const auto vae = luecke_vae(LueckeModel::vae1, options, o.run.seed);
-  Json result = train_recorded(*vae, data.all().to(DType::f32).to(options.device), how, place);
+  Json result = train_recorded(*vae, images_in(o, data), how, place);
   if (!result.is_null())
     save_members(LueckeModel::vae1, options, *vae, recorded_from(result), place,
                  [&](int64_t) { return card_of(o.data, data); });
@@ -79,32 +90,18 @@ Json trained_on_images(const Options& o, const LoadedData& data, const RecordedT
 
 Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
   const auto model = [o, data] {
-    return luecke_vae(LueckeModel::vae1,
-                      {.dimensions = data->dataset.dimensions(),
-                       .latent = o.latent,
-                       .device = device_of(o.run),
-                       .members = o.runs},
-                      o.run.seed);
+    return luecke_vae(LueckeModel::vae1, image_model(o, *data, {0, o.runs}), o.run.seed);
   };
   const RecordedTraining how = o.training(o.image_epochs);
-  RecordedTraining of_part = how;
-  of_part.may_break = true;
-  return {
-      .key = "images",
-      .title = "VAE-1 on " + data->dataset.name,
-      .cost = cost_of_training(*model(), data->dataset.points(), how),
-      .measure =
-          [=] { return seconds_of_training(*model(), data->all().to(DType::f32).to(device_of(o.run)), how); },
-      .run =
-          [=](const UnitPlace& place) {
-            return trained_on_images(o, *data, how, {0, o.runs}, place);
-          },
-      .ensemble = EnsembleParts{.members = o.runs,
-                                .run =
-                                    [=](const UnitPlace& place, const MemberRange& some) {
-                                      return trained_on_images(o, *data, of_part, some, place);
-                                    },
-                                .join = join_recorded}};
+  return as_ensemble(
+      {.key = "images",
+       .title = "VAE-1 on " + data->dataset.name,
+       .cost = cost_of_training(*model(), data->dataset.points(), how),
+       .measure = [=] { return seconds_of_training(*model(), images_in(o, *data), how); }},
+      {.members = o.runs,
+       .run = [o, data](const UnitPlace& place,
+                        const MemberRange& runs) { return trained_on_images(o, *data, runs, place); },
+       .join = join_recorded});
 }
 
 /// (a), top: the bound beside everything that is known of the run.

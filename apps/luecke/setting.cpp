@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/experiment/parts.h"
 #include "apps/support/figure_parts.h"
 #include "apps/support/statistics.h"
 
@@ -110,27 +111,26 @@ std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options) {
   std::vector<Unit> units;
   const Device device = device_of(options);
   for (const Slice& slice : slices_of(runs)) {
-    Unit unit{.key = slice.key,
-              .title = slice.count == 1 ? runs.title
-                                        : fmt::format("{}, runs {} to {}", runs.title, slice.first,
-                                                      slice.first + slice.count - 1),
-              .cost = cost_of_training(*model_of(runs, slice, Device::cpu), runs.points, runs.training),
-              .measure = [runs, slice, device] {
-                const ToySets data = data_of(runs, slice);
-                const auto vae = model_of(runs, slice, device);
-                return seconds_of_training(*vae, data.train.to(device), runs.training);
-              }};
-    unit.run = [runs, slice, device](const UnitPlace& place) { return trained(runs, slice, device, place); };
-    ToyRuns part = runs;
-    part.training.may_break = true;
-    unit.ensemble = EnsembleParts{
-        .members = slice.count,
-        .run =
-            [part, slice, device](const UnitPlace& place, const MemberRange& some) {
-              return trained(part, {slice.key, slice.first + some.first, some.count}, device, place);
-            },
-        .join = join_recorded};
-    units.push_back(std::move(unit));
+    units.push_back(as_ensemble(
+        {.key = slice.key,
+         .title = slice.count == 1 ? runs.title
+                                   : fmt::format("{}, runs {} to {}", runs.title, slice.first,
+                                                 slice.first + slice.count - 1),
+         .cost = cost_of_training(*model_of(runs, slice, Device::cpu), runs.points, runs.training),
+         .measure =
+             [runs, slice, device] {
+               const ToySets data = data_of(runs, slice);
+               const auto vae = model_of(runs, slice, device);
+               return seconds_of_training(*vae, data.train.to(device), runs.training);
+             }},
+        {.members = slice.count,
+         .run =
+             [runs, slice, device](const UnitPlace& place, const MemberRange& some) {
+               ToyRuns own = runs;
+               own.training.may_break = some.count < slice.count;
+               return trained(own, {slice.key, slice.first + some.first, some.count}, device, place);
+             },
+         .join = join_recorded}));
   }
   return units;
 }
