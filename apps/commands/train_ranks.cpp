@@ -1,10 +1,8 @@
 // elbo train under mpirun: the ranks train one model, each on its own rows of every batch. The root reads the
 // command line, has the run directory, measures and reports; the others get the run, as it is, by a message.
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
-#include <thread>
 #include <typeinfo>
 
 #include "apps/commands/train.h"
@@ -17,9 +15,6 @@
 
 namespace elbo {
 namespace {
-
-/// For so long a rank that failed waits for the root to fail of the same, and to end them all.
-constexpr std::chrono::seconds kForTheRoot{5};
 
 /// What needs a whole batch in one place, or decides by what one process sees.
 void check_shareable(const TrainOptions& o) {
@@ -67,7 +62,7 @@ void take_part(Ranks& ranks, const TrainOptions& given) {
     RankAllReduce all_reduce(ranks);
     take_part_in_deep(o, all_reduce);
   } catch (const std::exception& error) {
-    std::this_thread::sleep_for(kForTheRoot);
+    let_root_speak_first();
     muted.reset();
     log_line(fmt::format("elbo: rank {} on {}: {}", ranks.rank(), host_name(), reason(error)));
     ranks.abort(2);
@@ -92,9 +87,8 @@ void train_at_ranks(TrainOptions options, const std::function<TrainOptions(Train
   Ranks ranks;
   if (ranks.count() != launched().count)
     fail(
-        "[mpi] {} processes were started, but MPI knows of {}; take the mpirun of the MPI that elbo was "
-        "built "
-        "with",
+        "[mpi] {} processes were started, but MPI knows of {}; elbo needs the mpirun of the MPI that it was "
+        "built with",
         launched().count, ranks.count());
   take_own_gpu(ranks);
   if (ranks.rank() > 0) return take_part(ranks, options);
