@@ -103,7 +103,6 @@ std::string out_of_memory_advice(const CLI::App& app) {
                              "--seeds",
                              "--conv-members",
                              "--restarts",
-                             "--split",
                              "--sets",
                              "--runs",
                              "--points",
