@@ -260,13 +260,15 @@ std::string plain_specification(const std::string& spec) {
   return spec;
 }
 
+std::string kind_of(const std::string& spec) { return spec.substr(0, spec.find(':')); }
+
 namespace {
 
 /// Throws for what no data set is, whatever files there are.
 Source source_of(const std::string& given, const LoadOptions& options) {
   const std::string spec = plain_specification(given);
   const size_t colon = spec.find(':');
-  const std::string name = spec.substr(0, colon);
+  const std::string name = kind_of(spec);
   const std::string argument = colon == std::string::npos ? "" : spec.substr(colon + 1);
   const auto kinds = dataset_kinds();
   const auto kind =

@@ -94,6 +94,9 @@ std::span<const DatasetKind> dataset_kinds();
 /// Others, and what is none, stay as they are.
 std::string plain_specification(const std::string& spec);
 
+/// Which data a specification names, wherever their files lie: "mnist" of "mnist" and of "mnist:DIR".
+std::string kind_of(const std::string& spec);
+
 /// 16 hexadecimal digits that tell element type, shape and elements of x (FNV-1a, 64 bits).
 std::string fingerprint(const Tensor& x);
 

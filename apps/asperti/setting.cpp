@@ -91,7 +91,7 @@ void save_models(const AspertiOptions& network, const Vae& vae, const ModelCard&
 
 std::string unlike_paper(const CommonOptions& o, const Dataset& data) {
   const CommonOptions paper;
-  if (data.name != "mnist" || data.points() != 60000) return "other data than MNIST's 60 000 images";
+  if (kind_of(data.name) != "mnist" || data.points() != 60000) return "other data than MNIST's 60 000 images";
   if (o.hidden != paper.hidden || o.latent != paper.latent) return "another network than the paper's";
   if (o.lambda != paper.lambda) return fmt::format("another lambda than {:g}", paper.lambda);
   if (o.batch != paper.batch || o.rate > paper.rate) return "other batches or a larger rate";

@@ -175,8 +175,9 @@ void add_claims(const Options& o, const LoadedData& data, const Json& found, Pre
       laws.push_back(numbers_or_nan(member.at("law"))[i]);
     }
   const Options paper;
-  const bool published = data.dataset.name == "mnist" && data.dataset.points() == 60000 && o.epochs == 1 &&
-                         o.hidden == paper.hidden && o.batch == paper.batch && o.lambda == paper.lambda;
+  const bool published = kind_of(data.dataset.name) == "mnist" && data.dataset.points() == 60000 &&
+                         o.epochs == 1 && o.hidden == paper.hidden && o.batch == paper.batch &&
+                         o.lambda == paper.lambda;
   const auto judged = [&](bool holds) { return published ? std::optional(holds) : std::nullopt; };
   const std::string note = published ? "lambda 0.7, Glorot, Adam 0.001: our choice"
                                      : "other data, epochs or network than the paper's";

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "apps/support/text.h"
+#include "datasets/dataset.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -27,11 +28,18 @@ bool meets(const Setting& setting, const Json& value) {
   return value == setting.published;
 }
 
+/// A data set is the same in whichever folder it lies.
+Json value_of(const Setting& setting, const Json& result) {
+  const Json value = value_at(result, setting.at);
+  const bool names_data = setting.at == "provenance.data.name" && value.is_string();
+  return names_data ? Json(kind_of(value.get<std::string>())) : value;
+}
+
 /// How far a result's settings are from the paper's, to choose the nearest by.
 double distance_of(const Run& run, const Json& result) {
   double distance = 0;
   for (const Setting& setting : run.settings) {
-    const Json value = value_at(result, setting.at);
+    const Json value = value_of(setting, result);
     if (value.is_null() || meets(setting, value)) continue;
     distance += 1;
     if (value.is_number() && setting.published.is_number())
@@ -103,7 +111,7 @@ std::vector<KeptResult> results_in(const std::string& folder) {
 std::vector<std::string> differences_of(const Run& run, const Json& result) {
   std::vector<std::string> differences;
   for (const Setting& setting : run.settings) {
-    const Json value = value_at(result, setting.at);
+    const Json value = value_of(setting, result);
     if (value.is_null() || meets(setting, value)) continue;
     differences.push_back(
         fmt::format("{} {} (paper: {})", setting.name, text_of(value), text_of(setting.published)));

@@ -2,6 +2,7 @@
 #include "apps/lucas/published.h"
 
 #include "apps/command.h"
+#include "datasets/dataset.h"
 
 namespace elbo {
 namespace {
@@ -21,7 +22,7 @@ std::string text_at(const Json& result, const char* path) {
 /// Whether a result of collapse is of images of this kind, and has what is wanted of annealing.
 std::function<bool(const Json&)> collapse_of(std::string data, std::string preprocess, bool annealed) {
   return [=](const Json& result) {
-    const bool images = text_at(result, "provenance.data.name").starts_with(data) &&
+    const bool images = kind_of(text_at(result, "provenance.data.name")) == data &&
                         text_at(result, "config.preprocess") == preprocess;
     // One full model that was trained alone is one row of the table.
     const bool row = is_of(result, "train") && !annealed && text_at(result, "config.model") != "conv" &&
@@ -92,7 +93,7 @@ std::vector<Run> runs() {
                  return is_of(result, "encoders") ||
                         (is_of(result, "train") && text_at(result, "config.decoder_hidden") == "none" &&
                          text_at(result, "config.encoder_hidden") == "none" &&
-                         text_at(result, "provenance.data.name").starts_with("mnist") &&
+                         kind_of(text_at(result, "provenance.data.name")) == "mnist" &&
                          text_at(result, "config.preprocess") == "logit");
                }},
           {.key = "collapse-mnist",
@@ -117,19 +118,19 @@ std::vector<Run> runs() {
            .arguments = celeba,
            .settings = celeba_settings(),
            .unstated = kUnstated,
-           .matches = collapse_of("images:", "logit", false)},
+           .matches = collapse_of("images", "logit", false)},
           {.key = "collapse-celeba-annealed",
            .command = "collapse",
            .arguments = and_more(celeba, {"--annealed"}),
            .settings = celeba_settings(),
            .unstated = kUnstated,
-           .matches = collapse_of("images:", "logit", true)},
+           .matches = collapse_of("images", "logit", true)},
           {.key = "collapse-celeba-pixels",
            .command = "collapse",
            .arguments = and_more(celeba, {"--preprocess", "dequantize"}),
            .settings = celeba_settings(),
            .unstated = kUnstated,
-           .matches = collapse_of("images:", "dequantize", false)}};
+           .matches = collapse_of("images", "dequantize", false)}};
 }
 
 std::vector<Item> items() {

@@ -106,7 +106,7 @@ constexpr PaperTable kTables[] = {{2, kMnistModels, kTable2},
                                   {4, kMnistModels, kTable4},
                                   {5, kCelebaModels, kTable5}};
 
-bool is_mnist(const Dataset& data) { return data.name.starts_with("mnist"); }
+bool is_mnist(const Dataset& data) { return kind_of(data.name) == "mnist"; }
 
 /// Images 64x64 from a folder whose name says so: images:DIR[,OPTION...].
 bool is_celeba(const Dataset& data) {

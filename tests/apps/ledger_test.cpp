@@ -151,6 +151,19 @@ TEST_SUITE("apps") {
       CHECK(line.contains(name));
   }
 
+  TEST_CASE("a data set is the same in whichever folder it lies") {
+    Json result = table2_again();
+    result["provenance"]["data"]["name"] = "mnist:elsewhere";
+    const ledger::Ledger all(papers(), {{"result.json", result}});
+    CHECK(count(entries_of(all, "lucas/table2"), Verdict::within_error) == 100);
+    const ledger::Run run{
+        .key = "run", .command = "run", .settings = {{"provenance.data.name", "data", "mnist"}}};
+    CHECK(ledger::differences_of(run, result).empty());
+    result["provenance"]["data"]["name"] = "fashion-mnist:mnist";
+    CHECK(ledger::differences_of(run, result) ==
+          std::vector<std::string>{"data fashion-mnist (paper: mnist)"});
+  }
+
   TEST_CASE("other settings are listed and not compared; a better number is marked") {
     Json result = table2_again();
     result["config"]["epochs"] = 400;

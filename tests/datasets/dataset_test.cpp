@@ -247,6 +247,9 @@ TEST_SUITE("datasets") {
     CHECK(plain_specification("ppca:0") == "ppca");
     for (const char* same : {"ppca", "ppca:3", "ppca:00", "mnist:0", "npy:0", "digits:0", ":0", "nothing:0"})
       CHECK(plain_specification(same) == same);
+    CHECK(kind_of("mnist") == "mnist");
+    CHECK(kind_of("mnist:a:b") == "mnist");
+    CHECK(kind_of("fashion-mnist:mnist") == "fashion-mnist");
     CHECK(load_dataset("gaussian:0", {.limit = 5}).name == load_dataset("gaussian", {.limit = 5}).name);
     for (const char* no_number : {"ppca:-1", "ppca-ring:two", "ppca:3x", "ppca:4294967296", "mobius:03"})
       CHECK(mentions(refusal(no_number), "no number of a toy"));
