@@ -37,7 +37,7 @@ std::map<std::string, Folders> house() {
           {"apps/training", training},
           {"apps/reports", reports},
           {"apps/experiment", reports},
-          {"apps/ledger", {"apps/support", "tensor"}},
+          {"apps/ledger", {"apps/support", "datasets", "tensor"}},
           {"apps/commands", with(room, {"apps/processor"})},
           {"apps/bench", room},
           {"apps/lucas", room},
