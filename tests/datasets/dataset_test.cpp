@@ -319,10 +319,10 @@ TEST_SUITE("datasets") {
         {"digits", {.limit = 30, .division = {.validation = 2}, .subset = 29}},
         {"digits", {.limit = kMostGeneratedPoints + 1}},
         {"digits", {.limit = -1}}};
-    for (const auto& [spec, options] : wrong) {
-      const std::string expected = error_of([&] { load_dataset(spec, options); });
+    for (const auto& request : wrong) {
+      const std::string expected = error_of([&] { load_dataset(request.first, request.second); });
       CHECK_FALSE(expected.empty());
-      CHECK(error_of([&] { points_to_draw(spec, options); }) == expected);
+      CHECK(error_of([&] { points_to_draw(request.first, request.second); }) == expected);
     }
   }
 

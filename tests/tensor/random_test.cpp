@@ -224,9 +224,9 @@ TEST_SUITE("tensor") {
 
   TEST_CASE("rows of a batch draw what the whole batch draws for them, however it is divided") {
     const RandomKey key{.seed = 4, .member = 2, .stream = kLatentNoise, .step = 3};
-    for (const auto& [samples, all, width] :
-         {std::array<int64_t, 3>{1, 9, 3}, {4, 9, 3}, {2, 700, 2}, {3, 128, 20}, {5, 1, 7}, {1, 5000, 1}})
+    for (const Shape& shape : {Shape{1, 9, 3}, {4, 9, 3}, {2, 700, 2}, {3, 128, 20}, {5, 1, 7}, {1, 5000, 1}})
       for (int64_t parts : {1, 2, 3, 7}) {
+        const int64_t samples = shape[0], all = shape[1], width = shape[2];
         CAPTURE(samples);
         CAPTURE(all);
         CAPTURE(parts);

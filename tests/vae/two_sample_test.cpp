@@ -212,7 +212,7 @@ TEST_SUITE("vae") {
             kernel[static_cast<size_t>(i * n + j)] =
                 std::exp(-(std::pow(distance(all, i, j), 2) - 1e-5) / (2 * s2));
       const auto squared_of = [&](const std::vector<bool>& first) {
-        const auto c1 = static_cast<double>(n1), c2 = static_cast<double>(n2);
+        const auto c1 = static_cast<double>(a.shape()[0]), c2 = static_cast<double>(b.shape()[0]);
         double within_first = 0, within_second = 0, across = 0;
         for (size_t i = 0; i < first.size(); ++i)
           for (size_t j = 0; j < first.size(); ++j)
