@@ -61,6 +61,13 @@ if(ELBO_SANITIZE)
   endif()
 endif()
 
+# For targets that compute little themselves, whose code is most of elbo: what they would gain is less than the compiler
+# takes for it.
+set(elbo_computes_little $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
+if(ELBO_SANITIZE)
+  set(elbo_computes_little $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+endif()
+
 if(NOT elbo_gpu STREQUAL "none")
   target_compile_definitions(elbo_options INTERFACE ELBO_HAS_CUDA=1)
 endif()

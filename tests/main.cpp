@@ -8,6 +8,12 @@
 #include <string_view>
 
 #include "tensor/cuda/device.h"
+#include "tensor/sanitizers.h"
+
+#ifdef ELBO_ASAN
+// clang's OpenMP library keeps what its threads need until the program has ended.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libomp.so"; }
+#endif
 
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
