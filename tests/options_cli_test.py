@@ -138,6 +138,8 @@ for what, text, words in (
         ("nan", base + "clip = nan\n", ["clip", "nan"]), ("a number out of range", base + "batch = -1\n", ["--batch", "-1"]),
         ("help", base + "help = true\n", ["help"]), ("another file", base + 'config = "b.toml"\n', ["line 7", "config"]),
         ("bytes that are no UTF-8", base.encode() + b'out = "\xff"\n', ["line 7"]),
+        ("a name beyond ASCII without quotes", base + "é = 1\n", ["line 7", "é", "quotes"]),
+        ("a text that goes on beyond ASCII behind a backslash", base + 'out = """a\\\n§"""\n', ["line 8", "§", "backslash"]),
         ("a folder", None, ["folder"])):
     if text is None:
         os.mkdir(path := "folder")

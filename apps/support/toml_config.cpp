@@ -13,11 +13,14 @@
 #pragma pop_macro("NDEBUG")
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <utility>
 
 #include "apps/support/arguments.h"
 #include "apps/support/text.h"
+#include "apps/support/toml_quotes.h"
 #include "tensor/error.h"
 
 namespace elbo {
@@ -126,9 +129,18 @@ std::vector<CLI::ConfigItem> read_section(const CLI::App& command, const toml::t
 
 std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const {
   const auto file = app_.get_config_ptr()->as<std::string>();
+  const std::string text(std::istreambuf_iterator<char>(input), {});
+  if (const auto found = misplaced_character(text)) {
+    const std::string where = fmt::format("[--config] {}, line {}", file, found->line);
+    if (found->joined)
+      refuse("{}: what a backslash joins to the line before cannot begin with '{}'; write both as one line",
+             where, found->character);
+    refuse("{}: '{}' stands outside quotes, where TOML has ASCII alone; put it in quotes", where,
+           found->character);
+  }
   toml::table root;
   try {
-    root = toml::parse(input, file);
+    root = toml::parse(text, file);
   } catch (const toml::parse_error& error) {
     refuse("{}: {}", place(file, error.source()), std::string(error.description()));
   }
@@ -159,8 +171,11 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
 }
 
 bool config_gives(const std::string& file, const std::string& command, const std::string& option) {
+  std::ifstream input(file);
+  const std::string text(std::istreambuf_iterator<char>(input), {});
+  if (misplaced_character(text)) return false;
   try {
-    const toml::table root = toml::parse_file(file);
+    const toml::table root = toml::parse(text);
     const toml::table* section = root.get_as<toml::table>(command);
     return section && (option.empty() || section->contains(option));
   } catch (const toml::parse_error&) {

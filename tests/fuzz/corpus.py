@@ -61,7 +61,8 @@ CORPUS = {
     "image": lambda: [png(3, 2, 8, 2), png(5, 4, 1, 0), png(4, 4, 4, 3), png(3, 3, 16, 6), png(1, 1, 8, 4, 1), jpeg(1), jpeg(3)],
     "toml": lambda: [b'[train]\nlr = [1e-3, 3e-3]\ndata = "mnist"\nepochs = 20\nlearn-sigma2 = false\n', b"[sample]\ndata = 'x'\n\n[train]\nepochs = 1\n",
                      b'train.epochs = 0x1F # a comment\n', b'[train]\n"a\\u000Ab" = 1979-05-27T07:32:00Z\n', b'[[train]]\nx = {y = [[1], [2.5]]}\n',
-                     b'[train]\nlr = [inf, -nan, 1_000.5e+3]\nepochs = "3"\n', b'[train]\ndata = """a\n\\\n  b"""\n'],
+                     b'[train]\nlr = [inf, -nan, 1_000.5e+3]\nepochs = "3"\n', b'[train]\ndata = """a\n\\\n  b"""\n',
+                     '[train]\né = "é"\n'.encode(), '[train]\ndata = """a\\\n  §"""\n'.encode()],
 }
 
 name, folder = sys.argv[1:]

@@ -1,0 +1,65 @@
+#include "apps/support/toml_quotes.h"
+
+#include <algorithm>
+
+#include "apps/support/text.h"
+
+namespace elbo {
+namespace {
+
+constexpr auto kEnd = std::string_view::npos;
+
+bool beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
+
+MisplacedCharacter at(std::string_view toml, size_t position, bool joined) {
+  const std::string_view rest = toml.substr(position);
+  size_t length = 1;
+  while (length < std::min<size_t>(rest.size(), 4) &&
+         (static_cast<unsigned char>(rest[length]) & 0xc0) == 0x80)
+    ++length;
+  const auto lines = std::count(toml.begin(), toml.begin() + static_cast<std::ptrdiff_t>(position), '\n');
+  return {static_cast<int>(lines) + 1, valid_utf8(rest.substr(0, length)), joined};
+}
+
+/// Behind a string on one line that ends with `quote`, or at the line's end where the string does not end.
+size_t behind_string(std::string_view toml, size_t begin, char quote) {
+  for (size_t i = begin; i < toml.size() && toml[i] != '\n'; ++i) {
+    if (toml[i] == quote) return i + 1;
+    if (toml[i] == '\\' && quote == '"') ++i;
+  }
+  return std::min(toml.find('\n', begin), toml.size());
+}
+
+}  // namespace
+
+std::optional<MisplacedCharacter> misplaced_character(std::string_view toml) {
+  size_t i = toml.starts_with("\xef\xbb\xbf") ? 3 : 0;
+  while (i < toml.size()) {
+    const std::string_view rest = toml.substr(i);
+    if (rest.starts_with("'''")) {
+      const size_t end = toml.find("'''", i + 3);
+      i = end == kEnd ? toml.size() : end + 3;
+    } else if (rest.starts_with("\"\"\"")) {
+      for (i += 3; i < toml.size() && !toml.substr(i).starts_with("\"\"\""); ++i) {
+        if (toml[i] != '\\') continue;
+        const size_t next = toml.find_first_not_of(" \t\r\n\v\f", ++i);
+        if (next == i) continue;  // an escape, which may be of a quote
+        i = std::min(next, toml.size());
+        if (i < toml.size() && beyond_ascii(toml[i])) return at(toml, i, true);
+        --i;
+      }
+      i += 3;
+    } else if (rest[0] == '"' || rest[0] == '\'') {
+      i = behind_string(toml, i + 1, rest[0]);
+    } else if (rest[0] == '#') {
+      i = std::min(toml.find('\n', i), toml.size());
+    } else if (beyond_ascii(rest[0])) {
+      return at(toml, i, false);
+    } else {
+      ++i;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace elbo
