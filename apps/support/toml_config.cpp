@@ -132,9 +132,9 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
   const std::string text(std::istreambuf_iterator<char>(input), {});
   if (const auto found = misplaced_character(text)) {
     const std::string where = fmt::format("[--config] {}, line {}", file, found->line);
-    if (found->joined)
-      refuse("{}: what a backslash joins to the line before cannot begin with '{}'; write both as one line",
-             where, found->character);
+    if (found->behind_backslash)
+      refuse("{}: '{}' cannot be read behind a backslash; write the text on one line", where,
+             found->character);
     refuse("{}: '{}' stands outside quotes, where TOML has ASCII alone; put it in quotes", where,
            found->character);
   }

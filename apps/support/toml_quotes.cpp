@@ -11,14 +11,14 @@ constexpr auto kEnd = std::string_view::npos;
 
 bool beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 
-MisplacedCharacter at(std::string_view toml, size_t position, bool joined) {
+MisplacedCharacter at(std::string_view toml, size_t position, bool behind_backslash) {
   const std::string_view rest = toml.substr(position);
   size_t length = 1;
   while (length < std::min<size_t>(rest.size(), 4) &&
          (static_cast<unsigned char>(rest[length]) & 0xc0) == 0x80)
     ++length;
   const auto lines = std::count(toml.begin(), toml.begin() + static_cast<std::ptrdiff_t>(position), '\n');
-  return {static_cast<int>(lines) + 1, valid_utf8(rest.substr(0, length)), joined};
+  return {static_cast<int>(lines) + 1, valid_utf8(rest.substr(0, length)), behind_backslash};
 }
 
 /// Behind a string on one line that ends with `quote`, or at the line's end where the string does not end.
@@ -34,22 +34,24 @@ size_t behind_string(std::string_view toml, size_t begin, char quote) {
 
 std::optional<MisplacedCharacter> misplaced_character(std::string_view toml) {
   size_t i = toml.starts_with("\xef\xbb\xbf") ? 3 : 0;
+  char before = '\n';  // the last that is no blank
   while (i < toml.size()) {
     const std::string_view rest = toml.substr(i);
-    if (rest.starts_with("'''")) {
+    // In the middle of something else, which is no TOML, a quote begins nothing.
+    const bool opens = std::string_view("\n=[{,.").find(before) != kEnd;
+    if (rest[0] != ' ' && rest[0] != '\t' && rest[0] != '\r') before = rest[0];
+    if (opens && rest.starts_with("'''")) {
       const size_t end = toml.find("'''", i + 3);
       i = end == kEnd ? toml.size() : end + 3;
-    } else if (rest.starts_with("\"\"\"")) {
+    } else if (opens && rest.starts_with("\"\"\"")) {
       for (i += 3; i < toml.size() && !toml.substr(i).starts_with("\"\"\""); ++i) {
         if (toml[i] != '\\') continue;
         const size_t next = toml.find_first_not_of(" \t\r\n\v\f", ++i);
-        if (next == i) continue;  // an escape, which may be of a quote
-        i = std::min(next, toml.size());
-        if (i < toml.size() && beyond_ascii(toml[i])) return at(toml, i, true);
-        --i;
+        if (next != kEnd && beyond_ascii(toml[next])) return at(toml, next, true);
+        if (next != i) i = std::min(next, toml.size()) - 1;  // else it is an escape, which may be of a quote
       }
       i += 3;
-    } else if (rest[0] == '"' || rest[0] == '\'') {
+    } else if (opens && (rest[0] == '"' || rest[0] == '\'')) {
       i = behind_string(toml, i + 1, rest[0]);
     } else if (rest[0] == '#') {
       i = std::min(toml.find('\n', i), toml.size());

@@ -9,11 +9,11 @@ namespace elbo {
 
 /// Where toml++ would ask whether a character beyond ASCII is a space, which for many of them ("é") is
 /// undefined behaviour (toml++ issues 190 and 295): outside quotes and comments, where TOML 1.0 has ASCII
-/// alone, and at the beginning of what a backslash joins to the line before it.
+/// alone, and behind a backslash in a text of several lines, at once or where the next line begins.
 struct MisplacedCharacter {
   int line = 1;
-  std::string character;  ///< as UTF-8
-  bool joined = false;    ///< by a backslash, where TOML allows it
+  std::string character;          ///< as UTF-8
+  bool behind_backslash = false;  ///< in quotes
 };
 std::optional<MisplacedCharacter> misplaced_character(std::string_view toml);
 

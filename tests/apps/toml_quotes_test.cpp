@@ -21,7 +21,7 @@ TEST_CASE("TOML: characters beyond ASCII are misplaced outside quotes and commen
     const char* text;
     int line;
     const char* character;
-    bool joined;
+    bool behind_backslash;
   };
   for (const Case& c :
        {Case{"é = 1", 1, "é", false}, Case{"[train]\na = 1 \u00a0", 2, "\u00a0", false},
@@ -29,6 +29,7 @@ TEST_CASE("TOML: characters beyond ASCII are misplaced outside quotes and commen
         Case{"a = \"b\né", 2, "é", false}, Case{"a = '''\n''' é", 2, "é", false},
         Case{"a = \"\"\"x\\\n  §\"\"\"", 2, "§", true}, Case{"a = \"\"\"x\\\\\"\"\"é", 1, "é", false},
         Case{"a = 'b\\' é", 1, "é", false}, Case{"a = \"\"\"\\\"\"\"\" é", 1, "é", false},
+        Case{"a = \"\"\"\n\\é\"\"\"", 2, "é", true}, Case{"a = 0x[b\"é\"", 1, "é", false},
         Case{"\xcc\xaa", 1, "\u032a", false}, Case{"a\xff", 1, "\ufffd", false}}) {
     CAPTURE(c.text);
     const auto found = misplaced_character(c.text);
@@ -36,7 +37,7 @@ TEST_CASE("TOML: characters beyond ASCII are misplaced outside quotes and commen
     if (!found) continue;
     CHECK(found->line == c.line);
     CHECK(found->character == c.character);
-    CHECK(found->joined == c.joined);
+    CHECK(found->behind_backslash == c.behind_backslash);
   }
 }
 
