@@ -37,8 +37,9 @@ std::optional<MisplacedCharacter> misplaced_character(std::string_view toml) {
   char before = '\n';  // the last that is no blank
   while (i < toml.size()) {
     const std::string_view rest = toml.substr(i);
-    // In the middle of something else, which is no TOML, a quote begins nothing.
-    const bool opens = std::string_view("\n=[{,.").find(before) != kEnd;
+    // In the middle of something else, which is no TOML, a quote begins nothing. Neither does one behind a
+    // dot, which may be a number's; and no option has a dotted name that needs quotes.
+    const bool opens = std::string_view("\n=[{,").find(before) != kEnd;
     if (rest[0] != ' ' && rest[0] != '\t' && rest[0] != '\r') before = rest[0];
     if (opens && rest.starts_with("'''")) {
       const size_t end = toml.find("'''", i + 3);

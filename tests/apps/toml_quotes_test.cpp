@@ -29,8 +29,9 @@ TEST_CASE("TOML: characters beyond ASCII are misplaced outside quotes and commen
         Case{"a = \"b\né", 2, "é", false}, Case{"a = '''\n''' é", 2, "é", false},
         Case{"a = \"\"\"x\\\n  §\"\"\"", 2, "§", true}, Case{"a = \"\"\"x\\\\\"\"\"é", 1, "é", false},
         Case{"a = 'b\\' é", 1, "é", false}, Case{"a = \"\"\"\\\"\"\"\" é", 1, "é", false},
-        Case{"a = \"\"\"\n\\é\"\"\"", 2, "é", true}, Case{"a = 0x[b\"é\"", 1, "é", false},
-        Case{"\xcc\xaa", 1, "\u032a", false}, Case{"a\xff", 1, "\ufffd", false}}) {
+        Case{"a = \"\"\"\n\\é\"\"\"", 2, "é", true}, Case{"a = 0x.'é'", 1, "é", false},
+        Case{"a = 0x[b\"é\"", 1, "é", false}, Case{"\xcc\xaa", 1, "\u032a", false},
+        Case{"a\xff", 1, "\ufffd", false}}) {
     CAPTURE(c.text);
     const auto found = misplaced_character(c.text);
     REQUIRE(found.has_value() == (c.line > 0));
