@@ -20,7 +20,7 @@ Statistics over(const TwoStageFindings& found, const Number& number) {
   return statistics_of(values);
 }
 
-/// With two standard errors over the models.
+/// With half its 95 % interval over the models.
 std::string shown(const Statistics& s, const char* format = "{:.3g}") { return with_interval(s, format); }
 
 struct LatentRow {
@@ -137,13 +137,13 @@ void add_claim(const TwoStageFindings& found, Presentation& p, const std::string
                    less = over(found, [&](const TwoStageMember&m) { return before(m) - after(m); });
   const std::string why =
       less.count < kSeedsForVerdicts ? fmt::format("fewer than {} models", kSeedsForVerdicts) : against;
-  p.claims.push_back(
-      {.claim = claim,
-       .paper = paper,
-       .here = fmt::format("from {:.4g} to {:.4g}, {} less over {} models", from.mean, to.mean, shown(less),
-                           less.count),
-       .holds = why.empty() ? std::optional(less.mean > 2 * less.standard_error) : std::nullopt,
-       .note = why.empty() ? found.setting : why});
+  Claim& own =
+      p.claims.emplace_back(Claim{.claim = claim,
+                                  .paper = paper,
+                                  .here = fmt::format("from {:.4g} to {:.4g}, {} less over {} models",
+                                                      from.mean, to.mean, shown(less), less.count),
+                                  .note = why.empty() ? found.setting : why});
+  if (why.empty()) judge_above_zero(own, less.interval());
 }
 
 void add_claims(const TwoStageFindings& found, Presentation& p) {
@@ -301,7 +301,7 @@ void present_two_stages(const TwoStageFindings& found, Presentation& p) {
       latent,
       fmt::format(
           "{} points of each side, all of held-out pictures, over {} models, which differ in their "
-          "seeds; ± is two standard errors over them, p their median. HZ: Henze and Zirkler's statistic "
+          "seeds; ± is half a 95 % interval over them, p their median. HZ: Henze and Zirkler's statistic "
           "of the points themselves. Smooth k-NN and MMD²: 0 in expectation where both sides are alike; "
           "the choice of points leaves at most {:.2g} in a k-NN.",
           found.points, found.members.size(), largest_error(found, kLatent, &LatentMatch::knn_error)));

@@ -279,12 +279,13 @@ void add_loss_claims(const UnitsFindings& found, Presentation& p) {
        .holds = judged ? std::optional(std::abs(inactive.mean - kPaperInactiveConv) <= 1) : std::nullopt,
        .note = found.unlike_conv});
   if (!dense) return;
-  p.claims.push_back({.claim = "convolutional networks have less sparsity than dense ones",
-                      .paper = "yes",
-                      .here = fmt::format("{} units in use, dense {}", with_interval(used(*conv), "{:.1f}"),
-                                          with_interval(used(*dense), "{:.1f}")),
-                      .holds = judged ? std::optional(used(*conv).mean > used(*dense).mean) : std::nullopt,
-                      .note = found.unlike_conv});
+  Claim& less = p.claims.emplace_back(
+      Claim{.claim = "convolutional networks have less sparsity than dense ones",
+            .paper = "yes",
+            .here = fmt::format("{} units in use, dense {}", with_interval(used(*conv), "{:.1f}"),
+                                with_interval(used(*dense), "{:.1f}")),
+            .note = found.unlike_conv});
+  if (judged) judge_above_zero(less, difference_of(used(*conv), used(*dense)));
 }
 
 Json summary_of(const Ensemble& ensemble) {
@@ -336,7 +337,7 @@ void present_units(const UnitsFindings& found, Presentation& p) {
   report.section("Trainings");
   report.table(
       summary,
-      "Over the models of each training, which differ in their seeds; ± is two standard errors. A unit "
+      "Over the models of each training, which differ in their seeds; ± is half a 95 % interval. A unit "
       "is in use where the variance of its mean exceeds its mean variance. KL in nats, squared error "
       "summed over pixels, sums Var μ + mean σ² of single units; their cost: nats of KL that "
       "would be saved if every unit had mean 0 and a sum of 1 and the decoder undid that.");

@@ -4,8 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/support/statistics.h"
-
 namespace elbo {
 
 Claim claim_of(const PublishedNumber& n) {
@@ -20,10 +18,18 @@ Claim claim_of(const PublishedNumber& n) {
   return claim;
 }
 
+void judge_above_zero(Claim& claim, const Interval& interval) {
+  claim.not_shown = !(std::abs(interval.middle) > interval.half);
+  if (!claim.not_shown) claim.holds = interval.middle > 0;
+}
+
 Table claims_table(const std::vector<Claim>& claims) {
   Table table({"claim", "paper", "here", Table::verdict("holds"), "settings"});
   for (const Claim& claim : claims)
-    table.row({claim.claim, claim.paper, claim.here, claim.holds ? verdict(*claim.holds) : "not judged",
+    table.row({claim.claim, claim.paper, claim.here,
+               claim.holds       ? verdict(*claim.holds)
+               : claim.not_shown ? "not shown"
+                                 : "not judged",
                claim.note});
   return table;
 }
@@ -35,6 +41,7 @@ Json to_json(const std::vector<Claim>& claims) {
                     {"paper", claim.paper},
                     {"here", claim.here},
                     {"holds", claim.holds ? Json(*claim.holds) : Json(nullptr)},
+                    {"not_shown", claim.not_shown},
                     {"note", claim.note}});
   return list;
 }

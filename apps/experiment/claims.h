@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/support/json.h"
+#include "apps/support/statistics.h"
 #include "apps/support/table.h"
 
 namespace elbo {
@@ -17,6 +18,7 @@ struct Claim {
   std::string paper{};          ///< its number or words; where it is: "950.7 (Fig 3)"
   std::string here{};           ///< ours, with its error
   std::optional<bool> holds{};  ///< nothing where it cannot be judged here
+  bool not_shown = false;       ///< it was judged, and the error leaves both open
   std::string note{};           ///< the settings it holds for, or why it is not judged
 };
 
@@ -32,6 +34,9 @@ struct PublishedNumber {
 };
 /// It holds where the two are no further apart than the tolerance and twice both errors together.
 Claim claim_of(const PublishedNumber& number);
+
+/// For a claim that a number is above 0: whether its whole interval is, or is below, or neither is shown.
+void judge_above_zero(Claim& claim, const Interval& interval);
 
 Table claims_table(const std::vector<Claim>& claims);
 Json to_json(const std::vector<Claim>& claims);

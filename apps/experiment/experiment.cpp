@@ -148,6 +148,7 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
     log_line(fmt::format("{}: these are {} of {} units; the others run with: elbo {} --resume {}", name,
                          outcomes.count(), plan.units.size(), name, directory.path()));
   }
+  result.provenance.unit_seconds = outcomes.seconds();
   Presentation presentation{directory, result};
   plan.present(outcomes, presentation);
   Report& report = presentation.report.value();

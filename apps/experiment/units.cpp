@@ -77,9 +77,10 @@ class SharedProgress {
 
 }  // namespace
 
-void Outcomes::add(const Unit& unit, Json result) {
+void Outcomes::add(const Unit& unit, Json result, double seconds) {
   keys_.push_back(unit.key);
   results_[unit.key] = std::move(result);
+  seconds_ += seconds;
 }
 
 const Json& Outcomes::at(const std::string& key) const {
@@ -112,8 +113,10 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
   const UnitClaims claims(directory, 0);
   Outcomes outcomes;
   for (const Unit& unit : units)
-    if (unit.part_of.empty() && claims.is_done(unit))
-      outcomes.add(unit, std::move(claims.kept(unit.key)["result"]));
+    if (unit.part_of.empty() && claims.is_done(unit)) {
+      Json kept = claims.kept(unit.key);
+      outcomes.add(unit, std::move(kept["result"]), kept.value("seconds", 0.0));
+    }
   return outcomes;
 }
 

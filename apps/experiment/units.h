@@ -69,16 +69,20 @@ struct Unit {
 /// The results of the units that are done, in the order of the experiment. Parts are none of them.
 class Outcomes {
  public:
-  void add(const Unit& unit, Json result);
+  /// `seconds` that it took, those of its parts among them.
+  void add(const Unit& unit, Json result, double seconds);
   /// Whether the unit is done; its result, which must be there.
   bool has(const std::string& key) const { return results_.contains(key); }
   const Json& at(const std::string& key) const;
   std::vector<std::string> keys() const { return keys_; }
   size_t count() const { return keys_.size(); }
+  /// Of all of them together; each one's are those of the process that ended it.
+  double seconds() const { return seconds_; }
 
  private:
   std::vector<std::string> keys_;
   std::map<std::string, Json> results_;
+  double seconds_ = 0;
 };
 
 /// Throws Error where two units have a key in common, or `keys` names one that no unit has.

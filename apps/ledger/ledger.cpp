@@ -48,6 +48,11 @@ double distance_of(const Run& run, const Json& result) {
   return distance;
 }
 
+/// Of two results at equal settings the newer is read.
+std::string started(const KeptResult& result) {
+  return text_of(value_at(result.result, "provenance.started"));
+}
+
 bool is_of(const Run& run, const Json& result) {
   return run.matches ? run.matches(result) : result.at("command") == run.command;
 }
@@ -71,7 +76,7 @@ Comparison verdict_of(const Line& line, const Entry& entry) {
   if (line.number) return c;
   if (entry.reading.holds)
     return set(*entry.reading.holds ? Verdict::holds : Verdict::fails, entry.reading.note);
-  return set(Verdict::not_comparable, entry.reading.note);
+  return set(entry.reading.not_shown ? Verdict::not_told_apart : Verdict::not_comparable, entry.reading.note);
 }
 
 const Item& item_of(const Publication& paper, const std::string& id) {
@@ -135,7 +140,8 @@ Ledger::Ledger(std::vector<Publication> published, std::vector<KeptResult> kept)
           std::optional<Reading> reading = line.read ? line.read(own.result) : Reading{};
           if (!reading && differences_of(run, own.result).empty()) entry.run_without_it = true;
           const double distance = distance_of(run, own.result);
-          if (!reading || distance >= nearest) continue;
+          if (!reading || distance > nearest) continue;
+          if (distance == nearest && started(own) <= started(*entry.source)) continue;
           nearest = distance;
           entry.source = &own;
           entry.reading = std::move(*reading);

@@ -73,7 +73,8 @@ std::string origin_text(const KeptResult& source) {
     return value.is_string() ? value.get<std::string>() : std::string();
   };
   const std::string commit = text("commit");
-  const Json threads = value_at(p, "threads"), seconds = value_at(p, "wall_seconds");
+  const Json threads = value_at(p, "threads"), of_units = value_at(p, "unit_seconds"),
+             seconds = of_units.is_number() ? of_units : value_at(p, "wall_seconds");
   const int count = threads.is_number() ? threads.get<int>() : 0;
   return fmt::format(
       "{}, {}, {} thread{}, {}, {}", commit.empty() ? "commit not recorded" : "commit " + commit, text("cpu"),
@@ -102,10 +103,11 @@ const std::vector<std::string>& method_text() {
       "Too good is a number that is different on the better side: a reason to look for a mistake, here or "
       "there. Of "
       "twenty numbers that are the same one comes out as different by chance.",
-      "Claims in words hold or fail by a rule of the experiment, which its report states. Not comparable: "
+      "Claims in words hold or fail by a rule of the experiment, which its report states; where our 95 % "
+      "interval leaves both open, they are not told apart. Not comparable: "
       "the "
       "settings differ from the paper's, as listed; or the published number cannot be met; or only eyes can "
-      "judge. The time of a run is that of its last process."};
+      "judge. The time of a run is that of its units together, or of its last process."};
   return text;
 }
 
@@ -134,8 +136,8 @@ Json to_json(const Ledger& ledger) {
       line["settings_that_differ"] = e.differences;
       line["source"] = e.source->path;
       const Json provenance = value_at(e.source->result, "provenance");
-      for (const char* name :
-           {"version", "commit", "compiler", "build", "cpu", "threads", "started", "wall_seconds"})
+      for (const char* name : {"version", "commit", "compiler", "build", "cpu", "threads", "started",
+                               "wall_seconds", "unit_seconds"})
         line[name] = value_at(provenance, name);
     }
     lines.push_back(std::move(line));

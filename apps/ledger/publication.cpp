@@ -29,6 +29,7 @@ Line claim_line(const std::string& item, const std::string& claim, const std::st
               if (!own.at("claim").get<std::string>().starts_with(claim) || left-- > 0) continue;
               Reading reading{.here = own.at("here"), .note = own.at("note")};
               if (own.at("holds").is_boolean()) reading.holds = own.at("holds").get<bool>();
+              reading.not_shown = own.value("not_shown", false);
               return reading;
             }
             return std::nullopt;

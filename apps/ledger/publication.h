@@ -54,6 +54,7 @@ struct Item {
 struct Reading {
   std::optional<Measured> number{};
   std::optional<bool> holds{};  ///< of a claim; nothing where it cannot be judged
+  bool not_shown = false;       ///< it was judged, and the error leaves both open
   std::string here{};           ///< words; of a number they are made from it where empty
   std::string note{};           ///< why it is not judged
 };

@@ -36,7 +36,7 @@ enum class Verdict {
   not_comparable,  ///< other settings, a picture, or a published number that cannot be met
   within_error,    ///< no further from the paper's than its own printed error, ours being no larger than that
   equivalent,      ///< the 90 % interval of the difference lies within the margin
-  not_told_apart,  ///< neither equivalent nor different: too few runs
+  not_told_apart,  ///< neither equivalent nor different, and neither holds nor fails: too few runs
   different,       ///< the 95 % interval of the difference leaves 0 out
   holds,           ///< of a claim in words
   fails,

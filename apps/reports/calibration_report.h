@@ -14,7 +14,7 @@ Table sigma2_table(const std::vector<CalibrationPoint>& points, size_t chosen, c
 Table latent_table(const std::vector<CalibrationPoint>& points, size_t chosen);
 
 /// Units in use, how far the law is off, KL and squared error, over sigma^2 and over k. With several models
-/// at a point, their mean in a band of two standard errors.
+/// at a point, their mean in the band of its 95 % interval.
 FigureGrid sigma2_figure(const std::vector<CalibrationPoint>& points, size_t chosen, double tolerance,
                          int64_t dimensions, const Sigma2Scale& scale = {});
 FigureGrid latent_figure(const std::vector<CalibrationPoint>& points, size_t chosen);

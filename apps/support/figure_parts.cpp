@@ -73,7 +73,7 @@ Series interval_band(const std::string& name, const std::vector<double>& x,
   Series series{.name = name, .x = x, .style = Style::line_points};
   bool has_errors = false;
   for (const Statistics& s : values) {
-    const double around = std::isfinite(s.standard_error) ? 2 * s.standard_error : 0;
+    const double half = s.interval().half, around = std::isfinite(half) ? half : 0;
     has_errors = has_errors || around > 0;
     series.y.push_back(s.mean);
     series.band_low.push_back(s.mean - around);

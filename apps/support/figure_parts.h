@@ -32,7 +32,7 @@ Series quartile_band(const std::string& name, const std::vector<double>& x,
 Series deviation_band(const std::string& name, const std::vector<double>& x,
                       const std::vector<std::vector<double>>& runs);
 
-/// Means in a band of two standard errors to both sides, without one where no mean has an error. Throws Error
+/// Means in the band of their 95 % intervals, without one where no mean has an interval. Throws Error
 /// when lengths differ.
 Series interval_band(const std::string& name, const std::vector<double>& x,
                      const std::vector<Statistics>& values);

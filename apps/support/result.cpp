@@ -86,7 +86,7 @@ Provenance describe_provenance(int threads, const std::string& blas) {
 }
 
 Json to_json(const Provenance& p) {
-  return Json{{"version", p.version},
+  Json json{{"version", p.version},
               {"commit", p.commit},
               {"compiler", p.compiler},
               {"build", p.build},
@@ -104,6 +104,8 @@ Json to_json(const Provenance& p) {
                             {"preprocessing", p.data.preprocessing}}},
               {"started", format_utc(p.started)},
               {"wall_seconds", std::round(p.wall_seconds * 1000) / 1000}};
+  if (p.unit_seconds) json["unit_seconds"] = std::round(*p.unit_seconds * 1000) / 1000;
+  return json;
 }
 
 Result::Result(std::string command, const Json& config, Provenance origin)

@@ -42,7 +42,8 @@ struct Provenance {
     std::string split = "train";  ///< which part of the data set the numbers are of
   } data;
   std::chrono::system_clock::time_point started;
-  double wall_seconds = 0;
+  double wall_seconds = 0;             ///< of this process
+  std::optional<double> unit_seconds;  ///< of an experiment: of its units, whichever processes ran them
 };
 
 /// The processor's own name in the text of /proc/cpuinfo; "unknown" where it has none.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/support/student_t.h"
+
 namespace elbo {
 namespace {
 
@@ -40,11 +42,29 @@ Statistics statistics_of(const std::vector<double>& values) {
   return s;
 }
 
+Interval Statistics::interval() const {
+  if (count < 2) return {mean, std::nan("")};
+  return {mean, student_t_quantile(0.975, static_cast<double>(count - 1)) * standard_error};
+}
+
+Interval difference_of(const Statistics& a, const Statistics& b) {
+  const double difference = a.mean - b.mean;
+  if (a.count < 2 || b.count < 2) return {difference, std::nan("")};
+  const double of_a = a.standard_error * a.standard_error, of_b = b.standard_error * b.standard_error;
+  const double variance = of_a + of_b;
+  if (variance == 0) return {difference, 0};
+  const double degrees =
+      variance * variance /
+      (of_a * of_a / static_cast<double>(a.count - 1) + of_b * of_b / static_cast<double>(b.count - 1));
+  return {difference, student_t_quantile(0.975, degrees) * std::sqrt(variance)};
+}
+
 std::string with_interval(const Statistics& s, const char* format) {
   if (!std::isfinite(s.mean)) return "-";
   const std::string mean = fmt::format(fmt::runtime(format), s.mean);
-  if (!(s.standard_error > 0)) return mean;
-  return fmt::format("{} ± {}", mean, fmt::format(fmt::runtime(format), 2 * s.standard_error));
+  const double half = s.interval().half;
+  if (!(half > 0)) return mean;
+  return fmt::format("{} ± {}", mean, fmt::format(fmt::runtime(format), half));
 }
 
 std::string with_error(double value, double error, int digits) {

@@ -109,7 +109,7 @@ void add_order(const Table1Options& o, const DataKind& kind, const std::vector<E
                                published(table1_entry(kind.key, name(other.setting.method)))) >
                            0;
       judged = judged && unlike_paper(o, other).empty() && !other.unreliable &&
-               std::abs(ahead) > 2 * std::hypot(own.standard_error, theirs.standard_error);
+               std::abs(ahead) > difference_of(own, theirs).half;
     }
     p.claims.push_back(
         {.claim = fmt::format("{}: LiBI has the {} of these methods", kind.title, what),

@@ -27,6 +27,25 @@ TEST_SUITE("apps") {
     CHECK_FALSE(claim_of(n).holds.has_value());
   }
 
+  TEST_CASE("a difference is above 0, below, or neither by its interval") {
+    const auto judged = [](const Interval& interval) {
+      Claim claim;
+      judge_above_zero(claim, interval);
+      return std::pair(claim.holds, claim.not_shown);
+    };
+    CHECK(judged({1, 0.9}) == std::pair(std::optional(true), false));
+    CHECK(judged({-1, 0.9}) == std::pair(std::optional(false), false));
+    const std::optional<bool> open;
+    CHECK(judged({1, 1.1}) == std::pair(open, true));
+    CHECK(judged({-1, 1.1}) == std::pair(open, true));
+    CHECK(judged({1, std::nan("")}) == std::pair(open, true));
+    Claim claim{.claim = "nearer"};
+    judge_above_zero(claim, {1, 2});
+    CHECK(claims_table({claim}).rows()[0][3] == "not shown");
+    CHECK(to_json({claim})[0].at("not_shown") == true);
+    CHECK(to_json({Claim{}})[0].at("not_shown") == false);
+  }
+
   TEST_CASE("claims are said in a table and in JSON") {
     const std::vector<Claim> claims{
         claim_of({.what = "ELBO", .unit = "nats", .paper = 1, .here = 1.25, .here_error = 0.5, .digits = 1}),

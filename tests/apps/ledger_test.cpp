@@ -185,6 +185,38 @@ TEST_SUITE("apps") {
     CHECK(page(both).find("different, too good") != std::string::npos);
   }
 
+  TEST_CASE("of two results that are as near the newer is read") {
+    Json older = table2_again(), newer = table2_again();
+    newer["provenance"]["started"] = "2024-02-01T00:00:00Z";
+    for (const bool first : {false, true}) {
+      const ledger::Ledger both(
+          papers(), {{"a/result.json", first ? newer : older}, {"b/result.json", first ? older : newer}});
+      CHECK(entries_of(both, "lucas/table2")[0]->source->path == (first ? "a/result.json" : "b/result.json"));
+    }
+  }
+
+  TEST_CASE("a claim holds, fails, is open by its error, or is not judged") {
+    const auto verdict = [](const Json& claim) {
+      const ledger::Publication paper{.key = "p",
+                                      .title = "P",
+                                      .runs = {{.key = "run", .command = "run"}},
+                                      .items = {{.id = "p/fig1", .title = "F", .run = "run"}},
+                                      .lines = {ledger::claim_line("p/fig1", "nearer", "yes")}};
+      const Json result{
+          {"command", "run"}, {"metrics", {{"claims", {claim}}}}, {"provenance", {{"started", ""}}}};
+      return ledger::Ledger({paper}, {{"run/result.json", result}}).entries.at(0).comparison.verdict;
+    };
+    Json claim{{"claim", "nearer by .1"}, {"here", "x"}, {"note", ""}, {"holds", true}};
+    CHECK(verdict(claim) == Verdict::holds);
+    claim["not_shown"] = false;
+    claim["holds"] = false;
+    CHECK(verdict(claim) == Verdict::fails);
+    claim["holds"] = nullptr;
+    CHECK(verdict(claim) == Verdict::not_comparable);
+    claim["not_shown"] = true;
+    CHECK(verdict(claim) == Verdict::not_told_apart);
+  }
+
   TEST_CASE("the page names what is needed to judge, and takes no text for markup") {
     const ledger::Ledger all(papers(), {{"collapse/result.json", table2_again()}});
     const std::string html = page(all);

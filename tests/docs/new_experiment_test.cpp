@@ -43,6 +43,13 @@ TEST_SUITE("docs") {
     CHECK(metrics().at("claims")[0].at("holds").is_boolean());
     CHECK(read_file(out + "/report.html").find("a larger β uses fewer units") != std::string::npos);
     CHECK(std::filesystem::exists(out + "/beta-1/members/01.safetensors"));
+
+    // Told once more, a run that is done keeps the time that it took.
+    const auto origin = [&] { return read_json(out + "/result.json").at("provenance"); };
+    const double seconds = origin().at("unit_seconds").get<double>();
+    CHECK(seconds > 0);
+    run_beta({"--resume", out, "--json"});
+    CHECK(origin().at("unit_seconds") == seconds);
   }
 }
 
