@@ -117,7 +117,7 @@ Figure linear_figure(const Recorded& run, const Truth& truth, const Recorded& fi
     figure.y.low = std::min(figure.y.low, low - 0.2 * std::abs(truth.train - low));
     figure.y.high = std::max(figure.y.high, fixed.entropies[0].back() + 0.5);
   }
-  figure.lines.push_back({.at = truth.train, .label = "ground truth"});
+  add_truth(figure, truth.train);
   return figure;
 }
 
@@ -239,7 +239,7 @@ void present(const Options& o, int64_t points_of_images, const Outcomes& outcome
   if (ring.epochs() > 0) {
     const Truth truth = truth_of(ring_runs, ring.first_run);
     Figure figure = bound_figure("VAE-3, ring", ring, 0);
-    figure.lines.push_back({.at = truth.train, .label = "ground truth"});
+    add_truth(figure, truth.train);
     add("ring", ring, std::move(figure));
     p.claims.push_back(
         covers("VAE-3 on rings", ring, "< 0.5 %", unlike_paper(o, o.points, o.ring_epochs, 1000)));

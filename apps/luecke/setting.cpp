@@ -186,6 +186,13 @@ Figure bound_figure(const std::string& title, const Recorded& run, size_t member
   return figure;
 }
 
+void add_truth(Figure& figure, double truth) {
+  const double margin = 0.05 * (figure.y.high - figure.y.low);
+  figure.y.low = std::min(figure.y.low, truth - margin);
+  figure.y.high = std::max(figure.y.high, truth + margin);
+  figure.lines.push_back({.at = truth, .label = "ground truth"});
+}
+
 Figure error_figure(const std::string& title, const Recorded& runs) {
   std::vector<std::vector<double>> errors;
   for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m));

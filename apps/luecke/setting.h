@@ -80,6 +80,8 @@ std::vector<Series> likelihood_curves(const Recorded& run);
 
 /// Bound and entropies of a member over its epochs, the axis cut to where they end.
 Figure bound_figure(const std::string& title, const Recorded& run, size_t member);
+/// A line across it at what the data's own distribution gives, in sight.
+void add_truth(Figure& figure, double truth);
 /// Median and quartiles over the runs of the relative error, percent, on a log axis.
 Figure error_figure(const std::string& title, const Recorded& runs);
 

@@ -219,7 +219,7 @@ std::vector<Figure> curves_of(const Strip& strip, const Recorded& run) {
   Figure whole = bound_figure("bound and entropies", run, 0);
   if (strip.test.defined())
     for (Series& curve : likelihood_curves(run)) whole.series.push_back(std::move(curve));
-  if (strip.truth) whole.lines.push_back({.at = *strip.truth, .label = "ground truth"});
+  if (strip.truth) add_truth(whole, *strip.truth);
   const auto end = static_cast<double>(run.epochs());
   return with_zoom(whole, {.x_low = end / 2, .x_high = end});
 }
