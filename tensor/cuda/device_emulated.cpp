@@ -9,6 +9,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <csetjmp>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -140,9 +141,19 @@ constexpr bool kFiberForEachThread = true;
 constexpr bool kFiberForEachThread = false;
 #endif
 
+/// Where a stack was left.
+#ifdef __x86_64__
+using Left = void* [5];  // of the compiler's setjmp
+#else
+using Left = std::jmp_buf;
+#endif
+
 struct Fiber {
   static constexpr size_t kStack = size_t{256} << 10;
-  ucontext_t context{};
+  ucontext_t beginning{};  // of its stack
+  Left left{};             // where it was left, once it has begun
+  bool begun = false;
+  bool idle = false;  // it has run its threads and can take others
   std::unique_ptr<std::byte[]> stack{new std::byte[kStack]};
   Place place;
   unsigned first = 0;     // the thread that it begins with
@@ -156,7 +167,7 @@ struct Fiber {
 
 struct Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers;
-  ucontext_t main{};
+  Left left{};  // where the host was left
   Fiber* running = nullptr;
   const std::function<void()>* body = nullptr;
   const char* name = nullptr;   // of the kernel
@@ -179,6 +190,23 @@ struct Scheduler {
 };
 Scheduler scheduler;
 
+// Leave one stack and go on where the other was left. These are no swapcontext: that one asks the system for
+// the signals' mask every time, which takes longer than what most threads do. Nor are they the library's
+// longjmp where the compiler has its own, since ASan clears the stack's shadow before that one.
+#ifdef __x86_64__
+#  define ELBO_LEFT_FROM(left) __builtin_setjmp(left)
+[[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { __builtin_longjmp(left, 1); }
+#else
+#  define ELBO_LEFT_FROM(left) _setjmp(left)
+[[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { _longjmp(left, 1); }
+#endif
+[[gnu::noinline, gnu::no_sanitize_address]] void jump(Left& here, Left& there) {
+  if (ELBO_LEFT_FROM(here) == 0) go_on(there);
+}
+[[gnu::noinline, gnu::no_sanitize_address]] void begin(Left& here, const ucontext_t& there) {
+  if (ELBO_LEFT_FROM(here) == 0) ::setcontext(&there);
+}
+
 void switch_to(Fiber& fiber) {
   scheduler.running = &fiber;
   current = &fiber.place;
@@ -190,23 +218,25 @@ void switch_to(Fiber& fiber) {
 #ifdef ELBO_ASAN
   __sanitizer_start_switch_fiber(&scheduler.fake_stack, fiber.stack.get(), Fiber::kStack);
 #endif
-  ::swapcontext(&scheduler.main, &fiber.context);
+  if (std::exchange(fiber.begun, true))
+    jump(scheduler.left, fiber.left);
+  else
+    begin(scheduler.left, fiber.beginning);
 #ifdef ELBO_ASAN
   __sanitizer_finish_switch_fiber(scheduler.fake_stack, nullptr, nullptr);
 #endif
 }
 
-void switch_back(bool for_good) {
+void switch_back() {
   Fiber& fiber = *scheduler.running;
 #ifdef ELBO_TSAN
   __tsan_switch_to_fiber(scheduler.tsan, __tsan_switch_to_fiber_no_sync);
 #endif
 #ifdef ELBO_ASAN
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack, scheduler.stack, scheduler.stack_size);
+  __sanitizer_start_switch_fiber(&fake_stack, scheduler.stack, scheduler.stack_size);
 #endif
-  (void)for_good;
-  ::swapcontext(&fiber.context, &scheduler.main);
+  jump(fiber.left, scheduler.left);
 #ifdef ELBO_ASAN
   __sanitizer_finish_switch_fiber(fake_stack, &scheduler.stack, &scheduler.stack_size);
 #endif
@@ -238,24 +268,33 @@ void fiber_main() {
 #ifdef ELBO_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack, &scheduler.stack_size);
 #endif
-#ifdef ELBO_TSAN
-  __tsan_acquire(&scheduler.start);
-#endif
   Fiber& fiber = *scheduler.running;
-  run_thread(fiber, fiber.first);
-  if (!kFiberForEachThread)
-    while (!scheduler.error && scheduler.begun < scheduler.order.size())
-      run_thread(fiber, scheduler.order[scheduler.begun++]);
-  switch_back(true);
+  while (true) {
+#ifdef ELBO_TSAN
+    __tsan_acquire(&scheduler.start);
+#endif
+    run_thread(fiber, fiber.first);
+    if (!kFiberForEachThread)
+      while (!scheduler.error && scheduler.begun < scheduler.order.size())
+        run_thread(fiber, scheduler.order[scheduler.begun++]);
+    fiber.idle = true;
+    switch_back();
+  }
 }
 
-// Apart, as getcontext returns twice.
+/// Makes it ready for threads. One that was left at a barrier, since another thread threw, begins anew.
+/// Apart, as getcontext returns twice.
 [[gnu::noinline]] void prepare(Fiber& fiber) {
-  ::getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = Fiber::kStack;
-  fiber.context.uc_link = nullptr;
-  ::makecontext(&fiber.context, fiber_main, 0);
+  if (std::exchange(fiber.idle, false)) return;
+  fiber.begun = false;
+#ifdef ELBO_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(fiber.stack.get(), Fiber::kStack);  // of what was left there
+#endif
+  ::getcontext(&fiber.beginning);
+  fiber.beginning.uc_stack.ss_sp = fiber.stack.get();
+  fiber.beginning.uc_stack.ss_size = Fiber::kStack;
+  fiber.beginning.uc_link = nullptr;
+  ::makecontext(&fiber.beginning, fiber_main, 0);
 }
 
 std::vector<unsigned> turns(unsigned count) {
@@ -394,7 +433,7 @@ void synchronize_block() {
 #endif
   ++fiber.barriers;
   ++scheduler.waiting;
-  switch_back(false);
+  switch_back();
 #ifdef ELBO_TSAN
   __tsan_acquire(barrier);
 #endif
