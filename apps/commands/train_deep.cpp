@@ -109,7 +109,10 @@ void take_part_in_deep(TrainOptions o, AllReduce& all_reduce) {
 void train_deep(const TrainOptions& asked, RankedTraining* ranks) {
   TrainOptions o = asked;
   const bool resuming = !o.resume.empty();
-  auto [data, held_out, members] = set_up(o);
+  Setting setting = set_up(o);
+  const LoadedData& data = setting.data;
+  const std::optional<LoadedData>& held_out = setting.held_out;
+  std::vector<Member>& members = setting.members;
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory directory("train", o.run.out,
                          resuming ? RunDirectory::Existing::resume : RunDirectory::Existing::refuse);

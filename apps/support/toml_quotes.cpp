@@ -1,6 +1,8 @@
 #include "apps/support/toml_quotes.h"
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "apps/support/text.h"
 
@@ -30,17 +32,59 @@ size_t behind_string(std::string_view toml, size_t begin, char quote) {
   return std::min(toml.find('\n', begin), toml.size());
 }
 
+/// Whether a quote begins a string where a text has been read to. In the middle of something else, which is
+/// no TOML, it does not; and toml++ reads on there as if it were no quote ("a = 0[\"é\"]").
+class Position {
+ public:
+  bool may_begin() const { return begins_; }
+  void pass(char c) {
+    switch (c) {
+      case ' ':
+      case '\t':
+      case '\r':
+        return;
+      case '\n':
+        if (open_.empty()) key_ = begins_ = true;
+        return;
+      case '=':
+        begins_ = std::exchange(key_, false);
+        return;
+      case ',':
+        key_ = open_.ends_with('{');
+        begins_ = !open_.empty();
+        return;
+      case '[':  // of an array, or of a section's name
+        if (begins_ && !key_) open_ += c;
+        return;
+      case '{':
+        begins_ = begins_ && !key_;
+        if (begins_) open_ += c, key_ = true;
+        return;
+      case ']':
+      case '}':
+        if (!open_.empty()) open_.pop_back();
+        key_ = begins_ = false;
+        return;
+      default:  // a dot, too: it may be a number's, and no option has a dotted name that needs quotes
+        begins_ = false;
+    }
+  }
+
+ private:
+  std::string open_;    // brackets of values, the innermost last
+  bool key_ = true;     // a key is read, and not a value
+  bool begins_ = true;  // nothing of it was there yet
+};
+
 }  // namespace
 
 std::optional<MisplacedCharacter> misplaced_character(std::string_view toml) {
   size_t i = toml.starts_with("\xef\xbb\xbf") ? 3 : 0;
-  char before = '\n';  // the last that is no blank
+  Position position;
   while (i < toml.size()) {
     const std::string_view rest = toml.substr(i);
-    // In the middle of something else, which is no TOML, a quote begins nothing. Neither does one behind a
-    // dot, which may be a number's; and no option has a dotted name that needs quotes.
-    const bool opens = std::string_view("\n=[{,").find(before) != kEnd;
-    if (rest[0] != ' ' && rest[0] != '\t' && rest[0] != '\r') before = rest[0];
+    const bool opens = position.may_begin();
+    if (rest[0] != '#') position.pass(rest[0]);
     if (opens && rest.starts_with("'''")) {
       const size_t end = toml.find("'''", i + 3);
       i = end == kEnd ? toml.size() : end + 3;

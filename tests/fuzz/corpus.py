@@ -59,7 +59,7 @@ CORPUS = {
         safetensors({"h": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]},
                      "b": {"dtype": "BF16", "shape": [1, 0], "data_offsets": [4, 4]}}, b"\x01\x02\x03\x7c")],
     "image": lambda: [png(3, 2, 8, 2), png(5, 4, 1, 0), png(4, 4, 4, 3), png(3, 3, 16, 6), png(1, 1, 8, 4, 1), jpeg(1), jpeg(3)],
-    "toml": lambda: [b'[train]\nlr = [1e-3, 3e-3]\ndata = "mnist"\nepochs = 20\nlearn-sigma2 = false\n', b"[sample]\ndata = 'x'\n\n[train]\nepochs = 1\n",
+    "toml": lambda: [b'a = 0[["b\xc3\xa9"', b'a = {b = [\'\xc3\xa9\']}\n"\xc3\xa9" = 1\n', b'[train]\nlr = [1e-3, 3e-3]\ndata = "mnist"\nepochs = 20\nlearn-sigma2 = false\n', b"[sample]\ndata = 'x'\n\n[train]\nepochs = 1\n",
                      b'train.epochs = 0x1F # a comment\n', b'[train]\n"a\\u000Ab" = 1979-05-27T07:32:00Z\n', b'[[train]]\nx = {y = [[1], [2.5]]}\n',
                      b'[train]\nlr = [inf, -nan, 1_000.5e+3]\nepochs = "3"\n', b'[train]\ndata = """a\n\\\n  b"""\n',
                      '[train]\né = "é"\n'.encode(), '[train]\ndata = """a\\\n  §"""\n'.encode()],
