@@ -48,6 +48,15 @@ double distance_of(const Run& run, const Json& result) {
   return distance;
 }
 
+/// Whether a result, which may be of a part of the units, has those that an item is made from.
+bool has_units_of(const Item& item, const Json& result) {
+  const Json here = value_at(result, "metrics.units.here");
+  const auto& needed = value_at(result, "config.quick") == true ? item.quick_only : item.only;
+  return here.is_null() || std::all_of(needed.begin(), needed.end(), [&](const std::string& unit) {
+           return std::find(here.begin(), here.end(), unit) != here.end();
+         });
+}
+
 /// Of two results at equal settings the newer is read.
 std::string started(const KeptResult& result) {
   return text_of(value_at(result.result, "provenance.started"));
@@ -136,7 +145,7 @@ Ledger::Ledger(std::vector<Publication> published, std::vector<KeptResult> kept)
         double nearest = std::numeric_limits<double>::infinity();
         const bool nothing_to_read = !line.read && !line.unlike.empty();
         for (const KeptResult& own : results) {
-          if (nothing_to_read || !is_of(run, own.result)) continue;
+          if (nothing_to_read || !is_of(run, own.result) || !has_units_of(item, own.result)) continue;
           std::optional<Reading> reading = line.read ? line.read(own.result) : Reading{};
           if (!reading && differences_of(run, own.result).empty()) entry.run_without_it = true;
           const double distance = distance_of(run, own.result);

@@ -195,6 +195,30 @@ TEST_SUITE("apps") {
     }
   }
 
+  TEST_CASE("a result of other units says nothing of a figure, not even that it was run") {
+    const ledger::Publication paper{
+        .key = "p",
+        .title = "P",
+        .runs = {{.key = "run", .command = "run"}},
+        .items = {{.id = "p/fig1", .title = "F", .run = "run", .only = {"a", "b"}, .quick_only = {"c"}}},
+        .lines = {ledger::picture_line("p/fig1", "a picture", "yes"),
+                  ledger::claim_line("p/fig1", "nearer", "yes")}};
+    const auto entries = [&](const Json& units, bool quick) {
+      Json result{{"command", "run"},
+                  {"config", {{"quick", quick}}},
+                  {"metrics", Json::object()},
+                  {"provenance", {{"started", ""}}}};
+      if (!units.is_null()) result["metrics"]["units"] = {{"here", units}, {"of", 3}};
+      const ledger::Ledger of({paper}, {{"run/result.json", result}});
+      return std::pair(of.entries.at(0).comparison.verdict, of.entries.at(1).run_without_it);
+    };
+    CHECK(entries({"a", "c"}, false) == std::pair(Verdict::not_run, false));
+    CHECK(entries({"a", "b"}, false) == std::pair(Verdict::not_comparable, true));
+    CHECK(entries({"a", "b"}, true) == std::pair(Verdict::not_run, false));
+    CHECK(entries({"c"}, true) == std::pair(Verdict::not_comparable, true));
+    CHECK(entries(nullptr, false) == std::pair(Verdict::not_comparable, true));
+  }
+
   TEST_CASE("a claim holds, fails, is open by its error, or is not judged") {
     const auto verdict = [](const Json& claim) {
       const ledger::Publication paper{.key = "p",
