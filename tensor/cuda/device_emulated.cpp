@@ -142,7 +142,9 @@ constexpr bool kFiberForEachThread = false;
 #endif
 
 /// Where a stack was left.
-#ifdef __x86_64__
+#if defined(ELBO_TSAN)
+using Left = ucontext_t;
+#elif defined(__x86_64__)
 using Left = void* [5];  // of the compiler's setjmp
 #else
 using Left = std::jmp_buf;
@@ -192,20 +194,26 @@ Scheduler scheduler;
 
 // Leave one stack and go on where the other was left. These are no swapcontext: that one asks the system for
 // the signals' mask every time, which takes longer than what most threads do. Nor are they the library's
-// longjmp where the compiler has its own, since ASan clears the stack's shadow before that one.
-#ifdef __x86_64__
-#  define ELBO_LEFT_FROM(left) __builtin_setjmp(left)
-[[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { __builtin_longjmp(left, 1); }
+// longjmp where the compiler has its own, since ASan clears the stack's shadow before that one. TSan follows
+// swapcontext alone.
+#ifdef ELBO_TSAN
+[[gnu::always_inline]] inline void jump(Left& here, Left& there) { ::swapcontext(&here, &there); }
+[[gnu::always_inline]] inline void begin(Left& here, Left& there) { ::swapcontext(&here, &there); }
 #else
-#  define ELBO_LEFT_FROM(left) _setjmp(left)
+#  ifdef __x86_64__
+#    define ELBO_LEFT_FROM(left) __builtin_setjmp(left)
+[[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { __builtin_longjmp(left, 1); }
+#  else
+#    define ELBO_LEFT_FROM(left) _setjmp(left)
 [[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { _longjmp(left, 1); }
-#endif
+#  endif
 [[gnu::noinline, gnu::no_sanitize_address]] void jump(Left& here, Left& there) {
   if (ELBO_LEFT_FROM(here) == 0) go_on(there);
 }
 [[gnu::noinline, gnu::no_sanitize_address]] void begin(Left& here, const ucontext_t& there) {
   if (ELBO_LEFT_FROM(here) == 0) ::setcontext(&there);
 }
+#endif
 
 void switch_to(Fiber& fiber) {
   scheduler.running = &fiber;
