@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
+#include "apps/support/statistics.h"
 #include "apps/support/student_t.h"
 
 namespace elbo::ledger {
@@ -16,32 +16,17 @@ struct Spread {
   const char* from = "";
 };
 
-/// Of a mean over runs; its share in Welch's degrees of freedom.
-struct MeanError {
-  double variance = 0, degrees = std::numeric_limits<double>::infinity();
-};
-
-MeanError error_of(double deviation, int64_t runs) {
-  return {deviation * deviation / static_cast<double>(runs), static_cast<double>(runs - 1)};
-}
-
-/// Welch and Satterthwaite's.
-double joint_degrees(const MeanError& a, const MeanError& b, double rest) {
-  const double all = a.variance + b.variance + rest;
-  const double parts = a.variance * a.variance / a.degrees + b.variance * b.variance / b.degrees;
-  return parts > 0 ? all * all / parts : std::numeric_limits<double>::infinity();
-}
-
 Spread spread_of(const PublishedNumber& paper, const Measured& here) {
   const double rounding = paper.half_unit() * paper.half_unit() / 3;
   const bool theirs = std::isfinite(paper.deviation) && paper.runs > 1,
              ours = std::isfinite(here.deviation) && here.runs > 1;
   Spread spread;
   if (here.exact) {
-    const MeanError p = theirs ? error_of(paper.deviation, paper.runs) : MeanError{};
+    const MeanError p = theirs ? error_of_mean(paper.deviation, paper.runs) : MeanError{};
     spread = {std::sqrt(p.variance + rounding), joint_degrees(p, {}, rounding), "a closed form here"};
   } else if (theirs && ours) {
-    const MeanError p = error_of(paper.deviation, paper.runs), h = error_of(here.deviation, here.runs);
+    const MeanError p = error_of_mean(paper.deviation, paper.runs),
+                    h = error_of_mean(here.deviation, here.runs);
     spread = {std::sqrt(p.variance + h.variance + rounding), joint_degrees(p, h, rounding), "Welch"};
   } else if (theirs || ours) {
     // One spread for both.
@@ -82,9 +67,7 @@ const char* word(Verdict verdict) {
 
 double half_interval(const Measured& here) {
   if (here.exact) return 0;
-  if (!std::isfinite(here.deviation) || here.runs < 2) return std::nan("");
-  const auto runs = static_cast<double>(here.runs);
-  return student_t_quantile(0.975, runs - 1) * here.deviation / std::sqrt(runs);
+  return elbo::half_interval(here.deviation, here.runs);
 }
 
 Comparison compare(const PublishedNumber& paper, const Measured& here, double margin, Better better) {

@@ -42,21 +42,30 @@ Statistics statistics_of(const std::vector<double>& values) {
   return s;
 }
 
-Interval Statistics::interval() const {
-  if (count < 2) return {mean, std::nan("")};
-  return {mean, student_t_quantile(0.975, static_cast<double>(count - 1)) * standard_error};
+Interval Statistics::interval() const { return {mean, half_interval(deviation, count)}; }
+
+double half_interval(double deviation, int64_t count) {
+  if (count < 2) return std::nan("");
+  const auto n = static_cast<double>(count);
+  return student_t_quantile(0.975, n - 1) * deviation / std::sqrt(n);
+}
+
+MeanError error_of_mean(double deviation, int64_t count) {
+  return {deviation * deviation / static_cast<double>(count), static_cast<double>(count - 1)};
+}
+
+double joint_degrees(const MeanError& a, const MeanError& b, double exact) {
+  const double all = a.variance + b.variance + exact;
+  const double parts = a.variance * a.variance / a.degrees + b.variance * b.variance / b.degrees;
+  return parts > 0 ? all * all / parts : std::numeric_limits<double>::infinity();
 }
 
 Interval difference_of(const Statistics& a, const Statistics& b) {
   const double difference = a.mean - b.mean;
   if (a.count < 2 || b.count < 2) return {difference, std::nan("")};
-  const double of_a = a.standard_error * a.standard_error, of_b = b.standard_error * b.standard_error;
-  const double variance = of_a + of_b;
-  if (variance == 0) return {difference, 0};
-  const double degrees =
-      variance * variance /
-      (of_a * of_a / static_cast<double>(a.count - 1) + of_b * of_b / static_cast<double>(b.count - 1));
-  return {difference, student_t_quantile(0.975, degrees) * std::sqrt(variance)};
+  const MeanError of_a = error_of_mean(a.deviation, a.count), of_b = error_of_mean(b.deviation, b.count);
+  return {difference,
+          student_t_quantile(0.975, joint_degrees(of_a, of_b)) * std::sqrt(of_a.variance + of_b.variance)};
 }
 
 std::string with_interval(const Statistics& s, const char* format) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,17 @@ struct Statistics {
 /// NaN stands where there are too few values: none, or fewer than two for the deviation, the standard error
 /// and intervals.
 Statistics statistics_of(const std::vector<double>& values);
+
+/// Half the width of the 95 % interval of a mean over `count` values, by Student's t; NaN for fewer than two.
+double half_interval(double deviation, int64_t count);
+
+/// The error of a mean: its variance, and the degrees of freedom with which that is known.
+struct MeanError {
+  double variance = 0, degrees = std::numeric_limits<double>::infinity();
+};
+MeanError error_of_mean(double deviation, int64_t count);
+/// Welch's and Satterthwaite's degrees of freedom of the sum of both variances and of one that is exact.
+double joint_degrees(const MeanError& a, const MeanError& b, double exact = 0);
 
 /// Of a's mean minus b's, the values being independent: Welch's.
 Interval difference_of(const Statistics& a, const Statistics& b);

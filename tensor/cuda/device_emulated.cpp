@@ -9,7 +9,6 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <csetjmp>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -141,13 +140,14 @@ constexpr bool kFiberForEachThread = true;
 constexpr bool kFiberForEachThread = false;
 #endif
 
-/// Where a stack was left.
-#if defined(ELBO_TSAN)
-using Left = ucontext_t;
-#elif defined(__x86_64__)
-using Left = void* [5];  // of the compiler's setjmp
+/// Where a stack was left. glibc's swapcontext asks the system for the signals' mask every time, which takes
+/// longer than what most threads do. The compiler's own setjmp does not; nor does ASan clear the stack's
+/// shadow before it, as before the library's longjmp. TSan follows swapcontext alone.
+#if defined(__x86_64__) && !defined(ELBO_TSAN)
+#  define ELBO_OWN_JUMPS
+using Left = void* [5];
 #else
-using Left = std::jmp_buf;
+using Left = ucontext_t;
 #endif
 
 struct Fiber {
@@ -192,27 +192,18 @@ struct Scheduler {
 };
 Scheduler scheduler;
 
-// Leave one stack and go on where the other was left. These are no swapcontext: that one asks the system for
-// the signals' mask every time, which takes longer than what most threads do. Nor are they the library's
-// longjmp where the compiler has its own, since ASan clears the stack's shadow before that one. TSan follows
-// swapcontext alone.
-#ifdef ELBO_TSAN
-[[gnu::always_inline]] inline void jump(Left& here, Left& there) { ::swapcontext(&here, &there); }
-[[gnu::always_inline]] inline void begin(Left& here, Left& there) { ::swapcontext(&here, &there); }
-#else
-#  ifdef __x86_64__
-#    define ELBO_LEFT_FROM(left) __builtin_setjmp(left)
+// Leave one stack and go on where the other was left, or begin it.
+#ifdef ELBO_OWN_JUMPS
 [[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { __builtin_longjmp(left, 1); }
-#  else
-#    define ELBO_LEFT_FROM(left) _setjmp(left)
-[[noreturn, gnu::noinline, gnu::no_sanitize_address]] void go_on(Left& left) { _longjmp(left, 1); }
-#  endif
 [[gnu::noinline, gnu::no_sanitize_address]] void jump(Left& here, Left& there) {
-  if (ELBO_LEFT_FROM(here) == 0) go_on(there);
+  if (__builtin_setjmp(here) == 0) go_on(there);
 }
 [[gnu::noinline, gnu::no_sanitize_address]] void begin(Left& here, const ucontext_t& there) {
-  if (ELBO_LEFT_FROM(here) == 0) ::setcontext(&there);
+  if (__builtin_setjmp(here) == 0) ::setcontext(&there);
 }
+#else
+[[gnu::always_inline]] inline void jump(Left& here, Left& there) { ::swapcontext(&here, &there); }
+[[gnu::always_inline]] inline void begin(Left& here, Left& there) { ::swapcontext(&here, &there); }
 #endif
 
 void switch_to(Fiber& fiber) {
