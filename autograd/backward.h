@@ -70,6 +70,10 @@ class Backward {
   /// pass. Defined in autograd/contribute.h, for files that have formulas of their own.
   template <class F, class... In>
   void contribute(int input, F f, const In&... in);
+  /// The same where `in` always broadcast to input i's shape: there is nothing to sum, and half as much to
+  /// compile.
+  template <class F, class... In>
+  void contribute_unsummed(int input, F f, const In&... in);
 
   /// The tensor to write, and whether to add to its numbers. Only for an input that is wanted.
   struct Target {

@@ -25,14 +25,20 @@ struct Accumulated {
 template <class F, class... In>
 void Backward::contribute(int input, F f, const In&... in) {
   if (!wants(input)) return;
+  if (broadcasts_to(detail::broadcast_all("backward", in...), input_shape(input)))
+    return contribute_unsummed(input, f, in...);
   const Target to = target(input);
-  if (!broadcasts_to(detail::broadcast_all("backward", in...), to.tensor.shape())) {
-    map_reduce_into<Sum>(to.tensor, to.accumulate, f, in...);
-  } else if (to.accumulate) {
+  map_reduce_into<Sum>(to.tensor, to.accumulate, f, in...);
+}
+
+template <class F, class... In>
+void Backward::contribute_unsummed(int input, F f, const In&... in) {
+  if (!wants(input)) return;
+  const Target to = target(input);
+  if (to.accumulate)
     map_into(to.tensor, Accumulated<F>{f}, to.tensor, in...);
-  } else {
+  else
     map_into(to.tensor, f, in...);
-  }
 }
 
 }  // namespace elbo

@@ -30,7 +30,7 @@ Reduction plan(const Variable& x, const Axes& axes, bool keep, const char* where
 Variable scaled_sum(const char* name, const Variable& x, const Reduction& r, double factor) {
   Tensor y = map_reduce<Sum>(r.kept, Scaled{factor}, x.value()).reshape(r.result);
   return Tape::record(name, {&x}, y, [r, factor](Backward& pass) {
-    pass.contribute(0, Scaled{factor}, pass.dy().reshape(r.kept));
+    pass.contribute_unsummed(0, Scaled{factor}, pass.dy().reshape(r.kept));
   });
 }
 
@@ -90,7 +90,7 @@ Variable max(const Variable& x, const Axes& axes, bool keep) {
   const Tensor y = map_reduce<Max>(r.kept, Identity{}, x.value());
   return Tape::record("max", {&x}, y.reshape(r.result), [r, y, x = x.value()](Backward& pass) {
     const Tensor ties = map_reduce<Sum>(r.kept, IsEqual{}, x, y);
-    pass.contribute(0, MaxBackward{}, x, y, ties, pass.dy().reshape(r.kept));
+    pass.contribute_unsummed(0, MaxBackward{}, x, y, ties, pass.dy().reshape(r.kept));
   });
 }
 
@@ -99,7 +99,7 @@ Variable logsumexp(const Variable& x, const Axes& axes, bool keep) {
   const Tensor largest = map_reduce<Max>(r.kept, Identity{}, x.value());
   const Tensor y = map(AddLog{}, largest, map_reduce<Sum>(r.kept, ExpDifference{}, x.value(), largest));
   return Tape::record("logsumexp", {&x}, y.reshape(r.result), [r, y, x = x.value()](Backward& pass) {
-    pass.contribute(0, LogSumExpBackward{}, x, y, pass.dy().reshape(r.kept));
+    pass.contribute_unsummed(0, LogSumExpBackward{}, x, y, pass.dy().reshape(r.kept));
   });
 }
 

@@ -56,7 +56,7 @@ Variable pointwise(Formula formula, const Variable& x) {
   Tensor y = map(formula, x.value());
   const auto recorded = [&](const auto&... saved) {
     return Tape::record(Formula::name, {&x}, y, [formula, saved...](Backward& pass) {
-      pass.contribute(0, BackwardOf<Formula>{formula}, saved..., pass.dy());
+      pass.contribute_unsummed(0, BackwardOf<Formula>{formula}, saved..., pass.dy());
     });
   };
   if constexpr (Formula::saves == Saves::nothing)

@@ -166,6 +166,18 @@ void store_item(const MapPlan& plan, int64_t item, const double* totals, bool ac
 
 }  // namespace
 
+template <class T>
+void map(const MapPlan& plan, T* out, const TileFormula<T>& formula) {
+  parallel_for(plan.items, kParallelGrain / (plan.tile.rows * plan.tile.columns),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t item = begin; item < end; ++item) {
+                   int64_t offset[kMaxOperands] = {};
+                   seek(plan.kept, item, kMaxOperands, offset);
+                   formula(plan.tile_at(item), offset, out + offset[0]);
+                 }
+               });
+}
+
 template <class Combine, class T>
 void reduce(const MapPlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula) {
   T* const output = out.data<T>();
@@ -203,6 +215,8 @@ void reduce(const MapPlan& plan, const Tensor& out, bool accumulate, const TileF
   }
 }
 
+template void map(const MapPlan&, float*, const TileFormula<float>&);
+template void map(const MapPlan&, double*, const TileFormula<double>&);
 template void reduce<Sum>(const MapPlan&, const Tensor&, bool, const TileFormula<float>&);
 template void reduce<Sum>(const MapPlan&, const Tensor&, bool, const TileFormula<double>&);
 template void reduce<Max>(const MapPlan&, const Tensor&, bool, const TileFormula<float>&);

@@ -125,12 +125,23 @@ Shape broadcast_all(const char* where, const First& first, const Second& second,
   return shape;
 }
 
-/// Writes a formula's values on a tile whose operands, the output first, begin `offset` elements in. So
-/// `reduce` is compiled once, not once for each formula.
+/// Writes a formula's values on a tile whose operands, the output first, begin `offset` elements in. So the
+/// loops over tiles are compiled once, not once for each formula.
 template <class T>
 using TileFormula = FunctionRef<void(MapTile tile, const int64_t* offset, T* values)>;
 
-/// Carries a plan out. Combine is Sum or Max, T float or double.
+/// f of the operands at in[k], as a TileFormula.
+template <class T, class F, size_t N>
+auto tile_formula(const MapPlan& plan, F f, const std::array<const T*, N>& in) {
+  return [&plan, f, &in](MapTile tile, const int64_t* offset, T* values) {
+    evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, in, values,
+                  std::make_index_sequence<N>());
+  };
+}
+
+/// Carries out the plan of a map, and of a reduction. Combine is Sum or Max, T float or double.
+template <class T>
+void map(const MapPlan& plan, T* out, const TileFormula<T>& formula);
 template <class Combine, class T>
 void reduce(const MapPlan& plan, const Tensor& out, bool accumulate, const TileFormula<T>& formula);
 
@@ -151,15 +162,8 @@ void map_into(const Tensor& out, F f, const In&... in) {
     }
 #endif
     const detail::MapPlan plan = detail::plan_tiles(joint);
-    parallel_for(
-        plan.items, kParallelGrain / (plan.tile.rows * plan.tile.columns), [&](int64_t begin, int64_t end) {
-          for (int64_t item = begin; item < end; ++item) {
-            int64_t offset[detail::kMaxOperands] = {};
-            detail::seek(plan.kept, item, 1 + sizeof...(In), offset);
-            detail::evaluate_tile(plan.tile_at(item), offset + 1, plan.row_stride + 1, plan.column_stride + 1,
-                                  f, inputs, output + offset[0], std::index_sequence_for<In...>{});
-          }
-        });
+    const auto formula = detail::tile_formula<T>(plan, f, inputs);
+    detail::map<T>(plan, output, formula);
   });
 }
 
@@ -189,11 +193,8 @@ void map_reduce_into(const Tensor& out, bool accumulate, F f, const In&... in) {
     }
 #endif
     const detail::MapPlan plan = detail::plan_tiles(joint);
-    const auto formula = [&](detail::MapTile tile, const int64_t* offset, T* values) {
-      detail::evaluate_tile(tile, offset + 1, plan.row_stride + 1, plan.column_stride + 1, f, inputs, values,
-                            std::index_sequence_for<In...>{});
-    };
-    detail::reduce<Combine, T>(plan, out, accumulate, detail::TileFormula<T>(formula));
+    const auto formula = detail::tile_formula<T>(plan, f, inputs);
+    detail::reduce<Combine, T>(plan, out, accumulate, formula);
   });
 }
 

@@ -9,9 +9,9 @@
 //   });
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <exception>
+
+#include "tensor/function_ref.h"
 
 namespace elbo {
 
@@ -26,24 +26,6 @@ inline constexpr int64_t kParallelGrain = 16384;
 
 /// Calls body(begin, end) on disjoint ranges that cover 0..n, at most one per thread, each at least `grain`
 /// long. If bodies throw, one of the exceptions is thrown again when all ranges are done.
-template <class Body>
-void parallel_for(int64_t n, int64_t grain, const Body& body) {
-  const int64_t ranges = std::min<int64_t>(threads(), n / std::max<int64_t>(grain, 1));
-  if (ranges <= 1 || inside_parallel_region()) {
-    if (n > 0) body(int64_t{0}, n);
-    return;
-  }
-  std::exception_ptr error;  // one that left the parallel region would end the program
-#pragma omp parallel for num_threads(static_cast <int>(ranges)) schedule(static, 1)
-  for (int64_t r = 0; r < ranges; ++r) {
-    try {
-      body(n * r / ranges, n * (r + 1) / ranges);
-    } catch (...) {
-#pragma omp critical(elbo_parallel_for)
-      error = std::current_exception();
-    }
-  }
-  if (error) std::rethrow_exception(error);
-}
+void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body);
 
 }  // namespace elbo

@@ -66,14 +66,14 @@ BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const T
   const auto share_of = [&](const Variable& x) {
     return static_cast<double>(weight.elements()) / static_cast<double>(x.value().elements());
   };
-  result.cost =
-      Tape::record("batch_cost", {&log_likelihood, &kl}, cost,
-                   [weight, of_likelihood = share_of(log_likelihood), of_kl = share_of(kl)](Backward& pass) {
-                     const Tensor dy = pass.dy();
-                     pass.contribute(0, Scaled{-of_likelihood}, for_terms(dy, pass.input_shape(0)));
-                     const Shape& points = pass.input_shape(1);
-                     pass.contribute(1, KlGradient{of_kl}, for_terms(weight, points), for_terms(dy, points));
-                   });
+  result.cost = Tape::record(
+      "batch_cost", {&log_likelihood, &kl}, cost,
+      [weight, of_likelihood = share_of(log_likelihood), of_kl = share_of(kl)](Backward& pass) {
+        const Tensor dy = pass.dy();
+        pass.contribute(0, Scaled{-of_likelihood}, for_terms(dy, pass.input_shape(0)));
+        const Shape& points = pass.input_shape(1);
+        pass.contribute_unsummed(1, KlGradient{of_kl}, for_terms(weight, points), for_terms(dy, points));
+      });
   return result;
 }
 

@@ -177,7 +177,7 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
       [z, mean = mean.value(), log_variance = log_variance.value(), column, samples](Backward& pass) {
         const Tensor dz = pass.dy(0), dkl = pass.dy(1).reshape(column);
         if (samples == 1) {
-          pass.contribute(0, MeanGradient{}, mean, dz, dkl);
+          pass.contribute_unsummed(0, MeanGradient{}, mean, dz, dkl);
           pass.contribute(1, LogVarianceGradient{}, mean, log_variance, z, dz, dkl);
           return;
         }

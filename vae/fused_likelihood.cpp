@@ -159,7 +159,7 @@ Variable diagonal_gaussian_log_likelihood(const Variable& x, const Variable& mea
         const Tensor dy = per_point(pass.dy());
         pass.contribute(0, UnitMeanGradient{}, mean, x, log_variance, dy);
         pass.contribute(1, UnitMeanGradient{}, x, mean, log_variance, dy);
-        pass.contribute(2, UnitLogVarianceGradient{}, x, mean, log_variance, dy);
+        pass.contribute_unsummed(2, UnitLogVarianceGradient{}, x, mean, log_variance, dy);
       });
 }
 
@@ -175,7 +175,7 @@ Variable bernoulli_log_likelihood(const Variable& x, const Variable& logits) {
                       [x = x.value(), logits = logits.value()](Backward& pass) {
                         const Tensor dy = per_point(pass.dy());
                         pass.contribute(0, Product{}, logits, dy);
-                        pass.contribute(1, LogitGradient{}, x, logits, dy);
+                        pass.contribute_unsummed(1, LogitGradient{}, x, logits, dy);
                       });
 }
 

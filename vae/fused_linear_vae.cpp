@@ -135,12 +135,12 @@ struct Model {
       const Tensor column_square =
           map_reduce<Sum>(keep({1, latent}), SquareOf{}, decoder).reshape(keep({latent}));
       const auto over_units = [&](const Tensor& scalars) { return scalars.reshape(keep({1})); };
-      pass.contribute(2, LogVarianceGradient{}, log_variance, column_square, over_units(log_sigma2),
-                      over_units(dy));
+      pass.contribute_unsummed(2, LogVarianceGradient{}, log_variance, column_square, over_units(log_sigma2),
+                               over_units(dy));
     }
-    pass.contribute(3, LogSigma2Gradient{static_cast<double>(dimensions)},
-                    distortion.reshape(log_sigma2_shape), log_sigma2.reshape(log_sigma2_shape),
-                    dy.reshape(log_sigma2_shape));
+    pass.contribute_unsummed(3, LogSigma2Gradient{static_cast<double>(dimensions)},
+                             distortion.reshape(log_sigma2_shape), log_sigma2.reshape(log_sigma2_shape),
+                             dy.reshape(log_sigma2_shape));
   }
 };
 
@@ -172,8 +172,8 @@ Variable linear_vae_elbo(const Tensor& x, const Variable& decoder, const Variabl
         if (pass.wants(0)) {  // r^T (V x) / (N sigma^2) - W diag(d) / sigma^2
           const Tensor scaled_code = map(Product{}, code, over_n_sigma2);
           const Tensor d = matmul(residual, Transpose::yes, scaled_code, Transpose::no);
-          pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(),
-                          over_matrix(map(OverSigma2{1}, dy, model.log_sigma2)));
+          pass.contribute_unsummed(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(),
+                                   over_matrix(map(OverSigma2{1}, dy, model.log_sigma2)));
         }
         if (pass.wants(1)) {  // (r W / sigma^2 - V x)^T x / N
           Tensor d = matmul(residual, Transpose::no, model.decoder, Transpose::no);
@@ -204,25 +204,26 @@ Variable linear_vae_elbo_from_covariance(const Tensor& covariance, const Variabl
   const Tensor distortion = map(Distortion{}, model.noise_distortion(), trace(covariance),
                                 total_product(model.decoder, a), total_product(gram, code_covariance));
 
-  return Tape::record("linear_vae_elbo_from_covariance", {&decoder, &encoder, &log_variance, &log_sigma2},
-                      model.elbo(trace(code_covariance), distortion), [=](Backward& pass) {
-                        const Tensor c = over_matrix(map(OverSigma2{1}, pass.dy(), model.log_sigma2));
-                        if (pass.wants(0)) {  // (A - W (V S V^T + diag d)) / sigma^2
-                          const Tensor d = a.clone();
-                          gemm(d, model.decoder, Transpose::no, code_covariance, Transpose::no, true, -1);
-                          map_into(d, Product{}, d, c);
-                          pass.contribute(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(), c);
-                        }
-                        if (pass.wants(1)) {  // (W^T S - (W^T W + sigma^2 I) A^T) / sigma^2
-                          const Tensor m = map(AddToDiagonal{}, gram,
-                                               identity_matrix(model.latent, gram.dtype(), gram.device()),
-                                               over_matrix(model.log_sigma2));
-                          const Tensor d = matmul(model.decoder, Transpose::yes, covariance, Transpose::no);
-                          gemm(d, m, Transpose::no, a, Transpose::yes, true, -1);
-                          pass.contribute(1, Product{}, d, c);
-                        }
-                        model.contribute_variances(pass, distortion);
-                      });
+  return Tape::record(
+      "linear_vae_elbo_from_covariance", {&decoder, &encoder, &log_variance, &log_sigma2},
+      model.elbo(trace(code_covariance), distortion), [=](Backward& pass) {
+        const Tensor c = over_matrix(map(OverSigma2{1}, pass.dy(), model.log_sigma2));
+        if (pass.wants(0)) {  // (A - W (V S V^T + diag d)) / sigma^2
+          const Tensor d = a.clone();
+          gemm(d, model.decoder, Transpose::no, code_covariance, Transpose::no, true, -1);
+          map_into(d, Product{}, d, c);
+          pass.contribute_unsummed(0, MinusNoisePull{}, d, model.decoder, model.log_variance_row(), c);
+        }
+        if (pass.wants(1)) {  // (W^T S - (W^T W + sigma^2 I) A^T) / sigma^2
+          const Tensor m =
+              map(AddToDiagonal{}, gram, identity_matrix(model.latent, gram.dtype(), gram.device()),
+                  over_matrix(model.log_sigma2));
+          const Tensor d = matmul(model.decoder, Transpose::yes, covariance, Transpose::no);
+          gemm(d, m, Transpose::no, a, Transpose::yes, true, -1);
+          pass.contribute(1, Product{}, d, c);
+        }
+        model.contribute_variances(pass, distortion);
+      });
 }
 
 Variable linear_vae_elbo_twin(const Tensor& x, const Variable& decoder, const Variable& encoder,

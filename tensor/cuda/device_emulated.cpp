@@ -455,6 +455,7 @@ double exchange(double value, int by, int warp) {
   return other;
 }
 
+/// Runs body() once for every thread of the grid.
 void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void()>& body) {
   if (block.x * block.y * block.z > 1024 || block.x * block.y * block.z == 0 || grid.x == 0 || grid.y == 0 ||
       grid.y > 65535 || grid.z == 0 || grid.z > 65535)
@@ -473,6 +474,10 @@ void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void(
 }
 
 void enqueue(std::function<void()> work) { push(now, {std::move(work), 0, 0, true}); }
+
+void enqueue_grid(const char* name, dim3 grid, dim3 block, std::function<void()> body) {
+  enqueue([=, body = std::move(body)] { run_grid(name, grid, block, body); });
+}
 
 }  // namespace emulation
 

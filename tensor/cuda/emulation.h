@@ -53,17 +53,16 @@ void synchronize_block();
 void turn_was_awaited();
 /// The value that the thread `by` places on gave, within groups of `warp` threads; its own at a group's end.
 double exchange(double value, int by, int warp);
-/// Runs body() once for every thread of the grid.
-void run_grid(const char* name, dim3 grid, dim3 block, const std::function<void()>& body);
 /// Enqueues work that may touch device memory on the current stream.
 void enqueue(std::function<void()> work);
+/// Enqueues body(), to be run once for every thread of the grid.
+void enqueue_grid(const char* name, dim3 grid, dim3 block, std::function<void()> body);
 
 }  // namespace emulation
 
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, A... arguments) {
-  emulation::enqueue(
-      [=] { emulation::run_grid(name, grid, block, [&] { kernel(static_cast<P>(arguments)...); }); });
+  emulation::enqueue_grid(name, grid, block, [=] { kernel(static_cast<P>(arguments)...); });
 }
 
 }  // namespace elbo::cuda
