@@ -92,10 +92,12 @@ double area_mean(const Picture8& picture, double left, double top, double window
     return std::max(std::min(end, pixel + 1) - std::max(begin, pixel), 0.0);
   };
   double sum = 0;
-  for (int64_t i = 0; i < picture.height; ++i)
+  for (int64_t i = 0; i < picture.height; ++i) {
+    const double in_row = overlap(y0, y0 + step_y, static_cast<double>(i));
+    if (in_row == 0) continue;  // most rows
     for (int64_t j = 0; j < picture.width; ++j)
-      sum += overlap(y0, y0 + step_y, static_cast<double>(i)) *
-             overlap(x0, x0 + step_x, static_cast<double>(j)) * picture.at(i, j, c);
+      sum += in_row * overlap(x0, x0 + step_x, static_cast<double>(j)) * picture.at(i, j, c);
+  }
   return sum / (step_y * step_x);
 }
 
