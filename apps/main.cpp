@@ -25,6 +25,7 @@
 #include "apps/support/toml_config.h"
 #include "tensor/blas.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 
 namespace elbo {
 
@@ -143,6 +144,18 @@ void declare(CLI::App& app, std::deque<Arguments>& arguments) {
     }
 }
 
+/// Throws for words that no option means: empty ones, as of a shell variable that is not set, and lists of
+/// nothing, which CLI11 would pass over for the next word.
+void check_words(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word.empty() || (word.starts_with("--") && word.ends_with('=')))
+      fail("{} is empty; give it a value or leave it out",
+           word.empty() ? fmt::format("what follows {}", quote(argv[i - 1])) : quote(word));
+    if (word.find_first_not_of(',') == std::string_view::npos) fail("{} is a list of nothing", quote(word));
+  }
+}
+
 /// Runs the command of a command line, whose first word is the program's name. Where there was none to run
 /// (--help), that is printed.
 void run(int argc, const char* const* argv) {
@@ -156,6 +169,7 @@ void run(int argc, const char* const* argv) {
   app.config_formatter(std::make_shared<TomlConfig>(app));
   std::deque<Arguments> arguments;  // which callbacks keep
   declare(app, arguments);
+  check_words(argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -165,7 +179,7 @@ void run(int argc, const char* const* argv) {
     }
     const auto chosen = app.get_subcommands();
     if (chosen.empty() && argc > 1 && argv[1][0] != '-')
-      fail("there is no command '{}'; see elbo list", argv[1]);
+      fail("there is no command {}; see elbo list", quote(argv[1]));
     const std::string where = chosen.empty() ? "elbo" : "elbo " + chosen[0]->get_name();
     fail("{}; see {} --help", one_line(error.what()), where);
   } catch (const OutOfMemory& error) {

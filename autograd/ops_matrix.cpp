@@ -113,6 +113,12 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
     fail("[linear] x {} does not end in the weight's input size {}", x.shape().str(), in);
   if (!(bias.shape() == weight.shape().drop_back(1)))
     fail("[linear] bias must be {}, got {}", weight.shape().drop_back(1).str(), bias.shape().str());
+  // The GPU's library would read other numbers, or memory that is not there.
+  for (const Variable* other : {&weight, &bias})
+    if (other->dtype() != x.dtype() || other->value().device() != x.value().device())
+      fail("[linear] x is {} on {}, {} {} on {}; make them the same", name(x.dtype()),
+           name(x.value().device()), other == &weight ? "weight" : "bias", name(other->dtype()),
+           name(other->value().device()));
   const bool ensemble = members_axes == 1;
   const bool shared_x = ensemble && x.rank() == 2;  // (N, in), read by every member
   if (ensemble && !shared_x && x.size(0) != weight.size(0))
@@ -121,7 +127,8 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
 
   // Everything between the members and the features is rows.
   const int64_t members = ensemble ? weight.size(0) : 1;
-  const int64_t rows = x.value().elements() / (in * (ensemble && !shared_x ? members : 1));
+  int64_t rows = 1;
+  for (int axis = ensemble && !shared_x ? 1 : 0; axis < x.rank() - 1; ++axis) rows *= x.size(axis);
   const Shape flat_x = ensemble && !shared_x ? Shape{members, rows, in} : Shape{rows, in};
   const Shape flat_y = ensemble ? Shape{members, rows, out} : Shape{rows, out};
   Shape shape_y = x.shape().drop_back(1).concatenated({out});

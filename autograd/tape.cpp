@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "autograd/gradients_apart.h"
 #include "autograd/trace.h"
 
 namespace elbo {
@@ -76,13 +77,12 @@ void Tape::append(const char* name, PointersTo<const Variable> inputs, PointersT
                   std::shared_ptr<void> rule, Call call) {
   Buffers& b = buffers_;
   std::vector<TapeGradients::Slot>& slots = b.gradients.slots;
-  b.entries.push_back(
-      {name, b.inputs.size(), inputs.size(), slots.size(), outputs.size(), std::move(rule), call});
-  for (const Variable* input : inputs) {
+  for (const Variable* input : inputs)
     if (input->slot_ >= 0 && input->tape_id_ != id_)
       fail("[{}] an input was recorded on a tape that has ended; pass it through stop_gradient", name);
-    b.inputs.push_back({input->slot_, input->parameter_, input->shape()});
-  }
+  b.entries.push_back(
+      {name, b.inputs.size(), inputs.size(), slots.size(), outputs.size(), std::move(rule), call});
+  for (const Variable* input : inputs) b.inputs.push_back({input->slot_, input->parameter_, input->shape()});
   for (Variable* output : outputs) {
     output->slot_ = static_cast<int>(slots.size());
     output->tape_id_ = id_;
@@ -110,8 +110,23 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
     fail("[backward] the cotangent must be {} {}, got {} {}", name(output.dtype()), output.shape().str(),
          name(cotangent.dtype()), cotangent.shape().str());
   consumed_ = true;
+  buffers_.gradients.slots[static_cast<size_t>(output.slot_)].gradient = cotangent;
+  try {
+    walk();
+  } catch (...) {
+    // What was written is a part, which the next pass must not add to.
+    for (const Backward::Input& input : buffers_.inputs) {
+      if (!input.parameter) continue;
+      GradientsApart* const apart = buffers_.gradients.apart;
+      GradientsApart::Entry* const own = apart ? apart->find(input.parameter) : nullptr;
+      (own ? own->has_gradient : input.parameter->has_gradient) = false;
+    }
+    throw;
+  }
+}
+
+void Tape::walk() {
   TapeGradients& gradients = buffers_.gradients;
-  gradients.slots[static_cast<size_t>(output.slot_)].gradient = cotangent;
   for (size_t i = buffers_.entries.size(); i-- > 0;) {
     Buffers::Entry& entry = buffers_.entries[i];
     const auto outputs = std::span(gradients.slots).subspan(entry.first_output, entry.outputs);

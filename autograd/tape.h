@@ -89,6 +89,8 @@ class Tape {
   static Tape* recording(PointersTo<const Variable> inputs);
   void append(const char* name, PointersTo<const Variable> inputs, PointersTo<Variable> outputs,
               std::shared_ptr<void> rule, Call call);
+  /// Calls the rules, from the last op to the first.
+  void walk();
 
   Buffers& buffers_;  // kept between tapes, so that a repeated step allocates nothing
   uint64_t id_;

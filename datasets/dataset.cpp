@@ -105,16 +105,22 @@ std::string known_kinds() {
   return names;
 }
 
+/// Moments of the data are sums of squares, which must not be more than a double holds.
+constexpr double kLargest = 1e150;
+
 void check_finite(const Dataset& data) {
   if (data.has_pixels()) return;
   visit_floating(data.x.dtype(), "data", [&](auto zero) {
     const auto values = data.x.span<decltype(zero)>();
-    const auto bad =
-        std::find_if(values.begin(), values.end(), [](auto value) { return !std::isfinite(value); });
+    const auto bad = std::find_if(values.begin(), values.end(), [](auto value) {
+      return !(std::abs(static_cast<double>(value)) <= kLargest);  // nor is NaN
+    });
     if (bad == values.end()) return;
     const int64_t flat = bad - values.begin();
-    fail("[data] {} holds {} at row {}, column {} (counted from 0); remove or replace such values",
-         quote(data.name), *bad, flat / data.dimensions(), flat % data.dimensions());
+    fail("[data] {} holds {} at row {}, column {} (counted from 0); {}", quote(data.name), *bad,
+         flat / data.dimensions(), flat % data.dimensions(),
+         std::isfinite(*bad) ? "its square is more than a double holds: divide the data by a power of ten"
+                             : "remove or replace such values");
   });
 }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <regex>
+#include <set>
 #include <system_error>
 #include <vector>
 
@@ -182,7 +183,11 @@ ImageOptions parse_image_options(const std::string& argument) {
   ImageOptions options;
   const ImageArgument parts = split_image_argument(argument);
   options.directory = parts.directory;
+  std::set<std::string> given;
   for (const std::string& part : parts.options) {
+    const std::string name = part == "rgb" || part == "grey" ? "rgb or grey" : part.substr(0, part.find('='));
+    if (!given.insert(name).second)
+      fail("[images] {} stands twice in {}; give it once", name, quote(argument));
     if (part.starts_with("crop="))
       set_crop(options, part.substr(5));
     else if (part.starts_with("size="))

@@ -1,5 +1,6 @@
 #include "nn/parameters.h"
 
+#include <cfloat>
 #include <charconv>
 #include <cmath>
 #include <utility>
@@ -84,6 +85,11 @@ Initializer parse_initializer(std::string_view text) {
       const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), result.value);
       if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(result.value))
         continue;
+      if (std::abs(result.value) > FLT_MAX ||
+          (result.value < 0 && candidate.kind != Initializer::Kind::constant))
+        fail("[initializer] '{}': {} single precision", text,
+             candidate.kind == Initializer::Kind::constant ? "the value is beyond"
+                                                           : "the width must be 0 or above, and within");
     }
     return result;
   }

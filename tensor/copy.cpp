@@ -39,7 +39,9 @@ void copy_range(const Tensor& target, int64_t target_begin, const Tensor& source
   if (a.rank() == b.rank()) a[axis] = b[axis] = 1;
   if (target.device() != source.device())
     fail("[copy_range] the target is on {}, the source on {}", name(target.device()), name(source.device()));
-  if (!(a == b) || target.dtype() != source.dtype())
+  if (target.dtype() != source.dtype())
+    fail("[copy_range] the target is {}, the source {}", name(target.dtype()), name(source.dtype()));
+  if (!(a == b))
     fail("[copy_range] {} and {} must agree in every axis but {}", target.shape().str(), source.shape().str(),
          axis);
   if (target_begin < 0 || source_begin < 0 || count < 0 || target_begin > target.size(axis) - count ||

@@ -159,6 +159,19 @@ void write_file_atomically(const std::string& path, std::string_view bytes) {
   write_file_atomically(path, std::span(&bytes, 1));
 }
 
+void write_file_again(const std::string& path, std::string_view text) {
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(path, ignored)) {
+    const std::string there = read_file(path);
+    if (!there.empty() && !there.starts_with(text.substr(0, text.find('\n') + 1)))
+      fail(
+          "[file] {} is there, and is something else than an earlier version of what would be written; name "
+          "another",
+          quote(path));
+  }
+  write_file_atomically(path, text);
+}
+
 void write_file_atomically(const std::string& path, std::span<const std::string_view> pieces) {
   std::error_code unresolved;
   std::string target = std::filesystem::canonical(path, unresolved).string();  // through symbolic links

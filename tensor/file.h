@@ -54,6 +54,10 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
 /// Only for directories where nobody else writes.
 void remove_leftovers(const std::string& directory);
 
+/// The same, but over a file that is there only where it begins with the same line, as an earlier version of
+/// this text does. Throws Error otherwise.
+void write_file_again(const std::string& path, std::string_view text);
+
 /// Text from outside (a path, a name found in a file) fit for a one-line message: in single quotes, control
 /// characters escaped, the middle of a long one left out.
 std::string quote(std::string_view text);

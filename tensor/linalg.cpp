@@ -26,8 +26,6 @@ void check_finite(const Tensor& a, const char* where) {
     if (!std::isfinite(value)) fail("[{}] the matrix holds a NaN or an infinity", where);
 }
 
-int syevd(int n, float* a, float* w) { return LAPACKE_ssyevd(LAPACK_ROW_MAJOR, 'V', 'L', n, a, n, w); }
-int syevd(int n, double* a, double* w) { return LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'L', n, a, n, w); }
 int potrf(int n, float* a) { return LAPACKE_spotrf(LAPACK_ROW_MAJOR, 'L', n, a, n); }
 int potrf(int n, double* a) { return LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', n, a, n); }
 
@@ -74,20 +72,20 @@ Tensor identity_matrix(int64_t n, DType dtype, Device device) {
 
 Eigen symmetric_eigen(const Tensor& s) {
   const int64_t n = square_size(s, "symmetric_eigen");
-  return visit_floating(s.dtype(), "symmetric_eigen", [&](auto zero) {
-    using T = decltype(zero);
-    check_finite<T>(s, "symmetric_eigen");
-    const Tensor ascending = s.clone();
-    Eigen result{Tensor::empty({n}, s.dtype()), Tensor::empty({n, n}, s.dtype())};
-    const int info = syevd(static_cast<int>(n), ascending.data<T>(), result.values.data<T>());
-    if (info != 0) fail("[symmetric_eigen] LAPACK's syevd did not converge (info {})", info);
-    std::reverse(result.values.data<T>(), result.values.data<T>() + n);
-    const T* from = ascending.data<T>();
-    T* to = result.vectors.data<T>();
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < n; ++j) to[i * n + j] = from[i * n + (n - 1 - j)];
-    return result;
-  });
+  visit_floating(s.dtype(), "symmetric_eigen",
+                 [&](auto zero) { check_finite<decltype(zero)>(s, "symmetric_eigen"); });
+  // Also of f32: the ssymv that OpenBLAS has for processors it does not know reads beyond a matrix's end.
+  const Tensor ascending = s.dtype() == DType::f64 ? s.clone() : s.to(DType::f64);
+  const Eigen result{Tensor::empty({n}, DType::f64), Tensor::empty({n, n}, DType::f64)};
+  const int info = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'L', static_cast<int>(n), ascending.data<double>(),
+                                  static_cast<int>(n), result.values.data<double>());
+  if (info != 0) fail("[symmetric_eigen] LAPACK's syevd did not converge (info {})", info);
+  std::reverse(result.values.data<double>(), result.values.data<double>() + n);
+  const double* from = ascending.data<double>();
+  double* to = result.vectors.data<double>();
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) to[i * n + j] = from[i * n + (n - 1 - j)];
+  return {result.values.to(s.dtype()), result.vectors.to(s.dtype())};
 }
 
 Eigen left_singular_vectors(const Tensor& a) {

@@ -19,7 +19,7 @@ struct Eigen {
   Tensor vectors;  ///< (D, D), column j belongs to values[j]; unit length
 };
 
-/// Eigendecomposition of the symmetric matrix s (D, D); only the lower triangle is read.
+/// Eigendecomposition of the symmetric matrix s (D, D), computed in f64; only the lower triangle is read.
 /// Throws when s is not square or holds a NaN or infinity.
 Eigen symmetric_eigen(const Tensor& s);
 

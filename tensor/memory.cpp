@@ -120,10 +120,11 @@ class Cache {
     const std::lock_guard lock(mutex_);
     for (Storage*& head : pools_[0].free)
       while (head) {
-        Storage* storage = head;
-        head = storage->next_free;
-        counters_.cached -= storage->capacity;
-        to_system(storage);
+        Storage* const next = head->next_free;
+        const size_t capacity = head->capacity;
+        to_system(head);  // where that throws, the list still has it
+        head = next;
+        counters_.cached -= capacity;
       }
   }
 
@@ -182,7 +183,8 @@ class Cache {
 
   Storage* from_system(size_t capacity) {
     Storage* storage = new_block(capacity);
-    if (!storage) {
+    // Memory cannot be given back while a graph is captured.
+    if (!storage && !(device_ == Device::cuda && cuda::capturing())) {
       release();  // blocks of other sizes, kept for later, may be in the way
       storage = new_block(capacity);
     }

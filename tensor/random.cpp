@@ -73,12 +73,6 @@ void fill_elements(T* out, int64_t n, const RandomKey& key, int64_t first = 0) {
   });
 }
 
-/// Beyond these bounds a draw would silently repeat another.
-void check_range(const RandomKey& key, int64_t end, const char* where) {
-  if (key.step >> 32) fail("[{}] step {} is out of range; steps stay below 2^32", where, key.step);
-  if (end > int64_t{1} << 34) fail("[{}] {} elements of one draw; at most 2^34", where, end);
-}
-
 template <class Convert>
 void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* where) {
   if (members < 1 || (members > 1 && (out.rank() == 0 || out.size(0) != members)))
@@ -86,7 +80,7 @@ void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* 
   visit_floating(out.dtype(), where, [&](auto zero) {
     using T = decltype(zero);
     const int64_t each = out.elements() / members;
-    check_range(key, each, where);
+    check_draw(key, each, where);
     if (out.device() == Device::cuda) return Convert::on_gpu(out, members, each, key);
     for (int64_t m = 0; m < members; ++m) {
       RandomKey own = key;
@@ -97,6 +91,11 @@ void fill(const Tensor& out, const RandomKey& key, int64_t members, const char* 
 }
 
 }  // namespace
+
+void check_draw(const RandomKey& key, int64_t elements, const char* where) {
+  if (key.step >> 32) fail("[{}] step {} is out of range; steps stay below 2^32", where, key.step);
+  if (elements > int64_t{1} << 34) fail("[{}] {} elements of one draw; at most 2^34", where, elements);
+}
 
 void fill_uniform(const Tensor& out, const RandomKey& key, int64_t members) {
   fill<Uniforms>(out, key, members, "uniform");
@@ -123,7 +122,7 @@ void fill_normal_rows(const Tensor& out, const RandomKey& key, const BatchRows& 
   const int64_t samples = out.rank() > 2 ? out.size(0) : 1, all = rows.all_of(own);
   if (out.rank() > 3 || rows.first < 0 || rows.first + own > all)
     fail("[normal] {} at row {} of a batch of {}", out.shape().str(), rows.first, all);
-  check_range(key, samples * all * width, "normal");
+  check_draw(key, samples * all * width, "normal");
   if (out.device() == Device::cuda) {
     const Tensor whole = normal({samples, all, width}, out.dtype(), key, 1, Device::cuda);
     const Tensor to = out.reshape({samples, own, width});
@@ -142,8 +141,8 @@ void fill_normal_rows(const Tensor& out, const RandomKey& key, const BatchRows& 
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin) {
   const int64_t count = static_cast<int64_t>(out.size());
   if (begin < 0) fail("[uniform] element {} of a draw does not exist", begin);
-  check_range(key, begin, "uniform");
-  check_range(key, begin + count, "uniform");
+  check_draw(key, begin, "uniform");
+  check_draw(key, begin + count, "uniform");
   alignas(64) uint32_t words[4][kGroups];
   alignas(64) float values[4 * kGroups];
   int64_t done = 0;
@@ -159,7 +158,7 @@ void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin
 
 Tensor permutation(int64_t n, const RandomKey& key) {
   Tensor result = Tensor::empty({n}, DType::i64);
-  check_range(key, n, "permutation");
+  check_draw(key, n, "permutation");
   const std::span<int64_t> order = result.span<int64_t>();
   std::iota(order.begin(), order.end(), int64_t{0});
   // Fisher and Yates, from the end; element i's own draw decides its partner.

@@ -91,6 +91,8 @@ Tensor uniform(const Shape& shape, DType dtype, const RandomKey& key, int64_t me
                Device device = Device::cpu);
 Tensor normal(const Shape& shape, DType dtype, const RandomKey& key, int64_t members = 1,
               Device device = Device::cpu);
+/// Throws for a key's draw of so many elements where random_block would repeat those of another step.
+void check_draw(const RandomKey& key, int64_t elements, const char* where);
 /// The same draws into an existing tensor.
 void fill_uniform(const Tensor& out, const RandomKey& key, int64_t members = 1);
 void fill_normal(const Tensor& out, const RandomKey& key, int64_t members = 1);

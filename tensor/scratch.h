@@ -16,6 +16,7 @@ class Scratch {
   T* at_least(int64_t count) {
     if (count > count_) {
       data_.reset();
+      count_ = 0;
       data_.reset(new (std::align_val_t{64}) T[static_cast<size_t>(count)]());
       count_ = count;
     }

@@ -93,6 +93,20 @@ failed = elbo("reproduce", "--quick", "yacoby/fig1ab", "--out", "broken")
 check("a run that fails is said, and the ledger is written all the same", failed.returncode == 2 and "1 run failed" in failed.stderr
       and os.path.exists("broken/ledger.html"), failed.stderr)
 
+# What cannot be done is said, and nothing else's file is written over.
+rejects("a ledger of nowhere", "reproduce", "--from", "", mentions=["--from", "empty"])
+with open("notes.md", "w") as file:
+    file.write("# Notes\n")
+rejects("a ledger over another file", "reproduce", "--from", "made", "--markdown", "notes.md", mentions=["notes.md"])
+check("which stays", open("notes.md").read() == "# Notes\n")
+for _ in range(2):
+    elbo("reproduce", "--from", "made", "--markdown", "ledger.md")
+check("but over an earlier one", open("ledger.md").read().startswith("# Reproduction"))
+rejects("runs in a file", "reproduce", "--quick", "yacoby/fig1ab", "--out", "notes.md", mentions=["notes.md", "--out"])
+rejects("a ledger below a file", "reproduce", "--from", "made", "--out", "notes.md/x", mentions=["notes.md/x"])
+rejects("a plan as JSON", "reproduce", "yacoby/fig1ab", "--dry-run", "--json", mentions=["--json"])
+check("the plan's lines are a shell's", "--out 'a b'\\''c/yacoby-optima'" in elbo("reproduce", "yacoby/fig1ab", "--dry-run", "--out", "a b'c").stdout)
+
 # What the ledger looks for is what experiments say.
 for name, options in EXPERIMENTS.items():
     run = elbo(name, *options, "--out", f"small/{name}")

@@ -175,4 +175,64 @@ for what, more, expected in (("its data and k", [], True), ("another k", ["--lat
     run = elbo("stochastic-elbo", "--data", "mnist:mnist", "--steps", 1, "--lr", 0.001, *more, "--out", what.replace(" ", "-"))
     check(f"with {what} it {'does' if expected else 'does not'}", run.returncode == 0 and ("950.7" in run.stdout) == expected, run.stderr)
 
+# ---- options that say nothing beside the others, or two things
+deep = ["train", "--model", "mlp", "--data", "digits", "--limit", 60, "--batch", 30, "--hidden", "4", "--latent", 2, "--threads", 1,
+        "--epochs", 1]
+for what, more, words in (
+        ("a capacity without that penalty", ["--capacity", 3], ["--capacity", "--penalty capacity"]),
+        ("epochs of a capacity beside another penalty", ["--penalty", "free-bits", "--capacity-epochs", 2], ["--penalty capacity"]),
+        ("free nats without that penalty", ["--free-nats", 1], ["--free-nats", "--penalty free-bits"]),
+        ("cycles without that annealing", ["--annealing", "linear", "--cycles", 3], ["--cycles", "--annealing cyclical"]),
+        ("epochs of an annealing that there is not", ["--annealing-epochs", 3], ["--annealing-epochs", "--annealing linear"]),
+        ("the alpha of a logit that there is not", ["--preprocess", "scale", "--alpha", 0.1], ["--alpha", "logit", "scale"]),
+        ("sigma^2 of a Bernoulli likelihood", ["--likelihood", "bernoulli", "--sigma2", "3,1"], ["--sigma2", "gaussian"]),
+        ("one sigma^2 to be fixed where there are many", ["--likelihood", "diagonal", "--fix-sigma2"], ["sigma2", "gaussian"]),
+        ("sigma^2 learned and fixed", ["--learn-sigma2", "--fix-sigma2"], ["sigma2"]),
+        ("a rate that stands twice", ["--lr", "0.1,0.2,0.10"], ["--lr", "0.1 stands twice"]),
+        ("an annealing that stands twice", ["--annealing", "none,none"], ["--annealing", "none stands twice"]),
+        ("a width below 0", ["--init", "normal:-1"], ["normal:-1"]),
+        ("an empty word", ["--resume", ""], ["--resume", "empty"]),
+        ("an empty value", ["--resume="], ["--resume=", "empty"]),
+        ("a list of nothing", ["--sigma2", ",", "--latent", 3], ["list of nothing"])):
+    rejects(what, *deep, *more, "--out", "never", mentions=words)
+rejects("a sigma^2 that stands twice in collapse", "collapse", "--data", "digits", "--limit", 60, "--sigma2", "1,1", "--out", "never",
+        mentions=["--sigma2", "twice"])
+rejects("a run that is only begun and only worked at", "ppca-landscape", "--data", "digits", "--begin", "--work-only", "--out", "never",
+        mentions=["--work-only", "--begin"])
+rejects("an image's size twice", "train", "--data", "images:.,size=8,size=9", "--out", "never", mentions=["size stands twice"])
+rejects("a colour twice", "train", "--data", "images:.,rgb,grey", "--out", "never", mentions=["rgb or grey stands twice"])
+rejects("a command of two lines", "no\nsuch", mentions=["'no"])
+check("and nothing is written", not os.path.exists("never"))
+
+
+def npy(path, rows, kind="<f8"):
+    """Rows of numbers as numpy.save writes them."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': ({len(rows)}, {len(rows[0])}), }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    return write(path, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+                 + b"".join(struct.pack(f"<{len(row)}d", *row) for row in rows))
+
+
+points = [[i % 3, i % 5, (7 * i) % 11] for i in range(30)]
+npy("large.npy", [*points[:4], [0, 0, 1e155], *points[4:]])
+for command in (["ppca", "--latent", 1], ["forecast", "--sigma2", 1, "--latent", 1, "--out", "never"],
+                ["train", "--latent", 1, "--epochs", 1, "--out", "never"]):
+    rejects(f"{command[0]} on a number whose square is more than a double holds", *command, "--data", "npy:large.npy", mentions=["1e+155", "row 4, column 2"])
+npy(os.fsdecode(b"odd\xff.npy"), points)
+rejects("data whose name a record cannot have", "train", "--data", "npy:" + os.fsdecode(b"odd\xff.npy"), "--latent", 1, "--epochs", 1,
+        "--out", "never", mentions=["UTF-8"])
+
+# ---- a run whose config.json was edited, and options that it does not have
+run = elbo(*deep, "--out", "edited")
+config = json.load(open("edited/config.json"))
+rejects("polishing of a deep run", "train", "--resume", "edited", "--polish", 3, mentions=["--polish"])
+check("of which nothing is noted", json.load(open("edited/config.json")) == config and config["config"]["polish"] == 0)
+for key, value in (("lr", -1), ("lr", []), ("sigma2", []), ("data", 5), ("learn_sigma2", "x")):
+    write("edited/config.json", json.dumps({**config, "config": {**config["config"], key: value}}).encode())
+    rejects(f"a config.json with {key} = {value}", "train", "--resume", "edited", mentions=["config.json"])
+elbo("ppca-landscape", "--data", "ppca", "--limit", 200, "--subset", 0, "--first", 4, "--second", 5, "--quick", "--out", "units")
+unit = next(os.path.join(folder, "unit.json") for folder, _, files in os.walk("units") if "unit.json" in files)
+write(unit, b'{"result": 5, "seconds": 1}')
+rejects("a unit.json that is something else", "ppca-landscape", "--resume", "units", mentions=["unit.json"])
+
 finish()

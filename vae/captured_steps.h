@@ -35,7 +35,10 @@ class CapturedSteps {
   /// Whether the latest were captured. What a plain one measured, `receive` does not have.
   bool captured() const { return captured_; }
 
-  /// What the steps before `step` of its epoch added up to, of the present phase's loss.
+  /// What the steps before `step` added up to, of the present phase's loss: those since the beginning of its
+  /// epoch where batches are prepared for each (BatchSource::begin_epoch), which a chunk of steps never
+  /// crosses; otherwise those since the latest chunk that ended with an epoch, or since the phase's
+  /// beginning.
   struct Result {
     int64_t step = 0;
     CapturedTraining::Sums sums{};

@@ -127,8 +127,9 @@ bool run_together(const Vae& vae, int64_t shares) {
   return at_work > 1 && 2 * shares >= threads() && at_work * vae.models() * kPartBytes <= kMostPartBytes;
 }
 
+/// Its gradient is 0 where nothing gives it one, as of a decoder that does not look at z.
 Parameter leaf(const Tensor& value) {
-  return {"", value, Tensor::empty(value.shape(), value.dtype(), value.device()), false};
+  return {"", value, Tensor::zeros(value.shape(), value.dtype(), value.device()), false};
 }
 
 void add_to(Tensor& total, const Tensor& more) {

@@ -1,4 +1,7 @@
 // The fused cost of a batch, with its twin.
+#include <algorithm>
+#include <initializer_list>
+
 #include "autograd/contribute.h"
 #include "vae/batch_cost_kernel.h"
 #include "vae/fused.h"
@@ -33,6 +36,14 @@ Tensor for_terms(const Tensor& per_member, const Shape& x) {
   return per_member.reshape(shape);
 }
 
+/// Whether all are on a GPU, in one precision.
+[[maybe_unused]] bool are_on_gpu(const Tensor& weight, std::initializer_list<const Variable*> others) {
+  return weight.device() == Device::cuda &&
+         std::all_of(others.begin(), others.end(), [&](const Variable* other) {
+           return other->value().device() == Device::cuda && other->dtype() == weight.dtype();
+         });
+}
+
 }  // namespace
 
 BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const Tensor& weight) {
@@ -50,7 +61,7 @@ BatchCost batch_cost(const Variable& log_likelihood, const Variable& kl, const T
   Tensor cost;
   bool done = false;
   if constexpr (kHasGpuCode)
-    if (weight.device() == Device::cuda &&
+    if (are_on_gpu(weight, {&log_likelihood, &kl}) &&
         cuda::suits_batch_cost(log_likelihood.value(), kl.value(), weight.elements())) {
       const auto empty = [&] { return Tensor::empty(shape, weight.dtype(), Device::cuda); };
       cost = empty(), result.log_likelihood = empty(), result.kl = empty();

@@ -1,4 +1,6 @@
 // Fused reparameterisation + KL, with its twin.
+#include <algorithm>
+
 #include "autograd/pointwise.h"
 #include "vae/fused.h"
 #include "vae/reparameterize_kernel.h"
@@ -156,6 +158,10 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
     fail("[reparameterize_kl] a mean {} is not that of {} members", mean.shape().str(), members);
   if (rows.all > 0 && (rows.first < 0 || rows.first + mean.size(-2) > rows.all))
     fail("[reparameterize_kl] {} at row {} of a batch of {}", mean.shape().str(), rows.first, rows.all);
+  RandomKey last = key;
+  last.step += static_cast<uint64_t>(parts - 1);
+  check_draw(last, mean.value().elements() / std::max<int64_t>(members, 1) * (samples / parts),
+             "reparameterize_kl");
   if constexpr (kHasGpuCode) {
     const cuda::Reparameterization r{mean.value(), log_variance.value(), key, members, samples, parts, rows};
     if (mean.value().device() == Device::cuda && cuda::is_fusable(r))

@@ -190,7 +190,10 @@ bool are_packable(int64_t latent, const Tensors&... tensors) {
 
 bool is_fusable(const Reparameterization& r) {
   if (r.mean.rank() < 1 || r.mean.elements() == 0) return false;
+  if (r.log_variance.device() != r.mean.device() || r.log_variance.dtype() != r.mean.dtype()) return false;
   const Shape &mean = r.mean.shape(), &own = r.log_variance.shape();
+  // Other leading axes are points, and samples stand before the last of these alone.
+  if (r.members != (mean.rank() == 3 ? mean[0] : 1) && (r.members != 1 || r.samples != 1)) return false;
   const Shape one_row{mean[-1]};
   if (own == mean || own == one_row) return true;
   return mean.rank() == 3 && own == Shape{mean[0], 1, mean[-1]} && mean[0] == r.members;

@@ -56,6 +56,7 @@ GpuBatches gathered_on_gpu(const Tensor& x, const Cut& cut) {
 
 BatchSource shuffled_batches(const Tensor& x, int64_t batch, uint64_t seed) {
   if (batch < 1) fail("[batches] a batch must hold at least one point, got {}", batch);
+  if (x.rank() < 2 || x.size(-2) < 1) fail("[batches] there are no points in {}", x.shape().str());
   const int64_t n = x.size(-2), each = std::min(batch, n), per_epoch = (n + each - 1) / each;
   const Cut cut{n, each, per_epoch, seed};
   if (x.device() == Device::cuda) return made_on_gpu(per_epoch, gathered_on_gpu(x, cut));

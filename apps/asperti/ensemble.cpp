@@ -36,15 +36,15 @@ Variable mask_of(const Vae& vae, const std::vector<std::vector<UnitDiagnostics>>
   return Tensor::from<double>(shape, mask).to(vae.dtype()).to(vae.device());
 }
 
-std::vector<double> first_pictures(const Vae& vae, const Tensor& pictures) {
+std::vector<double> first_pictures(const Vae& vae, const Tensor& pictures, int64_t member) {
   return pictures.reshape({vae.models(), -1, vae.dimensions()})
-      .slice(0)
+      .slice(member)
       .slice(0, std::min(kShown, pictures.size(-2)))
       .to_vector();
 }
 
-/// Draws from the prior, with and without the units that are not in use.
-void draw_silenced(const Vae& vae, const EnsembleTraining& how, Ensemble& found) {
+/// Draws from the prior, with and without the units that are not in use; pictures of one member are kept.
+void draw_silenced(const Vae& vae, const EnsembleTraining& how, int64_t shown, Ensemble& found) {
   const Shape shape =
       vae.has_members() ? Shape{vae.models(), how.pictures, vae.latent()} : Shape{how.pictures, vae.latent()};
   const RandomKey key = for_members_of(vae, {.seed = how.seed, .stream = kUnitNoise});
@@ -53,8 +53,8 @@ void draw_silenced(const Vae& vae, const EnsembleTraining& how, Ensemble& found)
   const Variable difference = reshape(abs(whole - without), {vae.models(), how.pictures * vae.dimensions()});
   const Tensor largest = max(difference, {-1}).value(), average = mean(difference, {-1}).value();
   for (int64_t m = 0; m < vae.models(); ++m) found.silenced.push_back({largest.at(m), average.at(m)});
-  found.drawn = first_pictures(vae, whole.value().to(Device::cpu));
-  found.drawn_without = first_pictures(vae, without.value().to(Device::cpu));
+  found.drawn = first_pictures(vae, whole.value().to(Device::cpu), shown);
+  found.drawn_without = first_pictures(vae, without.value().to(Device::cpu), shown);
 }
 
 /// Calls f(name, value) for each number of a unit: writing and reading are two such f.
@@ -73,10 +73,12 @@ void each_number(Unit& unit, F f) {
   f("gain_of_prior_standard_error", unit.gain_of_prior.standard_error);
 }
 
-/// Not to_json: where an argument is a Json, that name would mean the library's, too.
-Json json_of(const Ensemble& found, const std::vector<Json>& looks) {
+/// Of the members that trained to the end. Not to_json: where an argument is a Json, that name would mean the
+/// library's, too.
+Json json_of(const Ensemble& found, const std::vector<Json>& looks, const std::vector<bool>& broken) {
   Json members = Json::array();
   for (size_t m = 0; m < found.members(); ++m) {
+    if (broken[m]) continue;
     Json units = Json::array();
     for (const UnitDiagnostics& unit : found.units[m]) {
       Json own;
@@ -144,18 +146,27 @@ Json train_ensemble(const AspertiOptions& whole, const MemberRange& members, con
     found.units.push_back(unit_diagnostics(metrics[m], gains[m]));
     found.squared_error.push_back(metrics[m].sigma2_tuned * static_cast<double>(vae.dimensions()));
   }
-  draw_silenced(vae, how, found);
+  std::vector<bool> broken;
+  for (int64_t m = 0; m < vae.models(); ++m) broken.push_back(training.stopped(m) >= 0);
+  const auto whole_member = std::find(broken.begin(), broken.end(), false);
+  draw_silenced(vae, how, whole_member == broken.end() ? 0 : whole_member - broken.begin(), found);
   save_models(network, vae, card, members_of(metrics, members.first), place);
-  Json result = json_of(found, *looks);
+  Json result = json_of(found, *looks, broken);
   if (watch.may_break) result[kBroke] = training.steps() < steps;
   return result;
 }
 
-/// Of all members, from those of the parts; what is of the first member alone is of the first part.
+/// Of all members, from those of the parts; what is of the first member alone is of the first part, and what
+/// is drawn of the first that has one which ended.
 Json joined(const UnitPlace& place, const std::vector<PartOutcome>& parts) {
   check_some_are_left(parts);
   Json all = parts.front().result;
-  for (size_t i = 1; i < parts.size(); ++i) append(all.at("members"), parts[i].result.at("members"));
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const Json& part = parts[i].result;
+    if (all.at("members").empty())
+      for (const char* drawn : {"drawn", "drawn_without"}) all[drawn] = part.at(drawn);
+    append(all.at("members"), part.at("members"));
+  }
   all.erase(kBroke);
   join_models(place, parts);
   return all;
@@ -177,6 +188,7 @@ Ensemble ensemble_from(const Json& json) {
     found.silenced.push_back(
         {number_or_nan(member.at("silenced_largest")), number_or_nan(member.at("silenced_mean"))});
   }
+  if (found.units.empty()) fail("[train] every model of an ensemble broke; try a smaller learning rate");
   found.gain_points = json.at("gain_points");
   found.drawn = numbers_or_nan(json.at("drawn"));
   found.drawn_without = numbers_or_nan(json.at("drawn_without"));

@@ -31,10 +31,11 @@ struct Ensemble {
     std::vector<double> variance, sigma2;
   };
   std::vector<Look> looks;
-  std::vector<std::vector<UnitDiagnostics>> units;  ///< [member][unit], over all points
-  std::vector<double> squared_error;                ///< of each member, per image
-  std::vector<Silenced> silenced;                   ///< of each member
-  std::vector<double> drawn, drawn_without;         ///< ten pictures of the first member, in 0..1
+  std::vector<std::vector<UnitDiagnostics>>
+      units;                                 ///< [member][unit], over all points; of members that ended
+  std::vector<double> squared_error;         ///< of each member, per image
+  std::vector<Silenced> silenced;            ///< of each member
+  std::vector<double> drawn, drawn_without;  ///< ten pictures of the first of them, in 0..1
   int64_t gain_points = 0;
 
   size_t members() const { return units.size(); }
@@ -44,8 +45,8 @@ struct Ensemble {
 bool in_use(const UnitDiagnostics& unit);
 int64_t count_in_use(const std::vector<UnitDiagnostics>& units);
 
-/// Of these members of this network's ensemble on x (N, D), which the card speaks of. Null where the run was
-/// interrupted. Models are kept in the unit's folder.
+/// Of these members of this network's ensemble on x (N, D), which the card speaks of; of those whose training
+/// broke, nothing. Null where the run was interrupted. Models are kept in the unit's folder.
 Json train_ensemble(const AspertiOptions& whole, const MemberRange& members, const ModelCard& card,
                     const Tensor& x, const EnsembleTraining& how, const UnitPlace& place);
 Ensemble ensemble_from(const Json& json);

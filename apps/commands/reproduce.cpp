@@ -14,6 +14,7 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/table.h"
+#include "apps/support/text.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -71,7 +72,19 @@ std::string cost_of(const std::string& command, bool quick) {
   return "";
 }
 
-std::string command_line(const Job& job) { return fmt::format("elbo {}", fmt::join(job.words, " ")); }
+/// As a shell takes it.
+std::string command_line(const Job& job) {
+  std::string line = "elbo";
+  for (const std::string& word : job.words) line += " " + shell_word(word);
+  return line;
+}
+
+void make_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!std::filesystem::is_directory(folder))
+    fail("[--out] {} is no folder and cannot become one; name another", quote(folder));
+}
 
 void show_plan(const std::vector<Job>& jobs, bool quick) {
   Table table({"run", "for", "state", "cost of the whole run on two cores"});
@@ -151,15 +164,16 @@ void reproduce(Options o) {
       fail("[reproduce] name figures and tables, such as lucas/fig1, or a paper, or all; elbo list has them");
     const std::vector<ledger::Publication> papers = all_papers();
     const std::vector<Job> jobs = jobs_for(papers, o.what);
+    if (o.dry_run && o.json) fail("[--dry-run] it prints the plan as a table; leave out --json");
     if (o.dry_run) return show_plan(jobs, o.what.quick);
-    std::filesystem::create_directories(results);
+    make_folder(results);
     failures = run_all(jobs);
   }
   const ledger::Ledger all(all_papers(), ledger::results_in(results));
-  if (!o.markdown.empty()) write_file_atomically(o.markdown, markdown(all, results));
+  if (!o.markdown.empty()) write_file_again(o.markdown, markdown(all, results));
   const bool pages = o.from.empty() || o.out_given;
   if (pages) {
-    std::filesystem::create_directories(o.what.folder);
+    make_folder(o.what.folder);
     write_file_atomically(o.what.folder + "/ledger.json", json_text(to_json(all)));
     write_file_atomically(o.what.folder + "/ledger.html", page(all));
   }

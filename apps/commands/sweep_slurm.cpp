@@ -15,6 +15,7 @@
 #include "apps/commands/sweep.h"
 #include "apps/support/log.h"
 #include "apps/support/run_directory.h"
+#include "apps/support/text.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -25,18 +26,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kTasks = 4;             // unless the user says how many
 constexpr int kSecondsToCheckpoint = 60;  // before the time limit
-
-/// As the shell reads one word.
-std::string shell_word(const std::string& text) {
-  if (!text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-        return std::isalnum(c) ||
-               std::string_view("-_./=,:+@%").find(static_cast<char>(c)) != std::string_view::npos;
-      }))
-    return text;
-  std::string word = "'";
-  for (char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
-  return word + "'";
-}
 
 std::string shell_line(const std::vector<std::string>& words) {
   std::error_code ignored;

@@ -37,6 +37,7 @@ void fill_in_defaults(TrainOptions& o, const Arguments& arguments, const std::ve
       fail("[--gradient] is for --model linear; a deep VAE has no analytic ELBO");
     set_model_defaults(o.training, arguments);
     check_method_options(o.training, arguments);
+    check_used(o.training, arguments);
     if (!arguments.given("--preprocess")) set_default_preprocess(o.data, o.training);
     return;
   }
@@ -92,15 +93,13 @@ namespace {
 TrainOptions prepared(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
   if (o.resume.empty()) {
     fill_in_defaults(o, arguments, training);
-    if (o.training.model != "linear") {
-      if (arguments.given("--polish"))
-        fail("[--polish] is for --model linear; a deep VAE has no closed forms");
-      set_calibrated(o.training, o.calibration, arguments);
-    }
+    if (arguments.given("--alpha") && o.data.preprocess != "logit")
+      fail("[--alpha] is for --preprocess logit, not {}", o.data.preprocess);
+    if (o.training.model != "linear") set_calibrated(o.training, o.calibration, arguments);
   } else {
     const TrainOptions asked = o;
     const Json config = begin_resume(o.run, o.resume, "train");
-    restore(o, config);
+    restore_from(o.resume, [&] { restore(o, config); });
     keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
     if (arguments.given("--epochs") && asked.training.epochs != o.training.epochs) {
       const auto& annealings = o.training.annealings;
@@ -117,6 +116,8 @@ TrainOptions prepared(TrainOptions o, const Arguments& arguments, const std::vec
     if (arguments.given("--polish")) o.polish = asked.polish;
     check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
   }
+  if (o.training.model != "linear" && arguments.given("--polish"))
+    fail("[--polish] is for --model linear; a deep VAE has no closed forms");
   return o;
 }
 

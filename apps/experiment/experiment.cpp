@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -26,13 +27,15 @@ void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const st
   arguments.add_text("--resume", o.resume,
                      "Continue the interrupted run in this directory, or help the processes that are at it");
   arguments.begin_group("Several processes (elbo sweep)");
-  arguments.add_flag("--begin", o.begin, "Make the run directory only; --resume then works on it");
+  const Argument begin =
+      arguments.add_flag("--begin", o.begin, "Make the run directory only; --resume then works on it");
   arguments.add_number("--split", o.split,
                        "Run ensembles of more than this many members as several units, with the same results",
                        kCount);
-  arguments.add_flag(
-      "--work-only", o.work_only,
-      "Run units until none is left, the largest first, and leave the report to another process");
+  arguments
+      .add_flag("--work-only", o.work_only,
+                "Run units until none is left, the largest first, and leave the report to another process")
+      .excludes(begin);
   arguments
       .add_number("--lease", o.lease,
                   "Seconds without a sign of life after which another process's unit is taken over",
@@ -150,7 +153,14 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   }
   result.provenance.unit_seconds = outcomes.seconds();
   Presentation presentation{directory, result};
-  plan.present(outcomes, presentation);
+  try {
+    plan.present(outcomes, presentation);
+  } catch (const Json::exception& error) {
+    fail(
+        "[experiment] a unit.json in {} is not as elbo writes it ({}); without it, --resume trains that unit "
+        "anew",
+        quote(directory.path()), error.what());
+  }
   Report& report = presentation.report.value();
   if (!presentation.claims.empty()) {
     const Table table = claims_table(presentation.claims);

@@ -108,8 +108,10 @@ void run_experiment(const Experiment<Options>& experiment, Options options, cons
   } else {
     Options asked = options;
     const Json config = begin_resume(options.run, options.resume, experiment.name);
-    restore(options, config);
-    options.each([&](const char* name, auto& value) { restore_option(config, name, value); });
+    restore_from(options.resume, [&] {
+      restore(options, config);
+      options.each([&](const char* name, auto& value) { restore_option(config, name, value); });
+    });
     if constexpr (requires { options.training; })
       keep_changeable(options.run, options.training, asked.run, asked.training, arguments, config);
     else

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "apps/support/text.h"
 #include "datasets/dataset.h"
@@ -40,7 +41,7 @@ double distance_of(const Run& run, const Json& result) {
   double distance = 0;
   for (const Setting& setting : run.settings) {
     const Json value = value_of(setting, result);
-    if (value.is_null() || meets(setting, value)) continue;
+    if (meets(setting, value)) continue;
     distance += 1;
     if (value.is_number() && setting.published.is_number())
       distance += std::abs(std::log(std::max(value.get<double>(), 1e-9) / setting.published.get<double>()));
@@ -48,13 +49,15 @@ double distance_of(const Run& run, const Json& result) {
   return distance;
 }
 
-/// Whether a result, which may be of a part of the units, has those that an item is made from.
+/// Whether a result, which may be of a part of the units, has those that an item is made from: all, where the
+/// item names none.
 bool has_units_of(const Item& item, const Json& result) {
   const Json here = value_at(result, "metrics.units.here");
+  if (here.is_null()) return true;
   const auto& needed = value_at(result, "config.quick") == true ? item.quick_only : item.only;
-  return here.is_null() || std::all_of(needed.begin(), needed.end(), [&](const std::string& unit) {
-           return std::find(here.begin(), here.end(), unit) != here.end();
-         });
+  return !needed.empty() && std::all_of(needed.begin(), needed.end(), [&](const std::string& unit) {
+    return std::find(here.begin(), here.end(), unit) != here.end();
+  });
 }
 
 /// Of two results at equal settings the newer is read.
@@ -86,6 +89,16 @@ Comparison verdict_of(const Line& line, const Entry& entry) {
   if (entry.reading.holds)
     return set(*entry.reading.holds ? Verdict::holds : Verdict::fails, entry.reading.note);
   return set(entry.reading.not_shown ? Verdict::not_told_apart : Verdict::not_comparable, entry.reading.note);
+}
+
+std::optional<Reading> reading_of(const Line& line, const KeptResult& from) {
+  if (!line.read) return Reading{};
+  try {
+    return line.read(from.result);
+  } catch (const Json::exception& error) {
+    fail("[reproduce] {} is no result as elbo writes it ({}); mend it or take it away", quote(from.path),
+         error.what());
+  }
 }
 
 const Item& item_of(const Publication& paper, const std::string& id) {
@@ -126,9 +139,10 @@ std::vector<std::string> differences_of(const Run& run, const Json& result) {
   std::vector<std::string> differences;
   for (const Setting& setting : run.settings) {
     const Json value = value_of(setting, result);
-    if (value.is_null() || meets(setting, value)) continue;
-    differences.push_back(
-        fmt::format("{} {} (paper: {})", setting.name, text_of(value), text_of(setting.published)));
+    if (meets(setting, value)) continue;
+    differences.push_back(fmt::format("{} {} (paper: {})", setting.name,
+                                      value.is_null() ? "not recorded" : text_of(value),
+                                      text_of(setting.published)));
   }
   return differences;
 }
@@ -146,7 +160,7 @@ Ledger::Ledger(std::vector<Publication> published, std::vector<KeptResult> kept)
         const bool nothing_to_read = !line.read && !line.unlike.empty();
         for (const KeptResult& own : results) {
           if (nothing_to_read || !is_of(run, own.result) || !has_units_of(item, own.result)) continue;
-          std::optional<Reading> reading = line.read ? line.read(own.result) : Reading{};
+          std::optional<Reading> reading = reading_of(line, own);
           if (!reading && differences_of(run, own.result).empty()) entry.run_without_it = true;
           const double distance = distance_of(run, own.result);
           if (!reading || distance > nearest) continue;

@@ -25,16 +25,28 @@ std::string trimmed(std::string text) {
 /// Cells of a line, quoted or not (RFC 4180, but for line breaks in cells).
 std::vector<std::string> cells_of(const std::string& line, const std::string& where) {
   std::vector<std::string> cells(1);
-  bool quoted = false;
+  bool quoted = false, closed = false;  // within quotes; behind those of this cell
   for (size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"')
-      cells.back() += line[++i];
-    else if (line[i] == '"')
-      quoted = !quoted;
-    else if (line[i] == ',' && !quoted)
+    const char c = line[i];
+    if (quoted && c == '"') {
+      const bool doubled = i + 1 < line.size() && line[i + 1] == '"';
+      if (doubled)
+        cells.back() += line[++i];
+      else
+        quoted = false, closed = true;
+    } else if (quoted) {
+      cells.back() += c;
+    } else if (c == ',') {
       cells.emplace_back();
-    else
-      cells.back() += line[i];
+      closed = false;
+    } else if (c == '"' && !closed && trimmed(cells.back()).empty()) {
+      cells.back().clear();
+      quoted = true;
+    } else if (c == '"' || (closed && c != ' ' && c != '\t')) {
+      fail("[proofread] {}: quotes are around a whole cell or not at all", where);
+    } else {
+      cells.back() += c;
+    }
   }
   if (quoted) fail("[proofread] {}: a quote is opened and not closed", where);
   for (std::string& cell : cells) cell = trimmed(cell);
@@ -63,18 +75,28 @@ std::string column_of(std::string header) {
   return found == others.end() ? header : found->second;
 }
 
-/// A decimal number, and half a unit of its last digit.
+/// A decimal number, and half a unit of its last digit. Of a size that numbers of a table have: no square of
+/// it, or of its inverse, is more than a double holds.
 std::optional<Printed> number_of(std::string text) {
   replace_all(text, "−", "-");
   text = trimmed(text);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.erase(0, 1);
   Printed number;
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, number.value);
   if (error != std::errc() || at != end || !std::isfinite(number.value)) return std::nullopt;
   const size_t exponent = std::min(text.find_first_of("eE"), text.size()), point = text.find('.');
   const double decimals = point < exponent ? static_cast<double>(exponent - point - 1) : 0;
-  const double power = exponent < text.size() ? std::stod(text.substr(exponent + 1)) : 0;
+  double power = 0;
+  if (exponent < text.size()) {
+    const size_t digits = exponent + 1 + (text[exponent + 1] == '+' ? 1 : 0);
+    if (std::from_chars(text.data() + digits, end, power).ec != std::errc()) return std::nullopt;
+  }
   number.half_unit = 0.5 * std::pow(10.0, power - decimals);
+  constexpr double kLargest = 1e100;
+  const double size = std::abs(number.value);
+  if (size > kLargest || number.half_unit > kLargest || (size > 0 && size < 1 / kLargest))
+    return std::nullopt;
   return number;
 }
 
@@ -139,7 +161,8 @@ ProofRow row_of(const std::vector<std::string>& columns, const std::vector<std::
     if (auto field = field_of(column)) {
       if (cell.empty()) continue;
       row.*field = printed_of(cell);
-      if (!(row.*field)) fail("[proofread] {}: {} is no number in column {}", where, quote(cell), column);
+      if (!(row.*field))
+        fail("[proofread] {}: {} is no number of a table in column {}", where, quote(cell), column);
     } else if (!column.ends_with("_deviation")) {
       if (column == "learned") {
         row.learned = is_learned(cell, where);
@@ -155,7 +178,11 @@ ProofRow row_of(const std::vector<std::string>& columns, const std::vector<std::
     const std::optional<Printed> deviation = number_of(cells[i]);
     if (!field || !deviation || deviation->value < 0)
       fail("[proofread] {}: {} in column {} is no deviation of a column", where, quote(cells[i]), columns[i]);
-    if (row.*field) (row.*field)->deviation = deviation->value + deviation->half_unit;
+    if (!(row.*field)) continue;
+    if ((row.*field)->deviation > 0)
+      fail("[proofread] {}: a deviation stands in the cell and in column {}; give it once", where,
+           columns[i]);
+    (row.*field)->deviation = deviation->value + deviation->half_unit;
   }
   if (!row.sigma2 || !row.elbo) fail("[proofread] {}: a row needs sigma2 and elbo", where);
   if (fixed) row.sigma2->half_unit = 0;  // a setting, not a result

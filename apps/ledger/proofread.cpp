@@ -142,6 +142,19 @@ constexpr Column kMade[] = {{"elbo", &ProofRow::elbo},
                             {"sigma2_tuned", &ProofRow::sigma2_tuned},
                             {"kl", &ProofRow::kl}};
 
+/// Whether two rows have the same ELBO and at least one number more, and nothing that differs. Where the KL
+/// is 0 there is only one model to arrive at.
+bool are_copies(const ProofRow& a, const ProofRow& b) {
+  if (!same(a.elbo, b.elbo) || (a.kl && a.kl->value == 0)) return false;
+  int shared = 0;
+  for (const Column& column : kMade) {
+    if (!(a.*column.value) && !(b.*column.value)) continue;
+    if (!same(a.*column.value, b.*column.value)) return false;
+    ++shared;
+  }
+  return shared > 1;
+}
+
 /// Rows of the same setting in two tables: of the same ELBO, all else should be the same; and where some rows
 /// are the same and others are not, the tables are of different things, and some were copied.
 void compare_tables(const ProofTable& a, const ProofTable& b, std::vector<Finding>& findings) {
@@ -195,12 +208,16 @@ std::vector<Finding> proofread(const std::vector<ProofTable>& tables, const Proo
     // A table's values that stand in two of its rows.
     const std::vector<ProofRow>& rows = tables[i].rows;
     for (size_t b = 0; b < rows.size(); ++b)
-      for (size_t a = 0; a < b; ++a)
+      for (size_t a = 0; a < b; ++a) {
+        if (are_copies(rows[a], rows[b]))
+          findings.push_back(
+              {tables[i].name, rows[b].name, "all", fmt::format("the same numbers as of {}", rows[a].name)});
         if (same(rows[a].elbo_tuned, rows[b].elbo_tuned) &&
             same(rows[a].sigma2_tuned, rows[b].sigma2_tuned) && same(rows[a].kl, rows[b].kl) &&
             !same(rows[a].elbo, rows[b].elbo))
           findings.push_back({tables[i].name, rows[b].name, "elbo_tuned, sigma2_tuned, kl",
                               fmt::format("the same three as of {}", rows[a].name)});
+      }
     for (size_t first = 0; first < i; ++first) compare_tables(tables[first], tables[i], findings);
   }
   return findings;

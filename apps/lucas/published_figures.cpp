@@ -24,13 +24,29 @@ Line claim(const char* item, const std::string& what, const char* words, Read re
 
 Reading judged(bool holds, std::string here) { return {.holds = holds, .here = std::move(here)}; }
 
-/// A column of the rows of `collapse` that are there, from large sigma^2 to small.
-std::vector<double> column(const Json& result, const char* name, bool learned, bool annealed) {
-  std::vector<double> values;
-  for (const double sigma2 : kSigma2)
-    if (const Json row = collapse_row(result, sigma2, learned, annealed); !row.is_null())
-      values.push_back(number_or_nan(row.at(name)));
-  return values;
+/// A number of the row of `collapse` for a start; NaN where there is no such row, or it has none.
+struct Column {
+  const char* name;
+  bool learned, annealed;
+  double at(const Json& result, double sigma2) const {
+    const Json row = collapse_row(result, sigma2, learned, annealed);
+    return row.is_null() ? std::nan("") : number_or_nan(row.at(name));
+  }
+};
+
+/// What two columns have for the starts that both have, from large sigma^2 to small.
+struct Pairs {
+  std::vector<double> a, b;
+};
+Pairs pairs_of(const Json& result, const Column& a, const Column& b) {
+  Pairs pairs;
+  for (const double sigma2 : kSigma2) {
+    const double own = a.at(result, sigma2), other = b.at(result, sigma2);
+    if (std::isnan(own) || std::isnan(other)) continue;
+    pairs.a.push_back(own);
+    pairs.b.push_back(other);
+  }
+  return pairs;
 }
 
 double mean_of(const std::vector<double>& values) {
@@ -45,25 +61,26 @@ double spread_of(const std::vector<double>& values) {
 
 void add_landscape(std::vector<Line>& lines) {
   struct Panel {
-    const char *where, *words;
+    std::string where, position;  // the position as ppca-landscape names it
+    const char* words;
     bool first, second;  // stable along u5, along u7
   };
-  static constexpr Panel kPanels[] = {{"left, σ² above λ5", "captures neither component", true, true},
-                                      {"middle, σ² between λ7 and λ5", "captures one of them", false, true},
-                                      {"right, σ² below λ7", "captures both", false, false}};
-  for (size_t i = 0; i < std::size(kPanels); ++i) {
-    const Panel& panel = kPanels[i];
-    lines.push_back(claim(
-        "lucas/fig1", panel.where, panel.words, [i, &panel](const Json& result) -> std::optional<Reading> {
-          const Json panels = ledger::value_at(result, "metrics.panels");
-          if (panels.size() <= i) return std::nullopt;
-          const bool first = panels[i].at("stable_first"), second = panels[i].at("stable_second"),
-                     agrees = panels[i].at("surface_agrees");
-          return judged(first == panel.first && second == panel.second && agrees,
-                        fmt::format("u5 {}, u7 {}, on the surface as by the eigenvalues",
-                                    first ? "stable" : "grows", second ? "stable" : "grows"));
-        }));
-  }
+  for (const Panel& panel : {Panel{"left", "above λ5", "captures neither component", true, true},
+                             Panel{"middle", "between λ7 and λ5", "captures one of them", false, true},
+                             Panel{"right", "below λ7", "captures both", false, false}})
+    lines.push_back(claim("lucas/fig1", panel.where + ", σ² " + panel.position, panel.words,
+                          [panel](const Json& result) -> std::optional<Reading> {
+                            for (const Json& own : ledger::value_at(result, "metrics.panels")) {
+                              if (own.at("position") != panel.position) continue;
+                              const bool first = own.at("stable_first"), second = own.at("stable_second"),
+                                         agrees = own.at("surface_agrees");
+                              return judged(
+                                  first == panel.first && second == panel.second && agrees,
+                                  fmt::format("u5 {}, u7 {}, on the surface as by the eigenvalues",
+                                              first ? "stable" : "grows", second ? "stable" : "grows"));
+                            }
+                            return std::nullopt;
+                          }));
 }
 
 void add_linear(std::vector<Line>& lines) {
@@ -152,39 +169,43 @@ void add_encoders(std::vector<Line>& lines) {
 void add_collapse(std::vector<Line>& lines, const char* fixed_id, const char* learned_id) {
   lines.push_back(claim(fixed_id, "the larger a fixed σ², the more units collapse (30, 10, 3, 1)",
                         "by the curves", [](const Json& result) -> std::optional<Reading> {
-                          std::vector<double> percent = column(result, "collapse_percent", false, false);
-                          if (percent.size() < 4) return std::nullopt;
-                          percent.resize(4);
+                          std::vector<double> percent;
+                          for (const double sigma2 : {30., 10., 3., 1.}) {
+                            percent.push_back(Column{"collapse_percent", false, false}.at(result, sigma2));
+                            if (std::isnan(percent.back())) return std::nullopt;
+                          }
                           return judged(std::is_sorted(percent.rbegin(), percent.rend()),
                                         fmt::format("{:.4g} %", fmt::join(percent, ", ")));
                         }));
   lines.push_back(
       claim(learned_id, "learned from a large σ² (30, 10) more units collapse than from a small one",
             "true even when σ² is learned", [](const Json& result) -> std::optional<Reading> {
-              const std::vector<double> percent = column(result, "collapse_percent", true, false);
-              if (percent.size() < kSigma2.size()) return std::nullopt;
-              const double large = (percent[0] + percent[1]) / 2,
-                           small = mean_of({percent.begin() + 2, percent.end()});
+              std::vector<double> from_large, from_small;
+              for (const double sigma2 : kSigma2) {
+                const double percent = Column{"collapse_percent", true, false}.at(result, sigma2);
+                if (std::isnan(percent)) return std::nullopt;
+                (sigma2 >= 10 ? from_large : from_small).push_back(percent);
+              }
+              const double large = mean_of(from_large), small = mean_of(from_small);
               return judged(large > small, fmt::format("{:.3g} % against {:.3g} %", large, small));
             }));
 }
 
 void add_learning(std::vector<Line>& lines) {
-  lines.push_back(claim("lucas/table1", "ELBOs differ less over starts of a learned σ² than over fixed ones",
-                        "the gap is smaller", [](const Json& result) -> std::optional<Reading> {
-                          const std::vector<double> fixed = column(result, "elbo_tuned", false, false),
-                                                    learned = column(result, "elbo", true, false);
-                          if (fixed.size() < 2 || learned.size() < 2) return std::nullopt;
-                          return judged(spread_of(learned) < spread_of(fixed),
-                                        fmt::format("{:.1f} nats, tuned fixed ones {:.1f}",
-                                                    spread_of(learned), spread_of(fixed)));
-                        }));
+  lines.push_back(claim(
+      "lucas/table1", "ELBOs differ less over starts of a learned σ² than over fixed ones",
+      "the gap is smaller", [](const Json& result) -> std::optional<Reading> {
+        const auto [fixed, learned] = pairs_of(result, {"elbo_tuned", false, false}, {"elbo", true, false});
+        if (fixed.size() < 2) return std::nullopt;
+        return judged(
+            spread_of(learned) < spread_of(fixed),
+            fmt::format("{:.1f} nats, tuned fixed ones {:.1f}", spread_of(learned), spread_of(fixed)));
+      }));
   lines.push_back(claim(
       "lucas/table1", "the best fixed σ², tuned afterwards, stays below the best learned one",
       "converged representations are less good", [](const Json& result) -> std::optional<Reading> {
-        const std::vector<double> fixed = column(result, "elbo_tuned", false, false),
-                                  learned = column(result, "elbo", true, false);
-        if (fixed.empty() || learned.empty()) return std::nullopt;
+        const auto [fixed, learned] = pairs_of(result, {"elbo_tuned", false, false}, {"elbo", true, false});
+        if (fixed.empty()) return std::nullopt;
         const double ahead =
             *std::max_element(learned.begin(), learned.end()) - *std::max_element(fixed.begin(), fixed.end());
         return judged(ahead > 0, fmt::format("by {:.1f} nats", ahead));
@@ -195,12 +216,14 @@ void add_annealing(std::vector<Line>& lines) {
   lines.push_back(claim(
       "lucas/fig7", "σ² fixed at 30 and 10: annealing ends as collapsed as no annealing",
       "falls back to the collapsed solution", [](const Json& result) -> std::optional<Reading> {
-        const std::vector<double> without = column(result, "collapse_percent", false, false),
-                                  annealed = column(result, "collapse_percent", false, true);
-        if (without.size() < 2 || annealed.size() < 2) return std::nullopt;
-        const double off = std::max(std::abs(without[0] - annealed[0]), std::abs(without[1] - annealed[1]));
-        return judged(off <= 10, fmt::format("{:.3g} and {:.3g} %, without {:.3g} and {:.3g} %", annealed[0],
-                                             annealed[1], without[0], without[1]));
+        const Column without{"collapse_percent", false, false}, annealed{"collapse_percent", false, true};
+        const double without30 = without.at(result, 30), without10 = without.at(result, 10),
+                     annealed30 = annealed.at(result, 30), annealed10 = annealed.at(result, 10);
+        const double off = std::abs(without30 - annealed30) + std::abs(without10 - annealed10);
+        if (std::isnan(off)) return std::nullopt;
+        return judged(std::abs(without30 - annealed30) <= 10 && std::abs(without10 - annealed10) <= 10,
+                      fmt::format("{:.3g} and {:.3g} %, without {:.3g} and {:.3g} %", annealed30, annealed10,
+                                  without30, without10));
       }));
   lines.push_back(ledger::picture_line("lucas/fig7",
                                        "collapse is less at epoch 80 of the annealing than at the end",
@@ -208,9 +231,8 @@ void add_annealing(std::vector<Line>& lines) {
   for (const char* id : {"lucas/fig8", "lucas/fig9"}) {
     const auto less = [&](const char* what, const char* words, const char* name) {
       lines.push_back(claim(id, what, words, [name](const Json& result) -> std::optional<Reading> {
-        const std::vector<double> without = column(result, name, true, false),
-                                  annealed = column(result, name, true, true);
-        if (without.empty() || annealed.empty()) return std::nullopt;
+        const auto [without, annealed] = pairs_of(result, {name, true, false}, {name, true, true});
+        if (without.empty()) return std::nullopt;
         return judged(mean_of(annealed) < mean_of(without),
                       fmt::format("{:.4g} on average, without {:.4g}", mean_of(annealed), mean_of(without)));
       }));

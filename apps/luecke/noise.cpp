@@ -2,6 +2,7 @@
 // training is noisier: (a) as in Fig 1c, for longer, (b) in batches of 100, (c) at five times the rate.
 #include "apps/command.h"
 #include "apps/luecke/setting.h"
+#include "apps/support/statistics.h"
 
 namespace elbo {
 namespace {
@@ -50,12 +51,15 @@ std::vector<ToyRuns> settings_of(const Options& o) {
 
 constexpr size_t kAveraged = 100;  // epochs
 
+/// Over the runs that did not break, as the error's medians are.
 Figure signed_figure(const Recorded& runs) {
-  std::vector<double> mean(static_cast<size_t>(runs.epochs()));
+  std::vector<std::vector<double>> of_epoch(static_cast<size_t>(runs.epochs()));
   for (size_t m = 0; m < runs.bound.size(); ++m) {
     const std::vector<double> errors = relative_error(runs, m, true);
-    for (size_t i = 0; i < mean.size(); ++i) mean[i] += errors[i] / static_cast<double>(runs.bound.size());
+    for (size_t i = 0; i < of_epoch.size(); ++i) of_epoch[i].push_back(errors[i]);
   }
+  std::vector<double> mean;
+  for (const std::vector<double>& errors : of_epoch) mean.push_back(statistics_of(errors).mean);
   Figure figure{.x = {"epoch"}, .y = {.label = "difference (% of bound)", .low = -1, .high = 1}};
   figure.series = {
       {.name = "mean over runs", .x = epochs_of(runs), .y = mean},
@@ -66,10 +70,10 @@ Figure signed_figure(const Recorded& runs) {
 
 /// The mean over runs and the last kAveraged epochs, percent.
 double final_deviation(const Recorded& runs) {
-  double sum = 0;
+  std::vector<double> ends;
   for (size_t m = 0; m < runs.bound.size(); ++m)
-    sum += moving_average(relative_error(runs, m, true), kAveraged).back();
-  return sum / static_cast<double>(runs.bound.size());
+    ends.push_back(moving_average(relative_error(runs, m, true), kAveraged).back());
+  return statistics_of(ends).mean;
 }
 
 Figure three_runs(const std::string& title, const Recorded& runs) {

@@ -106,7 +106,10 @@ Argument Arguments::add_widths(const std::string& name, std::string& value, cons
   return Argument(*option->delimiter(',')->type_name("WIDTH"));
 }
 Argument Arguments::add_flag(const std::string& name, bool& value, const std::string& help) {
-  return Argument(*app_->add_flag(name, value, help));
+  CLI::Option* option = app_->add_flag(name, value, help);
+  // Given twice, the two would say different things, or the same.
+  if (name.find('!') != std::string::npos) option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  return Argument(*option);
 }
 
 template <class T>

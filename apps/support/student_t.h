@@ -4,7 +4,8 @@
 
 namespace elbo {
 
-/// P(T <= t), to some 1e-12. Throws Error where `degrees` is not above 0.
+/// P(T <= t), to some 1e-12 for up to 1e4 degrees of freedom and to 1e-6 for more. Throws Error where
+/// `degrees` is not above 0.
 double student_t_probability(double t, double degrees);
 /// The t below which T lies with this probability, 0 < probability < 1, to some 1e-10 of itself.
 double student_t_quantile(double probability, double degrees);

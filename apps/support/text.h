@@ -24,6 +24,8 @@ std::string_view clip_to_width(std::string_view text, int width);
 
 /// The text with control characters (line breaks, tabs, escapes) replaced by spaces.
 std::string on_one_line(std::string_view text);
+/// A word of a command line as a POSIX shell takes it: in single quotes where it needs them.
+std::string shell_word(const std::string& word);
 /// The same bytes where they are UTF-8; U+FFFD for each byte that is not.
 std::string valid_utf8(std::string_view text);
 

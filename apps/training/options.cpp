@@ -9,11 +9,13 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
+#include "apps/support/text.h"
 #include "tensor/blas.h"
 #include "tensor/conv.h"
 #include "tensor/cuda/conv.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/gemm.h"
+#include "tensor/file.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
@@ -186,12 +188,12 @@ Json to_json(const RunOptions& run) {
 }
 
 Json to_json(const DataOptions& data, const RunOptions& run) {
-  Json config{{"data", absolute_specification(data.data)},
-              {"preprocess", data.preprocess},
-              {"alpha", data.alpha},
-              {"limit", data.limit},
-              {"subset", data.subset},
-              {"standardize", data.standardize}};
+  const std::string where = absolute_specification(data.data);
+  if (valid_utf8(where) != where)
+    fail("[--data] {} is not UTF-8, which the record of a run must be; rename it, or name a link to it",
+         quote(valid_utf8(where)));
+  Json config{{"data", where},       {"preprocess", data.preprocess}, {"alpha", data.alpha},
+              {"limit", data.limit}, {"subset", data.subset},         {"standardize", data.standardize}};
   config.update(to_json(run));
   // Where nothing is held out, no word of it.
   const Division& division = data.division;

@@ -34,6 +34,15 @@ Json begin_resume(RunOptions& run, const std::string& directory, const std::stri
   return read_run_config(directory, command);
 }
 
+void restore_from(const std::string& directory, FunctionRef<void()> restore) {
+  try {
+    restore();
+  } catch (const Json::exception& error) {
+    fail("[--resume] the config.json of {} has an option that elbo did not write so: {}", quote(directory),
+         error.what());
+  }
+}
+
 void keep_changeable(RunOptions& run, const RunOptions& asked, const Arguments& arguments,
                      const Json& config) {
   run.device = arguments.given("--device") ? asked.device : config.value("device", run.device);

@@ -3,7 +3,7 @@
 //
 //   const Options asked = o;
 //   const Json config = begin_resume(o.run, o.resume, "train");
-//   restore(o, config);                                            // the options are the run's
+//   restore_from(o.resume, [&] { restore(o, config); });           // the options are the run's
 //   keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
 //   check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
 //   ...
@@ -11,12 +11,17 @@
 #pragma once
 
 #include "apps/training/training_options.h"
+#include "tensor/function_ref.h"
 
 namespace elbo {
 
 /// Sets the run directory to `directory`, and returns the config of the run of `command` that is in it.
 /// Throws for an --out that names another.
 Json begin_resume(RunOptions& run, const std::string& directory, const std::string& command);
+
+/// Calls restore(), which takes options from the config of the run in `directory`. Throws Error where an
+/// option there is of another kind than elbo writes.
+void restore_from(const std::string& directory, FunctionRef<void()> restore);
 
 /// Takes from the options as given what a resumed run may have anew: --device, which is the run's where it
 /// was not given, and --checkpoint-seconds. (--threads and --json need no help.)

@@ -102,6 +102,40 @@ void set_model_defaults(TrainingOptions& o, const Arguments& arguments) {
   unless_given("--init", o.initializer, std::string("kaiming_normal"));
 }
 
+void check_used(const TrainingOptions& o, const Arguments& arguments) {
+  const auto check_used = [&](const char* option, const char* of, bool used) {
+    if (!used && arguments.given(option)) fail("[{}] is for {}, which is not asked for", option, of);
+  };
+  const auto anneals = [&](const char* how) {
+    return std::find(o.annealings.begin(), o.annealings.end(), how) != o.annealings.end();
+  };
+  check_used("--free-nats", "--penalty free-bits", o.penalty == "free-bits");
+  for (const char* option : {"--capacity", "--capacity-epochs"})
+    check_used(option, "--penalty capacity", o.penalty == "capacity");
+  check_used("--annealing-epochs", "--annealing linear", anneals("linear"));
+  check_used("--cycles", "--annealing cyclical", anneals("cyclical"));
+  for (const char* option : {"--sigma2", "--learn-sigma2"})
+    check_used(option, "--likelihood gaussian", o.likelihood == name(Likelihood::gaussian));
+}
+
+namespace {
+
+/// Throws Error where a list that makes an ensemble has something twice.
+void check_once(const TrainingOptions& o) {
+  const auto check = [](const char* option, auto list) {
+    std::sort(list.begin(), list.end());
+    const auto twice = std::adjacent_find(list.begin(), list.end());
+    if (twice != list.end())
+      fail("[{}] {} stands twice; --members makes more models of one setting", option, *twice);
+  };
+  check("--sigma2", o.sigma2);
+  check("--lr", o.rates);
+  check("--beta", o.betas);
+  check("--annealing", o.annealings);
+}
+
+}  // namespace
+
 Json to_json(const TrainingOptions& o) {
   Json config;
   each_training_option(o, [&](const char* name, const auto& value) { config[name] = value; });
@@ -117,6 +151,8 @@ void restore(TrainingOptions& o, const Json& config) {
     if (config.contains(name)) config.at(name).get_to(value);
   });
   o.validation = {config.value("validate_every", int64_t{0}), config.value("patience", int64_t{0})};
+  if (o.rates.empty() || o.sigma2.empty() || o.betas.empty() || o.annealings.empty())
+    fail("[--resume] the run's config.json has no lr, sigma2, beta or annealing; was it edited by hand?");
 }
 
 void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
@@ -125,6 +161,7 @@ void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
 }
 
 void check_training(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
+  check_once(o);
   const DeepVaeOptions network = network_of(o, members, data.dataset);
   check_fits(input_of(network), data);
   check(network);

@@ -106,6 +106,9 @@ void each_training_option(Options& o, F f) {
 }
 Json to_json(const TrainingOptions& options);
 void restore(TrainingOptions& options, const Json& config);
+/// Throws Error for options that were given and say nothing beside the others, such as --capacity without
+/// that penalty.
+void check_used(const TrainingOptions& options, const Arguments& arguments);
 
 /// Every combination, trials slowest; all of them, or the one that --only-member names. Throws for values
 /// that make no sense.

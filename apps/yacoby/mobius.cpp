@@ -101,7 +101,7 @@ void fit_mobius(Options o) {
                    {"fingerprint", print}};
   }
   found["same_bits"] = fingerprint(*net) == fingerprint(mobius_network());
-  if (!o.write.empty()) write_file_atomically(o.write, mobius_network_source(*net));
+  if (!o.write.empty()) write_file_again(o.write, mobius_network_source(*net));
   if (o.run.json) {
     fmt::print("{}", json_text(found));
     return;

@@ -97,6 +97,11 @@ void add_table(std::vector<Line>& lines) {
            .margin = margin,
            .unlike = unlike,
            .read = [&entry, name](const Json& result) -> std::optional<Reading> {
+             // Fewer repetitions know the statistic less well than data sets differ in it.
+             constexpr int64_t kFewest = 2000;
+             const Json repetitions = ledger::value_at(result, "config.knn_repetitions");
+             if (std::string_view(name) == "knn" && repetitions.is_number() && repetitions < kFewest)
+               return std::nullopt;
              const Json row = best_row(result, entry);
              if (row.is_null() || !row.at(name).is_number()) return std::nullopt;
              return Reading{.number = ledger::Measured{

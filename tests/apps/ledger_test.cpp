@@ -219,6 +219,55 @@ TEST_SUITE("apps") {
     CHECK(entries(nullptr, false) == std::pair(Verdict::not_comparable, true));
   }
 
+  TEST_CASE("a figure made from all units is not judged by a part of them") {
+    Json part = table2_again();
+    CHECK(count(entries_of(ledger::Ledger(papers(), {{"a/result.json", part}}), "lucas/table2"),
+                Verdict::within_error) > 0);
+    part["metrics"]["units"] = {{"here", {"lr-0.001-trial-0"}}, {"of", 20}};
+    for (const Entry* entry : entries_of(ledger::Ledger(papers(), {{"a/result.json", part}}), "lucas/table2"))
+      CHECK((entry->comparison.verdict == Verdict::not_run || !entry->line->unlike.empty()));
+  }
+
+  TEST_CASE("settings that were not recorded are not the paper's") {
+    Json bare = table2_again();
+    bare["config"].erase("epochs");
+    const ledger::Ledger all(papers(), {{"a/result.json", bare}});
+    const auto entries = entries_of(all, "lucas/table2");
+    CHECK(count(entries, Verdict::within_error) == 0);
+    REQUIRE(entries[0]->differences.size() == 1);
+    CHECK(entries[0]->differences[0] == "epochs not recorded (paper: 1000)");
+  }
+
+  TEST_CASE("a result that is not as elbo writes it is named") {
+    Json odd = table2_again();
+    odd["metrics"]["rows"][0].erase("trials");
+    const std::string error = error_of([&] { ledger::Ledger(papers(), {{"some/result.json", odd}}); });
+    CHECK(error.starts_with("[reproduce] 'some/result.json' is no result as elbo writes it"));
+    CHECK(error.find("trials") != std::string::npos);
+  }
+
+  TEST_CASE("panels of Fig 1 are known by their names, whichever others there are") {
+    const Json result{{"command", "ppca-landscape"},
+                      {"config", Json::object()},
+                      {"metrics",
+                       {{"panels",
+                         {{{"position", "between λ7 and λ5"},
+                           {"stable_first", false},
+                           {"stable_second", true},
+                           {"surface_agrees", true}}}}}},
+                      {"provenance", {{"started", ""}}}};
+    const ledger::Ledger all(papers(), {{"a/result.json", result}});
+    const auto entries = entries_of(all, "lucas/fig1");
+    size_t read = 0;
+    for (const Entry* entry : entries)
+      if (entry->reading.holds) {
+        ++read;
+        CHECK(*entry->reading.holds);
+        CHECK(entry->line->what.starts_with("middle"));
+      }
+    CHECK(read == 1);
+  }
+
   TEST_CASE("a claim holds, fails, is open by its error, or is not judged") {
     const auto verdict = [](const Json& claim) {
       const ledger::Publication paper{.key = "p",

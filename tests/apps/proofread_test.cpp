@@ -172,6 +172,15 @@ TEST_SUITE("apps") {
         100);
     REQUIRE(within.size() == 1);
     CHECK(within[0].what.find("the same three as of line 2") != std::string::npos);
+    const auto copies = [](const std::string& rows) {
+      return findings_of_text("start,sigma2,elbo,elbo_tuned,sigma2_tuned,kl\n" + rows, 784).size();
+    };
+    const std::string row = "10.0,-1200.13,-1149.80,5.75,30.25\n";
+    CHECK(copies("a," + row + "b," + row) == 1);
+    CHECK(copies("a," + row + "b,10.0,-1200.13,-1149.80,5.75,30.26\n") == 0);
+    CHECK(findings_of_text("sigma2,elbo,kl\n10,-1200.13,30.25\n1,-1200.13,30.25\n", 784).size() == 1);
+    CHECK(findings_of_text("sigma2,elbo,kl\n10,-1200.13,0\n1,-1200.13,0\n", 784).empty());  // collapsed
+    CHECK(findings_of_text("sigma2,elbo\n10,-1200.13\n1,-1200.13\n", 784).empty());  // one number says little
   }
 
   TEST_CASE("proofreading: what is no table is refused, with its line") {
@@ -191,5 +200,16 @@ TEST_SUITE("apps") {
     CHECK(refusal("sigma2,elbo\n1\n").find("line 2: 1 cells under 2 columns") != std::string::npos);
     CHECK(refusal("sigma2,elbo\n0,1\n").find("must be above 0") != std::string::npos);
     CHECK(refusal("sigma2,elbo\n").find("has no rows") != std::string::npos);
+    for (const char* number : {"0e99999", "1e200", "1e-300", "++1", "0e1e1"})
+      CHECK(refusal(fmt::format("sigma2,elbo\n1,{}\n", number)).find("is no number") != std::string::npos);
+    CHECK(refusal("sigma2,elbo\n1,0e" + std::string(400, '9') + "\n").find("is no number") !=
+          std::string::npos);
+    CHECK(refusal("sigma2,elbo,elbo_deviation\n1,2 ± 3,55\n").find("a deviation stands in the cell and in") !=
+          std::string::npos);
+    for (const char* cell : {"-1\"0\"0", "\"-1\"00", "\"1\" \"2\""})
+      CHECK(
+          refusal(fmt::format("sigma2,elbo\n1,{}\n", cell)).find("line 2: quotes are around a whole cell") !=
+          std::string::npos);
+    CHECK(refusal("sigma2,elbo\n \"1\" , +2\n+1e+1,-3e-0\n").empty());
   }
 }

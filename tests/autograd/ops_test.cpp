@@ -308,6 +308,17 @@ TEST_SUITE("autograd") {
     }
   }
 
+  TEST_CASE("layers of nothing: without inputs there is the bias, without rows or members nothing") {
+    const Tensor bias = Tensor::from<float>({2}, {1, 2});
+    const Variable y = linear(Tensor::zeros({3, 0}), Tensor::zeros({2, 0}), bias);
+    CHECK(y.shape() == Shape{3, 2});
+    for (int64_t row = 0; row < 3; ++row)
+      CHECK((y.value().at(2 * row) == 1 && y.value().at(2 * row + 1) == 2));
+    CHECK(linear(Tensor::zeros({0, 3}), Tensor::zeros({2, 3}), bias).shape() == Shape{0, 2});
+    CHECK(linear(Tensor::zeros({0, 5, 3}), Tensor::zeros({0, 4, 3}), Tensor::zeros({0, 4})).shape() ==
+          Shape{0, 5, 4});
+  }
+
   TEST_CASE("mismatched operands are named in one line") {
     const Tensor a = Tensor::zeros({128, 784}), b = Tensor::zeros({512, 1024});
     CHECK_THROWS_WITH_AS(matmul(a, b), "[matmul] inner sizes differ: a (128, 784), b (512, 1024)", Error);
@@ -318,6 +329,10 @@ TEST_SUITE("autograd") {
                          "[add] shapes do not broadcast: (128, 784) and (3,) differ in axis -1", Error);
     CHECK_THROWS_AS(linear(a, Tensor::zeros({5, 783}), Tensor::zeros({5})), Error);
     CHECK_THROWS_AS(linear(a, Tensor::zeros({5, 784}), Tensor::zeros({4})), Error);
+    CHECK_THROWS_WITH_AS(linear(a, Tensor::zeros({5, 784}, DType::f64), Tensor::zeros({5})),
+                         "[linear] x is f32 on cpu, weight f64 on cpu; make them the same", Error);
+    CHECK_THROWS_WITH_AS(linear(a, Tensor::zeros({5, 784}), Tensor::zeros({5}, DType::f64)),
+                         "[linear] x is f32 on cpu, bias f64 on cpu; make them the same", Error);
     CHECK_THROWS_AS(concat({a, b}, 0), Error);
     CHECK_THROWS_AS(split(a, 1, {700, 80}), Error);
     CHECK_THROWS_AS(gather_rows(a, Tensor::from<int64_t>({1}, {128})), Error);

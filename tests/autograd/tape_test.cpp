@@ -1,6 +1,8 @@
 // The tape: recording, order, accumulation, misuse, and that a repeated step allocates nothing at all.
 #include <doctest/doctest.h>
 
+#include <optional>
+
 #include "autograd/gradients_apart.h"
 #include "autograd/ops.h"
 #include "autograd/tape.h"
@@ -103,6 +105,41 @@ TEST_SUITE("autograd") {
         square(old), "[square] an input was recorded on a tape that has ended; pass it through stop_gradient",
         Error);
     CHECK_THROWS_AS(tape.backward(sum(Variable(Tensor::full({2}, 1, DType::f64)))), Error);
+    // An op that was refused left nothing on the tape.
+    const Variable loss = sum(square(w));
+    CHECK_THROWS_AS(loss * old, Error);
+    CHECK(tape.size() == 2);
+    w.has_gradient = false;
+    tape.backward(loss);
+    CHECK(w.gradient.at(0) == 2 * w.value.at(0));
+  }
+
+  TEST_CASE("a pass that ends by an exception leaves no gradient that a later one would add to") {
+    Parameter w = parameter(Tensor::from<double>({1}, {3}));
+    std::vector<Parameter> known{w};
+    GradientsApart apart(known);
+    for (const bool is_apart : {false, true}) {
+      Parameter& own = is_apart ? known[0] : w;
+      {
+        std::optional<Tape> tape;
+        is_apart ? tape.emplace(apart) : tape.emplace();
+        const Variable variable = own, squared = square(variable);
+        const Variable loss =
+            Tape::record("breaks", {&squared, &variable}, squared.value(), [](Backward& pass) {
+              pass.add(1, pass.dy());
+              fail("[breaks] as it should");
+            });
+        CHECK_THROWS_WITH_AS(tape->backward(loss), "[breaks] as it should", Error);
+        CHECK(!own.has_gradient);
+      }
+      {
+        std::optional<Tape> tape;
+        is_apart ? tape.emplace(apart) : tape.emplace();
+        tape->backward(sum(square(own)));
+      }
+      if (is_apart) apart.add_to_parameters();
+      CHECK(own.gradient.item() == 6);
+    }
   }
 
   TEST_CASE("a long chain needs no stack") {

@@ -56,6 +56,44 @@ TEST_SUITE("gpu") {
     }
   }
 
+  TEST_CASE("samples of points with several axes of their own stand where the CPU has them") {
+    const Tensor mean = normal({2, 4, 3}, DType::f32, {.seed = 5, .stream = kTestInput}),
+                 log_variance = normal({2, 4, 3}, DType::f32, {.seed = 6, .stream = kTestInput});
+    const RandomKey key{.seed = 7, .stream = kLatentNoise};
+    for (const int64_t samples : {1, 5}) {
+      const PosteriorTerms here = reparameterize_kl(mean, log_variance, key, 1, samples);
+      const PosteriorTerms there =
+          reparameterize_kl(mean.to(Device::cuda), log_variance.to(Device::cuda), key, 1, samples);
+      CHECK(near(there.z.value(), here.z.value(), 1e-5));
+      CHECK(near(there.kl.value(), here.kl.value(), 1e-5));
+    }
+    const Tensor rows = mean.slice(0).to(Device::cuda);
+    CHECK_THROWS_AS(reparameterize_kl(rows, rows, key, 2), Error);
+  }
+
+  TEST_CASE("operands in two places, or of two types, are refused before a kernel reads them") {
+    const auto there = [](const Tensor& x) { return x.to(Device::cuda); };
+    const Tensor x = Tensor::zeros({4, 3}), w = Tensor::zeros({2, 3}), b = Tensor::zeros({2});
+    for (const Activation activation : {Activation::none, Activation::relu, Activation::tanh}) {
+      CHECK_THROWS_AS(linear(there(x), w, b, activation), Error);
+      CHECK_THROWS_AS(linear(x, there(w), there(b), activation), Error);
+      CHECK_THROWS_AS(linear(there(x), there(w), b, activation), Error);
+      CHECK_THROWS_AS(linear(there(x), there(w.to(DType::f64)), there(b.to(DType::f64)), activation), Error);
+    }
+    CHECK_THROWS_AS(reparameterize_kl(there(x), x, {.stream = kLatentNoise}), Error);
+    CHECK_THROWS_AS(batch_cost(Tensor::zeros({4}), there(Tensor::zeros({4})), there(Tensor::zeros({}))),
+                    Error);
+    CHECK_THROWS_AS(batch_cost(there(Tensor::zeros({4})), Tensor::zeros({4}), there(Tensor::zeros({}))),
+                    Error);
+  }
+
+  TEST_CASE("a step number that would repeat the noise of another is refused") {
+    const Tensor x = Tensor::zeros({4, 3}).to(Device::cuda);
+    CHECK_THROWS_AS(reparameterize_kl(x, x, {.stream = kLatentNoise, .step = uint64_t{1} << 32}), Error);
+    CHECK_THROWS_AS(
+        reparameterize_kl(x, x, {.stream = kLatentNoise, .step = (uint64_t{1} << 32) - 1}, 1, 2, 2), Error);
+  }
+
   TEST_CASE("a layer lets NaN through, whatever computes its bias and activation") {
     for (auto [rows, in, out] : {std::array<int64_t, 3>{8, 16, 32}, {128, 784, 512}}) {
       const Tensor x = Tensor::full({rows, in}, 1);

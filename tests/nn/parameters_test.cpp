@@ -246,6 +246,12 @@ TEST_SUITE("nn") {
                      "constant:VALUE, normal:VALUE, uniform:VALUE, xavier_normal, xavier_uniform, "
                      "kaiming_normal, kaiming_uniform"));
     }
+    for (const char* text : {"normal:-1", "uniform:-1e-9", "normal:1e39", "uniform:1e39"})
+      CHECK(mentions(error_of([&] { parse_initializer(text); }),
+                     std::string(text) + "': the width must be 0 or above"));
+    CHECK(mentions(error_of([&] { parse_initializer("constant:-1e39"); }),
+                   "the value is beyond single precision"));
+    CHECK(parse_initializer("normal:0").value == 0);
   }
 
   TEST_CASE("gradients are completed with zeros where there are none, and consumed without being touched") {

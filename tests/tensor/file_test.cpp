@@ -113,6 +113,21 @@ TEST_SUITE("tensor") {
     CHECK(read_file(directory / "file") == "old");
   }
 
+  TEST_CASE("what is written again replaces an earlier version, and nothing else") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "page.md";
+    write_file_again(path, "# Page\n1\n");
+    write_file_again(path, "# Page\n2\n");
+    CHECK(read_file(path) == "# Page\n2\n");
+    CHECK(
+        mentions(error_of([&] { write_file_again(path, "# Other\n"); }), "is there, and is something else"));
+    CHECK(read_file(path) == "# Page\n2\n");
+    write_file_atomically(path, "");
+    write_file_again(path, "# Other\n");
+    CHECK(read_file(path) == "# Other\n");
+    write_file_again("/dev/null", "# Page\n");
+  }
+
   TEST_CASE("a device is written to, never replaced") {
     write_file_atomically("/dev/null", "x");
     CHECK(std::filesystem::is_character_file("/dev/null"));

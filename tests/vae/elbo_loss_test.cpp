@@ -12,6 +12,7 @@
 #include "tests/error_of.h"
 #include "tests/thread_count.h"
 #include "tests/vae/deep_setting.h"
+#include "tests/vae/parts_models.h"
 
 using namespace elbo;
 
@@ -269,6 +270,38 @@ TEST_SUITE("vae") {
           CHECK(relative_distance(parameter.gradient, expected[p]) < 1e-12);
         }
       }
+  }
+
+  TEST_CASE(
+      "VAE: a decoder that does not look at z leaves the encoder the KL's gradient, samples in parts or "
+      "not") {
+    using namespace parts_models;
+    const auto gradients = [](int64_t widest) {
+      Vae vae(
+          {.dimensions = kDimensions, .latent = kLatent, .dtype = DType::f64},
+          [=](ParameterStore& store) {
+            Parts parts = own_variance_model(store);
+            const auto looking = parts.decoder;
+            parts.decoder = [looking](const Variable& z, Mode mode) {
+              return looking(stop_gradient(z), mode);
+            };
+            parts.widest = widest;
+            return parts;
+          },
+          3);
+      // What memory held before must not matter.
+      { const Tensor dirt = Tensor::full({5, kLatent}, 1e30, DType::f64); }
+      differentiate(elbo_loss(vae, {}, 6), draw({5, kDimensions}, 4), {},
+                    {.seed = 5, .stream = kLatentNoise});
+      std::vector<double> found;
+      for (const Parameter& parameter : vae.parameters().all())
+        if (parameter.name.starts_with("encoder"))
+          for (const double value : parameter.gradient.to_vector()) found.push_back(value);
+      return found;
+    };
+    const std::vector<double> whole = gradients(1), parts = gradients(int64_t{1} << 40);
+    REQUIRE(whole.size() == parts.size());
+    for (size_t i = 0; i < whole.size(); ++i) CHECK(close(parts[i], whole[i], 1e-12));
   }
 
   TEST_CASE("deep VAE: samples in parts are the same bits on one to five threads, added to what was there") {
