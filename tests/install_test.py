@@ -63,8 +63,17 @@ check("public headers lie under elbo/, others under elbo/detail/", {"include/elb
       and "include/elbo/tensor/loop.h" not in files)
 check("nothing of apps/ and tests/ is installed", not [name for name in files if re.search("elbo_(support|tests|training)|apps/|doctest", name)])
 texts = {name: open(os.path.join(prefix, name), encoding="utf-8").read() for name in files if name.endswith((".cmake", ".pc"))}
+
+
+def names(text, path):
+    """Whether a path stands there by itself, also as in -I/path: /elbo is no part of include/elbo or of /elbo-config."""
+    return re.search(f"(?<![a-z0-9_.}}/-]){re.escape(path)}(?![a-z0-9_-])", text)
+
+
+check("a path is told from a part of another", names("-I/elbo/tensor", "/elbo") and names('"/elbo"', "/elbo") and
+      not any(names(text, "/elbo") for text in ("${prefix}/include/elbo/vae", "lib/cmake/elbo", "${DIR}/elbo-config.cmake")))
 check("the package names neither the source nor the build nor the first place",
-      not [name for name, text in texts.items() if SOURCE in text or BUILD in text or os.path.abspath("first") in text])
+      not [name for name, text in texts.items() for path in (SOURCE, BUILD, os.path.abspath("first")) if names(text, path)])
 
 # ---- find_package
 example = shutil.copytree(os.path.join(SOURCE, "docs", "examples", "own_vae"), "own_vae")
