@@ -177,7 +177,8 @@ run = elbo("ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-3,k-1", "--out",
 rows = result("some")["rows"] if run.returncode == 0 else []
 check("--only runs these units", [row["latent"] for row in rows] == [1, 3] and done("some") == {"k-1", "k-3"}, run.stderr)
 check("and says how many there are", result("some")["units"] == {"here": ["k-3", "k-1"], "of": 3}, run.stderr)
-rejects("units of the same name", "collapse", *DATA, "--latent", 2, "--lr", "0.001,0.01,0.001", "--out", "never", mentions=["--lr", "0.001 stands twice"])
+rejects("a rate that stands twice", "collapse", *DATA, "--latent", 2, "--lr", "0.001,0.01,0.001", "--out", "never", mentions=["--lr", "0.001 stands twice"])
+rejects("units of the same name", "asperti-units", "--data", "digits", "--limit", 60, "--subset", 0, "--law-data", "digits,digits", "--out", "never", mentions=["two units", "law-digits"])
 run = elbo("ppca-elbo", "--resume", "some")
 check("the others follow, to the whole result", run.returncode == 0 and result("some") == result("ppca-elbo"), run.stderr)
 rejects("a unit that is not there", "ppca-elbo", *EXPERIMENTS["ppca-elbo"], "--only", "k-4", "--out", "never", mentions=["--only", "k-4", "k-1"])

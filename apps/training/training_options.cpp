@@ -103,19 +103,19 @@ void set_model_defaults(TrainingOptions& o, const Arguments& arguments) {
 }
 
 void check_used(const TrainingOptions& o, const Arguments& arguments) {
-  const auto check_used = [&](const char* option, const char* of, bool used) {
+  const auto check_one = [&](const char* option, const char* of, bool used) {
     if (!used && arguments.given(option)) fail("[{}] is for {}, which is not asked for", option, of);
   };
   const auto anneals = [&](const char* how) {
     return std::find(o.annealings.begin(), o.annealings.end(), how) != o.annealings.end();
   };
-  check_used("--free-nats", "--penalty free-bits", o.penalty == "free-bits");
+  check_one("--free-nats", "--penalty free-bits", o.penalty == "free-bits");
   for (const char* option : {"--capacity", "--capacity-epochs"})
-    check_used(option, "--penalty capacity", o.penalty == "capacity");
-  check_used("--annealing-epochs", "--annealing linear", anneals("linear"));
-  check_used("--cycles", "--annealing cyclical", anneals("cyclical"));
+    check_one(option, "--penalty capacity", o.penalty == "capacity");
+  check_one("--annealing-epochs", "--annealing linear", anneals("linear"));
+  check_one("--cycles", "--annealing cyclical", anneals("cyclical"));
   for (const char* option : {"--sigma2", "--learn-sigma2"})
-    check_used(option, "--likelihood gaussian", o.likelihood == name(Likelihood::gaussian));
+    check_one(option, "--likelihood gaussian", o.likelihood == name(Likelihood::gaussian));
 }
 
 namespace {

@@ -167,8 +167,7 @@ void present_kind(const Options& o, const DataKind& kind, const Outcomes& outcom
                     panel("p(z|x) of the VAE", of(vae, "posterior"), angles)}),
            p.directory.figures()),
       "Means for every training point. Where the right-hand panels agree and differ from the left, the VAE's "
-      "q "
-      "fits the posteriors of its own model, which are not the true model's.");
+      "q fits the posteriors of its own model, which are not the true model's.");
   report.figure(
       draw(grid_of(fmt::format("{}-libi", kind.key), fmt::format("{}: LiBI's posterior means", kind.title),
                    {panel("q, given the true model", q_true, angles),

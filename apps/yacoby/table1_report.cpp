@@ -238,13 +238,10 @@ void present_kind(const Table1Options& o, const DataKind& kind, const Outcomes& 
       table,
       fmt::format(
           "Nats per data point on test points, mean and deviation over the data sets; * where importance "
-          "sampling is unreliable. Exact: the same models' by closed form or by quadrature. Smooth k-NN: k = "
-          "1, "
-          "alpha = 1, 100 points of the data against 100 draws, the mean of {} such (the paper: 20 000). Of "
-          "each "
-          "method the setting with the highest test log-likelihood, as the paper chooses; of each data set "
-          "the "
-          "restart with the best objective on validation points.",
+          "sampling is unreliable. Exact: the same models' by closed form or by quadrature. Smooth k-NN: "
+          "k = 1, alpha = 1, 100 points of the data against 100 draws, the mean of {} such (the paper: "
+          "20 000). Of each method the setting with the highest test log-likelihood, as the paper chooses; "
+          "of each data set the restart with the best objective on validation points.",
           o.knn_repetitions));
   p.text += fmt::format("{}\n{}\n", kind.title, table.text());
   add_claims(o, kind, entries, p);
