@@ -15,7 +15,7 @@
 namespace elbo::cuda {
 
 inline constexpr int64_t kWidestLayer = 64;
-inline constexpr size_t kMostLayers = 8;
+inline constexpr size_t kMostLayers = 16;
 
 /// How many numbers `run_layers` keeps of the hidden layers.
 int64_t kept_numbers(const SmallNetwork<float>& network);

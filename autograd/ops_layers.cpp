@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kWidest = 128;
 constexpr size_t kMostLayers = 16;
+static_assert(kMostLayers <= cuda::kMostLayers);
 
 /// What the layers and x have in common, once `linear` has nothing against them.
 struct Sizes {
@@ -26,8 +27,8 @@ struct Sizes {
 bool is_small(const Variable& x, std::span<const DenseLayer> layers, size_t heads, Sizes& sizes) {
   const bool on_gpu = x.value().device() == Device::cuda;
   const int64_t widest = on_gpu ? cuda::kWidestLayer : kWidest;
-  if (layers.size() < 2 || layers.size() > (on_gpu ? cuda::kMostLayers : kMostLayers) || x.rank() < 1 ||
-      x.value().elements() == 0 || (x.dtype() != DType::f32 && (on_gpu || x.dtype() != DType::f64)))
+  if (layers.size() < 2 || layers.size() > kMostLayers || x.rank() < 1 || x.value().elements() == 0 ||
+      (x.dtype() != DType::f32 && (on_gpu || x.dtype() != DType::f64)))
     return false;
   sizes.ensemble = layers[0].weight.rank() == 3;
   sizes.members = sizes.ensemble ? layers[0].weight.size(0) : 1;

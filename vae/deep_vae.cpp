@@ -68,9 +68,7 @@ Network make_log_sigma2(ParameterStore& store, const DeepVaeOptions& o) {
   }
   Network own = one_number(store, kLogSigma2);
   if (all_learned) return own;
-  return [own = std::move(own), learned, held](const Variable& z, Mode mode) {
-    return own(z, mode) * learned + held;
-  };
+  return Network::constant([own = own.constant(), learned, held] { return own() * learned + held; });
 }
 
 Decoder make_decoder(ParameterStore& store, const DeepVaeOptions& o, const std::optional<ConvPlan>& plan) {

@@ -9,6 +9,7 @@
 #include "tensor/map.h"
 #include "tensor/parallel.h"
 #include "vae/member_mean.h"
+#include "vae/small_vae.h"
 
 namespace elbo {
 namespace {
@@ -252,8 +253,17 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   loss.value = [&vae, objective, samples](const LossInput& in) {
     return value_of(vae, objective, samples, 1, in);
   };
-  loss.differentiate = [&vae, objective, samples](const LossInput& in) {
+  const bool is_small = objective.penalty == Objective::Penalty::kl && suits_small_vae_cost(vae);
+  loss.differentiate = [&vae, objective, samples, is_small](const LossInput& in) {
     const int64_t points = in.x.size(-2), parts = parts_of(vae, in.rows.all_of(points), samples);
+    if (is_small)
+      return differentiate(
+          [&](const LossInput& all) {
+            return small_vae_cost(vae, all.x, kl_weights(all.numbers, vae.has_members()),
+                                  key_of_part(for_members_of(vae, all.key), parts, 0), samples, parts,
+                                  all.rows);
+          },
+          in);
     const Cut cut{samples, parts, groups_of(vae, points, samples, parts)};
     if (cut.groups > 1) return differentiate_in_groups(vae, objective, cut, in);
     return differentiate([&](const LossInput& all) { return value_of(vae, objective, samples, parts, all); },

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "autograd/pointwise.h"
+#include "vae/formulas.h"
 #include "vae/fused.h"
 #include "vae/reparameterize_kernel.h"
 
@@ -12,20 +13,6 @@ struct Reparameterize {
   template <class T>
   ELBO_HD T operator()(T mean, T log_variance, T eps) const {
     return mean + math::exp(T(0.5) * log_variance) * eps;
-  }
-};
-
-/// One unit's KL: (mean^2 + e^lv - 1 - lv) / 2. expm1 keeps it from cancelling, and from falling below zero,
-/// next to the prior.
-struct UnitKl {
-  static constexpr const char* name = "gaussian_kl";
-  template <class T>
-  ELBO_HD T operator()(T mean, T log_variance) const {
-    return T(0.5) * (mean * mean + math::expm1(log_variance) - log_variance);
-  }
-  template <class T>
-  ELBO_HD Gradients<T> backward(T mean, T log_variance, T dy) const {
-    return {dy * mean, T(0.5) * dy * math::expm1(log_variance)};
   }
 };
 
@@ -175,7 +162,7 @@ PosteriorTerms reparameterize_kl(const Variable& mean, const Variable& log_varia
     map_into(z, Sample{}, for_samples(mean.value()),
              for_samples(map(StandardDeviation{}, log_variance.value())), z);
   const Shape points = mean.shape().drop_back(1), column = points.concatenated({1});
-  const Tensor kl = map_reduce<Sum>(column, UnitKl{}, mean.value(), log_variance.value());
+  const Tensor kl = map_reduce<Sum>(column, formulas::UnitKl{}, mean.value(), log_variance.value());
   PosteriorTerms terms{z, kl.reshape(points)};
   const Variable* inputs[] = {&mean, &log_variance};
   Tape::record_outputs(
@@ -206,7 +193,7 @@ PosteriorTerms reparameterize_kl_twin(const Variable& mean, const Variable& log_
 }
 
 Variable gaussian_kl(const Variable& mean, const Variable& log_variance) {
-  return pointwise(UnitKl{}, mean, log_variance);
+  return pointwise(formulas::UnitKl{}, mean, log_variance);
 }
 
 Variable gaussian_kl_twin(const Variable& mean, const Variable& log_variance) {

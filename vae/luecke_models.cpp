@@ -57,6 +57,8 @@ class Maker {
   /// ln of the square of a deviation, from what is learned of it.
   Network log_of_square(Network learned) const {
     if (!o_.softplus) return learned;
+    if (learned.constant())
+      return Network::constant([number = learned.constant()] { return 2 * log(softplus(number())); });
     return [learned = std::move(learned)](const Variable& x, Mode mode) {
       return 2 * log(softplus(learned(x, mode)));
     };

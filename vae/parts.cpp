@@ -13,31 +13,32 @@ Tensor no_bias(const ParameterStore& store, int64_t out) {
                        store.device());
 }
 
-KeptVector<DenseLayer> made(const Network::Layers& layers) {
+KeptVector<DenseLayer> made(const MakeLayers& layers) {
   KeptVector<DenseLayer> all;
   for (const auto& make : layers) all.push_back(make());
   return all;
 }
 
-/// The layers of a body and of two heads, each of one layer, or nothing where that is not what they are.
-std::optional<Network::Layers> with_heads(const Network& body, const Network& one, const Network& other) {
+/// The branch of a body and two heads, of one layer each, or none where that is not what they are.
+std::optional<DenseBranch> with_heads(const Network& body, const Network& one, const Network& other) {
   if (!body.layers()) return std::nullopt;
-  Network::Layers all = *body.layers();
+  DenseBranch branch{*body.layers(), 2};
   for (const Network* head : {&one, &other}) {
     if (!head->layers() || head->layers()->size() != 1) return std::nullopt;
-    all.push_back(head->layers()->front());
+    branch.layers.push_back(head->layers()->front());
   }
-  return all;
+  return branch;
 }
 
 /// Both heads of what the body gives.
 template <class Both>
-std::function<Both(const Variable& x, Mode mode)> body_with_heads(Network body, Network one, Network other) {
-  if (auto layers = with_heads(body, one, other))
-    return [layers = std::move(*layers)](const Variable& x, Mode) {
-      const KeptVector<Variable> heads = dense_layers(x, made(layers), 2);
-      return Both{heads[0], heads[1]};
-    };
+Part<Both> body_with_heads(Network body, Network one, Network other) {
+  if (const auto branch = with_heads(body, one, other))
+    return {[layers = branch->layers](const Variable& x, Mode) {
+              const KeptVector<Variable> heads = dense_layers(x, made(layers), 2);
+              return Both{heads[0], heads[1]};
+            },
+            {{*branch}}};
   return
       [body = std::move(body), one = std::move(one), other = std::move(other)](const Variable& x, Mode mode) {
         const Variable h = body(x, mode);
@@ -45,19 +46,37 @@ std::function<Both(const Variable& x, Mode mode)> body_with_heads(Network body, 
       };
 }
 
+/// What two networks are that read the same, of which the second may be missing; no branches where they are
+/// not made of dense layers.
+DenseForm form_of(const Network& one, const Network& other) {
+  if (!one.layers() || one.layers()->empty()) return {};
+  DenseForm form{{{*one.layers()}}, other.constant()};
+  if (!other || other.constant()) return form;
+  if (!other.layers() || other.layers()->empty()) return {};
+  form.branches.push_back({*other.layers()});
+  return form;
+}
+
 }  // namespace
 
+Network Network::constant(std::function<Variable()> make) {
+  Network network;
+  network.constant_ = std::move(make);
+  return network;
+}
+
 Variable Network::operator()(const Variable& x, Mode mode) const {
-  if (!layers_) return function_(x, mode);
-  return dense_layers(x, made(*layers_)).front();
+  if (layers_) return dense_layers(x, made(*layers_)).front();
+  if (constant_) return constant_();
+  return function_(x, mode);
 }
 
 Network network(const Linear& layer) {
-  return Network(Network::Layers{[layer] { return layer.layer(); }});
+  return Network(MakeLayers{[layer] { return layer.layer(); }});
 }
 
 Network network(const Sequential& layers) {
-  Network::Layers all;
+  MakeLayers all;
   for (const Linear& layer : layers.layers()) all.push_back([layer] { return layer.layer(); });
   return Network(std::move(all));
 }
@@ -82,11 +101,11 @@ Network chain(std::vector<Network> networks) {
       joined.push_back(std::move(each));
       continue;
     }
-    Network::Layers both = *joined.back().layers();
+    MakeLayers both = *joined.back().layers();
     both.insert(both.end(), each.layers()->begin(), each.layers()->end());
     joined.back() = Network(std::move(both));
   }
-  if (joined.empty()) return Network(Network::Layers());
+  if (joined.empty()) return Network(MakeLayers());
   if (joined.size() == 1) return std::move(joined.front());
   return [networks = std::move(joined)](Variable x, Mode mode) {
     for (const Network& each : networks) x = each(x, mode);
@@ -106,7 +125,7 @@ Network unit_columns(ParameterStore& store, const std::string& name, int64_t in,
                      Initializer weight, Activation activation) {
   Parameter& w = store.add(name + ".weight", {out, in}, weight);
   Parameter& bias = store.add(name + ".bias", {out}, {});
-  return Network(Network::Layers{[&w, &bias, activation] {
+  return Network(MakeLayers{[&w, &bias, activation] {
     const Variable columns = w;
     return DenseLayer{columns / sqrt(sum(square(columns), {-2}, true)), bias, activation};
   }});
@@ -116,7 +135,7 @@ Network cholesky_map(ParameterStore& store, const std::string& name, int64_t siz
                      double floor) {
   Parameter& a = store.add(name + ".factor", {size, size}, factor);
   const Variable least = Variable(identity_matrix(size, store.dtype(), store.device())) * floor;
-  return Network(Network::Layers{[&a, least, none = no_bias(store, size)] {
+  return Network(MakeLayers{[&a, least, none = no_bias(store, size)] {
     return DenseLayer{cholesky_factor(matmul_nt(a, a) + least), none};
   }});
 }
@@ -127,14 +146,15 @@ Network same_for_all(ParameterStore& store, const std::string& name, int64_t siz
 }
 
 Network one_number(ParameterStore& store, const std::string& name, double start) {
-  Parameter& number = store.add(name, {1}, {.value = start});
-  return [&number](const Variable&, Mode) { return Variable(number); };
+  return Network::constant([&number = store.add(name, {1}, {.value = start})] { return Variable(number); });
 }
 
 Encoder encoder_of(Network mean, Network log_variance) {
-  return [mean = std::move(mean), log_variance = std::move(log_variance)](const Variable& x, Mode mode) {
-    return Posterior{mean(x, mode), log_variance(x, mode)};
-  };
+  DenseForm form = form_of(mean, log_variance);
+  return {[mean = std::move(mean), log_variance = std::move(log_variance)](const Variable& x, Mode mode) {
+            return Posterior{mean(x, mode), log_variance(x, mode)};
+          },
+          std::move(form)};
 }
 
 Encoder encoder_of(Network body, Network mean, Network log_variance) {
@@ -142,9 +162,11 @@ Encoder encoder_of(Network body, Network mean, Network log_variance) {
 }
 
 Decoder decoder_of(Network mean, Network log_variance) {
-  return [mean = std::move(mean), log_variance = std::move(log_variance)](const Variable& z, Mode mode) {
-    return Observation{mean(z, mode), log_variance ? log_variance(z, mode) : Variable()};
-  };
+  DenseForm form = form_of(mean, log_variance);
+  return {[mean = std::move(mean), log_variance = std::move(log_variance)](const Variable& z, Mode mode) {
+            return Observation{mean(z, mode), log_variance ? log_variance(z, mode) : Variable()};
+          },
+          std::move(form)};
 }
 
 Decoder decoder_of(Network body, Network mean, Network log_variance) {

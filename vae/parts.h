@@ -25,23 +25,25 @@ namespace elbo {
 class Network {
  public:
   using Function = std::function<Variable(const Variable& x, Mode mode)>;
-  /// Dense layers one after another, each made anew for every call.
-  using Layers = std::vector<std::function<DenseLayer()>>;
 
   Network() = default;  ///< none, which is false
   Network(std::nullptr_t) {}
   template <class F>
   requires std::is_convertible_v<F, Function> Network(F function) : function_(std::move(function)) {}
-  explicit Network(Layers layers) : layers_(std::move(layers)) {}
+  explicit Network(MakeLayers layers) : layers_(std::move(layers)) {}
+  /// The same whatever x is, made anew for every call.
+  static Network constant(std::function<Variable()> make);
 
   Variable operator()(const Variable& x, Mode mode) const;
-  explicit operator bool() const { return function_ || layers_; }
-  /// Null where it is not made of dense layers.
-  const Layers* layers() const { return layers_ ? &*layers_ : nullptr; }
+  explicit operator bool() const { return function_ || layers_ || constant_; }
+  /// Null where it is not made of dense layers; none where it depends on x.
+  const MakeLayers* layers() const { return layers_ ? &*layers_ : nullptr; }
+  const std::function<Variable()>& constant() const { return constant_; }
 
  private:
   Function function_;
-  std::optional<Layers> layers_;
+  std::optional<MakeLayers> layers_;
+  std::function<Variable()> constant_;
 };
 
 /// Layers of nn/ as a network. The mode is told to those that ask for it.

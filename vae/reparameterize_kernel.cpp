@@ -6,34 +6,29 @@
 #  include <bit>
 
 #  include "tensor/cuda/map_kernels.h"
-#  include "tensor/cuda/random_kernels.h"
 #  include "tensor/map_loops.h"
+#  include "vae/latent_noise_device.h"
 
 namespace elbo::cuda {
 namespace {
 
-constexpr int kGroup = 4;  // elements whose noise comes from one counter
+constexpr int kGroup = kNoiseGroup;
 
 /// Sizes, and where the log variances of a row are: row / rows_of_log_variance.
-struct Sizes {
-  int64_t members, samples, rows, latent;  // rows: N, of one member
+struct Sizes : NoiseSizes {
+  int64_t members, rows;  // rows: N, of one member
   int64_t rows_of_log_variance;
-  int64_t samples_of_part;
-  int64_t first_row, batch_rows;  // where the rows are in the whole batch
 };
 
 Sizes sizes_of(const Reparameterization& r) {
   const int64_t latent = r.mean.size(-1), all_rows = latent > 0 ? r.mean.elements() / latent : 0;
   const Shape& own = r.log_variance.shape();
   const int64_t own_rows = latent > 0 ? own.elements() / latent : 0;
-  return {r.members,
-          r.samples,
-          all_rows / r.members,
-          latent,
-          own_rows > 0 ? all_rows / own_rows : 1,
-          r.samples / r.parts,
-          r.rows.first,
-          r.rows.all_of(all_rows / r.members)};
+  const int64_t rows = all_rows / r.members;
+  return {{r.samples, r.samples / r.parts, latent, r.rows.first, r.rows.all_of(rows)},
+          r.members,
+          rows,
+          own_rows > 0 ? all_rows / own_rows : 1};
 }
 
 /// Threads that share the samples of a gradient: a power of two. It follows from the number of samples alone,
@@ -57,20 +52,6 @@ __device__ void store_group(T* at, const Pack<T, kGroup>& group, int64_t count, 
     return;
   }
   for (int i = 0; i < count && i < kGroup; ++i) at[i] = group.value[i];
-}
-
-/// The noise of a row's units from `unit` on, for one sample: element (sample B + first row + row) k + unit
-/// of the member's draw, where its part's first sample is sample 0 and the whole batch has B rows.
-template <class T>
-__device__ void draw_noise(const Sizes& s, RandomKey key, int64_t member, int64_t sample, int64_t row,
-                           int64_t unit, T* noise) {
-  key.member += static_cast<uint32_t>(member);
-  if (s.samples_of_part != s.samples) {
-    const int64_t part = quotient(sample, s.samples_of_part);
-    key.step += static_cast<uint64_t>(part);
-    sample -= part * s.samples_of_part;
-  }
-  draw_four<NormalDraw>(key, (sample * s.batch_rows + s.first_row + row) * s.latent + unit, noise);
 }
 
 /// `lanes` threads have a row, and the grid's rows of blocks a share of its samples each. The KL, the sum

@@ -21,6 +21,9 @@
 
 #include <functional>
 #include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "nn/image_layers.h"
 #include "nn/parameters.h"
@@ -53,12 +56,46 @@ struct Observation {
                           ///< broadcasting to it; not used by Bernoulli
 };
 
+/// Dense layers one after another, each made anew for every call.
+using MakeLayers = std::vector<std::function<DenseLayer()>>;
+/// Dense layers, the last of which are heads that all read what the layer before gives.
+struct DenseBranch {
+  MakeLayers layers;
+  int64_t heads = 1;
+};
+/// Of a part that is made of dense layers alone: branches, all of which read its input. Their heads give its
+/// outputs, in order, but for the last one where that does not depend on the input.
+struct DenseForm {
+  std::vector<DenseBranch> branches{};
+  std::function<Variable()> constant{};
+};
+
+/// An encoder or a decoder: a function, which may say that it is made of dense layers.
+template <class Output>
+class Part {
+ public:
+  using Function = std::function<Output(const Variable& input, Mode mode)>;
+  Part() = default;
+  template <class F>
+  requires std::is_convertible_v<F, Function> Part(F function) : function_(std::move(function)) {}
+  Part(Function function, DenseForm dense) : function_(std::move(function)), dense_(std::move(dense)) {}
+
+  Output operator()(const Variable& input, Mode mode) const { return function_(input, mode); }
+  explicit operator bool() const { return static_cast<bool>(function_); }
+  /// No branches where it does not say.
+  const DenseForm& dense() const { return dense_; }
+
+ private:
+  Function function_;
+  DenseForm dense_;
+};
+
 /// x (N, D), seen by every member, or (M, N, D), each member's own. Mode::train is for batch normalisation,
 /// which then takes this batch's statistics and keeps an average of them.
-using Encoder = std::function<Posterior(const Variable& x, Mode mode)>;
+using Encoder = Part<Posterior>;
 /// z (M?, S?, N, k). With several samples for each point, several threads may call it at once, each with a
 /// tape of its own, unless Parts::mixes_points.
-using Decoder = std::function<Observation(const Variable& z, Mode mode)>;
+using Decoder = Part<Observation>;
 /// N(0, diag exp log_variance).
 struct Prior {
   std::function<Variable()> log_variance{};  ///< (k), or (M, k) with members; without it the prior is N(0, I)

@@ -15,6 +15,8 @@
 #include "tests/autograd/dense_layers.h"
 #include "tests/error_of.h"
 #include "tests/gpu/near.h"
+#include "vae/elbo_loss.h"
+#include "vae/luecke_models.h"
 #include "vae/op_table.h"
 
 namespace {
@@ -128,6 +130,28 @@ TEST_SUITE("emulation") {
         CAPTURE(rows[r].name);
         CHECK(passes(check_op_on_gpu(rows[r])));
       }
+    }
+  }
+
+  TEST_CASE("the cost of a small VAE in one op is the same in any order of threads") {
+    const auto vae = luecke_vae(
+        LueckeModel::vae3,
+        {.dimensions = 10, .latent = 3, .hidden = {50, 20}, .device = Device::cuda, .members = 2}, 5);
+    const Tensor x = uniform({100, 10}, DType::f32, {.seed = 5}).to(Device::cuda);
+    const auto found = [&] {
+      const LossTerms terms =
+          differentiate(elbo_loss(*vae, {}, 9), x, {}, {.seed = 9, .stream = kLatentNoise});
+      std::vector<double> numbers = terms.cost.to_vector();
+      for (const Tensor& probe : terms.probes)
+        for (const double number : probe.to_vector()) numbers.push_back(number);
+      for (const double number : vae->parameters().gradients().to_vector()) numbers.push_back(number);
+      vae->parameters().consume_gradients();
+      return numbers;
+    };
+    const std::vector<double> expected = found();
+    for (size_t i = 1; i < kSettings.size(); ++i) {
+      const Configured configured(kSettings[i]);
+      CHECK(found() == expected);
     }
   }
 
