@@ -250,6 +250,14 @@ void release_cached_memory() {
   cache(Device::cpu).release();
   cache(Device::cuda).release();
 }
+void* allocate_for_good(size_t bytes) {
+  void* memory = cuda::allocate_bytes(bytes);
+  if (!memory && !cuda::capturing()) {
+    cache(Device::cuda).release();
+    memory = cuda::allocate_bytes(bytes);
+  }
+  return memory;
+}
 uint32_t begin_memory_pool() { return cache(Device::cuda).begin_pool(); }
 void end_memory_pool() { cache(Device::cuda).end_pool(); }
 void dissolve_memory_pool(uint32_t pool) { cache(Device::cuda).dissolve_pool(pool); }

@@ -1,7 +1,6 @@
 // elbo train under mpirun: the ranks train one model, each on its own rows of every batch. The root reads the
 // command line, has the run directory, measures and reports; the others get the run, as it is, by a message.
 #include <cstdio>
-#include <cstdlib>
 #include <new>
 #include <typeinfo>
 
@@ -10,7 +9,7 @@
 #include "apps/support/leases.h"
 #include "apps/support/log.h"
 #include "apps/support/rank_letters.h"
-#include "apps/support/visible_gpus.h"
+#include "tensor/cuda/device.h"
 #include "tensor/file.h"
 
 namespace elbo {
@@ -29,13 +28,6 @@ void check_shareable(const TrainOptions& o) {
   if (t.method == "lagging" && t.lagging_segments == 0) refuse("--method lagging without --lagging-segments");
   if (o.calibration.by_law()) refuse("--choose-sigma2");
   if (o.calibration.grow_latent) refuse("--grow-latent");
-}
-
-/// Of several GPUs of its machine each rank takes one. Before anything asks for a GPU.
-void take_own_gpu(const Ranks& ranks) {
-  const std::vector<std::string> gpus = visible_gpus();
-  if (!gpus.empty())
-    ::setenv("CUDA_VISIBLE_DEVICES", gpus[static_cast<size_t>(ranks.at()) % gpus.size()].c_str(), 1);
 }
 
 std::string reason(const std::exception& error) {
@@ -90,7 +82,7 @@ void train_at_ranks(TrainOptions options, const std::function<TrainOptions(Train
         "[mpi] {} processes were started, but MPI knows of {}; elbo needs the mpirun of the MPI that it was "
         "built with",
         launched().count, ranks.count());
-  take_own_gpu(ranks);
+  cuda::choose(ranks.at());  // MPI may have looked at the GPUs, so that hiding them would be too late
   if (ranks.rank() > 0) return take_part(ranks, options);
   RankedTraining ranked(ranks, options);
   try {

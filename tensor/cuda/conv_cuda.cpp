@@ -38,16 +38,15 @@ struct StreamState {
   void* workspace = nullptr;
   size_t bytes = 0;
 
-  void* reserve(size_t wanted) {
-    if (wanted <= bytes) return workspace;
+  /// Whether there are so many.
+  bool reserve(size_t wanted) {
+    if (wanted <= bytes) return true;
     const size_t more = std::max(wanted, std::min(2 * bytes, kLargestWorkspace));  // so that few are replaced
-    void* const memory = allocate_bytes(more);
-    if (!memory)
-      throw OutOfMemory(
-          fmt::format("[conv2d] out of memory on the GPU: no {} bytes for cuDNN to work in", more));
+    void* const memory = allocate_for_good(more);
+    if (!memory) return false;
     workspace = memory;
     bytes = more;
-    return workspace;
+    return true;
   }
 };
 
@@ -226,15 +225,18 @@ bool convolve(const ConvSizes& sizes, const Tensor& out, const Tensor& first, co
   auto& candidates = std::get<Candidates<Direction>>(plan.candidates);
   if (!candidates) candidates = ask<Direction>(state.handle, key, plan.descriptors);
   const float one = 1, beta = accumulate ? 1 : 0;
-  while (!candidates->empty()) {
-    const Candidate<Direction> best = candidates->front();
-    void* const memory = state.reserve(best.workspace);
+  for (size_t next = 0; next < candidates->size();) {
+    const Candidate<Direction> best = (*candidates)[next];
+    if (!state.reserve(best.workspace)) {  // another may need less
+      ++next;
+      continue;
+    }
     check(cudnnSetConvolutionMathType(plan.descriptors.convolution, best.math), "setting its precision");
     if (Direction::run(state.handle, plan.descriptors, best.algorithm, &one, first.data<float>(),
-                       second.data<float>(), &beta, out.data<float>(), memory,
+                       second.data<float>(), &beta, out.data<float>(), state.workspace,
                        best.workspace) == CUDNN_STATUS_SUCCESS)
       return true;
-    candidates->erase(candidates->begin());
+    candidates->erase(candidates->begin() + static_cast<std::ptrdiff_t>(next));
   }
   return false;
 }

@@ -17,6 +17,8 @@
 
 namespace elbo::cuda {
 
+/// Of several GPUs this process uses number `number`, counted around. Before anything asks for one.
+void choose(int number);
 /// Whether this process can use a GPU; the first call finds out. If not, `why_not` gives the reason in one
 /// clause.
 bool available();
@@ -123,11 +125,11 @@ class Graph {
     graph.begin();
     try {
       work();
+      graph.end();
     } catch (...) {
       graph.abandon();
       throw;
     }
-    graph.end();
     return graph;
   }
   /// Enqueues everything recorded.

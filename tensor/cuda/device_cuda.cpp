@@ -21,6 +21,8 @@ void check(cudaError_t error, const char* what) {
 
 std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
+int chosen = 0;
+
 struct Gpu {
   std::string why_not;  // empty: there is one
   cudaDeviceProp properties{};
@@ -43,9 +45,10 @@ struct Gpu {
       return;
     }
     cudaFuncAttributes attributes{};
+    const int number = chosen % count;
     // The code is asked for here, and not in the first training step.
-    if (works(cudaSetDevice(0), "the GPU cannot be used") &&
-        works(cudaGetDeviceProperties(&properties, 0), "the GPU does not say what it is") &&
+    if (works(cudaSetDevice(number), "the GPU cannot be used") &&
+        works(cudaGetDeviceProperties(&properties, number), "the GPU does not say what it is") &&
         works(cudaFuncGetAttributes(&attributes, probe), "this build has no code for this GPU") &&
         works(cudaStreamCreateWithFlags(&main, cudaStreamNonBlocking), "no stream") &&
         works(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking), "no stream") &&
@@ -91,6 +94,7 @@ struct Recorded {
 
 }  // namespace
 
+void choose(int number) { chosen = number; }
 bool available() { return gpu().why_not.empty(); }
 const std::string& why_not() { return gpu().why_not; }
 void require_available() {
@@ -148,6 +152,9 @@ void free_pinned(void* memory) {
 void copy_to_device(void* to, const void* from, size_t bytes) {
   if (capturing()) fail("[cuda] host data cannot enter a captured step; put them on the device before");
   copy(to, from, bytes, cudaMemcpyHostToDevice, "copying to the GPU");
+  // Where the GPU reads the host's memory itself, nothing is staged, and the copy reads it in its turn.
+  if (gpu().properties.pageableMemoryAccessUsesHostPageTables != 0)
+    check(cudaStreamSynchronize(gpu().now), "a kernel failed");
 }
 void copy_to_host(void* to, const void* from, size_t bytes) {
   if (capturing()) fail("[cuda] results cannot be read while a step is captured");

@@ -7,6 +7,7 @@
 
 namespace elbo::cuda {
 
+void choose(int) {}
 bool available() { return false; }
 const std::string& why_not() {
   static const std::string reason =

@@ -93,7 +93,7 @@ cublasLtHandle_t handle() {
 void* workspace() {
   static auto* const workspaces = new std::map<void*, void*>;
   void*& memory = (*workspaces)[stream()];
-  if (!memory) memory = allocate_bytes(kWorkspace);
+  if (!memory) memory = allocate_for_good(kWorkspace);
   if (!memory)
     throw OutOfMemory(
         fmt::format("[gemm] out of memory on the GPU: no {} bytes for cuBLAS to work in", kWorkspace));
@@ -333,6 +333,8 @@ void gemm(const Tensor& c, const Tensor& a, Transpose op_a, const Tensor& b, Tra
 
 bool gemm_bias(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias, bool relu) {
   if (y.elements() == 0 || x.elements() == 0) return false;
+  // Of 13.1 it is known that its ReLU lets NaN through; there are reports of older ones that make it 0.
+  if (relu && cublasLtGetVersion() < 130100) return false;
   // D is y^T: its rows are the features, and cuBLAS adds one bias to each row.
   const auto epilogue = relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
   return multiply({y, x, Transpose::no, w, Transpose::yes, false, 1, epilogue, &bias});

@@ -6,6 +6,7 @@
 
 #include "autograd/ops.h"
 #include "tensor/copy.h"
+#include "tensor/gemm.h"
 #include "tensor/random.h"
 #include "tests/gpu/near.h"
 #include "tests/tensor/operands.h"
@@ -95,16 +96,22 @@ TEST_SUITE("gpu") {
   }
 
   TEST_CASE("a layer lets NaN through, whatever computes its bias and activation") {
-    for (auto [rows, in, out] : {std::array<int64_t, 3>{8, 16, 32}, {128, 784, 512}}) {
-      const Tensor x = Tensor::full({rows, in}, 1);
-      x.data<float>()[3 * in + 5] = std::nanf("");
-      const Tensor w = Tensor::full({out, in}, 1), b = Tensor::zeros({out});
-      for (Activation activation : {Activation::none, Activation::relu, Activation::elu}) {
-        const Variable y = linear(x.to(Device::cuda), w.to(Device::cuda), b.to(Device::cuda), activation);
-        CHECK(y.value().at(2 * out) == static_cast<double>(in));
-        CHECK(std::isnan(y.value().at(3 * out)));
+    const MatmulPrecision usual = matmul_precision();
+    for (const MatmulPrecision precision :
+         {MatmulPrecision::f32, MatmulPrecision::tf32, MatmulPrecision::bf16})
+      for (auto [rows, in, out] : {std::array<int64_t, 3>{8, 16, 32}, {128, 784, 512}}) {
+        CAPTURE(name(precision));
+        set_matmul_precision(precision);
+        const Tensor x = Tensor::full({rows, in}, 1);
+        x.data<float>()[3 * in + 5] = std::nanf("");
+        const Tensor w = Tensor::full({out, in}, 1), b = Tensor::zeros({out});
+        for (Activation activation : {Activation::none, Activation::relu, Activation::elu}) {
+          const Variable y = linear(x.to(Device::cuda), w.to(Device::cuda), b.to(Device::cuda), activation);
+          CHECK(y.value().at(2 * out) == static_cast<double>(in));
+          CHECK(std::isnan(y.value().at(3 * out)));
+        }
       }
-    }
+    set_matmul_precision(usual);
   }
 }
 
