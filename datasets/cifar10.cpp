@@ -107,6 +107,10 @@ Dataset load_cifar10(const std::string& directory, const LoadOptions& options) {
   return data;
 }
 
+bool has_cifar10(const std::string& directory, Split split) {
+  return split != Split::validation && find_folder(directory, split).folder;
+}
+
 int64_t count_cifar10(const std::string& folder, Split split) {
   int64_t images = 0;
   for (const std::string& path : batches(folder, split)) {

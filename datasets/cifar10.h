@@ -19,6 +19,9 @@ std::optional<std::string> find_cifar10();
 /// a label and an image, or a label is above 9.
 Dataset load_cifar10(const std::string& directory, const LoadOptions& options);
 
+/// Whether there is a file of that split.
+bool has_cifar10(const std::string& directory, Split split);
+
 /// How many images a folder's files for that split hold, which are read for it; 0 where there are none.
 /// Throws Error as loading does.
 int64_t count_cifar10(const std::string& folder, Split split);

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "datasets/cifar10.h"
 #include "datasets/draws.h"
@@ -23,16 +25,34 @@
 namespace elbo {
 namespace {
 
+/// Integers (N, D) as doubles that are the same numbers.
+Tensor in_f64(const Tensor& x, const std::string& file) {
+  const auto values = x.span<int64_t>();
+  const auto is_too_long = [](int64_t value) {
+    const uint64_t size = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+    return size > 0 &&
+           64 - std::countl_zero(size) - std::countr_zero(size) > std::numeric_limits<double>::digits;
+  };
+  const auto bad = std::find_if(values.begin(), values.end(), is_too_long);
+  if (bad == values.end()) return x.to(DType::f64);
+  const int64_t flat = bad - values.begin();
+  fail(
+      "[data] {} holds {} at row {}, column {} (counted from 0), an integer of more than the 53 bits of a "
+      "double; subtract from each column its first number",
+      quote(file), *bad, flat / x.size(1), flat % x.size(1));
+}
+
 /// The first axis numbers the points, the others become one: (N, ...) -> (N, D).
-Dataset load_npy(const std::string& file, const LoadOptions&) {
+Dataset load_npy(const std::string& file, const LoadOptions& options) {
   Dataset data;
-  data.x = read_npy(file);
+  // Bytes are read whole, as what they are (`binary`) must not depend on how many are used.
+  data.x = read_npy(file, npy_type(file) == DType::u8 ? 0 : options.limit);
   const Shape shape = data.x.shape();
   if (shape.rank() < 1 || shape.rank() > 4 || shape.elements() == 0)
     fail("[data] {} holds an array of shape {}; points (N, ...) on one to four axes are needed", quote(file),
          shape.str());
-  if (data.x.dtype() == DType::i64) data.x = data.x.to(DType::f64);
   data.x = data.x.reshape({shape[0], shape.elements() / shape[0]});
+  if (data.x.dtype() == DType::i64) data.x = in_f64(data.x, file);
   const auto colours = [](int64_t channels) { return channels == 1 || channels == 3; };
   if (shape.rank() == 3 || (shape.rank() == 4 && colours(shape[3]))) {
     data.height = shape[1];
@@ -47,6 +67,7 @@ Dataset load_npy(const std::string& file, const LoadOptions&) {
 }
 
 constexpr int64_t kLastToy = 1000000000;
+constexpr const char* kFolder = "[:DIR]";
 constexpr const char* kToyNumber = "[:RUN]";  // what a toy's name may be followed by
 
 /// Which of a seed's toys "3" is; the first where nothing is said.
@@ -140,6 +161,7 @@ void choose_points(Dataset& data, const F& choose) {
   data.fingerprint.clear();
 }
 
+/// Generators have points for test.
 bool has_test(const std::string&, Split split) { return split == Split::test; }
 bool has_training_points_only(const std::string&, Split) { return false; }
 
@@ -209,7 +231,9 @@ Dataset load_split(const Source& source) {
     return data;
   }
   const bool cut = division.any() && (split == Split::train || !source.has(split));
-  if (!cut && source.has(split)) return load_file(source, split);
+  const bool has_files =
+      source.kind.argument == kFolder && split == Split::test;  // or says which are missing
+  if (!cut && (source.has(split) || has_files)) return load_file(source, split);
   if ((split == Split::validation ? division.validation : division.test) == 0 && split != Split::train)
     fail(
         "[data] {} has no {} split of its own; have one cut from its training points with --{} 0.1 (a share "
@@ -230,13 +254,13 @@ Dataset load_split(const Source& source) {
 
 std::span<const DatasetKind> dataset_kinds() {
   static const std::array<DatasetKind, 15> kinds{{
-      {"mnist", "[:DIR]", "handwritten digits 28x28, from IDX files", &load_mnist, &has_test},
-      {"fashion-mnist", "[:DIR]", "photographs of clothes 28x28, from files called as MNIST's",
-       &load_fashion_mnist, &has_test},
-      {"kmnist", "[:DIR]", "handwritten hiragana 28x28, from files called as MNIST's", &load_kmnist,
-       &has_test},
-      {"cifar10", "[:DIR]", "colour photographs 32x32 of ten classes, from CIFAR-10's binary files",
-       &load_cifar10, &has_test},
+      {"mnist", kFolder, "handwritten digits 28x28, from IDX files", &load_mnist, &has_mnist},
+      {"fashion-mnist", kFolder, "photographs of clothes 28x28, from files called as MNIST's",
+       &load_fashion_mnist, &has_fashion_mnist},
+      {"kmnist", kFolder, "handwritten hiragana 28x28, from files called as MNIST's", &load_kmnist,
+       &has_kmnist},
+      {"cifar10", kFolder, "colour photographs 32x32 of ten classes, from CIFAR-10's binary files",
+       &load_cifar10, &has_cifar10},
       {"images", ":DIR[,OPTION...]",
        "the PNG and JPEG files in a folder; crop=N, WxH or WxH+X+Y, size=N or WxH (64), rgb or grey, strict",
        &load_images, &has_images_for},
@@ -268,6 +292,23 @@ std::string plain_specification(const std::string& spec) {
 
 std::string kind_of(const std::string& spec) { return spec.substr(0, spec.find(':')); }
 
+bool are_same_source(const std::string& one, const std::string& other) {
+  const auto kinds = dataset_kinds();
+  const auto kind =
+      std::find_if(kinds.begin(), kinds.end(), [&](const DatasetKind& k) { return k.name == kind_of(one); });
+  if (kind_of(one) != kind_of(other) || kind == kinds.end()) return one == other;
+  if (kind->generates()) return plain_specification(one) == plain_specification(other);
+  const auto place = [&](const std::string& spec) {
+    const std::string argument = spec.size() > kind->name.size() ? spec.substr(kind->name.size() + 1) : "";
+    const std::string path = kind->load == &load_images ? split_image_argument(argument).directory : argument;
+    std::error_code ignored;
+    const auto whole = std::filesystem::weakly_canonical(path, ignored);
+    return whole.has_filename() ? whole : whole.parent_path();
+  };
+  const std::filesystem::path first = place(one), second = place(other);
+  return first.empty() || second.empty() || first == second;
+}
+
 namespace {
 
 /// Throws for what no data set is, whatever files there are.
@@ -296,6 +337,11 @@ void check_subset(const Source& source, int64_t points) {
 }
 
 }  // namespace
+
+bool has_own_split(const std::string& spec, Split split) {
+  const LoadOptions none;
+  return source_of(spec, none).has(split);
+}
 
 std::optional<int64_t> points_to_draw(const std::string& spec, const LoadOptions& options) {
   const Source source = source_of(spec, options);

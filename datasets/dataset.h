@@ -87,6 +87,8 @@ struct DatasetKind {
   /// Whether the source has points of its own for validation, for test.
   bool (*has)(const std::string& argument, Split split);
   bool has_path = true;  ///< whether the argument is one
+
+  bool generates() const { return argument.empty() || !has_path; }  ///< the points, from a seed
 };
 std::span<const DatasetKind> dataset_kinds();
 
@@ -96,6 +98,13 @@ std::string plain_specification(const std::string& spec);
 
 /// Which data a specification names, wherever their files lie: "mnist" of "mnist" and of "mnist:DIR".
 std::string kind_of(const std::string& spec);
+
+/// Whether two specifications may name the same points: the same file or folder, however it is written, or,
+/// where one of them does not say which, any. Of generated data the seeds must be the same, too.
+bool are_same_source(const std::string& one, const std::string& other);
+
+/// Whether the source has points of its own for that split. Throws as load_dataset does for a name.
+bool has_own_split(const std::string& spec, Split split);
 
 /// 16 hexadecimal digits that tell element type, shape and elements of x (FNV-1a, 64 bits).
 std::string fingerprint(const Tensor& x);

@@ -56,7 +56,7 @@ Window crop_window(const ImageOptions& options, int64_t image_height, int64_t im
 /// all have been decoded. Throws Error when the folder has no usable image for this split, `strict` finds a
 /// file to skip, the cache cannot be written, or `progress` gives up.
 Dataset load_images(const std::string& argument, const LoadOptions& options);
-/// Whether the folder has a partition (image_partition.h), which says which images are for validation, test.
+/// Whether the folder has images of that split, as a partition (image_partition.h) says.
 bool has_images_for(const std::string& argument, Split split);
 
 }  // namespace elbo

@@ -41,6 +41,10 @@ FoundData find_folder(const Family& family, const std::string& directory, Split 
   return itself ? find_data(directory, {family.name, ""}, has) : find_data(directory, {family.name}, has);
 }
 
+bool has_files(const Family& family, const std::string& directory, Split split) {
+  return split != Split::validation && find_folder(family, directory, split).folder;
+}
+
 void check_are_images(const std::string& file, const Shape& shape) {
   if (shape.rank() != 3)
     fail("[data] {} holds an array of shape {}; images (N, height, width) are needed", quote(file),
@@ -92,6 +96,12 @@ Dataset load_fashion_mnist(const std::string& directory, const LoadOptions& opti
 Dataset load_kmnist(const std::string& directory, const LoadOptions& options) {
   return load(kKmnist, directory, options);
 }
+
+bool has_mnist(const std::string& directory, Split split) { return has_files(kMnist, directory, split); }
+bool has_fashion_mnist(const std::string& directory, Split split) {
+  return has_files(kFashionMnist, directory, split);
+}
+bool has_kmnist(const std::string& directory, Split split) { return has_files(kKmnist, directory, split); }
 
 int64_t count_mnist(const std::string& folder, Split split) {
   const std::optional<std::string> file = find_images(folder, split);

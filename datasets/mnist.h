@@ -22,6 +22,11 @@ Dataset load_mnist(const std::string& directory, const LoadOptions& options);
 Dataset load_fashion_mnist(const std::string& directory, const LoadOptions& options);
 Dataset load_kmnist(const std::string& directory, const LoadOptions& options);
 
+/// Whether the files of that split are there.
+bool has_mnist(const std::string& directory, Split split);
+bool has_fashion_mnist(const std::string& directory, Split split);
+bool has_kmnist(const std::string& directory, Split split);
+
 /// How many images a folder's file for that split has by its header; 0 where there is none. Throws Error when
 /// it is no IDX file of images.
 int64_t count_mnist(const std::string& folder, Split split);

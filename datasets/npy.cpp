@@ -216,8 +216,10 @@ const char* descr_of(DType dtype) {
 
 }  // namespace
 
-Tensor read_npy(const std::string& path) {
-  ByteReader file(path);
+namespace {
+
+Header read_header(ByteReader& file) {
+  const std::string& path = file.path();
   std::array<char, 8> start;  // magic, major and minor version
   file.read(std::as_writable_bytes(std::span(start)));
   if (std::string_view(start.data(), kMagic.size()) != kMagic)
@@ -230,14 +232,31 @@ Tensor read_npy(const std::string& path) {
   std::string text(length, '\0');
   file.read(std::as_writable_bytes(std::span(text)));
 
-  const Header header = HeaderParser(text, path).parse();
+  return HeaderParser(text, path).parse();
+}
+
+}  // namespace
+
+DType npy_type(const std::string& path) {
+  ByteReader file(path);
+  return element_type(read_header(file).descr, path).dtype;
+}
+
+Tensor read_npy(const std::string& path, int64_t most) {
+  ByteReader file(path);
+  const Header header = read_header(file);
   const ElementType type = element_type(header.descr, path);
   file.check_holds(*header.shape, type.bytes);
-  Tensor array = Tensor::empty(*header.shape, type.dtype);
+  const bool mixed = *header.fortran_order && header.shape->rank() > 1 && header.shape->elements() > 0;
+  Shape shape = *header.shape;
+  const bool in_part = most > 0 && shape.rank() > 0 && shape[0] > most;
+  if (in_part && !mixed) shape[0] = most;
+  Tensor array = Tensor::empty(shape, type.dtype);
   read_elements(file, type, array);
-  file.expect_end();
-  return *header.fortran_order && array.rank() > 1 && array.elements() > 0 ? from_fortran_order(array)
-                                                                           : array;
+  if (!in_part || mixed) file.expect_end();
+  if (!mixed) return array;
+  array = from_fortran_order(array);
+  return in_part ? array.slice(0, most).clone() : array;
 }
 
 std::string npy_header(DType dtype, const Shape& shape) {

@@ -280,4 +280,45 @@ shutil.copytree("collapse", "empty", ignore=lambda folder, names: ["members"] if
 rejects("a run without models", "evaluate", "empty", mentions=["no trained model"])
 rejects("a member of a file", "evaluate", "logit/model.safetensors", "--member", 2, mentions=["--member"])
 
+# ---- who a model knows, and what its options do to its numbers
+numbers = [random.gauss(0, 2) for _ in range(120)]
+write_npy("own.npy", "<f8", (40, 3), struct.pack("<120d", *numbers))
+small = ["--model", "mlp", "--latent", 1, "--hidden", "4", "--epochs", 1, "--threads", 1]
+run = elbo("train", "--data", "npy:own.npy", *small, "--out", "own")
+os.symlink("own.npy", "link.npy")
+os.makedirs("folder", exist_ok=True)
+for path in ("./own.npy", "folder/../own.npy", "link.npy", os.path.abspath("own.npy")):
+    for how in ([], ["--seed", 7]):
+        said = elbo("evaluate", "own", "--data", f"npy:{path}", "--limit", 30, *how).stdout
+        check(f"{path} is the file that the model was trained on{' with another seed' if how else ''}", "trained on points of the same set" in said, said[:300])
+elbo("train", "--data", "npy:own.npy", "--subset", 30, *small, "--out", "part")
+said = elbo("evaluate", "part", "--seed", 5).stdout
+check("of another part of its data nothing is said", "which it was not trained on" not in said and "(30 points" in said, said[:300])
+write_npy("of-all.npy", "<i8", (40, 2), struct.pack("<80q", *(int(number > 0) + i % 2 for i, number in enumerate(numbers[:80]))))
+write_npy("levels.npy", "<i8", (40, 1), struct.pack("<40q", *(int(numbers[3 * i] > 0) for i in range(40))))
+whole = json.loads(elbo("evaluate", "own", "--factors", "levels.npy", "--json").stdout)["metrics"]["mig"]
+shuffled = json.loads(elbo("evaluate", "own", "--data", "npy:own.npy", "--subset", 40, "--factors", "levels.npy", "--json").stdout)["metrics"]["mig"]
+check("factors go with the rows that were drawn", abs(whole - shuffled) < 1e-9, (whole, shuffled))
+check("and are those of the whole file", elbo("evaluate", "part", "--factors", "of-all.npy").returncode == 0 and
+      elbo("evaluate", "own", "--limit", 20, "--factors", "of-all.npy").returncode == 0)
+write_npy("few.npy", "<i8", (30, 2), bytes(480))
+rejects("factors of some of them", "evaluate", "part", "--factors", "few.npy", mentions=["--factors", "at least"])
+
+bytes_of = [random.randrange(1, 256) for _ in range(120)]
+write_npy("levels-u1.npy", "|u1", (40, 3), bytes(bytes_of))
+write_npy("levels-f8.npy", "<f8", (40, 3), struct.pack("<120d", *(value / 255 for value in bytes_of)))
+elbo("train", "--data", "npy:levels-f8.npy", "--standardize", *small, "--out", "standard")
+standardized = metrics("standard")["elbo"]
+run = elbo("evaluate", "standard", "--data", "npy:levels-u1.npy", "--preprocess", "scale", "--json")
+found = json.loads(run.stdout)["metrics"]["elbo"] if run.returncode == 0 else None
+check("the same numbers preprocessed in another way are standardized as the model's own", found is not None and abs(found - standardized) < 1e-4 and
+      "standardized by the mean and scale" in run.stderr, (found, standardized, run.stderr))
+rejects("data of other dimensions for a standardized model", "evaluate", "standard", "--data", "npy:pixels.npy", "--preprocess", "scale",
+        mentions=["for 3 dimensions"])
+rejects("pixels for a model of numbers", "evaluate", "standard", "--data", "npy:levels-u1.npy", mentions=["--preprocess scale"])
+rejects("a split that was never cut", "evaluate", "own", "--split", "validation", mentions=["--split", "without validation", "--data"])
+for command in (["evaluate", "own"], ["encode", "own"], ["ppca", "--data", "npy:own.npy", "--latent", 1],
+                ["train", "--data", "npy:own.npy", *small, "--out", "never"]):
+    rejects(f"{command[0]} with an alpha that nothing is done with", *command, "--alpha", 0.2, mentions=["--alpha", "none"])
+
 finish()

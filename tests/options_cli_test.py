@@ -235,4 +235,13 @@ unit = next(os.path.join(folder, "unit.json") for folder, _, files in os.walk("u
 write(unit, b'{"result": 5, "seconds": 1}')
 rejects("a unit.json that is something else", "ppca-landscape", "--resume", "units", mentions=["unit.json"])
 
+# ---- a file of options gives way to the command line, and is no device
+npy("points.npy", points)
+write("forecast.toml", b'[forecast]\ndata = "npy:points.npy"\nlatent = 2\nsigma2 = 1.0\n')
+run = elbo("--config", "forecast.toml", "forecast", "--lambda", 1, "--json")
+check("an option of the command line comes before one of the file that it excludes", run.returncode == 0 and
+      "lambda" in json.loads(run.stdout)["config"], run.stderr)
+rejects("both of them in one place", "forecast", "--data", "npy:points.npy", "--latent", 2, "--sigma2", 1, "--lambda", 1, mentions=["--lambda"])
+rejects("a device as a file of options", "--config", "/dev/zero", "ppca", mentions=["1 MiB"])
+
 finish()

@@ -53,7 +53,7 @@ shape = ["train", "--model", "mlp", "--hidden", 8, "--latent", 2, "--json"]
 deep = [*shape, "--epochs", 3]
 run = elbo(*deep, "--data", far, "--out", "deep-far")
 check("deep VAEs say that f32 cannot hold such data, and what helps",
-      "warning: dimension 0 of npy:far.npy has mean 1e+08" in run.stderr and "--standardize" in run.stderr, run.stderr)
+      "warning: dimension 0 of 'npy:far.npy' has mean 1e+08" in run.stderr and "--standardize" in run.stderr, run.stderr)
 run = elbo(*deep, "--data", far32, "--out", "deep-far32")
 check("or that the file has lost them already", "save the array in float64" in run.stderr, run.stderr)
 run = elbo(*deep, "--data", wide, "--out", "deep-wide")
@@ -111,7 +111,7 @@ of_bytes = elbo(*bernoulli, "--data", bytes01, "--out", "bytes")
 of_floats = elbo(*bernoulli, "--data", floats, "--out", "floats")
 check("bytes of 0 and 1 are taken as they are, and it is said",
       metrics(of_bytes)["elbo"] == metrics(of_floats)["elbo"] and
-      "the pixels of npy:bytes.npy are 0 and 1 only; taken as they are\n" in of_bytes.stderr, of_bytes.stderr)
+      "the pixels of 'npy:bytes.npy' are 0 and 1 only; taken as they are\n" in of_bytes.stderr, of_bytes.stderr)
 check("on one line", of_bytes.stderr.count("0 and 1 only") == 1 and "0 and 1 only" not in of_floats.stderr)
 check("scale finds nothing to do", metrics(elbo(*bernoulli, "--data", bytes01, "--preprocess", "scale", "--out", "scaled"))
       ["elbo"] == metrics(of_floats)["elbo"])

@@ -298,7 +298,7 @@ rejects("shares that leave nothing", "train", *fine, "--validation", 0.5, "--tes
 rejects("half a point", "train", *fine, "--validation", 1.5, mentions=["--validation", "1.5"])
 rejects("a second test split", "train", *plain[1:-2], "--test", 0.1, "--out", "never", mentions=["test points of its own", "--test"])
 check("and writes nothing", not os.path.exists("never"))
-rejects("a split that was not cut in training", "evaluate", "plain", "--split", "validation", mentions=["no validation split"])
+rejects("a split that was not cut in training", "evaluate", "plain", "--split", "validation", mentions=["without validation points"])
 rejects("to cut one afterwards", "evaluate", "plain", "--split", "validation", "--validation", 0.1, mentions=["--validation", "held out nothing"])
 rejects("another division than the model's", "evaluate", "deep", "--test", 0.5, mentions=["--test", "0.25 for validation and 12 for test"])
 rejects("another limit, which would divide others", "evaluate", "deep", "--split", "validation", "--limit", 30, mentions=["--limit", "--subset"])

@@ -48,7 +48,7 @@ void list(const Options& o) {
       table.row({kind.name, found.folder.value_or("not found"), count_text(found.train, data.train),
                  count_text(found.test, data.test), get});
     } else {
-      const bool generated = kind.argument.empty() || !kind.has_path;
+      const bool generated = kind.generates();
       const std::string get = fmt::format("--data {}{}", kind.name, kind.argument);
       row["generated"] = generated;
       row["how_to_get_it"] = get;

@@ -176,8 +176,12 @@ bool may_have_been_trained_on(const SavedModel& model) {
   const ModelCard& card = *model.card;
   // A source's own test points are not divided, and no part of what models are trained on.
   const bool own_split = data.divided.empty() && data.split != Split::train && data.split != Split::all;
-  const bool same_name = absolute_specification(model.named.data) == absolute_specification(card.data) &&
-                         model.seed == card.seed && !own_split;
+  const auto kinds = dataset_kinds();
+  const bool generated = std::any_of(kinds.begin(), kinds.end(), [&](const DatasetKind& kind) {
+    return kind.name == kind_of(card.data) && kind.generates();
+  });
+  const bool same_name =
+      are_same_source(model.named.data, card.data) && (!generated || model.seed == card.seed) && !own_split;
   const bool same_points = (data.divided.empty() ? data.fingerprint : data.divided) ==
                            (card.divided.empty() ? card.fingerprint : card.divided);
   const bool held_out = card.division.any() && model.named.division == card.division &&
@@ -186,13 +190,15 @@ bool may_have_been_trained_on(const SavedModel& model) {
 }
 
 /// How the model knows the data, for people.
-std::string acquaintance(const Options& o, const SavedModel& model) {
+std::string acquaintance(const SavedModel& model) {
   if (!model.card) return "";
   if (model.on_its_own_data()) return ", which it was trained on";
   const Split split = model.data.dataset.split;
   if (model.own_source && split == Split::all) return ", and it was trained on some of them";
-  if (model.own_source && split == Split::train && (o.data.limit > 0 || o.data.subset > 0))
-    return "";  // some of them, or some more
+  const bool same_choice = model.named.limit == model.card->limit &&
+                           model.named.subset == model.card->subset &&
+                           (model.named.subset == 0 || model.seed == model.card->seed);
+  if (model.own_source && split == Split::train && !same_choice) return "";  // some of them, or some more
   if (!model.own_source && may_have_been_trained_on(model))
     return ", and it was trained on points of the same set";
   return ", which it was not trained on";
@@ -220,7 +226,7 @@ void evaluate(Options o) {
   else
     fmt::print("{} on the {} of {} ({} points, {}){}\n\n{}{}", model.path, words(model.data.dataset.split),
                model.data.dataset.name, model.data.dataset.points(), name(model.data.preprocessing.kind),
-               acquaintance(o, model), table.text(), note);
+               acquaintance(model), table.text(), note);
 }
 
 void add_options(Arguments& arguments) {

@@ -3,6 +3,7 @@
 #include "apps/command.h"
 #include "apps/experiment/experiment.h"
 #include "apps/reports/forecast_report.h"
+#include "tensor/file.h"
 
 namespace elbo {
 namespace {
@@ -29,7 +30,7 @@ void forecast(Options o) {
   const int64_t dimensions = data.dataset.dimensions();
   if (o.latent > dimensions)
     fail("[--latent] {} is more than the {} dimensions of {}, in which there are no more directions",
-         o.latent, dimensions, data.dataset.name);
+         o.latent, dimensions, quote(data.dataset.name));
   Json config = to_json(o.data, o.run);
   config["latent"] = o.latent;
   config["beta"] = o.beta;

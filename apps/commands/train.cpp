@@ -93,8 +93,6 @@ namespace {
 TrainOptions prepared(TrainOptions o, const Arguments& arguments, const std::vector<Argument>& training) {
   if (o.resume.empty()) {
     fill_in_defaults(o, arguments, training);
-    if (arguments.given("--alpha") && o.data.preprocess != "logit")
-      fail("[--alpha] is for --preprocess logit, not {}", o.data.preprocess);
     if (o.training.model != "linear") set_calibrated(o.training, o.calibration, arguments);
   } else {
     const TrainOptions asked = o;

@@ -125,11 +125,29 @@ std::vector<CLI::ConfigItem> read_section(const CLI::App& command, const toml::t
   return items;
 }
 
+/// Whether the command line, which comes first, names an option that excludes this one.
+bool is_excluded(const CLI::App& command, const std::string& name) {
+  const CLI::Option* option = find_option(command, name);
+  const auto excluded = option->get_excludes();
+  return option->count() == 0 && std::any_of(excluded.begin(), excluded.end(),
+                                             [](const CLI::Option* other) { return other->count() > 0; });
+}
+
+/// What is in a file, pipes included, up to a length that no configuration has.
+std::string read_text(std::istream& input, const std::string& file) {
+  constexpr size_t kMost = 1 << 20;
+  std::string text(kMost + 1, '\0');
+  input.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(input.gcount()));
+  if (text.size() > kMost) refuse("[--config] {} holds more than 1 MiB, so it is no file of options", file);
+  return text;
+}
+
 }  // namespace
 
 std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const {
   const auto file = app_.get_config_ptr()->as<std::string>();
-  const std::string text(std::istreambuf_iterator<char>(input), {});
+  const std::string text = read_text(input, file);
   if (const auto found = misplaced_character(text)) {
     const std::string where = fmt::format("[--config] {}, line {}", file, found->line);
     if (found->behind_backslash)
@@ -160,6 +178,7 @@ std::vector<CLI::ConfigItem> TomlConfig::from_config(std::istream& input) const 
                                       [&](const CLI::App* one) { return one->get_name() == name; });
     if (command == commands.end()) refuse("{}: [{}] is no command; see elbo list", where, name);
     std::vector<CLI::ConfigItem> own = read_section(**command, *value.as_table(), file);
+    std::erase_if(own, [&](const CLI::ConfigItem& item) { return is_excluded(**command, item.name); });
     sections += fmt::format("{}[{}]", sections.empty() ? "" : ", ", name);
     if (std::find(chosen.begin(), chosen.end(), *command) == chosen.end()) continue;
     found = true;

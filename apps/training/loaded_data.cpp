@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tensor/file.h"
 #include "tensor/map.h"
 #include "tensor/parallel.h"
 
@@ -81,16 +82,19 @@ Moments moments_of(const LoadedData& data) {
   return moments;
 }
 
-/// Rounding moves a number by so much of itself at most.
-double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-53; }
+constexpr double kUnitRoundoff = 0x1p-24;  // rounding to f32 moves a number by so much of itself at most
+
+/// Whether a dimension has one value, but for how moments are rounded.
+bool is_constant(const Moments& moments, size_t j) {
+  return moments.deviation[j] <= 0x1p-52 * std::abs(moments.mean[j]);
+}
 
 }  // namespace
 
 Spread spread_of(const LoadedData& data) {
   Moments moments = moments_of(data);
-  const double unit = unit_roundoff(data.dtype());
   for (size_t j = 0; j < moments.mean.size(); ++j)
-    if (moments.deviation[j] <= 2 * unit * std::abs(moments.mean[j])) moments.deviation[j] = 1;
+    if (is_constant(moments, j)) moments.deviation[j] = 1;
   const auto numbers = [&](const std::vector<double>& of_each) {
     return Tensor::from<double>({data.dataset.dimensions()}, of_each);
   };
@@ -103,25 +107,34 @@ double variance_per_dimension(const LoadedData& data) {
   return total / static_cast<double>(data.dataset.dimensions());
 }
 
-std::string range_warning(const LoadedData& data) {
+std::string range_warning(const LoadedData& data, bool centred) {
   constexpr double kDigits = 1e-3;              // of the deviation, that rounding may be
   constexpr double kLeast = 1e-4, kMost = 1e4;  // deviations that training copes with
+  constexpr double kMostSquares = 1e30;         // of a point; their gradients are squared again
   if (data.dataset.has_pixels()) return {};
   const Moments moments = moments_of(data);
   const auto described = [&](size_t j) {
     return fmt::format("warning: dimension {} of {} has mean {:.3g} and standard deviation {:.3g}", j,
-                       data.dataset.name, moments.mean[j], moments.deviation[j]);
+                       quote(data.dataset.name), moments.mean[j], moments.deviation[j]);
   };
   size_t widest = 0;
+  double squares = 0;
   for (size_t j = 0; j < moments.mean.size(); ++j) {
     if (moments.deviation[j] > moments.deviation[widest]) widest = j;
-    const double mean = std::abs(moments.mean[j]), deviation = moments.deviation[j];
-    const bool constant = deviation <= 2 * unit_roundoff(DType::f64) * mean;
-    if (constant || unit_roundoff(DType::f32) * mean <= kDigits * deviation) continue;
+    squares += std::pow(moments.deviation[j], 2) + (centred ? 0 : std::pow(moments.mean[j], 2));
+    if (centred || is_constant(moments, j) ||
+        kUnitRoundoff * std::abs(moments.mean[j]) <= kDigits * moments.deviation[j])
+      continue;
     return described(j) + ", of which f32 keeps less than three digits; " +
            (data.dataset.x.dtype() == DType::f32 ? "save the array in float64 and use --standardize"
                                                  : "use --standardize");
   }
+  if (squares > kMostSquares)
+    fail(
+        "[data] the squares of {}'s numbers are about {:.1g} a point, more than training in f32 copes with; "
+        "use "
+        "--standardize",
+        quote(data.dataset.name), squares);
   const double most = moments.deviation[widest];
   if (most == 0 || (most >= kLeast && most <= kMost)) return {};
   return described(widest) + ", far from the 1 that weights and sigma^2 start for; use --standardize";

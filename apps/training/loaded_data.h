@@ -45,10 +45,11 @@ Spread spread_of(const LoadedData& data);
 /// The mean over dimensions of their variances, about the points' own mean.
 double variance_per_dimension(const LoadedData& data);
 
-/// One line for numbers that deep VAEs, which are f32, will not cope with: so far from zero that f32 keeps
-/// less than three digits of what tells points apart, or spread over far more or less than 1. Empty for
-/// others, and for pixels. Says what helps.
-std::string range_warning(const LoadedData& data);
+/// One line for numbers that models in f32 will not cope with: so far from zero that f32 keeps less than
+/// three digits of what tells points apart, unless they are `centred` before they become f32, or spread over
+/// far more or less than 1. Empty for others, and for pixels. Says what helps. Throws for numbers whose
+/// squares f32 does not hold.
+std::string range_warning(const LoadedData& data, bool centred);
 
 /// The least and the largest of all numbers.
 struct Range {

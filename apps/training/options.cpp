@@ -30,10 +30,11 @@ void add_data_options(Arguments& arguments, DataOptions& o) {
   o.preprocess_argument =
       arguments.add_text("--preprocess", o.preprocess, "none, scale (p/255), dequantize ((p+u)/256) or logit")
           .show_default();
-  arguments
-      .add_number("--alpha", o.alpha, "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value",
-                  {0, 0.499L})
-      .show_default();
+  o.alpha_argument =
+      arguments
+          .add_number("--alpha", o.alpha,
+                      "Of the logit: s = alpha + (1 - 2 alpha) x; 0 means the papers' value", {0, 0.499L})
+          .show_default();
   arguments.add_flag("--standardize", o.standardize,
                      "Then move and scale each dimension to mean 0 and standard deviation 1 over the data");
   arguments.add_number("--limit", o.limit, "Use the first N points only; 0 means all", kIndex);
@@ -100,6 +101,11 @@ Dataset load_points(const DataOptions& o, uint64_t seed) {
   return load_dataset(o.data, options);
 }
 
+void check_alpha(const DataOptions& o, Preprocessing::Kind kind) {
+  if (o.alpha_argument && o.alpha_argument->given() && kind != Preprocessing::Kind::logit)
+    fail("[--alpha] is for --preprocess logit, not {}", name(kind));
+}
+
 LoadedData load_data(const DataOptions& o, uint64_t seed) {
   LoadedData data;
   data.dataset = load_points(o, seed);
@@ -114,9 +120,11 @@ LoadedData load_data(const DataOptions& o, uint64_t seed) {
   if (binary && (steps_aside || kind == Kind::scale)) kind = Kind::none;  // they reach from 0 to 1 already
   data.preprocessing.alpha = o.alpha != 0 ? o.alpha : default_alpha(data.dataset);
   check_preprocessing(data.dataset, data.preprocessing);
+  check_alpha(o, kind);
   data.seed = seed;
   if (binary)
-    log_line(fmt::format("elbo: the pixels of {} are 0 and 1 only; taken as they are", data.dataset.name));
+    log_line(
+        fmt::format("elbo: the pixels of {} are 0 and 1 only; taken as they are", quote(data.dataset.name)));
   if (o.standardize) {
     const Spread spread = spread_of(data);
     data.preprocessing = followed_by(data.preprocessing, spread.mean, spread.scale);
@@ -180,7 +188,8 @@ std::string absolute_specification(const std::string& spec) {
   if (colon == std::string::npos || colon + 1 == spec.size()) return spec;
   for (const DatasetKind& kind : dataset_kinds())
     if (kind.name == spec.substr(0, colon) && !kind.has_path) return plain_specification(spec);
-  return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
+  return spec.substr(0, colon + 1) +
+         std::filesystem::absolute(spec.substr(colon + 1)).lexically_normal().string();
 }
 
 Json to_json(const RunOptions& run) {

@@ -17,6 +17,7 @@ struct DataOptions {
       false;  ///< set by a command whose default is another, when the user named none
   std::optional<Argument> preprocess_argument{};  ///< says whether the user named one
   double alpha = 0;                               ///< 0: the papers' value for this kind of image
+  std::optional<Argument> alpha_argument{};       ///< likewise
   int64_t limit = 0, subset = 0;
   Division division{};         ///< what is held out of the training points
   Split split = Split::train;  ///< which part is wanted
@@ -49,6 +50,8 @@ Device device_of(const RunOptions& options);
 std::string absolute_specification(const std::string& spec);
 /// The points that the options name, as they are stored; throws where they cannot be found.
 Dataset load_points(const DataOptions& options, uint64_t seed);
+/// Throws where the user named an alpha that nothing is done with.
+void check_alpha(const DataOptions& options, Preprocessing::Kind kind);
 /// The data that the options name. Throws where they cannot be found or preprocessed as asked.
 LoadedData load_data(const DataOptions& options, uint64_t seed);
 

@@ -100,7 +100,7 @@ void check_same_data(const LoadedData& data, const std::string& directory,
   const bool held_out =
       began.contains("validation") && validation && began["validation"] != now["validation"];
   fail("[--data] {}{} are not the data that {} began with: {}, then {}; give it those",
-       held_out ? "the validation points of " : "", data.dataset.name, quote(directory),
+       held_out ? "the validation points of " : "", quote(data.dataset.name), quote(directory),
        text(held_out ? now["validation"] : now), text(held_out ? began["validation"] : began));
 }
 

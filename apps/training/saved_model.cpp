@@ -1,5 +1,6 @@
 #include "apps/training/saved_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -8,6 +9,7 @@
 #include "apps/training/model_folder.h"
 #include "apps/training/model_input.h"
 #include "datasets/npy.h"
+#include "tensor/copy.h"
 #include "tensor/file.h"
 #include "vae/asperti_file.h"
 #include "vae/deep_vae_file.h"
@@ -18,18 +20,24 @@
 namespace elbo {
 namespace {
 
-/// The factors that `file` holds of so many points.
-Factors read_factors(const std::string& file, int64_t points) {
-  const Tensor stored = read_npy(file);
+/// The factors of the points, from a file that has those of the whole data set.
+Factors read_factors(const std::string& file, const Dataset& data, int64_t limit) {
+  Tensor stored = read_npy(file);
   if (is_floating(stored.dtype()))
     fail(
         "[--factors] {} holds {} numbers; the number of each factor's level is needed: where these are "
         "whole, "
         "save array.astype('int64')",
         quote(file), name(stored.dtype()));
-  if (stored.rank() != 2 || stored.size(0) != points || stored.size(1) == 0)
-    fail("[--factors] {} holds integers of shape {}; shape ({}, F) is needed, a row for each point",
-         quote(file), stored.shape().str(), points);
+  const auto rows = data.rows.defined() ? data.rows.span<int64_t>() : std::span<int64_t>();
+  const int64_t needed = rows.empty() ? data.points() : *std::max_element(rows.begin(), rows.end()) + 1;
+  const bool may_be_longer = !rows.empty() || limit > 0;
+  if (stored.rank() != 2 || stored.size(1) == 0 || stored.size(0) < needed ||
+      (!may_be_longer && stored.size(0) > needed))
+    fail("[--factors] {} holds integers of shape {}; shape ({}, F) is needed, a row for each point{}",
+         quote(file), stored.shape().str(), fmt::format("{}{}", rows.empty() ? "" : "at least ", needed),
+         rows.empty() ? "" : " of the data set, of which these are some");
+  stored = rows.empty() ? stored.slice(0, needed) : gather_rows(stored, data.rows);
   Factors factors{
       .names = {}, .levels = {}, .indices = stored.to(DType::i64), .values = stored.to(DType::f64)};
   const auto all = factors.indices.span<int64_t>();
@@ -111,6 +119,13 @@ void choose_data(const SavedModelOptions& o, SavedModel& model) {
   if (!given(o, "--seed")) model.seed = card.seed;
   if (given(o, "--data")) return;  // and which of them
   check_division(o, card);
+  const Split split = model.named.split;
+  const double held_out = split == Split::validation ? card.division.validation
+                          : split == Split::test     ? card.division.test
+                                                     : 1;
+  if (held_out == 0 && !has_own_split(card.data, split))
+    fail("[--split] the model was trained without {} points of {}; name other data with --data", name(split),
+         quote(card.data));
   model.own_source = true;
   model.named.data = card.data;
   model.named.division = card.division;
@@ -140,13 +155,19 @@ Preprocessing choose_preprocessing(const SavedModelOptions& o, const SavedModel&
     if (data.has_pixels() != card->pixels || data.binary != card->binary)
       fail(
           "[--preprocess] the model was trained on {}, and {} holds {}; say what is to become of them, such "
-          "as --preprocess none",
-          stored_as(card->pixels, card->binary), quote(data.name), stored_as(data.has_pixels(), data.binary));
+          "as --preprocess {}",
+          stored_as(card->pixels, card->binary), quote(data.name), stored_as(data.has_pixels(), data.binary),
+          data.has_pixels() && !data.binary ? "scale" : "none");
   } else {
     chosen.kind = parse_preprocessing(o.data.preprocess);
     chosen.alpha = default_alpha(data);
-    if (card && card->preprocessing.kind == chosen.kind) chosen = card->preprocessing;
+    if (card && card->preprocessing.kind == chosen.kind) chosen.alpha = card->preprocessing.alpha;
+    if (card && card->preprocessing.scale.defined()) {
+      chosen = followed_by(chosen, card->preprocessing.mean, card->preprocessing.scale);
+      log_line("elbo: then standardized by the mean and scale of the model's own data");
+    }
   }
+  check_alpha(o.data, chosen.kind);
   if (o.data.alpha != 0) chosen.alpha = o.data.alpha;
   check_preprocessing_of_kind(data, chosen);
   return chosen;
@@ -164,6 +185,8 @@ void read_data(const SavedModelOptions& o, DataNeed need, SavedModel& model) {
           fmt::format("elbo: {} has changed since the model was trained on it", quote(data.dataset.name)));
   }
   data.seed = model.seed;
+  if (model.card && model.card->preprocessing.scale.defined())
+    check_fits({.dimensions = model.card->dimensions}, data);  // or they could not be standardized as its own
   data.preprocessing = choose_preprocessing(o, model);
   if (o.data.standardize && !data.preprocessing.scale.defined()) {
     const Spread spread = spread_of(data);
@@ -232,8 +255,10 @@ SavedModel open_saved_model(const SavedModelOptions& o, DataNeed need, Device de
   model.card = card_in(file);
   std::vector<std::string> missing;
   complete(file, o, missing);
-  if (!model.card && !given(o, "--preprocess")) missing.push_back("preprocessing (--preprocess)");
-  if (!model.card && !given(o, "--data")) missing.push_back("data (--data)");
+  if (!model.card && !given(o, "--preprocess"))
+    missing.push_back("preprocessing (--preprocess, and --standardize if it had that)");
+  if (!model.card && !given(o, "--data"))
+    missing.push_back("data (--data, and --limit or --subset if it had these)");
   if (!missing.empty())
     fail(
         "[load] {} lost its model card to other software that saved it again, or is older than cards; name "
@@ -242,7 +267,8 @@ SavedModel open_saved_model(const SavedModelOptions& o, DataNeed need, Device de
         quote(model.path), fmt::join(missing, ", "));
   choose_data(o, model);
   read_data(o, need, model);
-  if (!o.factors.empty()) model.data.dataset.factors = read_factors(o.factors, model.data.dataset.points());
+  if (!o.factors.empty())
+    model.data.dataset.factors = read_factors(o.factors, model.data.dataset, model.named.limit);
   complete_image(file, model.data);
   const int64_t member = model.card ? model.card->member : 0;
   if (is_luecke_vae(file)) {

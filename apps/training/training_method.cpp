@@ -23,6 +23,8 @@ const LoadedData& looked_at(const MethodData& data) {
 void check_libi(const TrainingOptions& o, const std::vector<Member>& members, const LoadedData& data) {
   if (o.validation.patience > 0)
     fail("[--patience] is not for --method libi: its first step does not make the ELBO better");
+  if (variance_per_dimension(data) == 0)
+    fail("[--method] the points are all the same: libi has nothing to make codes of");
   const int64_t points = data.dataset.points(), batch = std::min(o.batch, points),
                 last = points % batch == 0 ? batch : points % batch, k = o.latent;
   if (last <= k)

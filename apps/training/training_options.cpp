@@ -180,7 +180,7 @@ void check_training(const TrainingOptions& o, const std::vector<Member>& members
   if (!data.dataset.no_images.empty())
     log_line(fmt::format("elbo: {} is taken as points of {} numbers, not as images: {}",
                          quote(data.dataset.name), data.dataset.dimensions(), data.dataset.no_images));
-  if (const std::string warning = range_warning(data); !warning.empty()) log_line("elbo: " + warning);
+  if (const std::string warning = range_warning(data, false); !warning.empty()) log_line("elbo: " + warning);
 }
 
 std::vector<int64_t> parse_widths(const std::string& text) {
