@@ -84,6 +84,16 @@ os.remove("made/yacoby-optima-quick/result.json")
 third = elbo("reproduce", "--quick", "yacoby/fig1ab", "--out", "made", "--threads", 1)
 check("what was begun goes on", third.returncode == 0 and "--resume" in third.stderr
       and os.path.exists("made/yacoby-optima-quick/result.json"), third.stderr)
+# The units of one figure, in a run whose result is of another's; files that say no more than that are enough.
+os.makedirs("some/yacoby-posteriors-quick")
+with open("some/yacoby-posteriors-quick/result.json", "w") as file:
+    json.dump({"command": "yacoby-posteriors", "metrics": {"units": {"here": ["linear-jtex-truth"], "of": 6}}}, file)
+for unit in ("linear-jtex", "cubic-jtex"):
+    for method in ("truth", "vae", "libi"):
+        os.makedirs(f"some/yacoby-posteriors-quick/{unit}-{method}")
+        open(f"some/yacoby-posteriors-quick/{unit}-{method}/unit.json", "w").close()
+plan = elbo("reproduce", "--quick", "yacoby/fig4", "--out", "some", "--dry-run")
+check("units that no result tells of are not done", "1 of 1 runs to do" in plan.stdout, plan.stdout + plan.stderr)
 only = elbo("reproduce", "--json", "--quick", "yacoby/fig1ab", "--out", "made")
 check("--json prints the ledger alone", "lines" in json.loads(only.stdout))
 os.makedirs("broken/yacoby-optima-quick")

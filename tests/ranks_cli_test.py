@@ -231,8 +231,9 @@ begin = time.time()
 run = mpirun(2, *SMALL, "--epochs", 4, "--lr", 1e30, "--out", "broken")
 check("a training that breaks: said once", run.returncode == 2 and run.stderr.count("its objective is not finite") == 1, run.stderr)
 words = [*map(str, [*SMALL, "--epochs", 4, "--out", "half"])]
-run = subprocess.run([*MPIRUN, "-n", "1", BINARY, "train", *words, ":", "-n", "1", "env", "TMPDIR=/nowhere", BINARY, "train", *words], env=MPI_ENVIRONMENT,
-                     capture_output=True, text=True, timeout=120)
+open("no-folder", "w").close()  # below which nobody can make one
+alone = ["-n", "1", "env", f"TMPDIR={os.getcwd()}/no-folder/x", BINARY, "train", *words]
+run = subprocess.run([*MPIRUN, "-n", "1", BINARY, "train", *words, ":", *alone], env=MPI_ENVIRONMENT, capture_output=True, text=True, timeout=120)
 check("a rank that fails alone ends all, and says why", run.returncode == 2 and "elbo: rank 1 on" in run.stderr and "TMPDIR" in run.stderr, run.stderr)
 check("and nobody waits", time.time() - begin < 60)
 

@@ -200,4 +200,62 @@ os.makedirs("begun")
 write("begun/lock", b"")
 check("a directory in which a run was killed before it wrote anything is free", elbo(*deep, "--epochs", 1, "--out", "begun").returncode == 0)
 
+# ---- files of a run that were edited or lost
+edited = ["train", "--model", "mlp", "--data", "ppca", "--limit", 120, "--hidden", 4, "--latent", 1, "--batch", 40, "--threads", 1,
+          "--validation", 30, "--validate-every", 2, "--evaluate-at", "2,4", "--epochs", 6]
+elbo(*edited, "--out", "whole")
+
+
+def rejects_when(what, change, mentions):
+    shutil.rmtree("changed", ignore_errors=True)
+    shutil.copytree("whole", "changed")
+    change()
+    rejects(what, "train", "--resume", "changed", "--epochs", 8, mentions=mentions)
+
+
+def without_line(path, line):
+    lines = open(path).read().splitlines(keepends=True)
+    del lines[line]
+    write(path, "".join(lines).encode())
+
+
+rejects_when("a run without its curves", lambda: os.remove("changed/metrics.csv"), ["metrics.csv", "epochs 1 to 6"])
+rejects_when("a run whose curves have a hole", lambda: without_line("changed/metrics.csv", 3), ["metrics.csv", "epochs 1 to 6"])
+rejects_when("a run that lacks a validation", lambda: without_line("changed/validation.csv", 2), ["validation.csv"])
+rejects_when("a run that lost an evaluation", lambda: shutil.rmtree("changed/evaluations"), ["evaluations"])
+text = open("whole/metrics.csv").read()
+rejects_when("a row of no member", lambda: write("changed/metrics.csv", text.replace("\n3,0,", "\n3,-1,").encode()), ["metrics.csv", "-1"])
+
+# ---- a constant rate does not depend on how long the training is
+linear = ["train", "--model", "linear", "--data", "ppca", "--limit", 200, "--latent", 2, "--batch", 100, "--schedule", "constant", "--threads", 1]
+elbo(*linear, "--epochs", 10, "--out", "longer")
+elbo("train", "--resume", "longer", "--epochs", 20)
+elbo(*linear, "--epochs", 20, "--out", "at-once")
+check("a linear run that is made longer is the longer run", open("longer/model.safetensors", "rb").read() == open("at-once/model.safetensors", "rb").read())
+
+# ---- units
+units = ["collapse", "--data", "ppca", "--limit", 100, "--subset", 0, "--hidden", 4, "--latent", 1, "--sigma2", "1", "--lr", "0.001,0.002",
+         "--members", 1, "--epochs", 4, "--threads", 1]
+elbo(*units, "--out", "c")
+shutil.copytree("c", "swapped")
+shutil.copy("c/lr-0.001-trial-0/unit.json", "swapped/lr-0.002-trial-0/unit.json")
+rejects("a unit with the result of another", "collapse", "--resume", "swapped", mentions=["lr-0.002-trial-0/unit.json", "another unit"])
+unit = load("c/lr-0.001-trial-0/unit.json")
+write("c/lr-0.001-trial-0/unit.json", json.dumps({**unit, "seconds": "x"}).encode())
+rejects("a unit whose time is no number", "collapse", "--resume", "c", mentions=["unit.json"])
+rejects("and its state", "status", "c", mentions=["unit.json", "seconds"])
+write_npy("here.npy", 60)
+elbo("collapse", "--data", "npy:here.npy", *units[7:], "--out", "moved")
+shutil.move("here.npy", "there.npy")
+os.remove("moved/result.json")
+check("data at another place are found", elbo("collapse", "--resume", "moved", "--data", "npy:there.npy").returncode == 0)
+check("and stay found", elbo("collapse", "--resume", "moved").returncode == 0)
+rejects("encoders that could not be presented", "encoders", "--data", "digits", "--limit", 50, "--latent", 100, "--out", "never", mentions=["49"])
+check("of which nothing is made", not os.path.exists("never"))
+elbo(*edited, "--out", "spaced out")
+process = begin("spaced out too", *edited[:-1], 100000)
+time.sleep(0.5)
+status, message = end(process, signal.SIGTERM)
+check("what is to be typed is quoted", "--resume 'spaced out too'" in message, message)
+
 finish()

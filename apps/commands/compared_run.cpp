@@ -159,6 +159,8 @@ ComparedRun open_run(const std::string& path, int64_t member) {
   const Json result = read_json(file.string());
   if (!result.is_object() || !result.contains("metrics") || !result["metrics"].is_object())
     fail("[compare] {} is not the result of a run: \"metrics\" is missing", quote(file.string()));
+  // A run that goes on has others in its config.json.
+  if (result.contains("config") && result["config"].is_object()) run.options = flatten(result["config"]);
   gather_numbers(chosen_metrics(path, result["metrics"], member), "", run);
   const Json provenance = result.value("provenance", Json::object());
   if (provenance.contains("data")) run.data = flatten(provenance["data"]);

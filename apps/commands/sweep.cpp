@@ -11,6 +11,7 @@
 #include "apps/experiment/run_state.h"
 #include "apps/support/rank_letters.h"
 #include "apps/support/run_directory.h"
+#include "apps/support/text.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -210,7 +211,7 @@ bool Sweep::gives(const std::string& option) const {
 }
 
 std::string Sweep::how_to_go_on() const {
-  return fmt::format("continue with: elbo sweep --resume {}", directory);
+  return fmt::format("continue with: elbo sweep --resume {}", shell_word(directory));
 }
 
 const Command sweep_command{"sweep", "Run an experiment in many processes, here or on a cluster", "",

@@ -13,6 +13,7 @@
 #include "apps/reports/validation_report.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
+#include "apps/support/text.h"
 #include "apps/training/deep_metrics_json.h"
 #include "apps/training/resume.h"
 #include "apps/training/trained_models.h"
@@ -130,8 +131,8 @@ void train_deep(const TrainOptions& asked, RankedTraining* ranks) {
   if (o.calibration.asked()) {
     const auto found = calibrate(o.calibration, o.training, data, directory, how);
     if (!found)
-      return log_line(
-          fmt::format("stopped while choosing; continue with: elbo train --resume {}", directory.path()));
+      return log_line(fmt::format("stopped while choosing; continue with: elbo train --resume {}",
+                                  shell_word(directory.path())));
     calibration = *found;
     log_line("elbo: chosen: " + calibration_text(calibration, o.calibration));
     result.set("calibration", to_json(calibration),

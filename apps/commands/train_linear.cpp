@@ -15,6 +15,7 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
+#include "apps/support/text.h"
 #include "apps/training/model_card.h"
 #include "apps/training/resume.h"
 #include "autograd/ops.h"
@@ -33,6 +34,7 @@ struct History {
 
 constexpr const char* kSweeps = "polish.sweeps";  // in a checkpoint
 constexpr const char* kValidation = "validation";
+constexpr int64_t kWarmup = 32;          // steps
 constexpr double kWorthPolishing = 0.1;  // nats below the maximum
 
 /// Before any work: a maximum to go to.
@@ -41,9 +43,8 @@ void check_polish(const TrainOptions& o, const Eigen& eigen) {
   if (o.polish > 0 && o.training.learn_sigma2 && rank < eigen.values.elements() && o.training.latent >= rank)
     fail(
         "[--polish] the data span only {} dimensions, so with {} latent ones sigma^2 goes to 0 and the ELBO "
-        "has no "
-        "maximum; use fewer than {}, or --fix-sigma2",
-        rank, o.training.latent, rank);
+        "has no maximum; {}use --fix-sigma2",
+        rank, o.training.latent, rank > 1 ? fmt::format("take fewer than {} latent ones, or ", rank) : "");
 }
 
 Report make_report(const TrainOptions& o, const LoadedData& data, const LinearVaeFindings& f) {
@@ -86,6 +87,7 @@ void train_linear(const TrainOptions& asked) {
   const LoadedData data = load_data(o.data, o.run.seed);
   o.data.preprocess = name(data.preprocessing.kind);
   check(t.validation, t.epochs);
+  if (const std::string warning = range_warning(data, true); !warning.empty()) log_line("elbo: " + warning);
   std::optional<LinearHeldOut> held_out;
   if (t.validation.every > 0) held_out = linear_held_out(o.data, data);
   const std::optional<LoadedData> held_out_data = held_out ? std::optional(held_out->data) : std::nullopt;
@@ -101,11 +103,13 @@ void train_linear(const TrainOptions& asked) {
       followed_by(data.preprocessing, moments.mean, Tensor::full(moments.mean.shape(), 1, DType::f64));
   BatchLoader loader(data.dataset, centred, {.batch = t.batch, .seed = o.run.seed});
   const int64_t per_epoch = loader.batches_per_epoch(), total = t.epochs * per_epoch;
-  const Schedule schedule{.kind = parse_schedule(t.schedule),
-                          .base = rate,
-                          .warmup_steps = std::min<int64_t>(32, total / 10),
-                          .total_steps = total,
-                          .step_every = std::max<int64_t>(total / 3, 1)};
+  const Schedule schedule{
+      .kind = parse_schedule(t.schedule),
+      .base = rate,
+      // Where the length may change (--resume --epochs), nothing may depend on it.
+      .warmup_steps = t.schedule == "constant" ? kWarmup : std::min<int64_t>(kWarmup, total / 10),
+      .total_steps = total,
+      .step_every = std::max<int64_t>(total / 3, 1)};
 
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory run("train", o.run.out,
@@ -208,9 +212,10 @@ void train_linear(const TrainOptions& asked) {
                               save();
                             }});
   if (!trained() || sweeps_done < o.polish) {
-    log_line(fmt::format(
-        "stopped after {} of {} steps{}; continue with: elbo train --resume {}", adam.steps(), total,
-        o.polish > 0 ? fmt::format(" and {} of {} sweeps", sweeps_done, o.polish) : "", run.path()));
+    log_line(fmt::format("stopped after {} of {} steps{}; continue with: elbo train --resume {}",
+                         adam.steps(), total,
+                         o.polish > 0 ? fmt::format(" and {} of {} sweeps", sweeps_done, o.polish) : "",
+                         shell_word(run.path())));
     return;
   }
 

@@ -13,6 +13,7 @@
 #include "apps/experiment/unit_claims.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
+#include "apps/support/text.h"
 #include "tensor/file.h"
 
 namespace elbo {
@@ -121,6 +122,10 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
                          resuming ? RunDirectory::Existing::join : RunDirectory::Existing::refuse);
   if (!resuming && plan.data) directory.write_config(config, data_record(*plan.data));
   if (!resuming && !plan.data) directory.write_config(config);
+  // Data that were found at another place are there from now on.
+  if (resuming && plan.data &&
+      read_run_config(o.resume).value("data", Json()) != config.value("data", Json()))
+    directory.write_config(config, data_record(*plan.data));
   if (!std::filesystem::exists(directory.file(kUnits))) write_units(directory, units);
   directory.share();
   if (o.begin) return;
@@ -141,7 +146,7 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   if (interrupted()) {
     if (!o.work_only)
       log_line(fmt::format("stopped with {} of {} units done; continue with: elbo {} --resume {}",
-                           outcomes.count(), plan.units.size(), name, directory.path()));
+                           outcomes.count(), plan.units.size(), name, shell_word(directory.path())));
     return;
   }
   if (outcomes.count() == plan.units.size()) {
@@ -149,7 +154,7 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   } else {
     result.set("units", {{"here", outcomes.keys()}, {"of", plan.units.size()}});
     log_line(fmt::format("{}: these are {} of {} units; the others run with: elbo {} --resume {}", name,
-                         outcomes.count(), plan.units.size(), name, directory.path()));
+                         outcomes.count(), plan.units.size(), name, shell_word(directory.path())));
   }
   result.provenance.unit_seconds = outcomes.seconds();
   Presentation presentation{directory, result};

@@ -1,8 +1,6 @@
 #include "apps/experiment/rank_units.h"
 
 #include <fmt/format.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,6 +9,7 @@
 #include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "apps/support/folder_files.h"
 #include "apps/support/interrupt.h"
@@ -82,8 +81,7 @@ class Mail {
       while (const auto message = ranks_.receive()) {
         RankLetter letter = letter_in(*message);
         if (letter.word == "stop") {
-          // As if the user had asked this process; of two requests the second would kill it.
-          if (!interrupted()) ::kill(::getpid(), SIGTERM);
+          stop_this_process();
         } else if (letter.word == "lost") {
           const std::lock_guard guard(mutex_);
           lost_ = lost_ || is_at(letter.about);  // not where it is about the unit before
@@ -168,11 +166,12 @@ RankServer::~RankServer() {
 
 void RankServer::serve() {
   std::optional<Clock::time_point> stopped;
+  std::string said;  // the latest failure
   while (true) {
     while (const auto message = ranks_.receive()) try {
         answer(*message);
-      } catch (const std::exception& error) {
-        log_line(fmt::format("elbo: {}", error.what()));  // as on a full disk, which the root meets itself
+      } catch (const std::exception& error) {  // as on a full disk, which the root meets itself
+        if (std::exchange(said, error.what()) != error.what()) log_line("elbo: " + said);
       }
     bool working = false;
     for (auto& [number, rank] : others_) {

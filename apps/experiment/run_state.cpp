@@ -37,7 +37,10 @@ UnitState state_of(const fs::path& directory, const Json& entry, bool seconds) {
   const fs::path kept = directory / state.key / "unit.json";
   state.done = fs::exists(kept, ignored);
   if (state.done && seconds) try {
-      state.seconds = read_json(kept.string()).value("seconds", 0.0);
+      const Json seconds_spent = read_json(kept.string()).value("seconds", Json(0.0));
+      if (!seconds_spent.is_number())
+        fail("[status] {} is damaged: \"seconds\" is no number", quote(kept.string()));
+      state.seconds = seconds_spent;
     } catch (const Error&) {
       if (fs::exists(kept, ignored)) throw;  // a part that was joined just now
     }

@@ -22,6 +22,8 @@
 namespace elbo {
 namespace {
 
+constexpr const char* kSpent = "seconds.json";  // in a unit's folder, of its earlier processes
+
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -114,7 +116,7 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
   Outcomes outcomes;
   for (const Unit& unit : units)
     if (unit.part_of.empty() && claims.is_done(unit)) {
-      Json kept = claims.kept(unit.key);
+      Json kept = claims.kept(unit.key, unit.title);
       outcomes.add(unit, std::move(kept["result"]), kept.value("seconds", 0.0));
     }
   return outcomes;
@@ -122,12 +124,22 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
 
 std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost) {
   const double begin = now();
+  const std::string spent = place.directory.file(place.folder + kSpent);
   try {
-    double earlier = 0;  // of its parts
+    double earlier = 0;  // of its parts, and of processes that were asked to stop
     for (const std::string& part : unit.parts)
       earlier += UnitClaims(place.directory, 0).kept(part).value("seconds", 0.0);
+    if (std::filesystem::exists(spent)) earlier += read_json(spent).get<double>();
     Json result = unit.run(place);
-    if (interrupted() || lost()) return std::nullopt;
+    if (lost()) return std::nullopt;
+    if (interrupted()) {
+      try {
+        place.directory.write_json(place.folder + kSpent, earlier + now() - begin);
+      } catch (const Error&) {  // what matters is saved
+      }
+      return std::nullopt;
+    }
+    std::filesystem::remove(spent);
     return Json{{"unit", unit.title}, {"seconds", earlier + now() - begin}, {"result", std::move(result)}};
   } catch (const LostUnit&) {
     return std::nullopt;

@@ -52,13 +52,15 @@ std::set<std::string> chosen_ids(const std::vector<Publication>& papers,
 bool is_there(const std::string& folder, const std::vector<std::string>& only) {
   namespace fs = std::filesystem;
   if (!fs::exists(folder + "/result.json")) return false;
-  if (only.empty()) {
-    // A result of some units says so.
-    const Json units = value_at(read_json(folder + "/result.json"), "metrics.units");
-    return !units.is_object() || !units.contains("of");
-  }
-  return std::all_of(only.begin(), only.end(),
-                     [&](const std::string& key) { return fs::exists(folder + "/" + key + "/unit.json"); });
+  // A result of some units says which; others may have been done since.
+  const Json units = value_at(read_json(folder + "/result.json"), "metrics.units");
+  const bool of_some = units.is_object() && units.contains("of");
+  if (only.empty()) return !of_some;
+  const Json here = of_some ? units.value("here", Json::array()) : Json::array();
+  return std::all_of(only.begin(), only.end(), [&](const std::string& key) {
+    return fs::exists(folder + "/" + key + "/unit.json") &&
+           (!of_some || std::find(here.begin(), here.end(), Json(key)) != here.end());
+  });
 }
 
 /// Settles what state a job is in, and its command line.

@@ -321,6 +321,7 @@ Report collapse_report(const CollapseFindings& findings, const CollapseRuns& run
       const MemberHistory& h = run.history[row->members[0]];
       paths.series.push_back({.name = fmt::format("from {:g}", row->sigma2), .x = h.epoch, .y = h.sigma2});
       elbos.series.push_back({.name = fmt::format("from {:g}", row->sigma2), .x = h.epoch, .y = h.elbo});
+      if (h.elbo.empty()) continue;
       low = std::min(low, h.elbo.back());
       high = std::max(high, h.elbo.back());
     }

@@ -49,10 +49,20 @@ void prepare(Options& o, const Arguments& arguments) {
   quicken(arguments, o.quick, "--epochs", o.training.epochs, 60);
 }
 
-void present(const Options& o, const LoadedData& data, const Outcomes& outcomes, Presentation& p) {
-  const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
+/// pPCA, how far any encoder can get.
+struct Limit {
+  double log_likelihood, sigma2;
+};
+Limit limit_of(const Options& o, const LoadedData& data) {
   const Eigen eigen = principal_components(data_moments(data.all()));
-  const double maximum = ppca_max_log_likelihood(eigen.values, o.training.latent);
+  return {ppca_max_log_likelihood(eigen.values, o.training.latent),
+          ppca_mle_sigma2(eigen.values, o.training.latent)};
+}
+
+void present(const Options& o, const LoadedData& data, const Limit& limit, const Outcomes& outcomes,
+             Presentation& p) {
+  const double to_paper = paper_units_constant(data.dataset, data.preprocessing);
+  const double maximum = limit.log_likelihood;
   Table table({"encoder", Table::number("lr"), Table::number("ELBO"), Table::number("±"),
                Table::number("papers' units"), Table::number("below pPCA"), Table::number("σ²"),
                Table::number("KL"), Table::number("active")});
@@ -97,8 +107,7 @@ void present(const Options& o, const LoadedData& data, const Outcomes& outcomes,
         {.name = encoder.name, .x = run.history[best].epoch, .y = run.history[best].elbo});
   }
   table.row({"pPCA, closed form", "", fmt::format("{:.2f}", maximum), "",
-             fmt::format("{:.2f}", maximum + to_paper), "0",
-             fmt::format("{:.4f}", ppca_mle_sigma2(eigen.values, o.training.latent)), "", ""});
+             fmt::format("{:.2f}", maximum + to_paper), "0", fmt::format("{:.4f}", limit.sigma2), "", ""});
   // The first epochs reach far below.
   double lowest = maximum - 1;
   for (const Series& series : figure.series) lowest = std::min(lowest, series.y.back());
@@ -125,6 +134,7 @@ ExperimentPlan plan(Options& o) {
   const auto data = std::make_shared<const LoadedData>(load_data(o.data, o.run.seed));
   o.data.preprocess = name(data->preprocessing.kind);
   check_training(o.training, members_of(o.training), *data);
+  const Limit limit = limit_of(o, *data);
   ExperimentPlan plan{.what = fmt::format("Trains {} encoders for {} epochs of {} points.",
                                           std::size(kEncoders), o.training.epochs, data->dataset.points()),
                       .data = data};
@@ -134,7 +144,9 @@ ExperimentPlan plan(Options& o) {
     unit.training.encoder_activation = encoder.activation;
     plan.units.push_back(unit_of(unit, data, o.data, o.run));
   }
-  plan.present = [o, data](const Outcomes& outcomes, Presentation& p) { present(o, *data, outcomes, p); };
+  plan.present = [o, data, limit](const Outcomes& outcomes, Presentation& p) {
+    present(o, *data, limit, outcomes, p);
+  };
   return plan;
 }
 

@@ -154,7 +154,7 @@ Drawing draw(const std::string& directory, const std::string& name, std::string_
   write_file_atomically((place / (name + ".gp")).string(), script);
 
   Drawing drawing{directory, name, "", ""};
-  const std::string unfinished = fmt::format("{}.svg.tmp-{}", name, ::getpid());
+  const std::string unfinished = fmt::format("{}.svg.tmp-{}-0", name, ::getpid());  // see remove_leftovers
   const Outcome outcome =
       run(directory, {program, "-d", "-e", fmt::format("output = '{}'", unfinished), name + ".gp"});
   std::error_code ignored;

@@ -30,7 +30,8 @@ constexpr std::array kRequests{
     Request{SIGUSR1, false, "\nSIGUSR1, the end is near: stopping after this step"}};
 
 // A handler may touch lock-free atomics only.
-std::atomic<int> received{0};
+constexpr int kByProgram = -1;
+std::atomic<int> received{0};                // a signal's number, kByProgram, or none
 std::atomic<int64_t> asked_by_person_at{0};  // 0: not yet
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
@@ -83,9 +84,14 @@ InterruptGuard::~InterruptGuard() {
 
 bool interrupted() { return received.load(std::memory_order_relaxed) != 0; }
 
+void stop_this_process() {
+  int none = 0;
+  received.compare_exchange_strong(none, kByProgram);
+}
+
 int interrupt_status() {
   const int signal_number = received;
-  return signal_number ? 128 + signal_number : 0;
+  return signal_number > 0 ? 128 + signal_number : 0;
 }
 
 }  // namespace elbo

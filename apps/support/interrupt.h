@@ -24,8 +24,11 @@ class InterruptGuard {
 /// Whether a signal has asked this process to stop since the guard was made.
 bool interrupted();
 
+/// Asks as a signal does, but says nothing: whoever calls it has its reasons.
+void stop_this_process();
+
 /// Exit status of a run that was stopped by a signal, as shells have it: 128 and the number of the first one,
-/// 130 for SIGINT, 143 for SIGTERM; 0 when none came.
+/// 130 for SIGINT, 143 for SIGTERM; 0 when none came, or stop_this_process came first.
 int interrupt_status();
 
 }  // namespace elbo

@@ -22,8 +22,8 @@ struct RankMessage {
   std::string bytes;
 };
 
-/// One in a process, for as long as it has to do with the others: its end waits for theirs. Any thread may
-/// call it.
+/// One in a process, for as long as it has to do with the others: its end waits for theirs, and messages that
+/// come until then are dropped. Any thread may call it.
 class Ranks {
  public:
   /// Throws Error in builds without MPI.

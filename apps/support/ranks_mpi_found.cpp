@@ -16,6 +16,7 @@ namespace elbo {
 namespace {
 
 constexpr int kLength = 1, kPiece = 2;  // tags
+constexpr std::chrono::milliseconds kBetweenLooks{1};
 constexpr uint64_t kLargestPiece = uint64_t{1} << 28;
 
 Ranks* this_one = nullptr;
@@ -58,6 +59,14 @@ Ranks::Ranks() {
 
 Ranks::~Ranks() {
   this_one = nullptr;
+  // One that was frozen may still be sending, which ends only when somebody receives it.
+  MPI_Request request;
+  MPI_Ibarrier(MPI_COMM_WORLD, &request);
+  for (int all_there = 0; !all_there;) {
+    while (receive()) continue;
+    MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
+    if (!all_there) std::this_thread::sleep_for(kBetweenLooks);
+  }
   MPI_Finalize();
 }
 
@@ -115,7 +124,7 @@ void Ranks::wait_for_all() {
   MPI_Ibarrier(MPI_COMM_WORLD, &request);
   for (int all_there = 0; !all_there;) {
     MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
-    if (!all_there) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!all_there) std::this_thread::sleep_for(kBetweenLooks);
   }
 }
 

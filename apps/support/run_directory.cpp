@@ -66,10 +66,9 @@ std::string make_default(const std::string& command, std::vector<std::string>& m
 }
 
 void check_writable(const std::string& path) {
-  if (::access(path.c_str(), W_OK | X_OK) != 0) {
-    fail("[run directory] cannot write in {}: {}; choose another place with --out", quote(path),
-         std::generic_category().message(errno));
-  }
+  if (::access(path.c_str(), W_OK | X_OK) != 0)
+    fail("[run directory] cannot write in {}: {}; copy the run to where you can, and resume the copy",
+         quote(path), std::generic_category().message(errno));
 }
 
 }  // namespace

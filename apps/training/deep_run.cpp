@@ -9,6 +9,7 @@
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/progress.h"
+#include "apps/support/text.h"
 #include "apps/training/agreement.h"
 #include "apps/training/deep_metrics_json.h"
 #include "apps/training/deep_progress.h"
@@ -53,6 +54,20 @@ class Run {
     sums_ = fresh_sums();
   }
 
+  /// Whether the curves have all epochs of the members that went on to the last.
+  void check_history(const std::string& file, int64_t epochs) const {
+    for (size_t m = 0; m < run_.history.size(); ++m) {
+      const auto member = static_cast<int64_t>(m);
+      if (run_.stop_of(member) || (validation_ && validation_->members()[m].ended > 0)) continue;
+      const std::vector<double>& epoch = run_.history[m].epoch;
+      bool whole = static_cast<int64_t>(epoch.size()) == epochs;
+      for (size_t i = 0; i < epoch.size(); ++i) whole = whole && epoch[i] == static_cast<double>(i + 1);
+      if (!whole)
+        fail("[resume] {} does not have the epochs 1 to {} of member {}; was it edited by hand?", quote(file),
+             epochs, member);
+    }
+  }
+
   DeepRun run() {
     const std::string checkpoint = directory_.file(how_.folder + "checkpoint/state.safetensors");
     const std::string metrics = directory_.file(how_.folder + "metrics.csv");
@@ -64,6 +79,7 @@ class Run {
     if (continues) {
       csv_.emplace(metrics, columns_, static_cast<double>(begun / per_epoch_));
       read_history(metrics, columns_, run_.history);
+      check_history(metrics, begun / per_epoch_);
       run_.evaluations =
           read_evaluations(directory_, how_.folder, o_.evaluate_at, begun / per_epoch_, run_.members.size());
     } else {
@@ -384,7 +400,7 @@ DeepRun run_deep(const TrainingOptions& options, const std::vector<Member>& memb
 
 void say_interrupted(const DeepRun& run, const char* command, const std::string& directory) {
   log_line(fmt::format("stopped after {} of {} steps; continue with: elbo {} --resume {}", run.steps_done,
-                       run.steps_total, command, directory));
+                       run.steps_total, command, shell_word(directory)));
 }
 
 }  // namespace elbo

@@ -1,4 +1,5 @@
 #include "apps/training/epochs.h"
+#include "tensor/file.h"
 
 #include <algorithm>
 #include <cmath>
@@ -97,7 +98,9 @@ void read_history(const std::string& metrics, const std::vector<std::string>& co
   for (size_t r = 0; r < rows[0].size(); ++r) {
     std::vector<double> cell;
     for (const std::vector<double>& values : rows) cell.push_back(values[r]);
-    if (cell[1] >= static_cast<double>(history.size())) continue;
+    if (!(cell[1] >= 0 && cell[1] < static_cast<double>(history.size())))
+      fail("[resume] {} has a row of member {}, of {}; was it edited by hand?", quote(metrics), cell[1],
+           history.size());
     MemberHistory& of = history[static_cast<size_t>(cell[1])];
     of.epoch.push_back(cell[0]);
     of.elbo.push_back(cell[2]);

@@ -54,7 +54,9 @@ std::map<int64_t, std::vector<DeepVaeMetrics>> read_evaluations(const RunDirecto
   std::map<int64_t, std::vector<DeepVaeMetrics>> found;
   for (int64_t epoch : epochs) {
     const std::string path = run.file(file_name(folder, epoch));
-    if (epoch > last_epoch || !std::filesystem::exists(path)) continue;
+    if (epoch > last_epoch) continue;
+    if (!std::filesystem::exists(path))
+      fail("[resume] {} is not there, though the run is past epoch {}; was it removed?", quote(path), epoch);
     try {
       for (const Json& m : read_json(path)) found[epoch].push_back(deep_metrics_from(m));
     } catch (const Json::exception&) {

@@ -108,9 +108,15 @@ void Validation::resume(const std::string& state) {
     of.elbo.push_back(columns[2][row]);
     of.standard_error.push_back(columns[3][row]);
   }
-  for (const MemberValidation& member : members_)
-    if (member.best_epoch > 0 && member.elbo.empty())
+  for (const MemberValidation& member : members_) {
+    const int64_t last = member.ended > 0 ? member.ended : last_epoch_;
+    bool whole = member.epoch.empty() ? member.best_epoch == 0
+                                      : static_cast<int64_t>(member.epoch.size()) == last / options_.every;
+    for (size_t i = 0; i < member.epoch.size(); ++i)
+      whole = whole && member.epoch[i] == static_cast<double>(static_cast<int64_t>(i + 1) * options_.every);
+    if (!whole)
       fail("[resume] {} lacks rows that the checkpoint speaks of; was it edited by hand?", quote(csv));
+  }
   if (file_.empty()) return;
   const SafetensorsFile saved = read_safetensors(path(file_));
   for (const NamedTensor& best : best_) {

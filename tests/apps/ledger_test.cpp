@@ -337,7 +337,11 @@ TEST_SUITE("apps") {
     CHECK(begun.state == Job::State::begun);
     CHECK(begun.words[1] == "--resume");
     write_file_atomically(fresh.folder + "/linear-fixed/unit.json", "{}");
-    write_file_atomically(fresh.folder + "/result.json", R"({"metrics": {"units": {"here": [], "of": 4}}})");
+    write_file_atomically(fresh.folder + "/result.json",
+                          R"({"metrics": {"units": {"here": ["linear"], "of": 4}}})");
+    CHECK(job("luecke/fig1a", true).state == Job::State::begun);  // its result came before the other unit
+    write_file_atomically(fresh.folder + "/result.json",
+                          R"({"metrics": {"units": {"here": ["linear-fixed", "linear"], "of": 4}}})");
     CHECK(job("luecke/fig1a", true).state == Job::State::done);
     CHECK(job("luecke/fig1b", true).state == Job::State::begun);
     CHECK(job("luecke/fig1a", false).state == Job::State::to_run);
