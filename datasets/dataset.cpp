@@ -172,6 +172,8 @@ struct Source {
   const LoadOptions& options;
 
   bool has(Split split) const { return split == Split::train || kind.has(argument, split); }
+  /// Whether it would have a file of that split if it were there.
+  bool may_have(Split split) const { return kind.argument == kFolder && split == Split::test; }
 };
 
 /// The file of a split that the source has, or the training points of one without files.
@@ -217,8 +219,11 @@ void check_division(const Source& source) {
   for (const auto& [split, amount] :
        {std::pair{Split::validation, division.validation}, {Split::test, division.test}})
     if (amount > 0 && source.has(split))
-      fail("[--{}] {} has {} points of its own; leave --{} away", name(split), quote(source.spec),
-           name(split), name(split));
+      fail(
+          "[--{}] {} has {} points of its own, so none are cut; leave --{} away, or, for a run that was "
+          "divided "
+          "without them, take their files away",
+          name(split), quote(source.spec), name(split), name(split));
 }
 
 Dataset load_split(const Source& source) {
@@ -231,9 +236,8 @@ Dataset load_split(const Source& source) {
     return data;
   }
   const bool cut = division.any() && (split == Split::train || !source.has(split));
-  const bool has_files =
-      source.kind.argument == kFolder && split == Split::test;  // or says which are missing
-  if (!cut && (source.has(split) || has_files)) return load_file(source, split);
+  // Where files are missing, loading says which.
+  if (!cut && (source.has(split) || source.may_have(split))) return load_file(source, split);
   if ((split == Split::validation ? division.validation : division.test) == 0 && split != Split::train)
     fail(
         "[data] {} has no {} split of its own; have one cut from its training points with --{} 0.1 (a share "
@@ -338,9 +342,10 @@ void check_subset(const Source& source, int64_t points) {
 
 }  // namespace
 
-bool has_own_split(const std::string& spec, Split split) {
+bool may_have_split(const std::string& spec, Split split) {
   const LoadOptions none;
-  return source_of(spec, none).has(split);
+  const Source source = source_of(spec, none);
+  return source.has(split) || source.may_have(split) || source.kind.load == &load_images;
 }
 
 std::optional<int64_t> points_to_draw(const std::string& spec, const LoadOptions& options) {

@@ -103,8 +103,9 @@ std::string kind_of(const std::string& spec);
 /// where one of them does not say which, any. Of generated data the seeds must be the same, too.
 bool are_same_source(const std::string& one, const std::string& other);
 
-/// Whether the source has points of its own for that split. Throws as load_dataset does for a name.
-bool has_own_split(const std::string& spec, Split split);
+/// Whether the source has, or could have where its files are, points of its own for that split. Throws as
+/// load_dataset does for a name.
+bool may_have_split(const std::string& spec, Split split);
 
 /// 16 hexadecimal digits that tell element type, shape and elements of x (FNV-1a, 64 bits).
 std::string fingerprint(const Tensor& x);

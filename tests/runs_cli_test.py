@@ -223,6 +223,15 @@ rejects_when("a run without its curves", lambda: os.remove("changed/metrics.csv"
 rejects_when("a run whose curves have a hole", lambda: without_line("changed/metrics.csv", 3), ["metrics.csv", "epochs 1 to 6"])
 rejects_when("a run that lacks a validation", lambda: without_line("changed/validation.csv", 2), ["validation.csv"])
 rejects_when("a run that lost an evaluation", lambda: shutil.rmtree("changed/evaluations"), ["evaluations"])
+elbo(*edited[:-4], "--evaluate-at", 6, "--epochs", 6, "--out", "stopped")
+files = [os.path.join(folder, file) for folder, _, names in os.walk("stopped/evaluations") for file in names]
+for file in files:
+    os.remove(file)
+run = elbo("train", "--resume", "stopped", "--epochs", 8)
+check("a run that was stopped while it evaluated does so when it goes on", run.returncode == 0 and files and all(map(os.path.exists, files)), run.stderr)
+elbo(*edited[:-4], "--lr", "0.001,1e30", "--epochs", 6, "--out", "stopped-member")
+run = elbo("train", "--resume", "stopped-member", "--epochs", 8)
+check("nor does a member that was stopped keep an ensemble from going on", run.returncode == 0, run.stderr)
 text = open("whole/metrics.csv").read()
 rejects_when("a row of no member", lambda: write("changed/metrics.csv", text.replace("\n3,0,", "\n3,-1,").encode()), ["metrics.csv", "-1"])
 

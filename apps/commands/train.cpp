@@ -73,6 +73,7 @@ Json to_json(const TrainOptions& o) {
   Json config = to_json(o.data, o.run);
   config["gradient"] = o.gradient;
   config["polish"] = o.polish;
+  if (o.training.model == "linear" && o.warmup >= 0) config["warmup"] = o.warmup;
   config.update(to_json(o.training));
   add_to_config(config, o.calibration);
   return config;
@@ -83,6 +84,7 @@ void restore(TrainOptions& o, const Json& config) {
   restore(o.data, o.run, config);
   config.at("gradient").get_to(o.gradient);
   o.polish = config.value("polish", int64_t{0});  // runs of an earlier version have none
+  o.warmup = config.value("warmup", int64_t{-1});
   restore(o.training, config);
   restore(o.calibration, config);
 }

@@ -17,6 +17,9 @@ struct TrainOptions {
   CalibrationOptions calibration;       ///< deep only
   std::string gradient = "stochastic";  ///< linear only
   int64_t polish = 0;                   ///< linear only: sweeps after Adam's epochs
+  /// Linear only: steps over which a constant rate rises. -1: a tenth of the training, as in earlier
+  /// versions.
+  int64_t warmup = 32;
   std::string resume;
 
   TrainOptions() { training.model = "linear"; }

@@ -34,7 +34,6 @@ struct History {
 
 constexpr const char* kSweeps = "polish.sweeps";  // in a checkpoint
 constexpr const char* kValidation = "validation";
-constexpr int64_t kWarmup = 32;          // steps
 constexpr double kWorthPolishing = 0.1;  // nats below the maximum
 
 /// Before any work: a maximum to go to.
@@ -103,13 +102,14 @@ void train_linear(const TrainOptions& asked) {
       followed_by(data.preprocessing, moments.mean, Tensor::full(moments.mean.shape(), 1, DType::f64));
   BatchLoader loader(data.dataset, centred, {.batch = t.batch, .seed = o.run.seed});
   const int64_t per_epoch = loader.batches_per_epoch(), total = t.epochs * per_epoch;
-  const Schedule schedule{
-      .kind = parse_schedule(t.schedule),
-      .base = rate,
-      // Where the length may change (--resume --epochs), nothing may depend on it.
-      .warmup_steps = t.schedule == "constant" ? kWarmup : std::min<int64_t>(kWarmup, total / 10),
-      .total_steps = total,
-      .step_every = std::max<int64_t>(total / 3, 1)};
+  const Schedule schedule{.kind = parse_schedule(t.schedule),
+                          .base = rate,
+                          // Where the length may change (--resume --epochs), nothing may depend on it.
+                          .warmup_steps = t.schedule == "constant" && o.warmup >= 0
+                                              ? o.warmup
+                                              : std::min<int64_t>(32, total / 10),
+                          .total_steps = total,
+                          .step_every = std::max<int64_t>(total / 3, 1)};
 
   const InterruptGuard guard;  // a run that can be seen can be stopped
   RunDirectory run("train", o.run.out,

@@ -122,10 +122,14 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
                          resuming ? RunDirectory::Existing::join : RunDirectory::Existing::refuse);
   if (!resuming && plan.data) directory.write_config(config, data_record(*plan.data));
   if (!resuming && !plan.data) directory.write_config(config);
-  // Data that were found at another place are there from now on.
-  if (resuming && plan.data &&
-      read_run_config(o.resume).value("data", Json()) != config.value("data", Json()))
-    directory.write_config(config, data_record(*plan.data));
+  // Data that the user has found at another place are there from now on, for whoever resumes the run.
+  if (resuming && plan.data && !o.work_only) {
+    Json began = read_run_config(o.resume);
+    if (began.contains("data") && !are_same_source(began["data"], config.at("data"))) {
+      began["data"] = config.at("data");
+      directory.write_config(began, data_record(*plan.data));
+    }
+  }
   if (!std::filesystem::exists(directory.file(kUnits))) write_units(directory, units);
   directory.share();
   if (o.begin) return;

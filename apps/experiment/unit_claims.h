@@ -64,8 +64,8 @@ class UnitClaims {
   bool is_done(const Unit& unit) const;
   /// Whether the parts that it is made of are done; so is one without parts.
   bool is_ready(const Unit& unit) const;
-  /// What publish was given. Throws Error where it is not that, or of a unit with another title.
-  Json kept(const std::string& key, const std::string& title = "") const;
+  /// What publish was given. Throws Error where it is not that, or another unit's.
+  Json kept(const std::string& key) const;
   /// Null where the unit is done or somebody is at it. `worker` is who it is given to, where not this
   /// process. May be called by several threads.
   std::unique_ptr<ClaimedUnit> take(const Unit& unit, const std::string& worker = "");

@@ -116,7 +116,7 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
   Outcomes outcomes;
   for (const Unit& unit : units)
     if (unit.part_of.empty() && claims.is_done(unit)) {
-      Json kept = claims.kept(unit.key, unit.title);
+      Json kept = claims.kept(unit.key);
       outcomes.add(unit, std::move(kept["result"]), kept.value("seconds", 0.0));
     }
   return outcomes;
@@ -126,10 +126,14 @@ std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std
   const double begin = now();
   const std::string spent = place.directory.file(place.folder + kSpent);
   try {
-    double earlier = 0;  // of its parts, and of processes that were asked to stop
+    double of_parts = 0, earlier = 0;  // the latter of processes that were asked to stop
     for (const std::string& part : unit.parts)
-      earlier += UnitClaims(place.directory, 0).kept(part).value("seconds", 0.0);
-    if (std::filesystem::exists(spent)) earlier += read_json(spent).get<double>();
+      of_parts += UnitClaims(place.directory, 0).kept(part).value("seconds", 0.0);
+    if (std::filesystem::exists(spent)) {
+      const Json seconds = read_json(spent);
+      if (!seconds.is_number()) fail("[--resume] {} holds no number; remove it", quote(spent));
+      earlier = seconds;
+    }
     Json result = unit.run(place);
     if (lost()) return std::nullopt;
     if (interrupted()) {
@@ -140,7 +144,10 @@ std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std
       return std::nullopt;
     }
     std::filesystem::remove(spent);
-    return Json{{"unit", unit.title}, {"seconds", earlier + now() - begin}, {"result", std::move(result)}};
+    return Json{{"key", unit.key},
+                {"unit", unit.title},
+                {"seconds", of_parts + earlier + now() - begin},
+                {"result", std::move(result)}};
   } catch (const LostUnit&) {
     return std::nullopt;
   } catch (const Error&) {

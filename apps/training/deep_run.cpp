@@ -80,8 +80,8 @@ class Run {
       csv_.emplace(metrics, columns_, static_cast<double>(begun / per_epoch_));
       read_history(metrics, columns_, run_.history);
       check_history(metrics, begun / per_epoch_);
-      run_.evaluations =
-          read_evaluations(directory_, how_.folder, o_.evaluate_at, begun / per_epoch_, run_.members.size());
+      run_.evaluations = read_evaluations(directory_, how_.folder, o_.evaluate_at, begun / per_epoch_,
+                                          begun % per_epoch_ != 0, run_.members.size());
     } else {
       csv_.emplace(metrics, columns_);
       if (validation_) validation_->begin();

@@ -50,13 +50,16 @@ void write_evaluation(const RunDirectory& run, const std::string& folder, int64_
 std::map<int64_t, std::vector<DeepVaeMetrics>> read_evaluations(const RunDirectory& run,
                                                                 const std::string& folder,
                                                                 const std::vector<int64_t>& epochs,
-                                                                int64_t last_epoch, size_t members) {
+                                                                int64_t last_epoch, bool went_on,
+                                                                size_t members) {
   std::map<int64_t, std::vector<DeepVaeMetrics>> found;
   for (int64_t epoch : epochs) {
     const std::string path = run.file(file_name(folder, epoch));
     if (epoch > last_epoch) continue;
-    if (!std::filesystem::exists(path))
+    if (!std::filesystem::exists(path)) {
+      if (epoch == last_epoch && !went_on) continue;  // interrupted while it was at this
       fail("[resume] {} is not there, though the run is past epoch {}; was it removed?", quote(path), epoch);
+    }
     try {
       for (const Json& m : read_json(path)) found[epoch].push_back(deep_metrics_from(m));
     } catch (const Json::exception&) {

@@ -16,10 +16,12 @@ void write_evaluation(const RunDirectory& run, const std::string& folder, int64_
                       const std::vector<DeepVaeMetrics>& metrics, const std::vector<UnitGains>& gains,
                       const std::vector<StoppedMember>& stopped);
 
-/// Those of `epochs` up to the last one that are there. Throws for a file that is not of so many members.
+/// Those of `epochs` up to the last one that is over, of a run that `went_on` behind it or stopped there,
+/// perhaps before that epoch's. Throws where one is missing, and for a file that is not of so many members.
 std::map<int64_t, std::vector<DeepVaeMetrics>> read_evaluations(const RunDirectory& run,
                                                                 const std::string& folder,
                                                                 const std::vector<int64_t>& epochs,
-                                                                int64_t last_epoch, size_t members);
+                                                                int64_t last_epoch, bool went_on,
+                                                                size_t members);
 
 }  // namespace elbo

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "tensor/file.h"
 #include "tensor/map.h"
@@ -118,16 +119,14 @@ std::string range_warning(const LoadedData& data, bool centred) {
                        quote(data.dataset.name), moments.mean[j], moments.deviation[j]);
   };
   size_t widest = 0;
+  std::optional<size_t> offset;  // the first dimension whose mean is too large beside its deviation
   double squares = 0;
   for (size_t j = 0; j < moments.mean.size(); ++j) {
     if (moments.deviation[j] > moments.deviation[widest]) widest = j;
     squares += std::pow(moments.deviation[j], 2) + (centred ? 0 : std::pow(moments.mean[j], 2));
-    if (centred || is_constant(moments, j) ||
-        kUnitRoundoff * std::abs(moments.mean[j]) <= kDigits * moments.deviation[j])
-      continue;
-    return described(j) + ", of which f32 keeps less than three digits; " +
-           (data.dataset.x.dtype() == DType::f32 ? "save the array in float64 and use --standardize"
-                                                 : "use --standardize");
+    const bool loses_digits = !centred && !is_constant(moments, j) &&
+                              kUnitRoundoff * std::abs(moments.mean[j]) > kDigits * moments.deviation[j];
+    if (loses_digits && !offset) offset = j;
   }
   if (squares > kMostSquares)
     fail(
@@ -135,6 +134,10 @@ std::string range_warning(const LoadedData& data, bool centred) {
         "use "
         "--standardize",
         quote(data.dataset.name), squares);
+  if (offset)
+    return described(*offset) + ", of which f32 keeps less than three digits; " +
+           (data.dataset.x.dtype() == DType::f32 ? "save the array in float64 and use --standardize"
+                                                 : "use --standardize");
   const double most = moments.deviation[widest];
   if (most == 0 || (most >= kLeast && most <= kMost)) return {};
   return described(widest) + ", far from the 1 that weights and sigma^2 start for; use --standardize";

@@ -188,8 +188,7 @@ std::string absolute_specification(const std::string& spec) {
   if (colon == std::string::npos || colon + 1 == spec.size()) return spec;
   for (const DatasetKind& kind : dataset_kinds())
     if (kind.name == spec.substr(0, colon) && !kind.has_path) return plain_specification(spec);
-  return spec.substr(0, colon + 1) +
-         std::filesystem::absolute(spec.substr(colon + 1)).lexically_normal().string();
+  return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
 }
 
 Json to_json(const RunOptions& run) {

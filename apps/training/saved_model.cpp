@@ -31,11 +31,11 @@ Factors read_factors(const std::string& file, const Dataset& data, int64_t limit
         quote(file), name(stored.dtype()));
   const auto rows = data.rows.defined() ? data.rows.span<int64_t>() : std::span<int64_t>();
   const int64_t needed = rows.empty() ? data.points() : *std::max_element(rows.begin(), rows.end()) + 1;
-  const bool may_be_longer = !rows.empty() || limit > 0;
+  const bool may_be_longer = !rows.empty() || limit > 0;  // than what is used of it
   if (stored.rank() != 2 || stored.size(1) == 0 || stored.size(0) < needed ||
       (!may_be_longer && stored.size(0) > needed))
     fail("[--factors] {} holds integers of shape {}; shape ({}, F) is needed, a row for each point{}",
-         quote(file), stored.shape().str(), fmt::format("{}{}", rows.empty() ? "" : "at least ", needed),
+         quote(file), stored.shape().str(), fmt::format("{}{}", may_be_longer ? "at least " : "", needed),
          rows.empty() ? "" : " of the data set, of which these are some");
   stored = rows.empty() ? stored.slice(0, needed) : gather_rows(stored, data.rows);
   Factors factors{
@@ -123,7 +123,7 @@ void choose_data(const SavedModelOptions& o, SavedModel& model) {
   const double held_out = split == Split::validation ? card.division.validation
                           : split == Split::test     ? card.division.test
                                                      : 1;
-  if (held_out == 0 && !has_own_split(card.data, split))
+  if (held_out == 0 && !may_have_split(card.data, split))
     fail("[--split] the model was trained without {} points of {}; name other data with --data", name(split),
          quote(card.data));
   model.own_source = true;
@@ -243,7 +243,8 @@ void add_saved_model_options(Arguments& arguments, SavedModelOptions& o) {
 void add_factor_option(Arguments& arguments, SavedModelOptions& o) {
   arguments.add_text(
       "--factors", o.factors,
-      "What the data were made from: integers (N, F) in a NumPy file; sets that know it need none");
+      "What the data were made from: integers (N, F) in a NumPy file, a row for each point of the whole data "
+      "set; sets that know it need none");
 }
 
 SavedModel open_saved_model(const SavedModelOptions& o, DataNeed need, Device device) {

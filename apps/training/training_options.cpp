@@ -53,7 +53,8 @@ void add_optimisation_options(Arguments& arguments, TrainingOptions& o) {
   number("--samples", o.samples, kCount, "Draws of z for each point");
   number("--lr,--learning-rate", o.rates, kPositive,
          "Adam's learning rate, the highest of its schedule; a list makes an ensemble");
-  text("--schedule", o.schedule, "Learning rate over time: constant, step or cosine");
+  text("--schedule", o.schedule,
+       "Learning rate over time: constant, step or cosine; linear: after up to 32 steps of rising");
   number("--clip", o.clip, kNotNegative, "Bound on the gradient's norm; 0 means none");
   arguments.begin_group("Objective");
   text("--penalty", o.penalty, "What of the KL is optimised: kl, free-bits or capacity");

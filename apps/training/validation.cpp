@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "apps/support/best.h"
 #include "apps/support/log.h"
@@ -78,6 +79,7 @@ void Validation::begin() { csv_.emplace(run_.file(folder_ + kCsv), kColumns); }
 
 void Validation::resume(const std::string& state) {
   const std::string csv = run_.file(folder_ + kCsv);
+  std::vector<std::optional<size_t>> rows(members_.size());  // of each
   try {
     const Json json = Json::parse(state);
     json.at("last_epoch").get_to(last_epoch_);
@@ -91,6 +93,7 @@ void Validation::resume(const std::string& state) {
       to.best_standard_error = number_or_nan(from.at("best_standard_error"));
       from.at("since_best").get_to(to.since_best);
       from.at("ended").get_to(to.ended);
+      if (from.contains("rows")) rows[m] = from["rows"].get<size_t>();
     }
   } catch (const std::exception& error) {  // of the JSON library, or our own
     fail("[resume] the checkpoint in {} does not go on with this validation: {}", quote(run_.path()),
@@ -108,13 +111,10 @@ void Validation::resume(const std::string& state) {
     of.elbo.push_back(columns[2][row]);
     of.standard_error.push_back(columns[3][row]);
   }
-  for (const MemberValidation& member : members_) {
-    const int64_t last = member.ended > 0 ? member.ended : last_epoch_;
-    bool whole = member.epoch.empty() ? member.best_epoch == 0
-                                      : static_cast<int64_t>(member.epoch.size()) == last / options_.every;
-    for (size_t i = 0; i < member.epoch.size(); ++i)
-      whole = whole && member.epoch[i] == static_cast<double>(static_cast<int64_t>(i + 1) * options_.every);
-    if (!whole)
+  for (size_t m = 0; m < members_.size(); ++m) {
+    const size_t there = members_[m].epoch.size();
+    // Checkpoints of earlier versions do not say how many there are.
+    if (rows[m] ? there != *rows[m] : there == 0 && members_[m].best_epoch > 0)
       fail("[resume] {} lacks rows that the checkpoint speaks of; was it edited by hand?", quote(csv));
   }
   if (file_.empty()) return;
@@ -176,7 +176,8 @@ std::string Validation::save(int64_t step) {
   }
   Json members = Json::array();
   for (const MemberValidation& m : members_)
-    members.push_back({{"best_epoch", m.best_epoch},
+    members.push_back({{"rows", m.epoch.size()},
+                       {"best_epoch", m.best_epoch},
                        {"best_elbo", finite_or_null(m.best_elbo)},
                        {"best_standard_error", finite_or_null(m.best_standard_error)},
                        {"since_best", m.since_best},

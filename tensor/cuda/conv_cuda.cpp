@@ -38,15 +38,21 @@ struct StreamState {
   void* workspace = nullptr;
   size_t bytes = 0;
 
+  size_t refused = std::numeric_limits<size_t>::max();  // so many there were not, and are not asked for again
+
   /// Whether there are so many.
   bool reserve(size_t wanted) {
     if (wanted <= bytes) return true;
-    const size_t more = std::max(wanted, std::min(2 * bytes, kLargestWorkspace));  // so that few are replaced
-    void* const memory = allocate_for_good(more);
-    if (!memory) return false;
-    workspace = memory;
-    bytes = more;
-    return true;
+    if (wanted >= refused) return false;
+    // Twice as much if possible, so that few are replaced.
+    for (const size_t size : {std::max(wanted, std::min(2 * bytes, kLargestWorkspace)), wanted})
+      if (void* const memory = allocate_for_good(size)) {
+        workspace = memory;
+        bytes = size;
+        return true;
+      }
+    refused = wanted;
+    return false;
   }
 };
 

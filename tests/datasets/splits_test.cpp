@@ -218,7 +218,8 @@ TEST_SUITE("datasets") {
     CHECK(firsts({.split = Split::test}) == Numbers{1, 5});
     CHECK(firsts({.split = Split::all}) == Numbers{2, 4, 6, 3, 7, 1, 5});
     CHECK(firsts({.limit = 1, .split = Split::validation}) == Numbers{3});
-    CHECK(mentions(refusal(spec, {.division = {0.1, 0}}), "has validation points of its own; leave"));
+    CHECK(mentions(refusal(spec, {.division = {0.1, 0}}),
+                   "has validation points of its own, so none are cut; leave"));
     files.put("list_eval_partition.txt", "1.png 0\n2.png 2\n");
     CHECK(mentions(refusal(spec, {.split = Split::validation}), "no validation split of its own"));
     files.put("list_eval_partition.txt", "1.png 0\n2.png 2\n3.png 0\n");
