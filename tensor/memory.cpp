@@ -250,7 +250,12 @@ void release_cached_memory() {
   cache(Device::cpu).release();
   cache(Device::cuda).release();
 }
-void* allocate_for_good(size_t bytes) {
+uint32_t begin_memory_pool() { return cache(Device::cuda).begin_pool(); }
+void end_memory_pool() { cache(Device::cuda).end_pool(); }
+void dissolve_memory_pool(uint32_t pool) { cache(Device::cuda).dissolve_pool(pool); }
+void release_deferred_memory() { cache(Device::cuda).release_deferred(); }
+
+void* cuda::allocate_for_good(size_t bytes) {
   void* memory = cuda::allocate_bytes(bytes);
   if (!memory && !cuda::capturing()) {
     cache(Device::cuda).release();
@@ -258,9 +263,5 @@ void* allocate_for_good(size_t bytes) {
   }
   return memory;
 }
-uint32_t begin_memory_pool() { return cache(Device::cuda).begin_pool(); }
-void end_memory_pool() { cache(Device::cuda).end_pool(); }
-void dissolve_memory_pool(uint32_t pool) { cache(Device::cuda).dissolve_pool(pool); }
-void release_deferred_memory() { cache(Device::cuda).release_deferred(); }
 
 }  // namespace elbo

@@ -89,10 +89,6 @@ void release_cached_memory();
 
 // For tensor/cuda alone.
 
-/// Device memory that is never given back, such as a library's to work in. Null where there is no room, even
-/// with the cached blocks given back.
-void* allocate_for_good(size_t bytes);
-
 /// From here to `end_memory_pool`, device memory comes from a pool of its own and returns to this pool, as
 /// replays of a graph write to what was allocated during its capture. The memory of a dissolved pool serves
 /// any request.

@@ -42,6 +42,9 @@ int multiprocessors();
 // Memory. An allocation returns null where there is no room.
 void* allocate_bytes(size_t bytes);
 void free_bytes(void* memory);
+/// The same of what is never given back, such as memory for a library to work in: where there is no room,
+/// cached blocks (memory.h) make some.
+void* allocate_for_good(size_t bytes);
 /// From here on in the stream, work may touch only the first `bytes` of a block of `capacity`. An emulated
 /// GPU checks this under AddressSanitizer; on a real GPU use compute-sanitizer.
 void set_bounds(void* memory, size_t bytes, size_t capacity);
