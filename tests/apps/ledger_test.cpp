@@ -224,7 +224,8 @@ TEST_SUITE("apps") {
     CHECK(count(entries_of(ledger::Ledger(papers(), {{"a/result.json", part}}), "lucas/table2"),
                 Verdict::within_error) > 0);
     part["metrics"]["units"] = {{"here", {"lr-0.001-trial-0"}}, {"of", 20}};
-    for (const Entry* entry : entries_of(ledger::Ledger(papers(), {{"a/result.json", part}}), "lucas/table2"))
+    const ledger::Ledger of_part(papers(), {{"a/result.json", part}});
+    for (const Entry* entry : entries_of(of_part, "lucas/table2"))
       CHECK((entry->comparison.verdict == Verdict::not_run || !entry->line->unlike.empty()));
   }
 
