@@ -221,8 +221,7 @@ void check_division(const Source& source) {
     if (amount > 0 && source.has(split))
       fail(
           "[--{}] {} has {} points of its own, so none are cut; leave --{} away, or, for a run that was "
-          "divided "
-          "without them, take their files away",
+          "divided without them, take their files away",
           name(split), quote(source.spec), name(split), name(split));
 }
 
@@ -296,11 +295,16 @@ std::string plain_specification(const std::string& spec) {
 
 std::string kind_of(const std::string& spec) { return spec.substr(0, spec.find(':')); }
 
-bool are_same_source(const std::string& one, const std::string& other) {
+const DatasetKind* find_kind(const std::string& spec) {
   const auto kinds = dataset_kinds();
-  const auto kind =
-      std::find_if(kinds.begin(), kinds.end(), [&](const DatasetKind& k) { return k.name == kind_of(one); });
-  if (kind_of(one) != kind_of(other) || kind == kinds.end()) return one == other;
+  const auto kind = std::find_if(kinds.begin(), kinds.end(),
+                                 [&](const DatasetKind& each) { return each.name == kind_of(spec); });
+  return kind == kinds.end() ? nullptr : &*kind;
+}
+
+bool are_same_source(const std::string& one, const std::string& other) {
+  const DatasetKind* const kind = find_kind(one);
+  if (!kind || kind != find_kind(other)) return one == other;
   if (kind->generates()) return plain_specification(one) == plain_specification(other);
   const auto place = [&](const std::string& spec) {
     const std::string argument = spec.size() > kind->name.size() ? spec.substr(kind->name.size() + 1) : "";
@@ -321,10 +325,8 @@ Source source_of(const std::string& given, const LoadOptions& options) {
   const size_t colon = spec.find(':');
   const std::string name = kind_of(spec);
   const std::string argument = colon == std::string::npos ? "" : spec.substr(colon + 1);
-  const auto kinds = dataset_kinds();
-  const auto kind =
-      std::find_if(kinds.begin(), kinds.end(), [&](const DatasetKind& k) { return k.name == name; });
-  if (kind == kinds.end()) fail("[data] unknown data set {}; there are {}", quote(spec), known_kinds());
+  const DatasetKind* const kind = find_kind(spec);
+  if (!kind) fail("[data] unknown data set {}; there are {}", quote(spec), known_kinds());
   if (kind->argument.empty() && colon != std::string::npos)
     fail("[data] {} takes nothing after its name, got {}", name, quote(spec));
   if (argument.empty() && (kind->argument.starts_with(':') || colon != std::string::npos))

@@ -99,6 +99,9 @@ std::string plain_specification(const std::string& spec);
 /// Which data a specification names, wherever their files lie: "mnist" of "mnist" and of "mnist:DIR".
 std::string kind_of(const std::string& spec);
 
+/// The row of the table that a specification names; null where there is none.
+const DatasetKind* find_kind(const std::string& spec);
+
 /// Whether two specifications may name the same points: the same file or folder, however it is written, or,
 /// where one of them does not say which, any. Of generated data the seeds must be the same, too.
 bool are_same_source(const std::string& one, const std::string& other);

@@ -221,11 +221,7 @@ Window crop_window(const ImageOptions& options, int64_t image_height, int64_t im
 
 bool has_images_for(const std::string& argument, Split split) {
   const std::string directory = parse_image_options(argument).directory;
-  const auto partition = find_partition(directory);
-  return partition &&
-         std::any_of(partition->splits.begin(), partition->splits.end(),
-                     [&](const auto& image) { return image.second == split; }) &&
-         list_images(directory).counts.at(static_cast<size_t>(split)) > 0;
+  return find_partition(directory) && list_images(directory).counts.at(static_cast<size_t>(split)) > 0;
 }
 
 Dataset load_images(const std::string& argument, const LoadOptions& load) {

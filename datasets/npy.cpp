@@ -214,10 +214,6 @@ const char* descr_of(DType dtype) {
   return "<i8";
 }
 
-}  // namespace
-
-namespace {
-
 Header read_header(ByteReader& file) {
   const std::string& path = file.path();
   std::array<char, 8> start;  // magic, major and minor version

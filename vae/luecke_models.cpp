@@ -57,10 +57,11 @@ class Maker {
   /// ln of the square of a deviation, from what is learned of it.
   Network log_of_square(Network learned) const {
     if (!o_.softplus) return learned;
+    const auto square = [](const Variable& raw) { return 2 * log(softplus(raw)); };
     if (learned.constant())
-      return Network::constant([number = learned.constant()] { return 2 * log(softplus(number())); });
-    return [learned = std::move(learned)](const Variable& x, Mode mode) {
-      return 2 * log(softplus(learned(x, mode)));
+      return Network::constant([square, number = learned.constant()] { return square(number()); });
+    return [square, learned = std::move(learned)](const Variable& x, Mode mode) {
+      return square(learned(x, mode));
     };
   }
 

@@ -7,6 +7,7 @@
 
 #  include "tensor/cuda/map_kernels.h"
 #  include "tensor/map_loops.h"
+#  include "vae/formulas.h"
 #  include "vae/latent_noise_device.h"
 
 namespace elbo::cuda {
@@ -79,8 +80,7 @@ __global__ void __launch_bounds__(kThreads)
         for (int i = 0; i < kGroup; ++i) {
           sigma[i] = math::exp(T(0.5) * lv.value[i]);
           if (i < count && blockIdx.y == 0)
-            total += static_cast<double>(T(0.5) *
-                                         (m.value[i] * m.value[i] + math::expm1(lv.value[i]) - lv.value[i]));
+            total += static_cast<double>(formulas::UnitKl{}(m.value[i], lv.value[i]));
         }
         for (int64_t sample = blockIdx.y; sample < s.samples; sample += gridDim.y) {
           T noise[kGroup];

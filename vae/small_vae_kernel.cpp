@@ -7,6 +7,7 @@
 #  include "autograd/dense_layers_device.h"
 #  include "tensor/map.h"
 #  include "tensor/tensor.h"
+#  include "vae/entropies.h"
 #  include "vae/formulas.h"
 #  include "vae/latent_noise_device.h"
 
@@ -32,6 +33,7 @@ struct Plan {
   Branches encoder, decoder;
   Likelihood likelihood;
   int dimensions, latent;
+  double standard_entropy;       // of one dimension of N(0, I)
   int64_t rows, blocks, shares;  // of a member; of the rows; of the samples
   const float* x;
   bool shared_x;
@@ -170,24 +172,12 @@ __device__ void run_part(const Plan& v, const Branches& part, int64_t member, Un
   __syncthreads();
 }
 
-/// The sum of the block's numbers, for its first thread.
-__device__ double block_sum(double value, double* shared) {
-  for (int half = kWarp / 2; half > 0; half /= 2) value += from_thread_after(value, half);
-  const int thread = static_cast<int>(threadIdx.x);
-  if (thread % kWarp == 0) shared[thread / kWarp] = value;
-  __syncthreads();
-  value = 0;
-  for (int w = 0; w < kTileThreads / kWarp; ++w) value += shared[w];
-  __syncthreads();  // before a next call's values replace these
-  return value;
-}
-
 /// The block's totals as terms of its part, over `points` rows and samples; and the part of the gradient of
 /// ln sigma^2.
 __device__ void finish_part(const Plan& v, int64_t member, int64_t points, float share, const Totals& totals,
                             double* shared, double* terms, float* part) {
   double of[kTerms];
-  for (int i = 0; i < kTerms; ++i) of[i] = block_sum(totals.of[i], shared);
+  for (int i = 0; i < kTerms; ++i) of[i] = fold_lanes<Sum>(totals.of[i], kTileThreads, shared);
   if (threadIdx.x > 0) return;
   if (v.likelihood == Likelihood::gaussian) {
     const auto log_sigma2 = static_cast<double>(v.log_sigma2[member]);
@@ -304,12 +294,11 @@ __global__ void __launch_bounds__(kThreads)
     to.kl[m] = static_cast<float>(kl);
     to.cost[m] = static_cast<float>(static_cast<double>(v.kl_weight[m]) * kl - log_likelihood);
     if (!to.prior_entropy) continue;
-    const double standard = 0.5 * (math::kLogTwoPi + 1);  // of one dimension of N(0, I)
-    to.prior_entropy[m] = static_cast<float>(v.latent * standard);
-    to.encoder_entropy[m] = static_cast<float>(v.latent * standard + 0.5 * of[2] / points);
+    to.prior_entropy[m] = static_cast<float>(v.latent * v.standard_entropy);
+    to.encoder_entropy[m] = static_cast<float>(v.latent * v.standard_entropy + 0.5 * of[2] / points);
     const double log_variances =
         v.log_sigma2 ? v.dimensions * static_cast<double>(v.log_sigma2[m]) : of[3] * of_sample;
-    to.decoder_entropy[m] = static_cast<float>(v.dimensions * standard + 0.5 * log_variances);
+    to.decoder_entropy[m] = static_cast<float>(v.dimensions * v.standard_entropy + 0.5 * log_variances);
   }
 }
 
@@ -358,6 +347,7 @@ Plan plan_of(const SmallVae& s) {
     *at = static_cast<int>(v.units);
     v.units += s.latent;
   }
+  v.standard_entropy = standard_normal_entropy(1);
   v.rows = s.rows;
   v.blocks = (s.rows + kRows - 1) / kRows;
   v.shares = std::clamp<int64_t>(kMostParts / v.blocks, 1, std::max<int64_t>(s.samples / kFewestSamples, 1));

@@ -176,10 +176,8 @@ bool may_have_been_trained_on(const SavedModel& model) {
   const ModelCard& card = *model.card;
   // A source's own test points are not divided, and no part of what models are trained on.
   const bool own_split = data.divided.empty() && data.split != Split::train && data.split != Split::all;
-  const auto kinds = dataset_kinds();
-  const bool generated = std::any_of(kinds.begin(), kinds.end(), [&](const DatasetKind& kind) {
-    return kind.name == kind_of(card.data) && kind.generates();
-  });
+  const DatasetKind* const kind = find_kind(card.data);
+  const bool generated = kind && kind->generates();
   const bool same_name =
       are_same_source(model.named.data, card.data) && (!generated || model.seed == card.seed) && !own_split;
   const bool same_points = (data.divided.empty() ? data.fingerprint : data.divided) ==

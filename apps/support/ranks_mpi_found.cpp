@@ -35,6 +35,18 @@ struct Stretches {
   }
 };
 
+/// Returns when all ranks have called it; asleep until then, but for what it does before each look.
+template <class BeforeLook>
+void meet(const BeforeLook& before_look) {
+  MPI_Request request;
+  MPI_Ibarrier(MPI_COMM_WORLD, &request);
+  for (int all_there = 0; !all_there;) {
+    before_look();
+    MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
+    if (!all_there) std::this_thread::sleep_for(kBetweenLooks);
+  }
+}
+
 }  // namespace
 
 Ranks::Ranks() {
@@ -60,13 +72,9 @@ Ranks::Ranks() {
 Ranks::~Ranks() {
   this_one = nullptr;
   // One that was frozen may still be sending, which ends only when somebody receives it.
-  MPI_Request request;
-  MPI_Ibarrier(MPI_COMM_WORLD, &request);
-  for (int all_there = 0; !all_there;) {
+  meet([&] {
     while (receive()) continue;
-    MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
-    if (!all_there) std::this_thread::sleep_for(kBetweenLooks);
-  }
+  });
   MPI_Finalize();
 }
 
@@ -120,12 +128,7 @@ void Ranks::gather(std::byte* whole, std::span<const int64_t> bounds) {
 
 void Ranks::wait_for_all() {
   const std::lock_guard guard(mutex_);
-  MPI_Request request;
-  MPI_Ibarrier(MPI_COMM_WORLD, &request);
-  for (int all_there = 0; !all_there;) {
-    MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
-    if (!all_there) std::this_thread::sleep_for(kBetweenLooks);
-  }
+  meet([] {});
 }
 
 void Ranks::abort(int status) {

@@ -130,9 +130,8 @@ std::string range_warning(const LoadedData& data, bool centred) {
   }
   if (squares > kMostSquares)
     fail(
-        "[data] the squares of {}'s numbers are about {:.1g} a point, more than training in f32 copes with; "
-        "use "
-        "--standardize",
+        "[data] the squares of a point of {} add up to about {:.1g}, more than training in f32 copes with; "
+        "use --standardize",
         quote(data.dataset.name), squares);
   if (offset)
     return described(*offset) + ", of which f32 keeps less than three digits; " +

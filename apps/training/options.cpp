@@ -186,8 +186,8 @@ Provenance provenance_of(const RunOptions& run, const LoadedData& data) {
 std::string absolute_specification(const std::string& spec) {
   const size_t colon = spec.find(':');
   if (colon == std::string::npos || colon + 1 == spec.size()) return spec;
-  for (const DatasetKind& kind : dataset_kinds())
-    if (kind.name == spec.substr(0, colon) && !kind.has_path) return plain_specification(spec);
+  if (const DatasetKind* const kind = find_kind(spec); kind && !kind->has_path)
+    return plain_specification(spec);
   return spec.substr(0, colon + 1) + std::filesystem::absolute(spec.substr(colon + 1)).string();
 }
 

@@ -37,7 +37,6 @@ struct StreamState {
   cudnnHandle_t handle = nullptr;
   void* workspace = nullptr;
   size_t bytes = 0;
-
   size_t refused = std::numeric_limits<size_t>::max();  // so many there were not, and are not asked for again
 
   /// Whether there are so many.

@@ -101,8 +101,8 @@ __device__ __forceinline__ double from_thread_after(double value, int by) {
 #endif
 }
 
-/// Folds `lanes` (a power of two) neighbouring threads' values; the first of them gets the result. `shared`
-/// has a place for every warp of the block, all of whose threads must call this.
+/// Folds `lanes` (a power of two, or whole warps) neighbouring threads' values; the first of them gets the
+/// result. `shared` has a place for every warp of the block, all of whose threads must call this.
 template <class Combine>
 __device__ double fold_lanes(double value, int lanes, double* shared) {
   for (int half = (lanes < kWarp ? lanes : kWarp) / 2; half > 0; half /= 2)
