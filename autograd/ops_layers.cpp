@@ -5,6 +5,7 @@
 
 #include "autograd/activation.h"
 #include "autograd/dense_layers_kernel.h"
+#include "autograd/small_layer.h"
 #include "autograd/tape.h"
 #include "tensor/cuda/device.h"
 #include "tensor/small_layers.h"
@@ -82,20 +83,8 @@ SmallNetwork<T> network_of(const Sizes& sizes, const Tensor& x, const KeptVector
                           .rows = sizes.rows,
                           .x = x.data<T>(),
                           .shared_x = sizes.shared_x};
-  for (const KeptLayer& layer : layers) {
-    SmallLayer<T> small{.in = layer.weight.size(-1),
-                        .out = layer.weight.size(-2),
-                        .weight = layer.weight.data<T>(),
-                        .bias = layer.bias.data<T>()};
-    if (layer.activation != Activation::none)
-      visit_activation(layer.activation, [&](auto formula) {
-        using Formula = decltype(formula);
-        static_assert(Formula::saves == Saves::output);
-        small.activate = activate_in_place<T, Formula>;
-        small.differentiate = differentiate_in_place<T, Formula>;
-      });
-    network.layers.push_back(small);
-  }
+  for (const KeptLayer& layer : layers)
+    network.layers.push_back(small_layer<T>(layer.weight, layer.bias, layer.activation));
   return network;
 }
 
@@ -169,6 +158,22 @@ void differentiate_op(Backward& pass, const SmallNetwork<T>& network, const Kept
 }
 
 }  // namespace
+
+template <class T>
+SmallLayer<T> small_layer(const Tensor& weight, const Tensor& bias, Activation activation) {
+  SmallLayer<T> layer{
+      .in = weight.size(-1), .out = weight.size(-2), .weight = weight.data<T>(), .bias = bias.data<T>()};
+  if (activation != Activation::none)
+    visit_activation(activation, [&](auto formula) {
+      using Formula = decltype(formula);
+      static_assert(Formula::saves == Saves::output);
+      layer.activate = activate_in_place<T, Formula>;
+      layer.differentiate = differentiate_in_place<T, Formula>;
+    });
+  return layer;
+}
+template SmallLayer<float> small_layer(const Tensor&, const Tensor&, Activation);
+template SmallLayer<double> small_layer(const Tensor&, const Tensor&, Activation);
 
 KeptVector<Variable> dense_layers_twin(const Variable& x, std::span<const DenseLayer> layers, int64_t heads) {
   if (heads < 1 || static_cast<size_t>(heads) > std::max<size_t>(layers.size(), 1))

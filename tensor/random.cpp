@@ -12,12 +12,17 @@ namespace {
 __extension__ typedef unsigned __int128 uint128;
 
 constexpr int64_t kGroups = 64;  // blocks drawn together, structure-of-arrays, so that the rounds vectorise
+constexpr int64_t kBatch = 4 * kGroups;
+constexpr int64_t kVector = 16;  // blocks that the widest vectors draw at once; fewer take as long
+static_assert(kGroups % kVector == 0);
 
-/// Draws the blocks first_group .. first_group + kGroups - 1, words[w][g] being word w of block g.
-void draw_groups(const RandomKey& key, uint32_t first_group, uint32_t words[4][kGroups]) {
+/// Draws `count` blocks from first_group on, words[w][g] being word w of block g.
+[[gnu::noinline]] void draw_groups(const RandomKey& key, uint32_t first_group, int64_t count,
+                                   uint32_t words[4][kGroups]) {
+  const RandomKey own{key.seed, key.member, key.stream, step_of(key)};
 #pragma omp simd
-  for (int64_t g = 0; g < kGroups; ++g) {
-    const PhiloxBlock block = random_block(key, first_group + static_cast<uint32_t>(g));
+  for (int64_t g = 0; g < count; ++g) {
+    const PhiloxBlock block = random_block(own, first_group + static_cast<uint32_t>(g));
     words[0][g] = block.word[0];
     words[1][g] = block.word[1];
     words[2][g] = block.word[2];
@@ -30,8 +35,8 @@ struct Uniforms {
     if constexpr (kHasGpuCode) cuda::fill_uniform(out.bytes(), out.dtype(), members, each, key);
   }
   template <class T>
-  static void convert(const uint32_t words[4][kGroups], T* out) {
-    for (int64_t g = 0; g < kGroups; ++g)
+  static void convert(const uint32_t words[4][kGroups], int64_t count, T* out) {
+    for (int64_t g = 0; g < count; ++g)
       for (int w = 0; w < 4; ++w) out[4 * g + w] = to_unit<T>(words[w][g]);
   }
 };
@@ -41,36 +46,56 @@ struct Normals {
     if constexpr (kHasGpuCode) cuda::fill_normal(out.bytes(), out.dtype(), members, each, key);
   }
   template <class T>
-  static void convert(const uint32_t words[4][kGroups], T* out) {
+  static void convert(const uint32_t words[4][kGroups], int64_t count, T* out) {
     alignas(64) T pair[4][kGroups];
     for (int half = 0; half < 4; half += 2) {
 #pragma omp simd
-      for (int64_t g = 0; g < kGroups; ++g)
+      for (int64_t g = 0; g < count; ++g)
         to_normal_pair<T>(words[half][g], words[half + 1][g], pair[half][g], pair[half + 1][g]);
     }
-    for (int64_t g = 0; g < kGroups; ++g)
+    for (int64_t g = 0; g < count; ++g)
       for (int w = 0; w < 4; ++w) out[4 * g + w] = pair[w][g];
   }
 };
 
-/// Elements first .. first + n - 1 of one member's draw.
+/// Elements first .. first + n - 1 of one member's draw, in the calling thread.
+template <class Convert, class T>
+void draw_elements(T* out, int64_t n, const RandomKey& key, int64_t first) {
+  alignas(64) uint32_t words[4][kGroups];
+  alignas(64) T values[kBatch];
+  for (int64_t done = 0; done < n;) {
+    const int64_t group = (first + done) / 4, skip = (first + done) % 4;
+    const int64_t count = std::min(n - done, kBatch - skip);
+    if (count == kBatch) {
+      draw_groups(key, static_cast<uint32_t>(group), kGroups, words);
+      Convert::template convert<T>(words, kGroups, out + done);
+    } else {
+      const int64_t groups = (skip + count + 4 * kVector - 1) / (4 * kVector) * kVector;
+      draw_groups(key, static_cast<uint32_t>(group), groups, words);
+      Convert::template convert<T>(words, groups, values);
+      std::copy_n(values + skip, count, out + done);
+    }
+    done += count;
+  }
+}
+
+/// The same by all threads.
 template <class Convert, class T>
 void fill_elements(T* out, int64_t n, const RandomKey& key, int64_t first = 0) {
-  constexpr int64_t kBatch = 4 * kGroups;
-  const int64_t first_group = first / 4, skip = first % 4;
+  const int64_t skip = first % 4;  // whatever the ranges are, all but the ends are whole batches
   parallel_for((skip + n + kBatch - 1) / kBatch, 16, [&](int64_t begin, int64_t end) {
-    alignas(64) uint32_t words[4][kGroups];
-    alignas(64) T tail[kBatch];
-    for (int64_t batch = begin; batch < end; ++batch) {
-      draw_groups(key, static_cast<uint32_t>(first_group + batch * kGroups), words);
-      const int64_t at = batch * kBatch - skip;  // of the batch's first element in out
-      const bool whole = at >= 0 && at + kBatch <= n;
-      Convert::template convert<T>(words, whole ? out + at : tail);
-      if (whole) continue;
-      const int64_t from = std::max<int64_t>(-at, 0), to = std::min(kBatch, n - at);
-      std::copy(tail + from, tail + to, out + at + from);
-    }
+    const int64_t from = std::max<int64_t>(begin * kBatch - skip, 0), to = std::min(end * kBatch - skip, n);
+    draw_elements<Convert>(out + from, to - from, key, first + from);
   });
+}
+
+template <class Convert, class T>
+void fill_from(std::span<T> out, const RandomKey& key, int64_t begin, const char* where) {
+  const int64_t count = static_cast<int64_t>(out.size());
+  if (begin < 0) fail("[{}] element {} of a draw does not exist", where, begin);
+  check_draw(key, begin, where);
+  check_draw(key, begin + count, where);
+  draw_elements<Convert>(out.data(), count, key, begin);
 }
 
 template <class Convert>
@@ -139,22 +164,15 @@ void fill_normal_rows(const Tensor& out, const RandomKey& key, const BatchRows& 
 }
 
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin) {
-  const int64_t count = static_cast<int64_t>(out.size());
-  if (begin < 0) fail("[uniform] element {} of a draw does not exist", begin);
-  check_draw(key, begin, "uniform");
-  check_draw(key, begin + count, "uniform");
-  alignas(64) uint32_t words[4][kGroups];
-  alignas(64) float values[4 * kGroups];
-  int64_t done = 0;
-  while (done < count) {
-    const int64_t element = begin + done, group = element / 4, skip = element % 4;
-    draw_groups(key, static_cast<uint32_t>(group), words);
-    Uniforms::convert<float>(words, values);
-    const int64_t n = std::min(count - done, 4 * kGroups - skip);
-    std::copy_n(values + skip, n, out.data() + done);
-    done += n;
-  }
+  fill_from<Uniforms>(out, key, begin, "uniform");
 }
+
+template <class T>
+void fill_normal_from(std::span<T> out, const RandomKey& key, int64_t begin) {
+  fill_from<Normals>(out, key, begin, "normal");
+}
+template void fill_normal_from(std::span<float>, const RandomKey&, int64_t);
+template void fill_normal_from(std::span<double>, const RandomKey&, int64_t);
 
 Tensor permutation(int64_t n, const RandomKey& key) {
   Tensor result = Tensor::empty({n}, DType::i64);

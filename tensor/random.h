@@ -57,12 +57,15 @@ ELBO_HD PhiloxBlock philox4x32(PhiloxBlock counter, uint32_t key0, uint32_t key1
   return counter;
 }
 
+/// The step at the time of the draw.
+ELBO_HD uint64_t step_of(const RandomKey& key) {
+  return key.step + (key.counter ? key.counter_factor * static_cast<uint64_t>(*key.counter) : 0);
+}
+
 /// The block that holds elements 4 * group .. 4 * group + 3 of a draw. The counter is (group, step, member
 /// and stream); element counts stay below 2^34 and steps below 2^32.
 ELBO_HD PhiloxBlock random_block(const RandomKey& key, uint32_t group) {
-  const uint64_t step =
-      key.step + (key.counter ? key.counter_factor * static_cast<uint64_t>(*key.counter) : 0);
-  const PhiloxBlock counter{{group, static_cast<uint32_t>(step), key.member, key.stream}};
+  const PhiloxBlock counter{{group, static_cast<uint32_t>(step_of(key)), key.member, key.stream}};
   return philox4x32(counter, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
 }
 
@@ -99,6 +102,9 @@ void fill_normal(const Tensor& out, const RandomKey& key, int64_t members = 1);
 /// Numbers `begin`..`begin + out.size() - 1` of a key's uniform sequence: a part of what `uniform` gives,
 /// drawn alone.
 void fill_uniform_from(std::span<float> out, const RandomKey& key, int64_t begin);
+/// The same of its normal sequence, in the calling thread.
+template <class T>
+void fill_normal_from(std::span<T> out, const RandomKey& key, int64_t begin);
 
 /// A permutation of 0..n-1 (i64), the same for a key whatever the thread count.
 Tensor permutation(int64_t n, const RandomKey& key);

@@ -240,6 +240,10 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 
 }  // namespace
 
+LossValue elbo_loss_twin(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
+  return value_of(vae, objective, samples, parts_of(vae, in.rows.all_of(in.x.size(-2)), samples), in);
+}
+
 Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   if (samples < 1) fail("[train] the number of latent samples must be at least 1, got {}", samples);
   Loss loss{.probes = {kExpectedLogLikelihood, kKl}};

@@ -1,7 +1,7 @@
-// The cost of a small VAE's batch as one op on a GPU, where the plain ops of a step would be two dozen short
-// kernels: small_vae_kernel.h. Its definition is what elbo_loss.cpp does with plain ops, of which it is a
-// case: parts made of dense layers up to 64 wide, each point's posterior with variances of its own, the prior
-// N(0, I), f32.
+// The cost of a small VAE's batch as one op, where the plain ops of a step would be two dozen short passes
+// over memory, or kernels on a GPU: small_vae_block.h, small_vae_kernel.h. Its definition is what
+// elbo_loss.cpp does with plain ops, of which it is a case: parts made of dense layers up to 128 wide, 64 on
+// a GPU, each point's posterior with variances of its own, the prior N(0, I); f32, and on the CPU f64.
 #pragma once
 
 #include <optional>

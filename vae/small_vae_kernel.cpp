@@ -277,7 +277,7 @@ __global__ void __launch_bounds__(kTileThreads)
 
 /// A block has a member at a time, a thread one of its parts.
 __global__ void __launch_bounds__(kThreads)
-    small_vae_terms_kernel(const __grid_constant__ Plan v, const double* terms, SmallVaeTerms to) {
+    small_vae_terms_kernel(const __grid_constant__ Plan v, const double* terms, SmallVaeTerms<float> to) {
   await_turn();
   __shared__ double shared[kWarps];
   const int part = static_cast<int>(threadIdx.x);
@@ -302,9 +302,9 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-Branches add_part(Plan& v, const SmallPart& part, KeptVector<int>& heads) {
+Branches add_part(Plan& v, const SmallPart<float>& part, KeptVector<int>& heads) {
   Branches branches{};
-  for (const SmallPart::Branch& branch : part.branches) {
+  for (const SmallPart<float>::Branch& branch : part.branches) {
     const int b = branches.branches++, count = static_cast<int>(branch.layers.size());
     branches.first[b] = v.all.count;
     branches.count[b] = count;
@@ -325,7 +325,7 @@ Branches add_part(Plan& v, const SmallPart& part, KeptVector<int>& heads) {
   return branches;
 }
 
-Plan plan_of(const SmallVae& s) {
+Plan plan_of(const SmallVae<float>& s) {
   Plan v{};
   KeptVector<int> of_q, of_p;
   v.encoder = add_part(v, s.encoder, of_q);
@@ -362,11 +362,11 @@ Plan plan_of(const SmallVae& s) {
 
 }  // namespace
 
-bool suits_small_vae(const SmallVae& vae) {
+bool suits_small_vae(const SmallVae<float>& vae) {
   size_t layers = vae.log_sigma2 ? 1 : 0;
-  for (const SmallPart* part : {&vae.encoder, &vae.decoder}) {
+  for (const SmallPart<float>* part : {&vae.encoder, &vae.decoder}) {
     if (part->branches.empty() || part->branches.size() > kMostBranches) return false;
-    for (const SmallPart::Branch& branch : part->branches) {
+    for (const SmallPart<float>::Branch& branch : part->branches) {
       layers += branch.layers.size();
       for (const SmallLayer<float>& layer : branch.layers)
         if (layer.in > kWidestLayer || layer.out > kWidestLayer) return false;
@@ -375,12 +375,12 @@ bool suits_small_vae(const SmallVae& vae) {
   return layers <= kMostLayers;
 }
 
-int64_t small_vae_sums(const SmallVae& vae) {
+int64_t small_vae_sums(const SmallVae<float>& vae) {
   const Plan v = plan_of(vae);
   return v.all.members * v.all.parts * v.all.sums;
 }
 
-void small_vae_cost(const SmallVae& vae, const SmallVaeTerms& terms, float* sums) {
+void run_small_vae(const SmallVae<float>& vae, const SmallVaeTerms<float>& terms, float* sums) {
   const Plan v = plan_of(vae);
   const int64_t parts = v.all.members * v.all.parts;
   // A few blocks for each multiprocessor: each has scratch of its own, which is to stay in the cache.
@@ -395,7 +395,7 @@ void small_vae_cost(const SmallVae& vae, const SmallVaeTerms& terms, float* sums
          static_cast<const double*>(of_parts.data<double>()), terms);
 }
 
-void join_small_vae(const SmallVae& vae, const float* sums, const float* d_cost,
+void join_small_vae(const SmallVae<float>& vae, const float* sums, const float* d_cost,
                     const SmallLayerGradients<float>* gradients) {
   join_parts(plan_of(vae).all, gradients, sums, d_cost);
 }

@@ -210,15 +210,19 @@ TEST_SUITE("tensor") {
     }
   }
 
-  TEST_CASE("fill_uniform_from gives any part of the full draw") {
+  TEST_CASE("fill_uniform_from and fill_normal_from give any part of the full draw") {
     const RandomKey key{.seed = 4, .stream = kDequantisation, .step = 3};
-    const Tensor full = uniform({5000}, DType::f32, key);
+    const Tensor full = uniform({5000}, DType::f32, key), normals = normal({5000}, DType::f64, key);
     for (int64_t begin : {0, 1, 2, 3, 4, 255, 256, 257, 1021, 4000})
       for (int64_t count : {0, 1, 3, 4, 255, 256, 257, 700}) {
         const Tensor part = Tensor::full({count + 1}, -1);
         fill_uniform_from(part.span<float>().first(static_cast<size_t>(count)), key, begin);
         CHECK(same_bits(part.slice(0, count), full.slice(begin, begin + count)));
         CHECK(part.at(count) == -1);
+        const Tensor of_normals = Tensor::full({count + 1}, -1, DType::f64);
+        fill_normal_from(of_normals.span<double>().first(static_cast<size_t>(count)), key, begin);
+        CHECK(same_bits(of_normals.slice(0, count), normals.slice(begin, begin + count)));
+        CHECK(of_normals.at(count) == -1);
       }
   }
 
