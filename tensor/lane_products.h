@@ -111,11 +111,12 @@ void multiply(int64_t rows, const LaneProduct<T>& p) {
 // ------------------------------------------------------------------------------------------------- sums of
 // rows
 
-/// Every other lane of the results is of a: a0 b0 a1 b1 ... of their first halves, or of their second.
-template <class T, bool second, int... i>
-ELBO_HD Lanes<T> zip_lanes(Lanes<T> a, Lanes<T> b, std::integer_sequence<int, i...>) {
-  constexpr int kHalf = second ? kLanesOf<T> / 2 : 0;
-  return __builtin_shufflevector(a, b, (kHalf + i / 2 + (i % 2) * kLanesOf<T>)...);
+/// Of pairs of lanes that are `apart` from each other, the first of a and the second of b; or, `other`, the
+/// second of a and the first of b.
+template <class T, int apart, bool other, int... i>
+ELBO_HD Lanes<T> pick_lanes(Lanes<T> a, Lanes<T> b, std::integer_sequence<int, i...>) {
+  constexpr int kFlip = other ? apart : 0;
+  return __builtin_shufflevector(a, b, ((i ^ kFlip) + (i & apart ? kLanesOf<T> : 0))...);
 }
 
 /// x[0] becomes the sums of the lanes of x[0], x[1], ...
@@ -126,7 +127,8 @@ ELBO_HD void fold_lanes(Lanes<T>* x) {
     constexpr std::make_integer_sequence<int, kLanesOf<T>> kAll{};
 #pragma GCC unroll 8
     for (int i = 0; i < kHalf; ++i)
-      x[i] = zip_lanes<T, false>(x[i], x[i + kHalf], kAll) + zip_lanes<T, true>(x[i], x[i + kHalf], kAll);
+      x[i] = pick_lanes<T, kHalf, false>(x[i], x[i + kHalf], kAll) +
+             pick_lanes<T, kHalf, true>(x[i], x[i + kHalf], kAll);
     fold_lanes<T, kHalf>(x);
   }
 }
