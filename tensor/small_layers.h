@@ -2,10 +2,9 @@
 // while weights and activations are in the processor's nearest caches.
 //
 // For a layer of 50 units, packing costs gemm more than the product itself, and the activations of all rows
-// are too many for a cache. Here threads take blocks of rows; weights are packed once for each thread;
-// gradients of weights are summed over fixed parts of the rows, which are joined in order, so that results
-// depend neither on the thread count nor on other members. The op is `dense_layers` (autograd/ops.h). CPU,
-// f32 and f64.
+// are too many for a cache. Here threads take blocks of rows, whose numbers lie by unit; gradients of weights
+// are summed over fixed parts of the rows, which are joined in order, so that results depend neither on the
+// thread count nor on other members. The op is `dense_layers` (autograd/ops.h). CPU, f32 and f64.
 #pragma once
 
 #include <cstdint>
