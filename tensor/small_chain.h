@@ -2,10 +2,10 @@
 // processor's nearest caches: the pieces of small_layers.cpp, and of ops that do more in the same pass
 // (vae/small_vae_block.h). Included by them only.
 //
-// A block has some groups of kGroupRows rows. A group's numbers lie by unit (lane_products.h);
-// after the units of a stage follows one of ones, whose weight is the bias, so that the gradients of both
-// come from one sum. Gradients are summed over parts of a member's rows, which follow from its own sizes
-// alone, and parts are joined in order: results depend neither on the thread count nor on other members.
+// A block has some groups of kGroupRows rows. A group's numbers lie by unit (lane_products.h); after the
+// units of a stage follows one of ones, whose weight is the bias, so that the gradients of both come from one
+// sum. Gradients are summed over parts of a member's rows, which follow from its own sizes alone, and parts
+// are joined in order: results depend neither on the thread count nor on other members.
 #pragma once
 
 #include <algorithm>
@@ -229,8 +229,7 @@ void join_parts(const KeptVector<SmallLayer<T>>& layers, const SmallChain& chain
   }
 }
 
-// ----------------------------------------------------------------------------------------------- parts,
-// threads
+// ------------------------------------------------------------------------------------- parts and threads
 
 /// In how many parts work of so many pieces and so many backward flops is summed.
 inline int64_t parts_of_work(int64_t pieces, double backward_flops) {

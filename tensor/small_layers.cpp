@@ -64,11 +64,14 @@ void run_layers(const SmallNetwork<T>& network, T* const* y, T* kept) {
     static thread_local Scratch<T> scratch;
     T* const x = scratch.at_least((stored_units(in + 1) + chain.units) * kGroupRows + chain.stacked);
     T *const own = x + stored_units(in + 1) * kGroupRows, *const stacked = own + chain.units * kGroupRows;
+    ChainWeights<T> weights;
     for (int64_t item = begin; item < end; ++item) {
+      if (item == begin || item % groups == 0)
+        weights = weights_of(network.layers, chain, item / groups, stacked);
       const int64_t first = item % groups * kGroupRows;
       const Rows rows{item / groups, first, std::min<int64_t>(kGroupRows, network.rows - first)};
       load_x(network, rows, x);
-      run_group(weights_of(network.layers, chain, rows.member, stacked), chain, rows.count, x, own);
+      run_group(weights, chain, rows.count, x, own);
       if (kept) std::copy_n(own, chain.kept_units * kGroupRows, kept + item * chain.kept_units * kGroupRows);
       const Stage& s = chain.stages.back();
       const T* head = own + s.at * kGroupRows;
