@@ -95,7 +95,7 @@ KeptVector<T*> pointers_of(const KeptVector<Tensor>& tensors) {
   return pointers;
 }
 
-KeptVector<Activation> activations_of(const KeptVector<KeptLayer>& layers) {
+[[maybe_unused]] KeptVector<Activation> activations_of(const KeptVector<KeptLayer>& layers) {
   KeptVector<Activation> activations;
   for (const KeptLayer& layer : layers) activations.push_back(layer.activation);
   return activations;
