@@ -13,7 +13,6 @@
 namespace elbo {
 namespace {
 
-constexpr int64_t kWidest = 128;
 constexpr size_t kMostLayers = 16;
 static_assert(kMostLayers <= cuda::kMostLayers);
 
@@ -27,7 +26,7 @@ struct Sizes {
 /// through together.
 bool is_small(const Variable& x, std::span<const DenseLayer> layers, size_t heads, Sizes& sizes) {
   const bool on_gpu = x.value().device() == Device::cuda;
-  const int64_t widest = on_gpu ? cuda::kWidestLayer : kWidest;
+  const int64_t widest = on_gpu ? cuda::kWidestLayer : kWidestSmallLayer;
   if (layers.size() < 2 || layers.size() > kMostLayers || x.rank() < 1 || x.value().elements() == 0 ||
       (x.dtype() != DType::f32 && (on_gpu || x.dtype() != DType::f64)))
     return false;

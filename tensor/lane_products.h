@@ -23,8 +23,7 @@ ELBO_HD Lanes<T> held_lanes(const T* from) {
   return x;
 }
 
-// ----------------------------------------------------------------------------------------- weights times
-// rows
+// ---------------------------------------------------------------------------------- weights times rows
 
 // A tile of a product has up to so many vectors of rows, and so many units that their sums fill the
 // registers.
@@ -108,8 +107,7 @@ void multiply(int64_t rows, const LaneProduct<T>& p) {
   }
 }
 
-// ------------------------------------------------------------------------------------------------- sums of
-// rows
+// ---------------------------------------------------------------------------------------- sums of rows
 
 /// Of pairs of lanes that are `apart` from each other, the first of a and the second of b; or, `other`, the
 /// second of a and the first of b.
@@ -140,6 +138,7 @@ struct Units {
   T* first = nullptr;
   int64_t step = 0;
   T* group(int64_t g) const { return first + g * step; }
+  Units<const T> read_only() const { return {first, step}; }
 };
 
 // Sums over rows are made for so many units of one side and so many of the other at once, one for each lane.

@@ -179,7 +179,7 @@ void differentiate_block(const ChainWeights<T>& weights, const SmallChain& chain
   for (size_t i = chain.stages.size(); i-- > wanted.lowest;) {
     const Stage& s = chain.stages[i];
     const Units<const T> of_in = i > 0 ? outputs_of(i - 1) : in;
-    if (wanted.of_stage[i]) add_sums<T>(rows, s.out, {d.first, d.step}, s.in + 1, of_in, sums + s.sum_at);
+    if (wanted.of_stage[i]) add_sums<T>(rows, s.out, d.read_only(), s.in + 1, of_in, sums + s.sum_at);
     if (i == wanted.lowest && !(i == 0 && wanted.of_input)) return;
     const Units<T> to = i > 0 ? spare : d_in;
     const auto differentiate =

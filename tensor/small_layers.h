@@ -13,6 +13,9 @@
 
 namespace elbo {
 
+/// Wider layers are left to gemm by the ops that use this.
+inline constexpr int64_t kWidestSmallLayer = 128;
+
 /// y = f(x W^T + b), pointers to the first member's numbers; those of the others follow.
 template <class T>
 struct SmallLayer {

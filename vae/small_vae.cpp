@@ -8,8 +8,6 @@
 namespace elbo {
 namespace {
 
-constexpr int64_t kWidest = 128;
-
 /// A part's layers, and the inputs of the op that they are.
 template <class T>
 struct MadePart {
@@ -28,7 +26,7 @@ std::optional<MadePart<T>> part_of(const DenseForm& form, int64_t models) {
       const int64_t out = weight.size(-2), in = weight.size(-1);
       const bool is_head = small.layers.size() + static_cast<size_t>(branch.heads) >= branch.layers.size();
       if (is_head && layer.activation != Activation::none) return std::nullopt;
-      if (in > kWidest || out > kWidest || weight.elements() != models * out * in ||
+      if (in > kWidestSmallLayer || out > kWidestSmallLayer || weight.elements() != models * out * in ||
           bias.elements() != models * out)
         return std::nullopt;
       small.layers.push_back(small_layer<T>(weight, bias, layer.activation));

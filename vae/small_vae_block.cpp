@@ -211,11 +211,11 @@ struct Block {
   /// From the gradients of what the heads gave.
   void differentiate(const KeptVector<BranchPlan>& branches, const ChainWeights<T>* weights, int64_t in,
                      T* sums) const {
-    const auto given = [&](int64_t at) { return Units<const T>{units(at).first, units(at).step}; };
     for (size_t b = 0; b < branches.size(); ++b) {
       const BranchPlan& own = branches[b];
-      differentiate_block<T>(weights[b], own.chain, own.wanted, count, given(in), given(own.at),
-                             units(own.d_at), units(plan.spare), units(plan.dz), b == 0, sums + own.sum_at);
+      differentiate_block<T>(weights[b], own.chain, own.wanted, count, units(in).read_only(),
+                             units(own.at).read_only(), units(own.d_at), units(plan.spare), units(plan.dz),
+                             b == 0, sums + own.sum_at);
     }
   }
 
