@@ -1,5 +1,6 @@
 #include "autograd/tape.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -102,7 +103,7 @@ void Tape::backward(const Variable& loss) {
   backward(loss, Tensor::full(loss.shape(), 1.0, loss.dtype(), loss.value().device()));
 }
 
-void Tape::backward(const Variable& output, const Tensor& cotangent) {
+void Tape::backward(const Variable& output, const Tensor& cotangent, const GradientFunction* ready) {
   if (consumed_) fail("[backward] this tape was already walked; its rules are gone. Record the step again");
   if (output.slot_ < 0 || output.tape_id_ != id_)
     fail("[backward] the output does not depend on any parameter through this tape");
@@ -112,7 +113,7 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
   consumed_ = true;
   buffers_.gradients.slots[static_cast<size_t>(output.slot_)].gradient = cotangent;
   try {
-    walk();
+    walk(ready);
   } catch (...) {
     // What was written is a part, which the next pass must not add to.
     for (const Backward::Input& input : buffers_.inputs) {
@@ -125,7 +126,17 @@ void Tape::backward(const Variable& output, const Tensor& cotangent) {
   }
 }
 
-void Tape::walk() {
+void Tape::tell_complete(size_t entry, const GradientFunction& ready) const {
+  const std::span all(buffers_.inputs);
+  const size_t first = buffers_.entries[entry].first_input, end = first + buffers_.entries[entry].inputs;
+  for (size_t i = first; i < end; ++i) {
+    const auto is_same = [&](const Backward::Input& other) { return other.parameter == all[i].parameter; };
+    if (all[i].parameter && std::none_of(all.begin(), all.begin() + static_cast<ptrdiff_t>(i), is_same))
+      ready(*all[i].parameter);
+  }
+}
+
+void Tape::walk(const GradientFunction* ready) {
   TapeGradients& gradients = buffers_.gradients;
   for (size_t i = buffers_.entries.size(); i-- > 0;) {
     Buffers::Entry& entry = buffers_.entries[i];
@@ -147,6 +158,7 @@ void Tape::walk() {
     }
     entry.rule.reset();
     for (TapeGradients::Slot& slot : outputs) slot.gradient = Tensor();
+    if (ready) tell_complete(i, *ready);
   }
   gradients.join_streams();
 }

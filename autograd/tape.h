@@ -25,6 +25,9 @@
 
 namespace elbo {
 
+/// Is told of a parameter whose gradient is complete while the rest of a backward pass goes on.
+using GradientFunction = FunctionRef<void(const Parameter&)>;
+
 /// Pointers, given as {&x, &y} or as a vector of them.
 template <class T>
 struct PointersTo : std::span<T* const> {
@@ -47,8 +50,9 @@ class Tape {
 
   /// Fills the gradients of every parameter that `loss` (one element) depends on. Can be called once.
   void backward(const Variable& loss);
-  /// The same for an output of any shape, given d objective / d output.
-  void backward(const Variable& output, const Tensor& cotangent);
+  /// The same for an output of any shape, given d objective / d output. On the CPU `ready` is called for each
+  /// parameter that an op has read, as soon as no rule that is left adds to its gradient.
+  void backward(const Variable& output, const Tensor& cotangent, const GradientFunction* ready = nullptr);
 
   /// Runs work(), which reads the tensors of `reads` and records nothing to differentiate: a step's
   /// statistics, say. While a tape is alive on a GPU, work goes to the side stream, beside what follows.
@@ -90,7 +94,9 @@ class Tape {
   void append(const char* name, PointersTo<const Variable> inputs, PointersTo<Variable> outputs,
               std::shared_ptr<void> rule, Call call);
   /// Calls the rules, from the last op to the first.
-  void walk();
+  void walk(const GradientFunction* ready);
+  /// Tells of the parameters that op `entry` is the first to have read.
+  void tell_complete(size_t entry, const GradientFunction& ready) const;
 
   Buffers& buffers_;  // kept between tapes, so that a repeated step allocates nothing
   uint64_t id_;

@@ -8,9 +8,15 @@
 // Knows no models.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <mutex>
+#include <optional>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -45,22 +51,76 @@ class AllReduce {
   bool stops() const { return stops_; }
 
  protected:
-  AllReduce(int64_t rank, int64_t count) : rank_(rank), count_(count) {}
+  /// How a call waits for the other processes: looking all the time, or asleep between two looks, which
+  /// leaves the core to those who compute.
+  enum class Waiting { awake, asleep };
+
+  /// `early`: whether an EarlyMean sends early; without a word, what takes less time in the first steps.
+  AllReduce(int64_t rank, int64_t count, std::optional<bool> early = std::nullopt)
+      : rank_(rank), count_(count), early_(early) {}
   /// Whether this process has been asked to stop.
   virtual bool asked_to_stop() const { return false; }
   /// `mine` is bounds[count] bytes. To process p go those from bounds[p] on, up to bounds[p + 1]; to `all`
   /// come everybody's from bounds[rank] on, one process after another.
-  virtual void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all) = 0;
+  virtual void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
+                        Waiting waiting) = 0;
   /// Of `whole`, this process has the bytes from bounds[rank] on, up to bounds[rank + 1], and gets the
   /// others.
-  virtual void gather(std::byte* whole, std::span<const int64_t> bounds) = 0;
+  virtual void gather(std::byte* whole, std::span<const int64_t> bounds, Waiting waiting) = 0;
 
  private:
+  friend class EarlyMean;
   /// Everybody's numbers, one process after another.
   std::vector<double> gathered(std::span<const double> own);
+  /// The two halves of `mean`. The first returns every process's share of the weight; the second's flat is on
+  /// the CPU.
+  std::vector<double> mean_of_numbers(std::span<double> numbers, double weight);
+  void mean_of_tensor(const Tensor& flat, std::span<const double> weights, Waiting waiting);
 
   const int64_t rank_, count_;
+  /// Whether an EarlyMean of so many numbers sends early, in all processes alike; and how long it then took.
+  bool sends_early(int64_t n) const;
+  void took(bool early, double seconds);
+
+  std::optional<bool> early_;
+  std::vector<double> seconds_[2];  // of what was tried: late, early
   bool stops_ = false;
+};
+
+/// AllReduce::mean of what is still being written, from its end to its begin, as gradients are: what will not
+/// change goes to the others meanwhile. The same bits.
+///
+///   EarlyMean mean(all_reduce, store.gradients(), rows);     // at every process
+///   mean.complete_from(1000);                                // flat from 1000 on will not change; or never
+///   mean.finish(numbers);                                    // nor will the rest
+class EarlyMean {
+ public:
+  EarlyMean(AllReduce& all_reduce, const Tensor& flat, double weight);
+  /// Without `finish`, what is not complete stays where it is.
+  ~EarlyMean();
+  EarlyMean(const EarlyMean&) = delete;
+  EarlyMean& operator=(const EarlyMean&) = delete;
+
+  /// Whether anything is sent before `finish`. It costs time where the cores have to move the bytes, as on
+  /// one machine; the first steps try both. From a GPU nothing is.
+  bool is_early() const { return sender_.joinable(); }
+  void complete_from(int64_t first);
+  void finish(std::span<double> numbers);
+
+ private:
+  void send_pieces();
+
+  AllReduce& all_reduce_;
+  const Tensor flat_;
+  const double weight_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::vector<double> weights_;  // of all processes, where pieces are sent early
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int64_t complete_;  // flat from here on
+  bool given_up_ = false;
+  std::exception_ptr error_;
+  std::thread sender_;
 };
 
 }  // namespace elbo

@@ -227,4 +227,21 @@ void ParameterStore::consume_gradients() {
   for (Parameter& parameter : parameters_) parameter.has_gradient = false;
 }
 
+CompleteGradients::CompleteGradients(ParameterStore& store)
+    : trained_(store.trained()), complete_(trained_.size()), all_from_(trained_.size()) {
+  for (size_t p = 0; p < trained_.size(); ++p)
+    begins_.push_back(store.spans()[p * (store.spans().size() / trained_.size())].begin);
+  begins_.push_back(store.gradients().elements());
+}
+
+int64_t CompleteGradients::with(const Parameter& parameter) {
+  for (size_t p = 0; p < trained_.size(); ++p) {
+    if (trained_[p] != &parameter) continue;
+    complete_[p] = true;
+    if (!std::exchange(trained_[p]->has_gradient, true)) trained_[p]->gradient.fill(0);
+  }
+  while (all_from_ > 0 && complete_[all_from_ - 1]) --all_from_;
+  return begins_[all_from_];
+}
+
 }  // namespace elbo

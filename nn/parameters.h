@@ -107,4 +107,20 @@ class ParameterStore {
   std::vector<Span> spans_;
 };
 
+/// Which gradients of a backward pass are complete, while it goes on: it tells of one parameter after another
+/// (Tape::backward).
+class CompleteGradients {
+ public:
+  explicit CompleteGradients(ParameterStore& store);
+  /// With this parameter's: from where on all numbers of ParameterStore::gradients() are complete. A gradient
+  /// that nothing was given to becomes 0.
+  int64_t with(const Parameter& parameter);
+
+ private:
+  std::vector<Parameter*> trained_;
+  std::vector<int64_t> begins_;  // in the arena
+  std::vector<bool> complete_;
+  size_t all_from_;
+};
+
 }  // namespace elbo

@@ -1,9 +1,12 @@
 // Processes that share a training, as threads of one: what they give each other goes through memory.
 #pragma once
 
+#include <atomic>
 #include <barrier>
+#include <chrono>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -22,14 +25,20 @@ struct Board {
 
 class ThreadAllReduce : public AllReduce {
  public:
-  ThreadAllReduce(Board& board, int64_t rank) : AllReduce(rank, board.count), board_(board) {}
+  ThreadAllReduce(Board& board, int64_t rank, std::optional<bool> early = false)
+      : AllReduce(rank, board.count, early), board_(board) {}
   void wait_for_all() override { board_.all_there.arrive_and_wait(); }
 
   bool asked = false;
+  std::atomic<int> exchanges = 0;               // begun
+  std::chrono::milliseconds late{0}, early{0};  // how long one takes
 
  protected:
   bool asked_to_stop() const override { return asked; }
-  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all) override {
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
+                Waiting waiting) override {
+    ++exchanges;
+    std::this_thread::sleep_for(waiting == Waiting::awake ? late : early);
     show(mine, bounds.back());
     const auto r = static_cast<size_t>(rank());
     const int64_t begin = bounds[r], own = bounds[r + 1] - begin;
@@ -37,7 +46,7 @@ class ThreadAllReduce : public AllReduce {
       std::memcpy(all, board_.shown[p].data() + begin, static_cast<size_t>(own));
     wait_for_all();
   }
-  void gather(std::byte* whole, std::span<const int64_t> bounds) override {
+  void gather(std::byte* whole, std::span<const int64_t> bounds, Waiting) override {
     show(whole, bounds.back());
     for (size_t p = 0; p < board_.shown.size(); ++p)
       std::memcpy(whole + bounds[p], board_.shown[p].data() + bounds[p],
@@ -54,13 +63,14 @@ class ThreadAllReduce : public AllReduce {
   Board& board_;
 };
 
-/// Calls f(all_reduce) in so many threads, each with its own.
-inline void in_processes(int64_t count, const std::function<void(ThreadAllReduce&)>& f) {
+/// Calls f(all_reduce) in so many threads, each with its own, whose gradients are sent early or not.
+inline void in_processes(int64_t count, const std::function<void(ThreadAllReduce&)>& f,
+                         std::optional<bool> early = false) {
   Board board(count);
   std::vector<std::thread> threads;
   for (int64_t rank = 0; rank < count; ++rank)
     threads.emplace_back([&, rank] {
-      ThreadAllReduce all_reduce(board, rank);
+      ThreadAllReduce all_reduce(board, rank, early);
       f(all_reduce);
     });
   for (std::thread& thread : threads) thread.join();

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/tape.h"
-
 namespace elbo {
 
-void backward_of_each(Tape& tape, const Variable& costs) {
-  tape.backward(costs, Tensor::full(costs.shape(), 1, costs.dtype(), costs.value().device()));
+void backward_of_each(Tape& tape, const Variable& costs, const GradientFunction* ready) {
+  tape.backward(costs, Tensor::full(costs.shape(), 1, costs.dtype(), costs.value().device()), ready);
 }
 
 LossTerms differentiate(FunctionRef<LossValue(const LossInput&)> value, const LossInput& input) {
   Tape tape;
   const LossValue found = value(input);
-  backward_of_each(tape, found.cost);
+  backward_of_each(tape, found.cost, input.ready);
   LossTerms terms{found.cost.value(), {}};
   for (const Variable& probe : found.probes) terms.probes.push_back(probe.value());
   return terms;
@@ -32,10 +30,10 @@ LossTerms differentiate(const Loss& loss, const LossInput& input) {
 }
 
 LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key,
-                        const BatchRows& rows) {
+                        const BatchRows& rows, const GradientFunction* ready) {
   Tensor numbers = loss.numbers_at(time);
   if (numbers.defined()) numbers = numbers.to(x.dtype()).to(x.device());
-  return differentiate(loss, {x, numbers, key, rows});
+  return differentiate(loss, {x, numbers, key, rows, ready});
 }
 
 LossTerms on_cpu(LossTerms terms) {

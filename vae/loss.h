@@ -16,14 +16,12 @@
 #include <string>
 #include <vector>
 
-#include "autograd/variable.h"
+#include "autograd/tape.h"
 #include "tensor/batch_rows.h"
 #include "tensor/function_ref.h"
 #include "tensor/kept_vector.h"
 
 namespace elbo {
-
-class Tape;
 
 /// Where in its training a model is.
 struct TrainingTime {
@@ -37,6 +35,9 @@ struct LossInput {
       numbers;  ///< what Loss::numbers says, of the model's type, on its device; undefined where it is empty
   RandomKey key;     ///< of the step's noise
   BatchRows rows{};  ///< which of the batch's rows x has, where several processes share it
+  /// On the CPU, is told of gradients that are complete before the others are; null: nobody asks. A loss may
+  /// leave it alone.
+  const GradientFunction* ready = nullptr;
 };
 
 struct LossValue {
@@ -74,10 +75,10 @@ LossTerms differentiate(const Loss& loss, const LossInput& input);
 LossTerms differentiate(FunctionRef<LossValue(const LossInput&)> value, const LossInput& input);
 /// The same with the numbers of a time; they get the type and the device of x.
 LossTerms differentiate(const Loss& loss, const Tensor& x, const TrainingTime& time, const RandomKey& key,
-                        const BatchRows& rows = {});
+                        const BatchRows& rows = {}, const GradientFunction* ready = nullptr);
 
 /// The gradient of the members' costs, () or (M), together: none depends on another's parameters.
-void backward_of_each(Tape& tape, const Variable& costs);
+void backward_of_each(Tape& tape, const Variable& costs, const GradientFunction* ready = nullptr);
 
 /// The same numbers on the CPU; those of a GPU are waited for.
 LossTerms on_cpu(LossTerms terms);

@@ -127,18 +127,24 @@ LossTerms Training::differentiate_batch() {
   const int64_t own = x_.size(-2);
   const BatchRows rows = batches_.rows ? batches_.rows(steps_) : BatchRows{};
   rows_ = rows.all_of(own);
-  if (own > 0 || !settings_.all_reduce) {
-    LossTerms terms = on_cpu(differentiate(loss, x_, time(), noise_at(steps_), rows));
-    return settings_.all_reduce ? over_processes(std::move(terms), own) : terms;
+  if (!settings_.all_reduce) return on_cpu(differentiate(loss, x_, time(), noise_at(steps_), rows));
+  EarlyMean mean(*settings_.all_reduce, parameters_.gradients(), static_cast<double>(own));
+  if (own > 0) {
+    CompleteGradients complete(parameters_);
+    const auto tell = [&](const Parameter& parameter) { mean.complete_from(complete.with(parameter)); };
+    const GradientFunction ready = tell;
+    return over_processes(
+        on_cpu(differentiate(loss, x_, time(), noise_at(steps_), rows, mean.is_early() ? &ready : nullptr)),
+        mean);
   }
   const Shape models = parameters_.members() > 0 ? Shape{parameters_.members()} : Shape{};
   LossTerms none{Tensor::zeros(models, DType::f64), {}};
   for (size_t i = 0; i < loss.probes.size(); ++i) none.probes.push_back(Tensor::zeros(models, DType::f64));
-  return over_processes(std::move(none), 0);
+  return over_processes(std::move(none), mean);
 }
 
 /// The whole batch's terms and gradients, from those of this process's rows.
-LossTerms Training::over_processes(LossTerms own, int64_t rows) {
+LossTerms Training::over_processes(LossTerms own, EarlyMean& mean) {
   const auto each_number = [&](auto f) {
     for (int64_t m = 0; m < own.cost.elements(); ++m) f(own.cost, m);
     for (Tensor& probe : own.probes)
@@ -147,7 +153,7 @@ LossTerms Training::over_processes(LossTerms own, int64_t rows) {
   std::vector<double> numbers;
   each_number([&](const Tensor& of, int64_t m) { numbers.push_back(of.at(m)); });
   parameters_.complete_gradients();
-  settings_.all_reduce->mean(parameters_.gradients(), numbers, static_cast<double>(rows));
+  mean.finish(numbers);
   for (Parameter* parameter : parameters_.trained()) parameter->has_gradient = true;
   own.cost = Tensor::zeros(own.cost.shape(), DType::f64);
   for (Tensor& probe : own.probes) probe = Tensor::zeros(probe.shape(), DType::f64);

@@ -142,7 +142,7 @@ class Training {
 
  private:
   LossTerms differentiate_batch();
-  LossTerms over_processes(LossTerms own, int64_t rows);
+  LossTerms over_processes(LossTerms own, EarlyMean& mean);
   void begin_phase(size_t phase);
   void set_rates(std::vector<double>& rates, int64_t later) const;
 

@@ -2,8 +2,7 @@
 // and what all of them do at once.
 //
 // MPI does the work (ranks_mpi_found.cpp); builds without it say that they cannot (ranks_mpi_missing.cpp).
-// Waiting for messages is the caller's: MPI's own would keep a core busy. What all do at once keeps the core
-// busy until all have done it. Knows nothing of what is said.
+// Waiting for messages is the caller's: MPI's own would keep a core busy. Knows nothing of what is said.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +20,10 @@ struct RankMessage {
   int from = 0;
   std::string bytes;
 };
+
+/// How a rank waits for the others: looking all the time, which costs a core and no time; or asleep between
+/// two looks, which leaves the core to others.
+enum class RankWaiting { awake, asleep };
 
 /// One in a process, for as long as it has to do with the others: its end waits for theirs, and messages that
 /// come until then are dropped. Any thread may call it.
@@ -45,10 +48,10 @@ class Ranks {
   // What every rank must call, with the same bounds; there are count() + 1 of them, in bytes, from 0 on.
   /// To rank p go the bytes of `mine` from bounds[p] on, up to bounds[p + 1]; to `all` come everybody's from
   /// bounds[rank()] on, one rank after another.
-  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all);
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all, RankWaiting waiting);
   /// Of `whole`, this rank has the bytes from bounds[rank()] on, up to bounds[rank() + 1], and gets the
   /// others.
-  void gather(std::byte* whole, std::span<const int64_t> bounds);
+  void gather(std::byte* whole, std::span<const int64_t> bounds, RankWaiting waiting);
   /// Returns when all have called it; asleep until then.
   void wait_for_all();
 

@@ -16,7 +16,7 @@ namespace elbo {
 namespace {
 
 constexpr int kLength = 1, kPiece = 2;  // tags
-constexpr std::chrono::milliseconds kBetweenLooks{1};
+constexpr std::chrono::microseconds kBetweenLooks{50}, kBetweenLooksAtEnd{1000};
 constexpr uint64_t kLargestPiece = uint64_t{1} << 28;
 
 Ranks* this_one = nullptr;
@@ -35,16 +35,22 @@ struct Stretches {
   }
 };
 
-/// Returns when all ranks have called it; asleep until then, but for what it does before each look.
+/// Returns when the request is done; asleep until then, but for what it does before each look.
+template <class BeforeLook>
+void sleep_until_done(MPI_Request request, std::chrono::microseconds between, const BeforeLook& before_look) {
+  for (int done = 0; !done;) {
+    before_look();
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    if (!done) std::this_thread::sleep_for(between);
+  }
+}
+
+/// Returns when all ranks have called it.
 template <class BeforeLook>
 void meet(const BeforeLook& before_look) {
   MPI_Request request;
   MPI_Ibarrier(MPI_COMM_WORLD, &request);
-  for (int all_there = 0; !all_there;) {
-    before_look();
-    MPI_Test(&request, &all_there, MPI_STATUS_IGNORE);
-    if (!all_there) std::this_thread::sleep_for(kBetweenLooks);
-  }
+  sleep_until_done(request, kBetweenLooksAtEnd, before_look);
 }
 
 }  // namespace
@@ -108,22 +114,37 @@ std::optional<RankMessage> Ranks::receive() {
   return message;
 }
 
-void Ranks::exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all) {
+void Ranks::exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
+                     RankWaiting waiting) {
   const std::lock_guard guard(mutex_);
   const Stretches out(bounds);
   const int own = out.sizes[static_cast<size_t>(rank_)];
   std::vector<int64_t> arriving;
   for (int p = 0; p <= count_; ++p) arriving.push_back(int64_t{p} * own);
   const Stretches in(arriving);
-  MPI_Alltoallv(mine, out.sizes.data(), out.begins.data(), MPI_BYTE, all, in.sizes.data(), in.begins.data(),
-                MPI_BYTE, MPI_COMM_WORLD);
+  if (waiting == RankWaiting::awake) {
+    MPI_Alltoallv(mine, out.sizes.data(), out.begins.data(), MPI_BYTE, all, in.sizes.data(), in.begins.data(),
+                  MPI_BYTE, MPI_COMM_WORLD);
+    return;
+  }
+  MPI_Request request;
+  MPI_Ialltoallv(mine, out.sizes.data(), out.begins.data(), MPI_BYTE, all, in.sizes.data(), in.begins.data(),
+                 MPI_BYTE, MPI_COMM_WORLD, &request);
+  sleep_until_done(request, kBetweenLooks, [] {});
 }
 
-void Ranks::gather(std::byte* whole, std::span<const int64_t> bounds) {
+void Ranks::gather(std::byte* whole, std::span<const int64_t> bounds, RankWaiting waiting) {
   const std::lock_guard guard(mutex_);
   const Stretches stretches(bounds);
-  MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole, stretches.sizes.data(), stretches.begins.data(),
-                 MPI_BYTE, MPI_COMM_WORLD);
+  if (waiting == RankWaiting::awake) {
+    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole, stretches.sizes.data(), stretches.begins.data(),
+                   MPI_BYTE, MPI_COMM_WORLD);
+    return;
+  }
+  MPI_Request request;
+  MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole, stretches.sizes.data(), stretches.begins.data(),
+                  MPI_BYTE, MPI_COMM_WORLD, &request);
+  sleep_until_done(request, kBetweenLooks, [] {});
 }
 
 void Ranks::wait_for_all() {

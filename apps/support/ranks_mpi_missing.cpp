@@ -18,8 +18,8 @@ void Ranks::send(int, std::string_view) {}
 
 std::optional<RankMessage> Ranks::receive() { return std::nullopt; }
 
-void Ranks::exchange(const std::byte*, std::span<const int64_t>, std::byte*) {}
-void Ranks::gather(std::byte*, std::span<const int64_t>) {}
+void Ranks::exchange(const std::byte*, std::span<const int64_t>, std::byte*, RankWaiting) {}
+void Ranks::gather(std::byte*, std::span<const int64_t>, RankWaiting) {}
 void Ranks::wait_for_all() {}
 void Ranks::abort(int status) { std::_Exit(status); }
 

@@ -15,12 +15,19 @@ class RankAllReduce : public AllReduce {
 
  protected:
   bool asked_to_stop() const override { return interrupted(); }
-  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all) override {
-    ranks_.exchange(mine, bounds, all);
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
+                Waiting waiting) override {
+    ranks_.exchange(mine, bounds, all, as_ranks_do(waiting));
   }
-  void gather(std::byte* whole, std::span<const int64_t> bounds) override { ranks_.gather(whole, bounds); }
+  void gather(std::byte* whole, std::span<const int64_t> bounds, Waiting waiting) override {
+    ranks_.gather(whole, bounds, as_ranks_do(waiting));
+  }
 
  private:
+  static RankWaiting as_ranks_do(Waiting waiting) {
+    return waiting == Waiting::awake ? RankWaiting::awake : RankWaiting::asleep;
+  }
+
   Ranks& ranks_;
 };
 

@@ -142,6 +142,31 @@ TEST_SUITE("autograd") {
     }
   }
 
+  TEST_CASE("a pass tells once of each parameter that an op has read, when its gradient is complete") {
+    Parameter first = parameter(Tensor::from<double>({2}, {2, 3})),
+              twice = parameter(Tensor::full({2}, 5, DType::f64)),
+              last = parameter(Tensor::full({2}, 7, DType::f64)),
+              unreached = parameter(Tensor::full({2}, 1, DType::f64));
+    std::vector<std::pair<const Parameter*, std::vector<double>>> told;
+    const auto note = [&](const Parameter& p) { told.emplace_back(&p, p.gradient.to_vector()); };
+    const GradientFunction ready = note;
+    Tape tape;
+    const Variable x = Variable(first) * twice;
+    square(Variable(unreached));  // nothing depends on it
+    const Variable y = x * last + Variable(twice) * twice;
+    tape.backward(y, Tensor::full({2}, 1, DType::f64), &ready);
+    REQUIRE(told.size() == 4);
+    CHECK(told[0].first == &last);
+    CHECK(told[1].first == &unreached);
+    for (const auto& [p, gradient] : told) {
+      CHECK(p->has_gradient == (p != &unreached));
+      CHECK(gradient == p->gradient.to_vector());
+    }
+    CHECK(told[0].second == std::vector<double>{10, 15});
+    CHECK(first.gradient.to_vector() == std::vector<double>{35, 35});
+    CHECK(twice.gradient.to_vector() == std::vector<double>{24, 31});
+  }
+
   TEST_CASE("a long chain needs no stack") {
     Parameter w = parameter(Tensor::from<double>({1}, {1}));
     Tape tape;

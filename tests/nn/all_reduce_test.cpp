@@ -3,8 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <thread>
+#include <utility>
 
 #include "tensor/random.h"
 #include "tests/processes.h"
@@ -71,6 +75,101 @@ TEST_SUITE("nn") {
             CHECK(found[p].to_vector() == exact.to_vector());
           }
         }
+  }
+
+  TEST_CASE("all-reduce: what is complete early goes out early, and the means have the same bits") {
+    const std::vector<double> weights{3, 0, 5};
+    for (int64_t n : {0, 1, 1 << 18, (1 << 18) + 1, 700'001})
+      for (DType dtype : {DType::f32, DType::f64}) {
+        CAPTURE(n);
+        std::vector<Tensor> found(3), expected(3);
+        std::vector<std::vector<double>> numbers(3), expected_numbers(3);
+        in_processes(3, [&](ThreadAllReduce& all_reduce) {
+          const auto r = static_cast<size_t>(all_reduce.rank());
+          expected[r] = numbers_of(all_reduce.rank(), n, dtype);
+          expected_numbers[r] = {static_cast<double>(r), 2};
+          EarlyMean mean(all_reduce, expected[r], weights[r]);
+          CHECK_FALSE(mean.is_early());
+          mean.complete_from(n / 2);
+          mean.finish(expected_numbers[r]);
+        });
+        const bool early = true;
+        in_processes(
+            3,
+            [&](ThreadAllReduce& all_reduce) {
+              const auto r = static_cast<size_t>(all_reduce.rank());
+              const Tensor given = numbers_of(all_reduce.rank(), n, dtype);
+              found[r] = Tensor::full({n}, 1e30, dtype);
+              numbers[r] = {static_cast<double>(r), 2};
+              all_reduce.asked = r == 2;
+              EarlyMean mean(all_reduce, found[r], weights[r]);
+              CHECK(mean.is_early());
+              // Some at a time, other ones in each process; the one of weight 0 says nothing.
+              for (int64_t from = n, part = 1; from > 0 && weights[r] > 0; ++part) {
+                const int64_t until =
+                    std::exchange(from, std::max<int64_t>(from - 30'011 * (part % 7 + all_reduce.rank()), 0));
+                found[r].slice(from, until).copy_from(given.slice(from, until));
+                if (from > 0 || part % 2 == 0) mean.complete_from(from);
+              }
+              mean.finish(numbers[r]);
+              CHECK(all_reduce.stops());
+            },
+            early);
+        for (size_t p = 0; p < found.size(); ++p) {
+          CHECK(found[p].to_vector() == expected[0].to_vector());
+          CHECK(numbers[p] == expected_numbers[0]);
+        }
+      }
+  }
+
+  TEST_CASE("all-reduce: the first steps try whether what goes out early takes less time") {
+    using std::chrono::milliseconds;
+    for (const int64_t n : {(1 << 18) + 1, 1 << 18})  // the latter is one piece, which cannot be early
+      for (const bool early_is_faster : {true, false}) {
+        CAPTURE(n);
+        CAPTURE(early_is_faster);
+        std::vector<std::vector<bool>> early(2);
+        in_processes(
+            2,
+            [&](ThreadAllReduce& all_reduce) {
+              const auto r = static_cast<size_t>(all_reduce.rank());
+              // The second, for which it makes no difference, goes along.
+              if (r == 0) (early_is_faster ? all_reduce.late : all_reduce.early) = milliseconds(40);
+              const Tensor flat = Tensor::full({n}, static_cast<double>(r));
+              for (int step = 0; step < 22; ++step) {
+                EarlyMean mean(all_reduce, flat, 1);
+                early[r].push_back(mean.is_early());
+                mean.finish({});
+              }
+              CHECK(flat.at(n - 1) == 0.5);
+            },
+            std::nullopt);
+        CHECK(early[0] == early[1]);
+        std::vector<bool> expected;
+        for (int step = 0; step < 22; ++step)
+          expected.push_back(n > 1 << 18 && (step < 18 ? step % 2 == 1 : early_is_faster));
+        CHECK(early[0] == expected);
+      }
+  }
+
+  TEST_CASE("all-reduce: an early mean that is given up leaves what was not complete") {
+    constexpr int64_t kNumbers = 3 << 18, kFrom = 2 << 18;
+    std::vector<Tensor> found(2);
+    in_processes(
+        2,
+        [&](ThreadAllReduce& all_reduce) {
+          const auto r = static_cast<size_t>(all_reduce.rank());
+          found[r] = Tensor::full({kNumbers}, static_cast<double>(2 * r));
+          EarlyMean mean(all_reduce, found[r], 1);
+          mean.complete_from(kFrom);
+          while (all_reduce.exchanges == 0) std::this_thread::yield();
+        },
+        true);
+    for (size_t p = 0; p < 2; ++p) {
+      CHECK(found[p].at(kFrom - 1) == static_cast<double>(2 * p));
+      CHECK(found[p].at(kFrom) == 1);
+      CHECK(found[p].at(kNumbers - 1) == 1);
+    }
   }
 
   TEST_CASE("all-reduce: sums of numbers, and one that was asked to stop stops all") {

@@ -290,6 +290,28 @@ TEST_SUITE("nn") {
     CHECK(error_of([&] { store.at("c"); }) == "[parameters] there is no 'c'; there are w, b");
   }
 
+  TEST_CASE("gradients are complete from where on all have been told of, and 0 where nothing gave one") {
+    ParameterStore store(DType::f32, 2);
+    Parameter& a = store.add("a", {20}, {});
+    store.add("fixed", {3}, {}, false);
+    Parameter& b = store.add("b", {5}, {});
+    Parameter& c = store.add("c", {1}, {});
+    store.initialise(1);
+    store.gradients().fill(9);
+    a.has_gradient = c.has_gradient = true;
+    CompleteGradients complete(store);
+    const int64_t begins[] = {0, 48, 64}, end = store.gradients().elements();  // of cache lines
+    CHECK(end == 80);
+    CHECK(complete.with(b) == end);
+    CHECK(complete.with(store.at("fixed")) == end);
+    CHECK(complete.with(c) == begins[1]);
+    CHECK(complete.with(c) == begins[1]);
+    CHECK(complete.with(a) == begins[0]);
+    CHECK(b.has_gradient);
+    CHECK(b.gradient.to_vector() == std::vector<double>(10, 0));
+    CHECK(c.gradient.to_vector() == std::vector<double>(2, 9));
+  }
+
   TEST_CASE("a store with nothing in it, or nothing to train, works") {
     ParameterStore empty, fixed_only;
     empty.initialise(1);

@@ -2,6 +2,11 @@
 // threads (tests/processes.h).
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <thread>
+
+#include "autograd/ops.h"
+#include "autograd/tape.h"
 #include "tensor/batch_rows.h"
 #include "tests/error_of.h"
 #include "tests/processes.h"
@@ -79,10 +84,15 @@ TEST_SUITE("vae") {
       const Found alone = train(c, 0, 1, nullptr);
       for (int64_t count : {2, 3, 5}) {  // of five, two have none of the last batch
         CAPTURE(count);
-        std::vector<Found> shared(static_cast<size_t>(count));
-        in_processes(count, [&](ThreadAllReduce& all_reduce) {
-          shared[static_cast<size_t>(all_reduce.rank())] = train(c, all_reduce.rank(), count, &all_reduce);
-        });
+        std::vector<Found> shared(static_cast<size_t>(2 * count));
+        for (bool early : {false, true})
+          in_processes(
+              count,
+              [&](ThreadAllReduce& all_reduce) {
+                const int64_t rank = all_reduce.rank();
+                shared[static_cast<size_t>(early ? count + rank : rank)] = train(c, rank, count, &all_reduce);
+              },
+              early);
         for (const Found& found : shared) {
           CHECK(found.parameters == shared[0].parameters);
           CHECK(found.costs == shared[0].costs);
@@ -92,6 +102,52 @@ TEST_SUITE("vae") {
         check_close(shared[0].parameters, alone.parameters);
       }
     }
+  }
+
+  TEST_CASE("training: gradients that are complete go out while the backward pass is under way") {
+    constexpr int64_t kNumbers = 1 << 18;
+    std::vector<Numbers> values(2);
+    std::vector<int> seen(2);
+    in_processes(
+        2,
+        [&](ThreadAllReduce& all_reduce) {
+          const auto r = static_cast<size_t>(all_reduce.rank());
+          ParameterStore store(DType::f64);
+          Parameter& first = store.add("first", {1}, {Initializer::Kind::constant, 2});
+          Parameter& last = store.add("last", {kNumbers}, {Initializer::Kind::constant, 3});
+          store.initialise(1);
+          Loss loss;
+          loss.is_mean_of_points = true;
+          loss.value = [&](const LossInput& in) -> LossValue {
+            const Variable point = mean(in.x, {-2, -1}), x = Variable(first) * point;
+            // The last rule of the pass but one does not end before the last parameter's gradients set out.
+            const Variable later = Tape::record("wait", {&x}, x.value(), [&](Backward& pass) {
+              for (int i = 0; i < 30'000 && all_reduce.exchanges == 0; ++i)
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+              seen[r] = all_reduce.exchanges;
+              pass.add(0, pass.dy());
+            });
+            return {later * mean(last), {}};
+          };
+          Training training(store, {{.loss = loss, .steps = 1, .rates = {0.5}}},
+                            {1,
+                             [&](int64_t) {
+                               return Tensor::full({1, 1}, static_cast<double>(1 + r), DType::f64);
+                             },
+                             {},
+                             [&](int64_t) {
+                               return BatchRows{all_reduce.rank(), 2};
+                             }},
+                            {.all_reduce = &all_reduce});
+          CHECK(training.step());
+          CHECK(first.gradient.item() == doctest::Approx(4.5));
+          CHECK(last.gradient.at(kNumbers - 1) == doctest::Approx(3.0 / kNumbers));
+          values[r] = store.values().to_vector();
+        },
+        true);
+    CHECK(seen[0] > 0);
+    CHECK(seen[1] > 0);
+    CHECK(values[0] == values[1]);
   }
 
   TEST_CASE("training: a member that breaks in one process is stopped in all of them") {
