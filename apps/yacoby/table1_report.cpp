@@ -169,15 +169,17 @@ void add_optima(const Table1Options& o, const std::vector<Entry>& entries, Prese
   }
 }
 
-Figure optima_figure(const std::vector<Entry>& entries) {
+Figure optima_figure(const Table1Options& o, const std::vector<Entry>& entries) {
+  constexpr double kLeast = 1e-4;  // nats; restarts that end nearer are drawn there
   Figure figure{.name = "optima",
                 .title = "Where the restarts ended: LinearJTEx",
-                .x = {.label = "KL of the data to the model (nats)", .low = -0.01},
-                .y = {.label = "KL of the best q to the posterior (nats)", .low = -0.01}};
+                .x = {.label = "KL of the data to the model (nats)", .log = true, .low = kLeast},
+                .y = {.label = "KL of the best q to the posterior (nats)", .low = -0.01},
+                .note = fmt::format("{} data sets, {} restarts of each setting on each", o.sets, o.restarts)};
   for (const Entry& entry : entries) {
     Series points{.name = title(entry.setting.method), .style = Style::points, .opacity = 0.6};
     for (const Optimum& own : entry.optima) {
-      points.x.push_back(own.likelihood);
+      points.x.push_back(std::max(own.likelihood, kLeast));
       points.y.push_back(own.posterior);
     }
     figure.series.push_back(std::move(points));
@@ -249,7 +251,7 @@ void present_kind(const Table1Options& o, const DataKind& kind, const Outcomes& 
   if (kind.model != YacobyModel::linear_jtex) return;
   add_optima(o, entries, p);
   report.figure(
-      draw(optima_figure(entries), p.directory.figures()),
+      draw(optima_figure(o, entries), p.directory.figures()),
       "Closed forms of every restart's model. A VAE gives up likelihood for a posterior that q can have; "
       "LiBI keeps the likelihood.");
 }
