@@ -131,6 +131,25 @@ else()
   endif()
 endif()
 
+# Between GPUs of several ranks. Optional: NVIDIA's packages have it, the toolkit and Debian do not.
+option(ELBO_NCCL "Use NCCL where it is found, in builds with CUDA and MPI" ON)
+set(elbo_nccl missing)
+if(elbo_gpu STREQUAL "cuda" AND elbo_mpi STREQUAL "found" AND ELBO_NCCL)
+  elbo_pip_folders(folders nccl)
+  find_path(ELBO_NCCL_INCLUDE_DIR nccl.h HINTS ${folders} ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
+  find_library(ELBO_NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${folders} ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib)
+  mark_as_advanced(ELBO_NCCL_INCLUDE_DIR ELBO_NCCL_LIBRARY)
+  if(ELBO_NCCL_INCLUDE_DIR AND ELBO_NCCL_LIBRARY)
+    set(elbo_nccl found)
+    add_library(elbo_nccl INTERFACE)
+    target_include_directories(elbo_nccl SYSTEM INTERFACE "${ELBO_NCCL_INCLUDE_DIR}")
+    target_link_libraries(elbo_nccl INTERFACE "${ELBO_NCCL_LIBRARY}" CUDA::cudart)
+    message(STATUS "Between GPUs: NCCL (${ELBO_NCCL_LIBRARY})")
+  else()
+    message(STATUS "Between GPUs: by way of the host, as NCCL was not found")
+  endif()
+endif()
+
 # elbo_choose_sources(LIST): takes out of the list what belongs to another kind of build: files with another's ending,
 # and, where there is no GPU code, all of a folder `cuda` that has no ending.
 function(elbo_choose_sources list)

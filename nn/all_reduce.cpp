@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "nn/all_reduce_kernel.h"
 #include "tensor/batch_rows.h"
 #include "tensor/parallel.h"
 
@@ -44,6 +45,10 @@ void add_blocks(const Tensor& parts, std::span<const double> weights, const Tens
 }
 
 void add(const Tensor& parts, std::span<const double> weights, const Tensor& to, int64_t grain) {
+  if (to.device() == Device::cuda) {
+    if constexpr (kHasGpuCode) cuda::add_in_order(parts, weights, to);
+    return;
+  }
   const int64_t blocks = (to.elements() + kBlock - 1) / kBlock;
   visit_floating(to.dtype(), "all-reduce", [&](auto zero) {
     parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
@@ -71,7 +76,7 @@ std::vector<double> AllReduce::gathered(std::span<const double> own) {
   std::vector<int64_t> bounds;
   for (int64_t p = 0; p <= count_; ++p) bounds.push_back(p * static_cast<int64_t>(own.size_bytes()));
   std::copy(own.begin(), own.end(), all.begin() + rank_ * static_cast<int64_t>(own.size()));
-  gather(std::as_writable_bytes(std::span(all)).data(), bounds, Waiting::awake);
+  gather(std::as_writable_bytes(std::span(all)).data(), bounds, Way::awake);
   return all;
 }
 
@@ -104,26 +109,27 @@ std::vector<double> AllReduce::mean_of_numbers(std::span<double> numbers, double
   return weights;
 }
 
-void AllReduce::mean_of_tensor(const Tensor& flat, std::span<const double> weights, Waiting waiting) {
+void AllReduce::mean_of_tensor(const Tensor& flat, std::span<const double> weights, Way way) {
   const int64_t n = flat.elements(), size = size_of(flat.dtype()), lines = (n + kAlignment - 1) / kAlignment;
   std::vector<int64_t> bounds;
   for (int64_t p = 0; p <= count_; ++p)
     bounds.push_back(std::min(part_begin(lines, p, count_) * kAlignment, n) * size);
   const auto r = static_cast<size_t>(rank_);
   const int64_t begin = bounds[r] / size, end = bounds[r + 1] / size;
-  const Tensor parts = Tensor::empty({count_, end - begin}, flat.dtype());
-  exchange(static_cast<const std::byte*>(flat.bytes()), bounds, static_cast<std::byte*>(parts.bytes()),
-           waiting);
+  const Tensor parts = Tensor::empty({count_, end - begin}, flat.dtype(), flat.device());
+  exchange(static_cast<const std::byte*>(flat.bytes()), bounds, static_cast<std::byte*>(parts.bytes()), way);
   // Those who sleep have left the cores to others, who have one thread for each.
-  add(parts, weights, flat.slice(begin, end), waiting == Waiting::asleep ? n : 16);
-  gather(static_cast<std::byte*>(flat.bytes()), bounds, waiting);
+  add(parts, weights, flat.slice(begin, end), way == Way::asleep ? n : 16);
+  gather(static_cast<std::byte*>(flat.bytes()), bounds, way);
 }
 
 void AllReduce::mean(const Tensor& flat, std::span<double> numbers, double weight) {
   const std::vector<double> weights = mean_of_numbers(numbers, weight);
+  const bool on_gpu = flat.device() == Device::cuda;
+  if (on_gpu && has_way_on_gpu()) return mean_of_tensor(flat, weights, Way::on_gpu);
   const Tensor here = flat.to(Device::cpu);  // itself, unless it is a GPU's
-  mean_of_tensor(here, weights, Waiting::awake);
-  if (flat.device() != Device::cpu) flat.copy_from(here);
+  mean_of_tensor(here, weights, Way::awake);
+  if (on_gpu) flat.copy_from(here);
 }
 
 bool AllReduce::sends_early(int64_t n) const {
@@ -179,7 +185,7 @@ void EarlyMean::send_pieces() {
       changed_.wait(lock, [&] { return given_up_ || complete_ <= begin; });
       if (complete_ > begin) return;
     }
-    all_reduce_.mean_of_tensor(flat_.slice(begin, end), weights_, AllReduce::Waiting::asleep);
+    all_reduce_.mean_of_tensor(flat_.slice(begin, end), weights_, AllReduce::Way::asleep);
   }
 }
 

@@ -23,8 +23,8 @@
 
 namespace elbo {
 
-/// to (n), f32 or f64 on the CPU: the sum of weights[p] parts (p, n), added in the order of p, in double. A
-/// part of weight 0 is not looked at.
+/// to (n), f32 or f64: the sum of weights[p] parts (p, n), added in the order of p, in double. A part of
+/// weight 0 is not looked at.
 void add_in_order(const Tensor& parts, std::span<const double> weights, const Tensor& to);
 
 /// Every process has one, and calls the same functions in the same order, with as many numbers.
@@ -51,31 +51,33 @@ class AllReduce {
   bool stops() const { return stops_; }
 
  protected:
-  /// How a call waits for the other processes: looking all the time, or asleep between two looks, which
-  /// leaves the core to those who compute.
-  enum class Waiting { awake, asleep };
+  /// How bytes go. From host memory to host memory, and whoever waits for the others looks all the time, or
+  /// is asleep between two looks, which leaves the core to those who compute; or from GPU to GPU, in their
+  /// turn in the stream.
+  enum class Way { awake, asleep, on_gpu };
 
   /// `early`: whether an EarlyMean sends early; without a word, what takes less time in the first steps.
   AllReduce(int64_t rank, int64_t count, std::optional<bool> early = std::nullopt)
       : rank_(rank), count_(count), early_(early) {}
   /// Whether this process has been asked to stop.
   virtual bool asked_to_stop() const { return false; }
+  /// Whether every process has Way::on_gpu; all ask at the same time, with gradients on a GPU.
+  virtual bool has_way_on_gpu() { return false; }
   /// `mine` is bounds[count] bytes. To process p go those from bounds[p] on, up to bounds[p + 1]; to `all`
   /// come everybody's from bounds[rank] on, one process after another.
-  virtual void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
-                        Waiting waiting) = 0;
+  virtual void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all, Way way) = 0;
   /// Of `whole`, this process has the bytes from bounds[rank] on, up to bounds[rank + 1], and gets the
   /// others.
-  virtual void gather(std::byte* whole, std::span<const int64_t> bounds, Waiting waiting) = 0;
+  virtual void gather(std::byte* whole, std::span<const int64_t> bounds, Way way) = 0;
 
  private:
   friend class EarlyMean;
   /// Everybody's numbers, one process after another.
   std::vector<double> gathered(std::span<const double> own);
-  /// The two halves of `mean`. The first returns every process's share of the weight; the second's flat is on
-  /// the CPU.
+  /// The two halves of `mean`. The first returns every process's share of the weight; the second's flat is
+  /// where `way` begins.
   std::vector<double> mean_of_numbers(std::span<double> numbers, double weight);
-  void mean_of_tensor(const Tensor& flat, std::span<const double> weights, Waiting waiting);
+  void mean_of_tensor(const Tensor& flat, std::span<const double> weights, Way way);
 
   const int64_t rank_, count_;
   /// Whether an EarlyMean of so many numbers sends early, in all processes alike; and how long it then took.

@@ -30,15 +30,14 @@ class ThreadAllReduce : public AllReduce {
   void wait_for_all() override { board_.all_there.arrive_and_wait(); }
 
   bool asked = false;
-  std::atomic<int> exchanges = 0;               // begun
-  std::chrono::milliseconds late{0}, early{0};  // how long one takes
+  std::atomic<int> exchanges = 0;                           // begun
+  std::chrono::milliseconds when_awake{0}, when_asleep{0};  // how long one takes
 
  protected:
   bool asked_to_stop() const override { return asked; }
-  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
-                Waiting waiting) override {
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all, Way way) override {
     ++exchanges;
-    std::this_thread::sleep_for(waiting == Waiting::awake ? late : early);
+    std::this_thread::sleep_for(way == Way::awake ? when_awake : when_asleep);
     show(mine, bounds.back());
     const auto r = static_cast<size_t>(rank());
     const int64_t begin = bounds[r], own = bounds[r + 1] - begin;
@@ -46,7 +45,7 @@ class ThreadAllReduce : public AllReduce {
       std::memcpy(all, board_.shown[p].data() + begin, static_cast<size_t>(own));
     wait_for_all();
   }
-  void gather(std::byte* whole, std::span<const int64_t> bounds, Waiting) override {
+  void gather(std::byte* whole, std::span<const int64_t> bounds, Way) override {
     show(whole, bounds.back());
     for (size_t p = 0; p < board_.shown.size(); ++p)
       std::memcpy(whole + bounds[p], board_.shown[p].data() + bounds[p],

@@ -1,7 +1,11 @@
 // AllReduce over the ranks that mpirun started, which stop together at the step after a signal to one of
-// them.
+// them. GPUs send gradients to each other where each rank has one of its own, and NCCL.
 #pragma once
 
+#include <memory>
+#include <optional>
+
+#include "apps/support/gpu_ranks.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/ranks.h"
 #include "nn/all_reduce.h"
@@ -15,20 +19,25 @@ class RankAllReduce : public AllReduce {
 
  protected:
   bool asked_to_stop() const override { return interrupted(); }
-  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all,
-                Waiting waiting) override {
-    ranks_.exchange(mine, bounds, all, as_ranks_do(waiting));
+  bool has_way_on_gpu() override {
+    if (!gpus_) gpus_ = GpuRanks::join(ranks_);
+    return *gpus_ != nullptr;
   }
-  void gather(std::byte* whole, std::span<const int64_t> bounds, Waiting waiting) override {
-    ranks_.gather(whole, bounds, as_ranks_do(waiting));
+  void exchange(const std::byte* mine, std::span<const int64_t> bounds, std::byte* all, Way way) override {
+    way == Way::on_gpu ? (*gpus_)->exchange(mine, bounds, all)
+                       : ranks_.exchange(mine, bounds, all, waiting(way));
+  }
+  void gather(std::byte* whole, std::span<const int64_t> bounds, Way way) override {
+    way == Way::on_gpu ? (*gpus_)->gather(whole, bounds) : ranks_.gather(whole, bounds, waiting(way));
   }
 
  private:
-  static RankWaiting as_ranks_do(Waiting waiting) {
-    return waiting == Waiting::awake ? RankWaiting::awake : RankWaiting::asleep;
+  static RankWaiting waiting(Way way) {
+    return way == Way::asleep ? RankWaiting::asleep : RankWaiting::awake;
   }
 
   Ranks& ranks_;
+  std::optional<std::unique_ptr<GpuRanks>> gpus_;  // none: nobody has asked
 };
 
 }  // namespace elbo

@@ -10,6 +10,7 @@
 // from one thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,6 +37,9 @@ struct Description {
   bool emulated = false;
 };
 Description describe();
+/// Differs between any two GPUs, of whatever machines.
+using Identity = std::array<unsigned char, 16>;
+Identity identity();
 /// Multiprocessors of the GPU: how many blocks keep it busy.
 int multiprocessors();
 

@@ -1,6 +1,7 @@
 // The GPU of CUDA builds (device.h), on CUDA's runtime.
 #include "tensor/cuda/device.h"
 
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -113,6 +114,11 @@ Description describe() {
                 .emulated = false};
   check(cudaMemGetInfo(&d.free, &d.memory), "the GPU does not say how much memory it has");
   return d;
+}
+Identity identity() {
+  Identity identity;
+  std::memcpy(identity.data(), &present().properties.uuid, identity.size());
+  return identity;
 }
 int multiprocessors() { return present().properties.multiProcessorCount; }
 

@@ -500,6 +500,7 @@ Description describe() {
           .runtime = "emulated",
           .emulated = true};
 }
+Identity identity() { return {'e', 'm', 'u', 'l', 'a', 't', 'e', 'd'}; }
 int multiprocessors() { return 2; }
 
 void* allocate_bytes(size_t bytes) { return device_memory().take(bytes); }

@@ -16,6 +16,7 @@ const std::string& why_not() {
 }
 void require_available() { fail("[cuda] {}", why_not()); }
 Description describe() { require_available(), __builtin_unreachable(); }
+Identity identity() { require_available(), __builtin_unreachable(); }
 const char* blas_name() { require_available(), __builtin_unreachable(); }
 const char* cudnn_name() { require_available(), __builtin_unreachable(); }
 

@@ -134,7 +134,8 @@ TEST_SUITE("nn") {
             [&](ThreadAllReduce& all_reduce) {
               const auto r = static_cast<size_t>(all_reduce.rank());
               // The second, for which it makes no difference, goes along.
-              if (r == 0) (early_is_faster ? all_reduce.late : all_reduce.early) = milliseconds(40);
+              if (r == 0)
+                (early_is_faster ? all_reduce.when_awake : all_reduce.when_asleep) = milliseconds(40);
               const Tensor flat = Tensor::full({n}, static_cast<double>(r));
               for (int step = 0; step < 22; ++step) {
                 EarlyMean mean(all_reduce, flat, 1);
