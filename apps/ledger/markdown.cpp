@@ -38,6 +38,7 @@ std::string item_text(const Item& item, const std::vector<const Entry*>& entries
                                      [&] {
                                        std::vector<std::string> words{run.command};
                                        words.insert(words.end(), run.arguments.begin(), run.arguments.end());
+                                       words.insert(words.end(), run.full.begin(), run.full.end());
                                        return words;
                                      }(),
                                      " "),

@@ -80,8 +80,7 @@ void settle(Job& job, const ReproduceOptions& o) {
     job.words.insert(job.words.end(), {"--resume", job.folder});
   } else {
     for (const std::string& word : job.run->arguments) add(word);
-    if (o.quick)
-      for (const std::string& word : job.run->quick) add(word);
+    for (const std::string& word : o.quick ? job.run->quick : job.run->full) add(word);
     job.words.insert(job.words.end(), {"--out", job.folder});
   }
   if (!job.only.empty())

@@ -35,7 +35,8 @@ struct Run {
   std::string key;  ///< of its folder: "landscape", and "landscape-quick"
   std::string command;
   std::vector<std::string> arguments{};
-  std::vector<std::string> quick{"--quick"};  ///< in addition, for the quick form
+  /// In addition: for the paper's settings, and for the quick form, which has its own.
+  std::vector<std::string> full{}, quick{"--quick"};
   std::vector<Setting> settings{};
   std::string unstated{};  ///< what the paper does not say
   /// Whether a result.json is of this run; where it is empty, those of its command are.

@@ -81,7 +81,7 @@ std::vector<Run> runs() {
                                                 {"config.lr", "learning rates", kRates}})},
           {.key = "encoders",
            .command = "encoders",
-           .arguments = {"--epochs", "1000", "--lr", "1e-4,3e-4,1e-3,3e-3", "--schedule", "constant"},
+           .full = {"--epochs", "1000", "--lr", "1e-4,3e-4,1e-3,3e-3", "--schedule", "constant"},
            .settings = {{"provenance.data.N", "images", 60000},
                         {"config.latent", "k", 200},
                         {"config.epochs", "epochs", 1000},

@@ -318,6 +318,23 @@ TEST_SUITE("apps") {
     CHECK(refusal.find("lucas/table2") != std::string::npos);
   }
 
+  TEST_CASE("the quick form has settings of its own, and none of the paper's") {
+    const auto all = papers();
+    for (const bool quick : {true, false})
+      for (const Job& job :
+           jobs_for(all, {.ids = {"all"}, .quick = quick, .folder = "runs", .celeba = "C"})) {
+        CAPTURE(job.run->key);
+        const auto has = [&](const std::string& word) {
+          return std::find(job.words.begin(), job.words.end(), word) != job.words.end();
+        };
+        CHECK(has("--quick") == quick);
+        for (const char* size :
+             {"--epochs", "--limit", "--latent", "--hidden", "--lr", "--trials", "--points"})
+          CHECK_FALSE((quick && has(size)));
+        CHECK(has("1000") == (!quick && job.run->key == "encoders"));
+      }
+  }
+
   TEST_CASE("a run that is there is not made again; one that was begun goes on") {
     const auto all = papers();
     TemporaryDirectory directory;
