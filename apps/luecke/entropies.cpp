@@ -208,7 +208,7 @@ void present(const Options& o, int64_t points_of_images, const Outcomes& outcome
   const Recorded linear = recorded(linear_runs, outcomes), fixed = recorded(fixed_of(o), outcomes),
                  ring = recorded(ring_runs, outcomes),
                  images = outcomes.has("images") ? recorded_from(outcomes.at("images")) : Recorded{};
-  FigureGrid grid{.name = "entropies", .title = "Bound and entropies of three VAEs", .columns = 0};
+  FigureGrid grid{.name = "entropies", .columns = 0};
   std::vector<Figure> below;
   Table table({"model", Table::number("runs"), Table::number("epochs"), Table::number("bound"),
                Table::number("entropies"), Table::number("median error (%)")});
@@ -251,6 +251,8 @@ void present(const Options& o, int64_t points_of_images, const Outcomes& outcome
          .here = fmt::format("{:+.3f} nats, run {}", ring.bound[0].back() - truth.train, ring.first_run),
          .note = "the exact density of the ring, on the training data"});
   }
+  grid.title = grid.columns == 1 ? "Bound and entropies of a VAE"
+                                 : fmt::format("Bound and entropies of {} VAEs", grid.columns);
   grid.cells.insert(grid.cells.end(), below.begin(), below.end());
   Report& report = p.report.emplace("The bound is a sum of three entropies",
                                     "Lücke et al., Fig 1. Where the variances of a VAE are stationary its "
