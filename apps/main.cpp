@@ -5,12 +5,14 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -191,13 +193,27 @@ void run(int argc, const char* const* argv) {
   }
 }
 
+/// Whether the others of mpirun, if there are any, wait for this process to join them.
+bool is_waited_for(int argc, const char* const* argv) {
+  const auto has = [&](const char* word) {
+    return std::any_of(argv + 1, argv + argc, [&](std::string_view own) { return own.ends_with(word); });
+  };
+  return launched().count > 1 && Ranks::can_join() && (has("train") || (has("sweep") && has("mpi")));
+}
+
 /// The exit status of a command that failed, for which `line` gives the reason.
-int end_with(std::string_view line) {
+int end_with(std::string_view line, int argc, const char* const* argv) {
   std::signal(SIGPIPE, SIG_IGN);  // the status says it, whether anybody reads the line or not
+  // Not every mpirun ends the others when one ends, so that ranks which wait for it would wait for ever.
+  std::optional<Ranks> ranks;
+  const bool joins = is_waited_for(argc, argv);
+  if (joins && launched().rank > 0) ranks.emplace();
   let_root_speak_first();
   log_line(line);
   const int stopped = interrupt_status();  // what failed may have been broken off
-  return stopped != 0 ? stopped : 2;
+  const int status = stopped != 0 ? stopped : 2;
+  if (joins) (ranks ? *ranks : ranks.emplace()).abort(status);
+  return status;
 }
 
 }  // namespace
@@ -225,9 +241,10 @@ int main(int argc, char** argv) {
     elbo::run(argc, argv);
     return elbo::end_of_output();
   } catch (const std::bad_alloc&) {
-    return elbo::end_with("elbo: out of memory");
+    return elbo::end_with("elbo: out of memory", argc, argv);
   } catch (const std::exception& error) {
     // What printing throws does not say of what.
-    return elbo::end_with(std::string("elbo: ") + (std::ferror(stdout) ? elbo::kLostOutput : error.what()));
+    return elbo::end_with(std::string("elbo: ") + (std::ferror(stdout) ? elbo::kLostOutput : error.what()),
+                          argc, argv);
   }
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""elbo sweep --launcher slurm on a real Slurm: a cluster of this machine alone, which is started here and ended again. As root, with the
-packages of scripts/setup cluster; 77 where one is missing or does not run. Not part of the suite, which has a sbatch of its own.
+"""elbo sweep --launcher slurm, and srun elbo train, on a real Slurm: a cluster of this machine alone, which is started here and ended again. As
+root, with the packages of scripts/setup cluster; 77 where one is missing or does not run. Not part of the suite, which has a sbatch of its own.
 
     tests/slurm_cluster_test.py build/release/elbo
 """
 
+import json
 import os
 import shutil
 import socket
@@ -13,7 +14,7 @@ import sys
 import time
 
 from program import BINARY, check, elbo, finish, work_in_a_folder_of_its_own
-from sweeps import TINY, numbers, same, wait_for
+from sweeps import MPIRUN, TINY, numbers, same, wait_for
 
 
 def skip(why):
@@ -117,6 +118,19 @@ try:
         end()
         skip("Slurm does not run here (see above)")
     print(slurm("sinfo").stdout, flush=True)
+
+    # ---- srun is an mpirun where it speaks the language of this MPI
+    language = "pmix" if "--oversubscribe" in MPIRUN else "pmi2"  # OpenMPI's and MPICH's
+    if MPIRUN and language in slurm("srun", "--mpi=list").stdout:
+        small = ["--data", "digits", "--limit", 300, "--model", "mlp", "--hidden", "24,16", "--latent", 4, "--batch", 100, "--epochs", 2, "--threads", 1,
+                 "--device", "cpu"]
+        runs = [elbo("train", *small, "--out", "alone"),
+                slurm("srun", "-n", "2", f"--mpi={language}", BINARY, "train", *map(str, small), "--out", "shared")]
+        check("one process trains, and two of srun do", all(run.returncode == 0 for run in runs), [run.stderr for run in runs])
+        alone, shared = (json.load(open(f"{run}/result.json"))["metrics"] for run in ("alone", "shared"))
+        check("the same model", shared["processes"] == 2 and abs(shared["elbo"] - alone["elbo"]) < 1e-4 * abs(alone["elbo"]), (shared, alone))
+    else:
+        print(f"not checked: two processes of srun, which does not know {language}, or there is no MPI", flush=True)
 
     long = [*TINY, "--epochs", 1500]
     run = elbo("collapse", *long, "--out", "one")

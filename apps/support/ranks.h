@@ -60,6 +60,8 @@ class Ranks {
 
   /// The one of this process; null: there is none.
   static Ranks* joined();
+  /// Whether there can still be one: this build has MPI, and there was none so far.
+  static bool can_join();
 
  private:
   std::mutex mutex_;

@@ -16,7 +16,7 @@ namespace elbo {
 namespace {
 
 constexpr int kLength = 1, kPiece = 2;  // tags
-constexpr std::chrono::microseconds kBetweenLooks{50}, kBetweenLooksAtEnd{1000};
+constexpr std::chrono::microseconds kBetweenLooks{50}, kBetweenLooksAtEnd{1000}, kForLastWords{200'000};
 constexpr uint64_t kLargestPiece = uint64_t{1} << 28;
 
 Ranks* this_one = nullptr;
@@ -153,10 +153,18 @@ void Ranks::wait_for_all() {
 }
 
 void Ranks::abort(int status) {
+  // mpirun may drop what it has not passed on by then.
+  std::this_thread::sleep_for(kForLastWords);
   MPI_Abort(MPI_COMM_WORLD, status);
   std::_Exit(status);
 }
 
 Ranks* Ranks::joined() { return this_one; }
+
+bool Ranks::can_join() {
+  int was_there = 0;
+  MPI_Initialized(&was_there);
+  return !was_there;
+}
 
 }  // namespace elbo
