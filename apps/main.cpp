@@ -195,10 +195,11 @@ void run(int argc, const char* const* argv) {
 
 /// Whether the others of mpirun, if there are any, wait for this process to join them.
 bool is_waited_for(int argc, const char* const* argv) {
-  const auto has = [&](const char* word) {
-    return std::any_of(argv + 1, argv + argc, [&](std::string_view own) { return own.ends_with(word); });
+  const auto has = [&](std::string_view word) {
+    return std::find(argv + 1, argv + argc, word) != argv + argc;
   };
-  return launched().count > 1 && Ranks::can_join() && (has("train") || (has("sweep") && has("mpi")));
+  return launched().count > 1 && Ranks::can_join() &&
+         (has("train") || (has("sweep") && (has("mpi") || has("--launcher=mpi"))));
 }
 
 /// The exit status of a command that failed, for which `line` gives the reason.

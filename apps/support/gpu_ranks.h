@@ -26,7 +26,7 @@ class GpuRanks {
   virtual void gather(std::byte* whole, std::span<const int64_t> bounds) = 0;
 
  private:
-  /// Whether builds can have one.
+  /// Whether this build can have one.
   static bool has_nccl();
   static std::unique_ptr<GpuRanks> with_nccl(Ranks& ranks);
 };
