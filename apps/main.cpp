@@ -22,6 +22,7 @@
 #include "apps/processor/paths.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
+#include "apps/support/places.h"
 #include "apps/support/ranks.h"
 #include "apps/support/result.h"
 #include "apps/support/toml_config.h"
@@ -82,7 +83,9 @@ void start_again(char** argv) {
   if (!program.error.empty()) fail("{}", program.error);
   const bool limited = limit_spinning(), asked = ask_for_better_core();
   // Where this fails, it goes on as it is.
-  if (limited || asked || program.file != called) execv(program.file.c_str(), argv);
+  if (!limited && !asked && program.file == called) return;
+  leave_place();
+  execv(program.file.c_str(), argv);
 }
 
 /// CLI11's messages can be of several lines; errors are one.

@@ -40,6 +40,10 @@ for command in commands:
 run = elbo("list")
 check("list names every command", run.returncode == 0 and all(command in run.stdout for command in commands))
 check("info --json is JSON", "version" in json.loads(elbo("info", "--json").stdout))
+all_threads = json.loads(elbo("info", "--json").stdout)["threads"]
+for bound in ({"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores"}, {"OMP_PROC_BIND": "spread", "OMP_WAIT_POLICY": "passive"}):
+    found = json.loads(elbo("info", "--json", env={**os.environ, **bound}).stdout)["threads"]
+    check(f"threads that are bound are as many: {bound}", found == all_threads, (found, all_threads))
 run = elbo("gradcheck", "--json", "--op", "sigmoid")
 check("gradcheck --json", json.loads(run.stdout)["ops"][0]["error"] < 1e-6)
 

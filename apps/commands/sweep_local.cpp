@@ -21,6 +21,7 @@
 #include "apps/experiment/run_state.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
+#include "apps/support/places.h"
 #include "apps/support/progress.h"
 #include "apps/support/visible_gpus.h"
 #include "tensor/error.h"
@@ -45,9 +46,14 @@ class Worker {
     arguments.push_back(nullptr);
     const std::string device = "CUDA_VISIBLE_DEVICES=" + gpu;
     std::vector<char*> environment;
-    for (char** entry = environ; *entry; ++entry)
-      if (gpu.empty() || !std::string_view(*entry).starts_with("CUDA_VISIBLE_DEVICES="))
-        environment.push_back(*entry);
+    // Workers that were bound would all begin at the same processor.
+    leave_place();
+    for (char** entry = environ; *entry; ++entry) {
+      const std::string_view own = *entry;
+      const bool binds = own.starts_with("OMP_PROC_BIND=") || own.starts_with("OMP_PLACES=") ||
+                         own.starts_with("GOMP_CPU_AFFINITY=") || own.starts_with("KMP_AFFINITY=");
+      if (!binds && (gpu.empty() || !own.starts_with("CUDA_VISIBLE_DEVICES="))) environment.push_back(*entry);
+    }
     if (!gpu.empty()) environment.push_back(const_cast<char*>(device.c_str()));
     environment.push_back(nullptr);
     int ends[2];
