@@ -10,8 +10,8 @@ import os
 import re
 import subprocess
 
-from hosts import Hosts, ip, skip
-from program import BINARY, check, elbo, finish, work_in_a_folder_of_its_own
+from hosts import Hosts, ip
+from program import BINARY, check, elbo, finish, skip, work_in_a_folder_of_its_own
 from sweeps import MPI_ENVIRONMENT, MPIRUN, TINY, numbers, same, start, wait_for
 
 if "--oversubscribe" not in MPIRUN:

@@ -18,6 +18,12 @@ def check(what, holds, detail=""):
     print(f"{'ok   ' if holds else 'FAILS'} {what}" + (f": {detail}" if not holds and detail else ""), flush=True)
 
 
+def skip(why):
+    """Ends the script as one that this machine cannot run."""
+    print(f"skipped: {why}")
+    sys.exit(77)
+
+
 def elbo(*arguments, **options):
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
 

@@ -10,16 +10,10 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 
-from program import BINARY, check, elbo, finish, work_in_a_folder_of_its_own
+from program import BINARY, check, elbo, finish, skip, work_in_a_folder_of_its_own
 from sweeps import MPIRUN, TINY, numbers, same, wait_for
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
 
 
 for program in ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue"):

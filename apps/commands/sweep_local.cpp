@@ -47,7 +47,6 @@ class Worker {
     const std::string device = "CUDA_VISIBLE_DEVICES=" + gpu;
     std::vector<char*> environment;
     // Workers that were bound would all begin at the same processor.
-    leave_place();
     for (char** entry = environ; *entry; ++entry) {
       const std::string_view own = *entry;
       const bool binds = own.starts_with("OMP_PROC_BIND=") || own.starts_with("OMP_PLACES=") ||
@@ -231,6 +230,7 @@ void sweep_here(Sweep& sweep) {
   const int64_t cores = threads();
   if (sweep.workers == 0) sweep.workers = cores;
   sweep.begin(std::max<int64_t>(cores / sweep.workers, 1));
+  leave_place();
   {
     const InterruptGuard guard;
     LocalSweep(sweep, static_cast<size_t>(sweep.workers)).run();
