@@ -148,10 +148,12 @@ struct PairSums {
   std::vector<double> w, v;
 };
 
-template <bool kWithGradient>
-void add_pairs_of(int64_t j, const Whitened& y, double half_b2, PairSums& sums, double* own) {
-  const int64_t n = y.points(), d = y.dimensions(), stride = y.stride();
-  double e[kBlock], near[kBlock] = {};
+/// Where the number of dimensions is known here, as kDimensions, a block's numbers stay in registers.
+template <bool kWithGradient, int64_t kDimensions>
+void add_pairs_of(int64_t j, const Whitened& y, double half_b2, PairSums& sums, double* any_own) {
+  const int64_t n = y.points(), d = kDimensions ? kDimensions : y.dimensions(), stride = y.stride();
+  double e[kBlock], near[kBlock] = {}, few_own[std::max<int64_t>(1, kDimensions) * kBlock];
+  double* own = kDimensions ? few_own : any_own;
   if constexpr (kWithGradient) std::fill(own, own + d * kBlock, 0.0);
   for (int64_t first = j + 1; first < n; first += kBlock) {
     std::fill(e, e + kBlock, 0.0);
@@ -187,15 +189,22 @@ void add_pairs_of(int64_t j, const Whitened& y, double half_b2, PairSums& sums, 
 
 /// The pairs whose first point is in every `parts`-th block of points, from `part` on: each part has its
 /// share of the long rows and of the short ones.
-template <bool kWithGradient>
+template <bool kWithGradient, int64_t kDimensions>
 PairSums pairs_of_part(const Whitened& y, double half_b2, int64_t part, int64_t parts) {
   const auto points = static_cast<size_t>(y.stride()), numbers = points * static_cast<size_t>(y.dimensions());
   PairSums sums;
   if constexpr (kWithGradient) sums.w.assign(points, 0.0), sums.v.assign(numbers, 0.0);
   std::vector<double> own(static_cast<size_t>(y.dimensions() * kBlock));
   for (int64_t j = 0; j < y.points(); ++j)
-    if (j / kLanes % parts == part) add_pairs_of<kWithGradient>(j, y, half_b2, sums, own.data());
+    if (j / kLanes % parts == part) add_pairs_of<kWithGradient, kDimensions>(j, y, half_b2, sums, own.data());
   return sums;
+}
+
+template <bool kWithGradient>
+auto pairs_in(int64_t d) {
+  return d == 1   ? pairs_of_part<kWithGradient, 1>
+         : d == 2 ? pairs_of_part<kWithGradient, 2>
+                  : pairs_of_part<kWithGradient, 0>;
 }
 
 void add(std::vector<double>& to, const std::vector<double>& from) {
@@ -211,7 +220,7 @@ double finish(const Whitened& y, double b, const PairSums& pairs, T* gradient) {
   std::vector<double> near(static_cast<size_t>(points), 0.0);  // exp(-rate D_j)
   for (int64_t i = 0; i < d; ++i)
     for (int64_t j = 0; j < points; ++j) near[static_cast<size_t>(j)] += y.row(i)[j] * y.row(i)[j];
-  for (double& each : near) each = std::exp(-rate * each);
+  for (double& each : near) each = exp_not_positive(-rate * each);
   const double statistic =
       1 + 2 * pairs.total / n - 2 * factor * sum_of(near.data(), points) + n * std::pow(1 + 2 * b2, -half_d);
   if (!gradient) return statistic;
@@ -244,11 +253,11 @@ void all_members(const Tensor& z, const Tensor& statistic, const Tensor& gradien
   std::vector<PairSums> sums(static_cast<size_t>(members * parts));
   const int64_t grain =
       std::max<int64_t>(1, kParallelGrain * parts / (n * n));  // a pair costs some operations
+  const auto of_part = gradient.defined() ? pairs_in<true>(d) : pairs_in<false>(d);
   parallel_for(members * parts, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const Whitened& y = *whitened[static_cast<size_t>(task / parts)];
       if (y.is_singular()) continue;
-      const auto of_part = gradient.defined() ? pairs_of_part<true> : pairs_of_part<false>;
       sums[static_cast<size_t>(task)] = of_part(y, half_b2, task % parts, parts);
     }
   });
