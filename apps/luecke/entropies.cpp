@@ -257,8 +257,8 @@ void present(const Options& o, int64_t points_of_images, const Outcomes& outcome
   Report& report = p.report.emplace("The bound is a sum of three entropies",
                                     "Lücke et al., Fig 1. Where the variances of a VAE are stationary its "
                                     "evidence lower bound is the entropy of "
-                                    "the encoder minus those of prior and decoder. Three models, data drawn "
-                                    "anew for each run but for images.");
+                                    "the encoder minus those of prior and decoder. Data are drawn anew for "
+                                    "each run, but for images.");
   report.section("Training");
   report.figure(
       draw(grid, p.directory.figures()),
