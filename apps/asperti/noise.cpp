@@ -199,11 +199,11 @@ void add_options(Arguments& arguments) {
   };
   add_common_options(arguments, *o);
   number("--base-epochs", o->base_epochs, kCount, "Passes over the data before there is noise");
-  number("--epochs", o->epochs, kCount, "and with it and after it");
+  number("--epochs", o->epochs, kCount, "Passes over the data with noise and after it");
   arguments.begin_group("Noise");
   number("--increment", o->increment, kPositive, "Growth of its standard deviation after each epoch");
   number("--settle", o->settle, kCountOrNone, "Epochs that it stays once the unit has collapsed");
-  number("--patience", o->patience, kCount, "and at most, once the gain is below the KL");
+  number("--patience", o->patience, kCount, "The most epochs that noise lasts once the gain is below the KL");
   arguments.begin_group("Ensemble");
   number("--seeds,--members", o->seeds, kCount, "Models");
   number("--units", o->units, kCount, "Active units of each that get noise, the largest KL first");

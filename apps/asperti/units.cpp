@@ -163,7 +163,7 @@ void add_options(Arguments& arguments) {
   };
   add_common_options(arguments, *o);
   number("--epochs", o->epochs, kCount, "Passes over the data");
-  number("--conv-epochs", o->conv_epochs, kCount, "and of the convolutional network");
+  number("--conv-epochs", o->conv_epochs, kCount, "Passes over the data of the convolutional network");
   arguments.add_text("--schedule", o->schedule, "Learning rate over time")
       .one_of({"constant", "cosine"})
       .show_default();

@@ -236,8 +236,8 @@ void add_options(Arguments& arguments) {
                   "Deep VAE: samples of the importance-weighted bound; 0: none", kCountOrNone)
       .show_default();
   arguments
-      .add_number("--importance-points", o->importance_points, "and how many points it and I(x; z) take",
-                  kCountOrNone)
+      .add_number("--importance-points", o->importance_points,
+                  "Points that the importance-weighted bound and I(x; z) are of", kCountOrNone)
       .show_default();
   arguments
       .add_number("--importance-inflation", o->importance_inflation,

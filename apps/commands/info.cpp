@@ -76,6 +76,9 @@ void info(const Options& options) {
     data_text += fmt::format("  {:<10} {} {}\n", data_text.empty() ? "data" : "", data.title,
                              folder ? "in " + *folder : "not found: elbo data fetch " + data.name);
   }
+  std::vector<std::string> generated;
+  for (const DatasetKind& kind : dataset_kinds())
+    if (kind.generates()) generated.push_back(kind.name);
   if (options.json) {
     fmt::print("{}", json_text(found));
     return;
@@ -83,12 +86,12 @@ void info(const Options& options) {
   fmt::print(
       "elbo {}\n  built by   {}, {}\n  processor  {}, {} threads\n  path       {}\n  devices    {}\n"
       "  BLAS       {}\n  conv       {}\n  gnuplot    {}\n{}"
-      "  generators digits, sprites, faces, ppca\n",
+      "  generators {}\n",
       build.version, build.compiler, build.build, build.cpu, build.threads, path_text(), gpu_text(),
       build.blas + (blas().warning.empty() ? "" : "\n             warning: " + blas().warning),
       cpu_convolutions_name(),
       gnuplot_version().empty() ? "not found: figures come as CSV and scripts only" : gnuplot_version(),
-      data_text);
+      data_text, fmt::join(generated, ", "));
 }
 
 void add_options(Arguments& arguments) {

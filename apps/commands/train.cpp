@@ -137,6 +137,7 @@ std::vector<Argument> add_train_options(Arguments& arguments, TrainOptions& o) {
   arguments.add_text("--model", o.training.model, "linear, mlp for hidden layers, or conv for images")
       .show_default();
   add_data_options(arguments, o.data);
+  show_default_preprocess(o.data);
   add_run_options(arguments, o.run, true);
   const size_t before = arguments.all().size();
   add_optimisation_options(arguments, o.training);
@@ -174,8 +175,7 @@ void add_options(Arguments& arguments) {
       "The defaults shown are those of --model mlp. A linear VAE has --latent 50, --epochs 30, --batch "
       "1000,\n"
       "--lr 0.003, --schedule cosine and --init normal:0.001; a convolutional one --latent 32, --batch 64,\n"
-      "--lr 0.0001 and --init kaiming_normal. Pixels are scaled for the linear VAE and for the Bernoulli\n"
-      "likelihood, and in logit space otherwise, unless --preprocess is given.\n"
+      "--lr 0.0001 and --init kaiming_normal.\n"
       "mpirun -n N elbo train ... trains one model in N processes, which share each batch\n"
       "(docs/many-processors.md).");
   arguments.run([o, &arguments, training] { train(*o, arguments, training); });

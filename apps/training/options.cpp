@@ -44,14 +44,17 @@ void add_data_options(Arguments& arguments, DataOptions& o) {
                   "points: a share below 1, or how many",
                   {0, 1e9L})
       .show_default();
-  arguments.add_number("--test", o.division.test, "And so many for test, likewise", {0, 1e9L}).show_default();
+  arguments
+      .add_number("--test", o.division.test, "Hold so many training points out for test, likewise", {0, 1e9L})
+      .show_default();
   arguments
       .add_number("--split-seed", o.division.seed, "Which points are held out; --seed has no part in that",
                   kSeed)
       .show_default();
-  arguments.add_number("--subset", o.subset,
-                       "Then use N of the points that are left drawn at random by --seed; 0 means all",
-                       kIndex);
+  const Argument subset = arguments.add_number(
+      "--subset", o.subset, "Then use N of the points that are left, drawn at random by --seed; 0 means all",
+      kIndex);
+  if (o.subset > 0) subset.show_default();
 }
 
 void add_run_options(Arguments& arguments, RunOptions& o, bool writes_run) {

@@ -156,6 +156,10 @@ void restore(TrainingOptions& o, const Json& config) {
     fail("[--resume] the run's config.json has no lr, sigma2, beta or annealing; was it edited by hand?");
 }
 
+void show_default_preprocess(const DataOptions& data) {
+  data.preprocess_argument->show_default("logit (linear VAE, Bernoulli: scale)");
+}
+
 void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
   data.preprocess = o.likelihood == name(Likelihood::bernoulli) ? "scale" : "logit";
   data.preprocess_is_default = true;
