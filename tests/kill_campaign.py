@@ -105,8 +105,8 @@ while counts["workers killed"] < asked.kills:
 
 if MPIRUN and "without MPI" not in elbo("sweep", "collapse", "--launcher", "mpi", "--only", "nothing").stderr:
     begin = time.time()
-    run = subprocess.run([*map(str, [*MPIRUN, "-n", 3, BINARY, "sweep", *EXPERIMENT, *PARTS, "--out", "ranks", "--launcher", "mpi"])], env=MPI_ENVIRONMENT,
-                         capture_output=True, text=True)
+    run = subprocess.run([*map(str, [*MPIRUN, "-n", 3, BINARY, "sweep", *EXPERIMENT, *PARTS, "--out", "ranks", "--launcher", "mpi"])],
+                         env=MPI_ENVIRONMENT | os.environ, capture_output=True, text=True)
     check("three ranks", run.returncode == 0 and same(numbers("ranks"), expected)[0], run.stderr)
     print(f"three ranks: {time.time() - begin:.0f} s", flush=True)
 
