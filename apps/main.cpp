@@ -149,8 +149,9 @@ void declare(CLI::App& app, std::deque<Arguments>& arguments) {
     }
 }
 
-/// Throws for words that no option means: empty ones, as of a shell variable that is not set, and lists of
-/// nothing, which CLI11 would pass over for the next word.
+/// Throws for words that no option means: empty ones, as of a shell variable that is not set, lists of
+/// nothing, which CLI11 would pass over for the next word, and lists with empty items, which CLI11 leaves
+/// out.
 void check_words(int argc, const char* const* argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
@@ -158,6 +159,10 @@ void check_words(int argc, const char* const* argv) {
       fail("{} is empty; give it a value or leave it out",
            word.empty() ? fmt::format("what follows {}", quote(argv[i - 1])) : quote(word));
     if (word.find_first_not_of(',') == std::string_view::npos) fail("{} is a list of nothing", quote(word));
+    const bool is_list = word.find_first_of("/: ") == std::string_view::npos;  // and no path, nor data
+    if (is_list && (word.starts_with(',') || word.ends_with(',') ||
+                    word.find(",,") != std::string_view::npos || word.find("=,") != std::string_view::npos))
+      fail("{} is a list with an empty item; leave one comma out", quote(word));
   }
 }
 

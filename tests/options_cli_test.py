@@ -7,6 +7,7 @@ usage: options_cli_test.py ELBO_BINARY. Prints one line for each check and close
 import json
 import os
 import re
+import shutil
 import struct
 
 from program import check, elbo, finish, rejects, work_in_a_folder_of_its_own, write
@@ -193,7 +194,9 @@ for what, more, words in (
         ("a width below 0", ["--init", "normal:-1"], ["normal:-1"]),
         ("an empty word", ["--resume", ""], ["--resume", "empty"]),
         ("an empty value", ["--resume="], ["--resume=", "empty"]),
-        ("a list of nothing", ["--sigma2", ",", "--latent", 3], ["list of nothing"])):
+        ("a list of nothing", ["--sigma2", ",", "--latent", 3], ["list of nothing"]),
+        ("a list with an empty item", ["--sigma2", "1,,2", "--latent", 3], ["empty item"]),
+        ("one that ends with a comma", ["--sigma2=1,2,", "--latent", 3], ["empty item"])):
     rejects(what, *deep, *more, "--out", "never", mentions=words)
 rejects("a sigma^2 that stands twice in collapse", "collapse", "--data", "digits", "--limit", 60, "--sigma2", "1,1", "--out", "never",
         mentions=["--sigma2", "twice"])
@@ -227,13 +230,32 @@ run = elbo(*deep, "--out", "edited")
 config = json.load(open("edited/config.json"))
 rejects("polishing of a deep run", "train", "--resume", "edited", "--polish", 3, mentions=["--polish"])
 check("of which nothing is noted", json.load(open("edited/config.json")) == config and config["config"]["polish"] == 0)
-for key, value in (("lr", -1), ("lr", []), ("sigma2", []), ("data", 5), ("learn_sigma2", "x")):
+def edited(command, key, value):
+    config = json.load(open(f"{command}/config.json"))
+    shutil.copytree(command, "edited", dirs_exist_ok=True)
     write("edited/config.json", json.dumps({**config, "config": {**config["config"], key: value}}).encode())
-    rejects(f"a config.json with {key} = {value}", "train", "--resume", "edited", mentions=["config.json"])
+    rejects(f"a config.json of {command} with {key} = {value}", command, "--resume", "edited", mentions=["config.json"])
+
+
+os.rename("edited", "train")
+for key, value in (("lr", -1), ("lr", []), ("lr", [-1]), ("sigma2", []), ("data", 5), ("learn_sigma2", "x"), ("epochs", -1), ("batch", 1.5),
+                   ("members", 0)):
+    edited("train", key, value)
+for command, options, faults in (("collapse", ["--data", "ppca", "--sigma2", 1, "--lr", 0.001], (("members", 0), ("members", 1e300), ("lr", []), ("latent", -1))),
+                                 ("encoders", ["--data", "ppca", "--latent", 2], (("eps_hz", []), ("beta", []))),
+                                 ("ppca-elbo", ["--data", "ppca", "--latent", 2, "--frozen-at", 2], (("latent", []), ("steps", 0))),
+                                 ("asperti-trajectories", ["--data", "digits"], (("batch", 0), ("members", 0)))):
+    elbo(command, "--limit", 200, "--subset", 0, *options, "--begin", "--out", command)
+    for key, value in faults:
+        shutil.rmtree("edited", ignore_errors=True)
+        edited(command, key, value)
 elbo("ppca-landscape", "--data", "ppca", "--limit", 200, "--subset", 0, "--first", 4, "--second", 5, "--quick", "--out", "units")
 unit = next(os.path.join(folder, "unit.json") for folder, _, files in os.walk("units") if "unit.json" in files)
 write(unit, b'{"result": 5, "seconds": 1}')
 rejects("a unit.json that is something else", "ppca-landscape", "--resume", "units", mentions=["unit.json"])
+for damaged in (b"[1]", b'{"result": {}, "seconds": 1e999}'):
+    write(unit, damaged)
+    rejects(f"the state of a run with {damaged.decode()} for a result", "status", "units", mentions=["/unit.json"])
 
 # ---- a file of options gives way to the command line, and is no device
 npy("points.npy", points)

@@ -266,6 +266,7 @@ rejects("an unknown one", "sweep", "colapse", mentions=["no command", "colapse"]
 rejects("one without units", "sweep", "info", mentions=["not made of units"])
 rejects("an option that the experiment does not have", "sweep", "collapse", *SHORT, "--nonsense", "--out", "never", mentions=["--nonsense"])
 rejects("a unit that is not there", "sweep", "collapse", *SHORT, "--only", "x", "--out", "never", mentions=["--only", "no unit 'x'"])
+rejects("one that is not there, to see what it costs", "sweep", "collapse", *SHORT, "--only", "x", "--dry-run", mentions=["no unit 'x'"])
 rejects("what is sweep's own", "sweep", "collapse", "--begin", mentions=["--begin"])
 rejects("a job of Slurm's that is none", "sweep", "collapse", "--print", mentions=["--print", "slurm"])
 rejects("ranks by number", "sweep", "collapse", "--launcher", "mpi", "--workers", 3, mentions=["mpirun"])

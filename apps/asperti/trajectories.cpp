@@ -118,7 +118,7 @@ std::vector<Series> discs_of(const Json& look, double opacity, bool named) {
                             sigma2 = numbers_or_nan(look.at("sigma2"));
   std::vector<Series> discs;
   for (size_t i = 0; i < mean.size() / 2; ++i) {
-    const double across = 0.5 * std::pow(sigma2[2 * i] * sigma2[2 * i + 1], 0.25);
+    const double across = 0.5 * std::pow(sigma2.at(2 * i) * sigma2.at(2 * i + 1), 0.25);
     discs.push_back({.x = {mean[2 * i]},
                      .y = {mean[2 * i + 1]},
                      .style = Style::ellipses,
@@ -171,8 +171,8 @@ void add_claims(const Options& o, const LoadedData& data, const Json& found, Pre
   std::vector<double> off_centre, laws;
   for (const Json& member : found.at("units"))
     for (size_t i = 0; i < 2; ++i) {
-      off_centre.push_back(std::abs(numbers_or_nan(member.at("mean"))[i]));
-      laws.push_back(numbers_or_nan(member.at("law"))[i]);
+      off_centre.push_back(std::abs(numbers_or_nan(member.at("mean")).at(i)));
+      laws.push_back(numbers_or_nan(member.at("law")).at(i));
     }
   const Options paper;
   const bool published = kind_of(data.dataset.name) == "mnist" && data.dataset.points() == 60000 &&

@@ -31,7 +31,7 @@ std::vector<PaperUnit> ranked_paper() {
 template <class Value>
 Statistics of_rank(const Ensemble& ensemble, size_t rank, Value value) {
   std::vector<double> values;
-  for (const auto& units : ensemble.units) values.push_back(value(ranked(units)[rank]));
+  for (const auto& units : ensemble.units) values.push_back(value(ranked(units).at(rank)));
   return statistics_of(values);
 }
 
@@ -110,7 +110,7 @@ Table rank_table(const Ensemble& dense, bool beside_paper) {
     Extent law;
     size_t active = 0;
     for (const auto& units : dense.units) {
-      const UnitDiagnostics unit = ranked(units)[rank];
+      const UnitDiagnostics unit = ranked(units).at(rank);
       law.add(unit.law);
       active += in_use(unit) ? 1 : 0;
     }

@@ -94,6 +94,7 @@ void sweep(Options o, const Arguments& arguments, Ranks* ranks) {
     std::vector<std::string> words{sweep.experiment};
     append(words, sweep.words);
     if (sweep.resuming) append(words, {"--resume", sweep.directory});
+    if (!sweep.only.empty()) append(words, {"--only", fmt::format("{}", fmt::join(sweep.only, ","))});
     run_command_line(words);
     if (ranks) end_ranks(*ranks);
     return;

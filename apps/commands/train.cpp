@@ -99,7 +99,7 @@ TrainOptions prepared(TrainOptions o, const Arguments& arguments, const std::vec
   } else {
     const TrainOptions asked = o;
     const Json config = begin_resume(o.run, o.resume, "train");
-    restore_from(o.resume, [&] { restore(o, config); });
+    restore_from(config, arguments, to_json(asked), o.resume, [&] { restore(o, config); });
     keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
     if (arguments.given("--epochs") && asked.training.epochs != o.training.epochs) {
       const auto& annealings = o.training.annealings;

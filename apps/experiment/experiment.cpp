@@ -162,13 +162,18 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   }
   result.provenance.unit_seconds = outcomes.seconds();
   Presentation presentation{directory, result};
-  try {
-    plan.present(outcomes, presentation);
-  } catch (const Json::exception& error) {
+  const auto damaged = [&](const std::exception& error) {
     fail(
         "[experiment] a unit.json in {} is not as elbo writes it ({}); without it, --resume trains that unit "
         "anew",
         quote(directory.path()), error.what());
+  };
+  try {
+    plan.present(outcomes, presentation);
+  } catch (const Json::exception& error) {
+    damaged(error);
+  } catch (const std::logic_error& error) {  // of lists that are too short
+    damaged(error);
   }
   Report& report = presentation.report.value();
   if (!presentation.claims.empty()) {

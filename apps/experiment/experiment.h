@@ -108,7 +108,7 @@ void run_experiment(const Experiment<Options>& experiment, Options options, cons
   } else {
     Options asked = options;
     const Json config = begin_resume(options.run, options.resume, experiment.name);
-    restore_from(options.resume, [&] {
+    restore_from(config, arguments, config_of(asked), options.resume, [&] {
       restore(options, config);
       options.each([&](const char* name, auto& value) { restore_option(config, name, value); });
     });

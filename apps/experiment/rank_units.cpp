@@ -246,13 +246,15 @@ void RankServer::take_back(Rank& rank, const RankLetter& letter) {
   if (letter.word != "files") rank.claimed.reset();  // one that was returned is for others, from there on
 }
 
-void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirectory& directory,
-                   double lease) {
-  Mail mail(ranks, lease);
+namespace {
+
+/// Until the root has no more, or this process is interrupted. Whether the root has said "end".
+bool work_until_told(Mail& mail, Ranks& ranks, const std::vector<Unit>& units,
+                     const RunDirectory& directory) {
   while (!interrupted()) {
     send(ranks, 0, "ask", {{"host", host_name()}});
     const RankLetter letter = mail.wait();
-    if (letter.word == "end") return;
+    if (letter.word == "end") return true;
     if (letter.word == "leave") break;
     if (letter.word == "wait") {
       std::this_thread::sleep_for(kBetweenAsking);
@@ -279,7 +281,20 @@ void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirect
     std::error_code ignored;
     fs::remove_all(full, ignored);
   }
-  send(ranks, 0, "leave");
+  return false;
+}
+
+}  // namespace
+
+void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirectory& directory,
+                   double lease) {
+  Mail mail(ranks, lease);  // which may have the root's "end" while a unit still runs
+  try {
+    if (work_until_told(mail, ranks, units, directory)) return;
+    send(ranks, 0, "leave");
+  } catch (const std::exception& error) {
+    send(ranks, 0, "failed", {{"host", host_name()}, {"error", error.what()}});
+  }
   while (mail.wait().word != "end") continue;
 }
 

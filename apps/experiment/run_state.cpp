@@ -31,22 +31,20 @@ void each_piece(const std::vector<UnitState>& units, F f) {
   }
 }
 
-UnitState state_of(const fs::path& directory, const Json& entry, bool seconds) {
+/// A part has no parts.
+UnitState state_of(const fs::path& directory, const Json& entry, bool seconds, bool is_part = false) {
   std::error_code ignored;
   UnitState state{entry.at("key"), entry.at("title"), entry.at("cost"), false, 0};
   const fs::path kept = directory / state.key / "unit.json";
   state.done = fs::exists(kept, ignored);
   if (state.done && seconds) try {
-      const Json seconds_spent = read_json(kept.string()).value("seconds", Json(0.0));
-      if (!seconds_spent.is_number())
-        fail("[status] {} is damaged: \"seconds\" is no number", quote(kept.string()));
-      state.seconds = seconds_spent;
+      state.seconds = kept_unit(directory.string(), state.key).value("seconds", 0.0);
     } catch (const Error&) {
       if (fs::exists(kept, ignored)) throw;  // a part that was joined just now
     }
-  if (entry.contains("parts"))
+  if (entry.contains("parts") && !is_part)
     for (const Json& part : entry.at("parts")) {
-      state.parts.push_back(state_of(directory, part, seconds));
+      state.parts.push_back(state_of(directory, part, seconds, true));
       state.cost += state.parts.back().cost;
     }
   return state;

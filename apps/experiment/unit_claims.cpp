@@ -122,18 +122,21 @@ bool UnitClaims::is_ready(const Unit& unit) const {
                      [&](const std::string& part) { return is_published(directory_.path(), part); });
 }
 
-Json UnitClaims::kept(const std::string& key) const {
-  const std::string file = directory_.path() + "/" + key + "/unit.json";
+Json kept_unit(const std::string& directory, const std::string& key) {
+  const std::string file = directory + "/" + key + "/unit.json";
   Json kept = read_json(file);
   const auto seconds = kept.is_object() ? kept.value("seconds", Json(0.0)) : Json();
   if (!kept.is_object() || !kept.contains("result") || !seconds.is_number())
-    fail("[--resume] {} holds no result of a unit; remove it to run the unit again", quote(file));
+    fail("[--resume] {} holds no result of a unit and its \"seconds\"; remove it to run the unit again",
+         quote(file));
   // Earlier versions did not say whose it is.
   if (const Json of = kept.value("key", Json(key)); of != Json(key))
     fail("[--resume] {} is the result of another unit, {}; remove it to run this one", quote(file),
          of.dump());
   return kept;
 }
+
+Json UnitClaims::kept(const std::string& key) const { return kept_unit(directory_.path(), key); }
 
 std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::string& worker) {
   if (is_done(unit)) return nullptr;

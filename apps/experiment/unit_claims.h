@@ -56,6 +56,9 @@ class ClaimedUnit {
   bool resuming_ = false;
 };
 
+/// What ClaimedUnit::publish was given for that unit. Throws Error where it is not that, or another unit's.
+Json kept_unit(const std::string& directory, const std::string& key);
+
 class UnitClaims {
  public:
   /// `lease` in seconds: how long others wait for a sign of life before they take a unit over.
@@ -64,7 +67,6 @@ class UnitClaims {
   bool is_done(const Unit& unit) const;
   /// Whether the parts that it is made of are done; so is one without parts.
   bool is_ready(const Unit& unit) const;
-  /// What publish was given. Throws Error where it is not that, or another unit's.
   Json kept(const std::string& key) const;
   /// Null where the unit is done or somebody is at it. `worker` is who it is given to, where not this
   /// process. May be called by several threads.

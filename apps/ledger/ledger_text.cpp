@@ -74,7 +74,10 @@ std::string origin_text(const KeptResult& source) {
   };
   const std::string commit = text("commit");
   const Json threads = value_at(p, "threads"), of_units = value_at(p, "unit_seconds"),
-             seconds = of_units.is_number() ? of_units : value_at(p, "wall_seconds");
+             wall = value_at(p, "wall_seconds"),
+             seconds = of_units.is_number() ? of_units
+                       : wall.is_number()   ? wall
+                                            : Json();
   const int count = threads.is_number() ? threads.get<int>() : 0;
   return fmt::format(
       "{}, {}, {} thread{}, {}, {}", commit.empty() ? "commit not recorded" : "commit " + commit, text("cpu"),

@@ -123,6 +123,12 @@ Recorded recorded_from(const Json& json) {
   for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
   for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
   for (const Json& found : json.at("looks")) record.looks.push_back(found);
+  const auto epochs = [](const std::vector<double>& row) { return row.size(); };
+  if (record.bound.empty() || record.bound[0].empty() ||
+      std::ranges::any_of(record.bound,
+                          [&](const auto& row) { return row.size() != record.bound[0].size(); }) ||
+      !std::ranges::equal(record.bound, record.entropies, {}, epochs, epochs))
+    fail("[experiment] a recorded training has not as many entropies as bounds; was it edited by hand?");
   return record;
 }
 

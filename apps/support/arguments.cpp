@@ -85,6 +85,16 @@ Argument Argument::group(const std::string& heading) const {
 std::string Argument::name() const { return option_->get_name(); }
 bool Argument::given() const { return option_->count() > 0; }
 
+std::string Argument::fault_in(std::string text) const {
+  // CLI11 says where its validators end by an exception only.
+  for (int i = 0;; ++i) try {
+      const std::string fault = (*option_->get_validator(i))(text);
+      if (!fault.empty()) return fault;
+    } catch (const CLI::OptionNotFound&) {
+      return "";
+    }
+}
+
 void Arguments::begin_group(const std::string& heading) { app_->option_defaults()->group(heading); }
 
 Argument Arguments::add_text(const std::string& name, std::string& value, const std::string& help) {
@@ -160,5 +170,9 @@ std::vector<Argument> Arguments::all() const {
   return arguments;
 }
 Argument Arguments::at(const std::string& name) const { return Argument(*app_->get_option(name)); }
+std::optional<Argument> Arguments::find(const std::string& name) const {
+  CLI::Option* const option = app_->get_option_no_throw(name);
+  return option ? std::optional(Argument(*option)) : std::nullopt;
+}
 
 }  // namespace elbo

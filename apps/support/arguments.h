@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +59,8 @@ class Argument {
   std::string name() const;
   /// Whether the user named it, on the command line or in a file.
   bool given() const;
+  /// Why the command line would refuse that value; empty: it would not.
+  std::string fault_in(std::string text) const;
 
  private:
   CLI::Option* option_;
@@ -100,6 +103,8 @@ class Arguments {
   std::vector<Argument> all() const;
   /// The one with that name, e.g. "--data"; there must be one.
   Argument at(const std::string& name) const;
+  /// Likewise, where there is one.
+  std::optional<Argument> find(const std::string& name) const;
   bool given(const std::string& name) const { return at(name).given(); }
 
  private:

@@ -80,6 +80,8 @@ Json read_json(const std::string& path) {
   } catch (const Json::parse_error& error) {
     fail("[json] {} is not JSON: it breaks off or goes wrong at byte {}; was it edited by hand?", quote(path),
          error.byte);
+  } catch (const Json::out_of_range&) {
+    fail("[json] {} has a number that double precision does not hold; was it edited by hand?", quote(path));
   }
 }
 

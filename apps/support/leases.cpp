@@ -1,6 +1,7 @@
 #include "apps/support/leases.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,9 +56,15 @@ const std::string& this_machine() {
 }
 
 /// When a process of this machine began, in ticks since the machine did: no two processes have pid and this
-/// in common. Empty: there is no such process, or none that does anything any more.
-std::string began(int64_t pid) {
-  const std::string stat = read_if_there(fmt::format("/proc/{}/stat", pid)).value_or("");
+/// in common. Empty: there is no such process, or none that does anything any more. Nothing: /proc does not
+/// say, as it may not of another user's.
+std::optional<std::string> began(int64_t pid) {
+  const std::optional<std::string> there = read_if_there(fmt::format("/proc/{}/stat", pid));
+  if (!there) {
+    const bool gone = ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+    return gone ? std::optional("") : std::nullopt;
+  }
+  const std::string& stat = *there;
   const size_t behind_name = stat.rfind(')');
   if (behind_name == std::string::npos || behind_name + 2 >= stat.size()) return "";
   const char state = stat[behind_name + 2];
@@ -81,7 +88,11 @@ LeaseReport parse(const std::string& bytes) {
     report.text = json.at("text");
     report.let_go = json.at("let_go");
     const std::string machine = json.at("machine");
-    report.dead = !machine.empty() && machine == this_machine() && json.at("began") != began(json.at("pid"));
+    if (!machine.empty() && machine == this_machine()) {
+      const std::optional<std::string> now = began(json.at("pid"));
+      const std::string then = json.at("began");  // empty: the holder could not tell
+      report.dead = now && !then.empty() && then != *now;
+    }
   } catch (const nlohmann::json::exception&) {
     return {};
   }
@@ -180,7 +191,7 @@ void Lease::write() {
       {"share", share_},     {"text", text_},
       {"beat", ++beats_},    {"lease", length_},
       {"let_go", let_go_},   {"machine", this_machine()},
-      {"pid", ::getpid()},   {"began", began(::getpid())}};
+      {"pid", ::getpid()},   {"began", began(::getpid()).value_or("")}};
   const auto dump = [&] { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
   std::string bytes = dump();
   if (bytes.size() >= kBytes) {

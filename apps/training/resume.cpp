@@ -24,6 +24,11 @@ std::string key_of(const std::string& option) {
   return key;
 }
 
+std::string option_of(std::string key) {
+  std::replace(key.begin(), key.end(), '_', '-');
+  return "--" + key;
+}
+
 }  // namespace
 
 Json begin_resume(RunOptions& run, const std::string& directory, const std::string& command) {
@@ -34,7 +39,20 @@ Json begin_resume(RunOptions& run, const std::string& directory, const std::stri
   return read_run_config(directory, command);
 }
 
-void restore_from(const std::string& directory, FunctionRef<void()> restore) {
+void restore_from(const Json& config, const Arguments& arguments, const Json& asked,
+                  const std::string& directory, FunctionRef<void()> restore) {
+  for (const auto& [key, value] : config.items()) {
+    const std::optional<Argument> argument = arguments.find(option_of(key));
+    // A default may be what nobody can ask for; one that is given anew, check_given compares.
+    if ((argument && argument->given()) || asked.value(key, Json()) == value) continue;
+    std::string fault = value == Json::array() ? "a list of nothing" : "";
+    for (const Json& each : value.is_array() ? value : Json::array({value}))
+      if (argument && fault.empty() && (each.is_number() || each.is_string()))
+        fault = argument->fault_in(each.is_string() ? each.get<std::string>() : each.dump());
+    if (!fault.empty())
+      fail("[--resume] the config.json of {} has {} for {}: {}; was it edited by hand?", quote(directory),
+           value.dump(), quote(key), fault);
+  }
   try {
     restore();
   } catch (const Json::exception& error) {
@@ -93,6 +111,10 @@ void check_same_data(const LoadedData& data, const std::string& directory,
                      const std::optional<LoadedData>& validation) {
   const Json began = read_run_data(directory), now = data_record(data, validation);
   if (began.is_null() || began == now) return;  // null: of a version that did not say
+  if (!began.is_object())
+    fail(
+        "[--resume] the config.json of {} does not say which data the run began with; was it edited by hand?",
+        quote(directory));
   const auto text = [](const Json& record) {
     return fmt::format("{} points of {} dimensions, fingerprint {}", record.value("N", int64_t{0}),
                        record.value("D", int64_t{0}), record.value("fingerprint", std::string("unknown")));

@@ -3,8 +3,8 @@
 //
 //   const Options asked = o;
 //   const Json config = begin_resume(o.run, o.resume, "train");
-//   restore_from(o.resume, [&] { restore(o, config); });           // the options are the run's
-//   keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+//   restore_from(config, arguments, to_json(asked), o.resume, [&] { restore(o, config); });  // the run's
+//   options keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
 //   check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
 //   ...
 //   check_same_data(data, o.resume);                               // once they are loaded
@@ -20,8 +20,10 @@ namespace elbo {
 Json begin_resume(RunOptions& run, const std::string& directory, const std::string& command);
 
 /// Calls restore(), which takes options from the config of the run in `directory`. Throws Error where an
-/// option there is of another kind than elbo writes.
-void restore_from(const std::string& directory, FunctionRef<void()> restore);
+/// option there is of another kind than elbo writes, has a value that the command line would refuse, or is a
+/// list of nothing, and is not the default that `asked` has.
+void restore_from(const Json& config, const Arguments& arguments, const Json& asked,
+                  const std::string& directory, FunctionRef<void()> restore);
 
 /// Takes from the options as given what a resumed run may have anew: --device, which is the run's where it
 /// was not given, and --checkpoint-seconds. (--threads and --json need no help.)

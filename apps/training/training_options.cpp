@@ -152,8 +152,6 @@ void restore(TrainingOptions& o, const Json& config) {
     if (config.contains(name)) config.at(name).get_to(value);
   });
   o.validation = {config.value("validate_every", int64_t{0}), config.value("patience", int64_t{0})};
-  if (o.rates.empty() || o.sigma2.empty() || o.betas.empty() || o.annealings.empty())
-    fail("[--resume] the run's config.json has no lr, sigma2, beta or annealing; was it edited by hand?");
 }
 
 void show_default_preprocess(const DataOptions& data) {

@@ -143,7 +143,7 @@ void add_optima(const Table1Options& o, const std::vector<Entry>& entries, Prese
       near +=
           libi ? own.likelihood < kNear : std::abs(own.likelihood + own.posterior - kLossAtOptimum) < kNear;
     for (const int64_t member : entry.chosen) {
-      const double own = member < 0 ? std::nan("") : entry.optima[static_cast<size_t>(member)].likelihood;
+      const double own = member < 0 ? std::nan("") : entry.optima.at(static_cast<size_t>(member)).likelihood;
       if (!(own <= worst)) worst = own;
       if (std::isnan(worst)) break;
     }
