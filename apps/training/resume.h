@@ -3,8 +3,8 @@
 //
 //   const Options asked = o;
 //   const Json config = begin_resume(o.run, o.resume, "train");
-//   restore_from(config, arguments, to_json(asked), o.resume, [&] { restore(o, config); });  // the run's
-//   options keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
+//   restore_from(config, arguments, to_json(asked), o.resume, [&] { restore(o, config); });
+//   keep_changeable(o.run, o.training, asked.run, asked.training, arguments, config);
 //   check_given(o.data, arguments, to_json(asked), to_json(o), o.resume);
 //   ...
 //   check_same_data(data, o.resume);                               // once they are loaded
