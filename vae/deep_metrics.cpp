@@ -105,9 +105,11 @@ Tensor squared_error(const Vae& vae, const Tensor& x, const Tensor& output) {
 void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
   const int64_t m = vae.models(), k = vae.latent(), n = x.size(-2);
   const Posterior q = of_each_point(vae.encode(x)), of_prior = vae.in_prior_units(q);
-  const Tensor mean = by_member(vae, of_prior.mean.value()),
-               log_variance = by_member(vae, of_prior.log_variance.value());
-  const Tensor unit_kl = gaussian_kl(mean, log_variance).value();
+  const Tensor of_units = by_member(vae, of_prior.mean.value()),
+               log_variances = by_member(vae, of_prior.log_variance.value());
+  const Tensor unit_kl = gaussian_kl(of_units, log_variances).value();
+  // In double: a unit's variance is a difference of sums, and its mean may be large beside it.
+  const Tensor mean = of_units.to(DType::f64), log_variance = log_variances.to(DType::f64);
   const auto over_points = [&](auto f, const Tensor& values) {
     return map_reduce<Sum>({m, 1, k}, f, values);
   };
@@ -159,7 +161,8 @@ DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, 
   for (int64_t i = 0; i < k; ++i) {
     metrics.kl_per_dim.push_back(sums.unit_kl.at(member, i) / points);
     const double mean = sums.means.at(member, i) / points;
-    const double variance_of_mean = sums.squared_means.at(member, i) / points - mean * mean;
+    const double variance_of_mean =
+        std::max(sums.squared_means.at(member, i) / points - mean * mean, 0.0);  // by rounding
     if (variance_of_mean > kActiveVariance) ++metrics.active_units;
     metrics.mean_of_mean.push_back(mean);
     metrics.variance_of_mean.push_back(variance_of_mean);

@@ -76,7 +76,7 @@ std::vector<NoisyUnit> measure_noisy(const Vae& vae, const UnitNoise& noise, con
   const auto of_target = [&](const Variable& values) { return mean(sum(values * target, {-1}), {-1}); };
   const Variable unit_kl = gaussian_kl(of_prior.mean, of_prior.log_variance);
   const Variable kl = of_target(unit_kl), loss_kl = mean(sum(unit_kl * over_points(noise.kept), {-1}), {-1}),
-                 mean_of_mean = of_target(of_prior.mean), squares = of_target(square(of_prior.mean)),
+                 variance = of_target(square(of_prior.mean - mean(of_prior.mean, {-2}, true))),
                  variances = of_target(exp(of_prior.log_variance));
   std::vector<NoisyUnit> units;
   for (int64_t m = 0; m < vae.models(); ++m) {
@@ -85,7 +85,7 @@ std::vector<NoisyUnit> measure_noisy(const Vae& vae, const UnitNoise& noise, con
     units.push_back(
         {.gain = at(fit) - at(without),
          .kl = at(kl),
-         .variance_of_mean = at(squares) - at(mean_of_mean) * at(mean_of_mean),
+         .variance_of_mean = at(variance),
          .mean_variance = at(variances),
          .loss = -at(fit) - 0.5 * static_cast<double>(vae.dimensions()) * (math::kLogTwoPi + log_sigma2),
          .loss_kl = at(loss_kl)});

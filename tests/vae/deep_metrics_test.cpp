@@ -481,6 +481,37 @@ TEST_SUITE("vae") {
     CHECK(metrics.active_units == 1);
   }
 
+  TEST_CASE("deep metrics: means far from 0 do not hide how little they vary") {
+    // Units of x + 30 000 and of 1e-3 x + 1000, with the variances of x and 1e-6 as much, in single
+    // precision.
+    const auto vae = std::make_unique<DeepVae>(plain_options(2, 0, DType::f32), 1);
+    set_diagonal_encoder(*vae, {1, 1e-3}, {0, 0});
+    vae->parameters().at("encoder.mean.bias").value.copy_from(Tensor::from<float>({2}, {3e4f, 1e3f}));
+    const int64_t n = 1500;
+    const Tensor x = normal({n, 2}, DType::f32, {.seed = 3, .stream = kTestInput});
+    double mean[2] = {}, square[2] = {};
+    std::vector<double> means[2];
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < 2; ++j) {
+        const float own =
+            (j == 0 ? 1.0f : 1e-3f) * static_cast<float>(x.at(2 * i + j)) + (j == 0 ? 3e4f : 1e3f);
+        means[j].push_back(own);
+        mean[j] += own / static_cast<double>(n);
+      }
+    const DeepVaeMetrics found = evaluate_deep_vae(*vae, x)[0];
+    for (size_t j = 0; j < 2; ++j) {
+      for (const double own : means[j])
+        square[j] += (own - mean[j]) * (own - mean[j]) / static_cast<double>(n);
+      CHECK(close(found.variance_of_mean[j], square[j], 1e-2));  // products may be rounded once or twice
+    }
+    const DeepVaeMetrics same = evaluate_deep_vae(*vae, Tensor::zeros({n, 2}, DType::f32))[0];
+    CHECK(same.active_units == 0);
+    for (const double variance : same.variance_of_mean) {
+      CHECK(variance >= 0);
+      CHECK(variance < 1e-6);
+    }
+  }
+
   TEST_CASE("deep metrics: passes add up, and each has noise of its own") {
     const int64_t n = 1030;
     for (Likelihood likelihood : kAllLikelihoods) {

@@ -52,6 +52,15 @@ TEST_SUITE("vae") {
     }
   }
 
+  TEST_CASE("unit noise: a unit whose means are the same far from 0 has no variance") {
+    const auto vae = model();
+    for (const char* part : {"encoder.mean.weight", "encoder.mean.bias"})
+      vae->parameters().at(part).value.fill(std::string_view(part).ends_with("bias") ? 1e8 / 3 : 0);
+    for (const NoisyUnit& unit :
+         measure_noisy(*vae, unit_noise(*vae, {2, 0}, kAll), points(40), {.seed = 5, .stream = kEvaluation}))
+      CHECK(std::abs(unit.variance_of_mean) < 1e-12);
+  }
+
   TEST_CASE("unit noise widens the z of its unit by its deviation, and of no other") {
     // The encoder gives 0 with a variance of e^-60; the decoder is never asked: its input is looked at.
     const auto seen = std::make_shared<Tensor>();
