@@ -126,8 +126,8 @@ std::string known_kinds() {
   return names;
 }
 
-/// Moments of the data are sums of squares, which must not be more than a double holds.
-constexpr double kLargest = 1e150;
+/// Moments of the data are sums of squares, which must be neither more nor less than a double holds.
+constexpr double kLargest = 1e150, kSmallest = 1e-150;
 
 void check_finite(const Dataset& data) {
   if (data.has_pixels()) return;
@@ -136,7 +136,17 @@ void check_finite(const Dataset& data) {
     const auto bad = std::find_if(values.begin(), values.end(), [](auto value) {
       return !(std::abs(static_cast<double>(value)) <= kLargest);  // nor is NaN
     });
-    if (bad == values.end()) return;
+    if (bad == values.end()) {
+      double largest = 0;
+      for (const auto value : values) largest = std::max(largest, std::abs(static_cast<double>(value)));
+      if (largest > 0 && largest < kSmallest)
+        fail(
+            "[data] {} holds no number above {:g}, whose squares are less than a double holds: multiply the "
+            "data by "
+            "a power of ten",
+            quote(data.name), largest);
+      return;
+    }
     const int64_t flat = bad - values.begin();
     fail("[data] {} holds {} at row {}, column {} (counted from 0); {}", quote(data.name), *bad,
          flat / data.dimensions(), flat % data.dimensions(),

@@ -44,6 +44,7 @@ constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n", kJpegSignature =
 
 struct Announced {
   int64_t height = 0, width = 0;
+  size_t palette_at = 0, palette_bytes = 0;  ///< the chunk of a PNG, and its colours; 0: it has none
 };
 
 uint32_t byte_at(std::string_view file, size_t at) { return static_cast<unsigned char>(file[at]); }
@@ -72,9 +73,31 @@ Announced inspect_png(std::string_view file) {
       if (name != "IHDR" || length != 13) fail("is a damaged PNG: it does not begin with its size");
       size = {.height = big_endian_32(named, 8), .width = big_endian_32(named, 4)};
     }
+    if (name == "PLTE") {
+      size->palette_at = at;
+      size->palette_bytes = length;
+    }
     if (name == "IEND") return *size;
     at += kAround + length;
   }
+}
+
+/// The PNG with black for the colours that its palette does not have, which a damaged picture may use:
+/// stb_image takes for them what lies in memory.
+std::string with_whole_palette(std::string_view file, const Announced& found) {
+  constexpr size_t kWhole = 3 * 256, kBeside = 8;  // a length and a name before, a checksum after
+  std::string chunk = "PLTE";
+  chunk += file.substr(found.palette_at + kBeside, found.palette_bytes);
+  chunk.resize(4 + kWhole, '\0');
+  const auto big_endian = [](uint32_t number) {
+    std::string bytes;
+    for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(number >> shift & 0xff);
+    return bytes;
+  };
+  const auto sum = ::crc32(0, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size()));
+  return std::string(file.substr(0, found.palette_at)) + big_endian(kWhole) + chunk +
+         big_endian(static_cast<uint32_t>(sum)) +
+         std::string(file.substr(found.palette_at + kBeside + found.palette_bytes + 4));
 }
 
 /// Where the next marker's code is, from `at` on: the byte after an FF that neither stands for itself (00)
@@ -150,6 +173,8 @@ Pixels decode_image(std::string_view file, int channels) {
   // sizes.
   allowance = 16 * static_cast<size_t>(size.height * size.width) + 2 * file.size() + (size_t{4} << 20);
   wanted_too_much = false;
+  std::string whole;
+  if (size.palette_bytes > 0 && size.palette_bytes < 3 * 256) file = whole = with_whole_palette(file, size);
   int width = 0, height = 0, stored = 0;
   Pixels pixels;
   pixels.values = {stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(file.data()),

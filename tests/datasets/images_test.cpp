@@ -268,6 +268,27 @@ TEST_SUITE("datasets") {
     CHECK(std::vector<int>(clear.values.get(), clear.values.get() + 3) == std::vector{1, 2, 3});
   }
 
+  TEST_CASE("colours that a palette does not have are black, whatever was decoded before") {
+    std::string raw(1, '\0');
+    for (int index = 0; index < 256; ++index) raw += static_cast<char>(index);
+    const auto with_palette = [&](const std::string& palette) {
+      std::string file = png_of(256, 1, 8, 3, raw);
+      return file.insert(33, png_chunk("PLTE", palette));  // after the header
+    };
+    std::string whole;
+    for (int i = 0; i < 3 * 256; ++i) whole += static_cast<char>(i % 255 + 1);
+    const auto pixels_of = [](const std::string& file) {
+      const Pixels pixels = decode_image(file, 3);
+      return std::string(reinterpret_cast<const char*>(pixels.values.get()), 3 * 256);
+    };
+    for (const size_t colours : {256, 1, 17, 255}) {
+      std::string expected = whole.substr(0, 3 * colours);
+      expected.resize(3 * 256, '\0');
+      CHECK(pixels_of(with_palette(whole)) == whole);
+      CHECK(pixels_of(with_palette(whole.substr(0, 3 * colours))) == expected);
+    }
+  }
+
   TEST_CASE("bad files are skipped, counted and listed, or refused with strict") {
     const ImageFiles files;
     files.put("1.png", png(plain_picture(9, 9, 1)));
