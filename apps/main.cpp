@@ -25,6 +25,7 @@
 #include "apps/support/places.h"
 #include "apps/support/ranks.h"
 #include "apps/support/result.h"
+#include "apps/support/text.h"
 #include "apps/support/toml_config.h"
 #include "tensor/blas.h"
 #include "tensor/error.h"
@@ -218,7 +219,7 @@ int end_with(std::string_view line, int argc, const char* const* argv) {
   const bool joins = is_waited_for(argc, argv);
   if (joins && launched().rank > 0) ranks.emplace();
   let_root_speak_first();
-  log_line(line);
+  log_line(on_one_line(line));
   const int stopped = interrupt_status();  // what failed may have been broken off
   const int status = stopped != 0 ? stopped : 2;
   if (joins) (ranks ? *ranks : ranks.emplace()).abort(status);

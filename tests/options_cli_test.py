@@ -221,6 +221,8 @@ npy("large.npy", [*points[:4], [0, 0, 1e155], *points[4:]])
 for command in (["ppca", "--latent", 1], ["forecast", "--sigma2", 1, "--latent", 1, "--out", "never"],
                 ["train", "--latent", 1, "--epochs", 1, "--out", "never"]):
     rejects(f"{command[0]} on a number whose square is more than a double holds", *command, "--data", "npy:large.npy", mentions=["1e+155", "row 4, column 2"])
+npy("small.npy", [[1e-200 * x for x in row] for row in points])
+rejects("numbers whose squares are less than a double holds", "ppca", "--latent", 1, "--data", "npy:small.npy", mentions=["e-199", "small.npy"])
 npy(os.fsdecode(b"odd\xff.npy"), points)
 rejects("data whose name a record cannot have", "train", "--data", "npy:" + os.fsdecode(b"odd\xff.npy"), "--latent", 1, "--epochs", 1,
         "--out", "never", mentions=["UTF-8"])
@@ -249,6 +251,17 @@ for command, options, faults in (("collapse", ["--data", "ppca", "--sigma2", 1, 
     for key, value in faults:
         shutil.rmtree("edited", ignore_errors=True)
         edited(command, key, value)
+os.mkdir("deep")
+write("deep/config.json", b'{"command": "train", "config": {"a": ' + 10**5 * b"[" + 10**5 * b"]" + b"}}")
+rejects("a config.json with lists in lists, so deep that who visits them has no stack left", "train", "--resume", "deep",
+        mentions=["config.json", "100 deep"])
+rejects("a word with a line break and an escape", "train", "--data", "digits", "--device", "a\nb\033[1m", mentions=["a b"])
+for command, options in (("luecke-noise", ["--small-batch", 30, "--high-lr", 1e10]),
+                         ("luecke-entropies", ["--data", "digits", "--limit", 30, "--ring-runs", 1, "--latent", 1])):
+    lengths = [option for name in ("--epochs", "--linear-epochs", "--image-epochs", "--ring-epochs")
+               if name in elbo(command, "--help").stdout for option in (name, 2)]
+    rejects(f"{command} whose bounds are all lost in the last epoch", command, *options, *lengths, "--runs", 1, "--points", 30, "--samples", 2,
+            "--lr", 1e10, "--threads", 1, "--out", command, mentions=["no bound"])
 elbo("ppca-landscape", "--data", "ppca", "--limit", 200, "--subset", 0, "--first", 4, "--second", 5, "--quick", "--out", "units")
 unit = next(os.path.join(folder, "unit.json") for folder, _, files in os.walk("units") if "unit.json" in files)
 write(unit, b'{"result": 5, "seconds": 1}')

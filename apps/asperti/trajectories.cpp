@@ -166,7 +166,7 @@ Figure variance_figure(const std::vector<Json>& looks) {
 
 void add_claims(const Options& o, const LoadedData& data, const Json& found, Presentation& p) {
   const std::vector<Json> looks = found.at("looks");
-  const Statistics first = statistics_of(numbers_or_nan(looks.front().at("batch_sigma2"))),
+  const Statistics first = statistics_of(numbers_or_nan(looks.at(0).at("batch_sigma2"))),
                    last = statistics_of(numbers_or_nan(looks.back().at("batch_sigma2")));
   std::vector<double> off_centre, laws;
   for (const Json& member : found.at("units"))

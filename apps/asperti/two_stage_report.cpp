@@ -94,8 +94,8 @@ double off_law(const StageUnits& units) {
 }
 /// NaN of a model that broke.
 double in_use(const StageUnits& units) {
-  double count = 0 * units.law[0];
-  for (size_t i = 0; i < units.law.size(); ++i) count += units.variance[i] > units.sigma2[i];
+  double count = 0 * units.law.at(0);
+  for (size_t i = 0; i < units.law.size(); ++i) count += units.variance.at(i) > units.sigma2.at(i);
   return count;
 }
 

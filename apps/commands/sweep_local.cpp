@@ -131,7 +131,7 @@ class LocalSweep {
 
   /// Returns when no worker is left: the units are done, or the run was interrupted.
   void run() {
-    for (size_t i = 0; i < workers_.size(); ++i) start(i);
+    for (size_t i = 0; i < workers_.size() && !interrupted(); ++i) start(i);
     while (std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w != nullptr; })) {
       wait();
       if (interrupted()) stop_all();
@@ -233,7 +233,8 @@ void sweep_here(Sweep& sweep) {
   leave_place();
   {
     const InterruptGuard guard;
-    LocalSweep(sweep, static_cast<size_t>(sweep.workers)).run();
+    const size_t left = std::max<size_t>(read_run_state(sweep.directory, false).pieces_left(), 1);
+    LocalSweep(sweep, std::min(static_cast<size_t>(sweep.workers), left)).run();
     const auto [done, all] = sweep.count();
     if (interrupted())
       return log_line(fmt::format("stopped with {} of {} units done; {}", done, all, sweep.how_to_go_on()));

@@ -1,5 +1,6 @@
 // elbo train --model linear: one linear VAE on minibatches, beside the optimum that is known in closed form.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -22,11 +23,19 @@
 #include "autograd/tape.h"
 #include "datasets/batch_loader.h"
 #include "nn/checkpoint.h"
+#include "tensor/file.h"
 #include "vae/linear_training.h"
 #include "vae/linear_vae_file.h"
 
 namespace elbo {
 namespace {
+
+int64_t sweeps_in(const std::string& text, const std::string& checkpoint) {
+  int64_t sweeps = -1;
+  std::from_chars(text.data(), text.data() + text.size(), sweeps);
+  if (sweeps < 0) fail("[--resume] {} counts its sweeps of polishing as {}", quote(checkpoint), quote(text));
+  return sweeps;
+}
 
 struct History {
   std::vector<double> epoch, elbo, entropies;
@@ -121,7 +130,8 @@ void train_linear(const TrainOptions& asked) {
   int64_t sweeps_done = 0;
   if (continues) {
     const auto extra = load_checkpoint(checkpoint, vae.parameters(), adam);
-    if (const auto found = extra.find(kSweeps); found != extra.end()) sweeps_done = std::stoll(found->second);
+    if (const auto found = extra.find(kSweeps); found != extra.end())
+      sweeps_done = sweeps_in(found->second, checkpoint);
     const auto state = extra.find(kValidation);
     if (validation) validation->resume(state == extra.end() ? "" : state->second);
   } else if (validation) {

@@ -80,6 +80,12 @@ size_t RunState::pieces_done() const {
   return count;
 }
 
+size_t RunState::pieces_left() const {
+  size_t count = 0;
+  each_piece(units, [&](const UnitState& piece) { count += !piece.done; });
+  return count;
+}
+
 std::string RunState::counts() const {
   const std::string of_parts =
       parts() == 0 ? "" : fmt::format(", {} of {} parts of those left", parts_done(), parts());

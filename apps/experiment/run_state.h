@@ -36,6 +36,8 @@ struct RunState {
   size_t parts() const;
   /// Units that are done and, of all units, parts: a number that grows but for moments.
   size_t pieces_done() const;
+  /// What a process can do by itself that is not done.
+  size_t pieces_left() const;
   /// "2 of 6 units done, 3 of 8 parts of those left, 4 running".
   std::string counts() const;
   /// Of the whole cost, what is done, units that are running included: from 0 to 1.

@@ -52,6 +52,19 @@ Json to_json(const Recorded& record) {
       {"bound", rows_of(record.bound)}, {"entropies", rows_of(record.entropies)}, {"looks", record.looks}};
 }
 
+Recorded record_in(const Json& json) {
+  Recorded record;
+  for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
+  for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
+  for (const Json& found : json.at("looks")) record.looks.push_back(found);
+  return record;
+}
+
+/// Whether no bound of the last epoch is finite.
+bool all_broke(const Recorded& record) {
+  return std::ranges::none_of(record.bound, [](const auto& row) { return std::isfinite(row.back()); });
+}
+
 }  // namespace
 
 Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, const UnitPlace& place,
@@ -68,7 +81,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     if (Json found = look(epoch); !found.is_null()) record.looks.push_back(std::move(found));
   };
   if (checkpoint.there())
-    record = recorded_from(Json::parse(checkpoint.take_up(training).at(kRecord)));
+    record = record_in(Json::parse(checkpoint.take_up(training).at(kRecord)));
   else
     keep(0);
   while (record.epochs() < how.epochs) {
@@ -102,6 +115,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
       return std::map<std::string, std::string>{{kRecord, to_json(record).dump()}};
     });
   }
+  if (!how.may_break && all_broke(record)) fail("{}", kAllBroke);
   return to_json(record);
 }
 
@@ -112,23 +126,18 @@ Json join_recorded(const UnitPlace& place, const std::vector<PartOutcome>& parts
     if (all.bound.empty()) all.looks = std::move(own.looks);  // of the first run
     append(all, own);
   }
-  const auto broke = [](const std::vector<double>& bound) { return !std::isfinite(bound.back()); };
-  if (std::all_of(all.bound.begin(), all.bound.end(), broke)) fail("{}", kAllBroke);
+  if (all_broke(all)) fail("{}", kAllBroke);
   join_models(place, parts);
   return to_json(all);
 }
 
 Recorded recorded_from(const Json& json) {
-  Recorded record;
-  for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
-  for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
-  for (const Json& found : json.at("looks")) record.looks.push_back(found);
-  const auto epochs = [](const std::vector<double>& row) { return row.size(); };
-  if (record.bound.empty() || record.bound[0].empty() ||
-      std::ranges::any_of(record.bound,
-                          [&](const auto& row) { return row.size() != record.bound[0].size(); }) ||
-      !std::ranges::equal(record.bound, record.entropies, {}, epochs, epochs))
-    fail("[experiment] a recorded training has not as many entropies as bounds; was it edited by hand?");
+  Recorded record = record_in(json);
+  const size_t epochs = record.bound.empty() ? 0 : record.bound[0].size();
+  const auto is_whole = [&](const std::vector<double>& row) { return row.size() == epochs; };
+  if (epochs == 0 || record.bound.size() != record.entropies.size() ||
+      !std::ranges::all_of(record.bound, is_whole) || !std::ranges::all_of(record.entropies, is_whole))
+    fail("[experiment] a recorded training lacks bounds or entropies; was its unit.json edited by hand?");
   return record;
 }
 

@@ -187,13 +187,13 @@ std::vector<Series> with_spread(const Json& points, const Json& spread, const ch
     for (double& number : numbers) number *= factor;
     return numbers;
   };
-  const std::vector<double> x = list(points[0], 1), y = list(points[1], 1);
+  const std::vector<double> x = list(points.at(0), 1), y = list(points.at(1), 1);
   return {{.x = x,
            .y = y,
            .style = Style::rectangles,
            .colour = colour,
-           .width = list(spread[0], 2),
-           .height = list(spread[1], 2),
+           .width = list(spread.at(0), 2),
+           .height = list(spread.at(1), 2),
            .opacity = 0.04},
           {.name = name, .x = x, .y = y, .style = Style::points, .colour = colour}};
 }
@@ -205,8 +205,8 @@ std::vector<Figure> state_figures(const Json& look, const Json& data) {
   z.series = with_spread(look.at("z"), look.at("tau"), "z with 2τ", 0);
   Figure x{.title = title, .x = {"first principal component"}, .y = {"second"}, .equal = true};
   x.series = {{.name = "data",
-               .x = numbers_or_nan(data[0]),
-               .y = numbers_or_nan(data[1]),
+               .x = numbers_or_nan(data.at(0)),
+               .y = numbers_or_nan(data.at(1)),
                .style = Style::points,
                .colour = kBlack}};
   for (Series& series : with_spread(look.at("x"), look.at("sigma"), "reconstruction with 2σ", 1))
@@ -256,7 +256,7 @@ void present_strip(const Options& o, const Strip& strip, const Recorded& run, co
       fmt::format("Above: {} draws of z from the encoder{}, each in a rectangle of width 2τ1 and height 2τ2. "
                   "Below: data, and the means that the decoder makes of those z, in rectangles of two σ, "
                   "in the plane of the data's first two principal components.",
-                  data[0].size(),
+                  data.at(0).size(),
                   strip.latent > 2 ? fmt::format(", the first two of {} units", strip.latent) : ""));
   report.figure(
       draw(FigureGrid{.name = strip.key + "_bound", .cells = curves_of(strip, run)}, p.directory.figures()),

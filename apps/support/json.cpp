@@ -73,10 +73,20 @@ std::vector<std::pair<std::string, std::string>> flatten(const Json& value) {
   return leaves;
 }
 
+Json parse_json(const std::string& text) {
+  static constexpr int kDeepest = 100;  // what visits a value calls itself as often as it is deep
+  return Json::parse(text, [](int depth, Json::parse_event_t, const Json&) {
+    if (depth > kDeepest) fail("[json] lists and objects stand more than {} deep in each other", kDeepest);
+    return true;
+  });
+}
+
 Json read_json(const std::string& path) {
   const std::string text = read_file(path);
   try {
-    return Json::parse(text);
+    return parse_json(text);
+  } catch (const Error& error) {
+    fail("{}: {}; was it edited by hand?", quote(path), error.what());
   } catch (const Json::parse_error& error) {
     fail("[json] {} is not JSON: it breaks off or goes wrong at byte {}; was it edited by hand?", quote(path),
          error.byte);

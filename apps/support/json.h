@@ -33,5 +33,8 @@ std::vector<std::pair<std::string, std::string>> flatten(const Json& value);
 
 /// The parsed file. Throws Error when it is missing or not JSON, naming the file and the place.
 Json read_json(const std::string& path);
+/// Throws Json::exception for what is not JSON, and Error for what is so deep that who visits it would run
+/// out of stack.
+Json parse_json(const std::string& text);
 
 }  // namespace elbo

@@ -77,7 +77,13 @@ Json to_json(const EpochSums& sums, const std::vector<std::string>& names,
 
 void from_json(const Json& json, const std::vector<std::string>& names, EpochSums& sums,
                std::vector<StoppedMember>& stopped) {
-  for (size_t i = 0; i < names.size(); ++i) json.at(names[i]).get_to(sums.probes[i]);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const size_t members = sums.probes[i].size();
+    json.at(names[i]).get_to(sums.probes[i]);
+    if (sums.probes[i].size() != members)
+      fail("[--resume] the checkpoint's {} is of {} models, not of {}", names[i], sums.probes[i].size(),
+           members);
+  }
   json.at("points").get_to(sums.points);
   for (const Json& s : json.at("stopped")) stopped.push_back(stopped_member_from(s));
 }

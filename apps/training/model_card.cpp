@@ -144,7 +144,7 @@ std::optional<ModelCard> card_in(const SafetensorsFile& file) {
   if (found == file.metadata.end()) return std::nullopt;
   std::string why;
   try {
-    return card_from(Json::parse(found->second));
+    return card_from(parse_json(found->second));
   } catch (const Error& error) {
     why = error.what();
   } catch (const nlohmann::json::exception& error) {

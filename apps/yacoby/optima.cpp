@@ -64,6 +64,8 @@ void present_plane(const Json& found, Presentation& p, Report& report) {
                             posterior = numbers_or_nan(found.at("posterior")),
                             information = numbers_or_nan(found.at("information")),
                             likelihood = numbers_or_nan(found.at("likelihood"));
+  if (grid.empty() || posterior.size() != grid.size() * grid.size() || information.size() != posterior.size())
+    fail("[experiment] the plane of B is not as large as its grid; was its unit.json edited by hand?");
   const auto marked =
       static_cast<size_t>(std::min_element(posterior.begin(), posterior.end()) - posterior.begin());
   const double b11 = grid[marked / grid.size()], b22 = grid[marked % grid.size()];
