@@ -40,6 +40,7 @@ namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 28;
 
+constexpr size_t kColourTypeAt = 25;  // in a PNG
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n", kJpegSignature = "\xff\xd8\xff";
 
 struct Announced {
@@ -77,6 +78,10 @@ Announced inspect_png(std::string_view file) {
       size->palette_at = at;
       size->palette_bytes = length;
     }
+    constexpr uint32_t kColoursOfPalette = 3;  // a type of picture; others have one colour in a tRNS
+    if (name == "tRNS" && byte_at(file, kColourTypeAt) == kColoursOfPalette &&
+        length > size->palette_bytes / 3)
+      fail("is a damaged PNG: more of its colours are transparent than it has");
     if (name == "IEND") return *size;
     at += kAround + length;
   }
@@ -174,7 +179,9 @@ Pixels decode_image(std::string_view file, int channels) {
   allowance = 16 * static_cast<size_t>(size.height * size.width) + 2 * file.size() + (size_t{4} << 20);
   wanted_too_much = false;
   std::string whole;
-  if (size.palette_bytes > 0 && size.palette_bytes < 3 * 256) file = whole = with_whole_palette(file, size);
+  // Other lengths are damage, which stb_image finds.
+  if (size.palette_bytes > 0 && size.palette_bytes < 3 * 256 && size.palette_bytes % 3 == 0)
+    file = whole = with_whole_palette(file, size);
   int width = 0, height = 0, stored = 0;
   Pixels pixels;
   pixels.values = {stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(file.data()),

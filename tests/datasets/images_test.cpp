@@ -287,6 +287,13 @@ TEST_SUITE("datasets") {
       CHECK(pixels_of(with_palette(whole)) == whole);
       CHECK(pixels_of(with_palette(whole.substr(0, 3 * colours))) == expected);
     }
+    for (const size_t bytes : {4, 5, 767})
+      CHECK(undecodable(with_palette(whole.substr(0, bytes))) == "cannot be decoded: 'invalid PLTE'");
+    const auto with_alphas = [&](size_t alphas) {  // after the header and a palette of two colours
+      return with_palette(whole.substr(0, 6)).insert(33 + 18, png_chunk("tRNS", std::string(alphas, '\1')));
+    };
+    CHECK(undecodable(with_alphas(2)) == "");
+    CHECK(mentions(undecodable(with_alphas(3)), "transparent"));
   }
 
   TEST_CASE("bad files are skipped, counted and listed, or refused with strict") {
