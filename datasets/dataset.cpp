@@ -133,20 +133,18 @@ void check_finite(const Dataset& data) {
   if (data.has_pixels()) return;
   visit_floating(data.x.dtype(), "data", [&](auto zero) {
     const auto values = data.x.span<decltype(zero)>();
-    const auto bad = std::find_if(values.begin(), values.end(), [](auto value) {
-      return !(std::abs(static_cast<double>(value)) <= kLargest);  // nor is NaN
+    double largest = 0;
+    const auto bad = std::find_if(values.begin(), values.end(), [&](auto value) {
+      const double size = std::abs(static_cast<double>(value));
+      largest = std::max(largest, size);
+      return !(size <= kLargest);  // nor is NaN
     });
-    if (bad == values.end()) {
-      double largest = 0;
-      for (const auto value : values) largest = std::max(largest, std::abs(static_cast<double>(value)));
-      if (largest > 0 && largest < kSmallest)
-        fail(
-            "[data] {} holds no number above {:g}, whose squares are less than a double holds: multiply the "
-            "data by "
-            "a power of ten",
-            quote(data.name), largest);
-      return;
-    }
+    if (bad == values.end() && largest > 0 && largest < kSmallest)
+      fail(
+          "[data] {} holds no number above {:g}, whose squares are less than a double holds: multiply the "
+          "data by a power of ten",
+          quote(data.name), largest);
+    if (bad == values.end()) return;
     const int64_t flat = bad - values.begin();
     fail("[data] {} holds {} at row {}, column {} (counted from 0); {}", quote(data.name), *bad,
          flat / data.dimensions(), flat % data.dimensions(),

@@ -40,12 +40,12 @@ namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 28;
 
-constexpr size_t kColourTypeAt = 25;  // in a PNG
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n", kJpegSignature = "\xff\xd8\xff";
 
 struct Announced {
   int64_t height = 0, width = 0;
-  size_t palette_at = 0, palette_bytes = 0;  ///< the chunk of a PNG, and its colours; 0: it has none
+  /// The chunk and its colours of a PNG whose pixels are indices into it; 0: of another.
+  size_t palette_at = 0, palette_bytes = 0;
 };
 
 uint32_t byte_at(std::string_view file, size_t at) { return static_cast<unsigned char>(file[at]); }
@@ -61,7 +61,10 @@ uint32_t big_endian_32(std::string_view file, size_t at) {
 /// Walks the chunks to the last one, IEND.
 Announced inspect_png(std::string_view file) {
   constexpr size_t kAround = 12;  // a chunk's length, name and checksum
+  constexpr size_t kColourTypeAt = 13;
+  constexpr uint32_t kIndices = 3;
   std::optional<Announced> size;
+  bool indexed = false;
   for (size_t at = kPngSignature.size();;) {
     if (file.size() - at < kAround) truncated();
     const size_t length = big_endian_32(file, at);
@@ -73,14 +76,13 @@ Announced inspect_png(std::string_view file) {
     if (!size) {
       if (name != "IHDR" || length != 13) fail("is a damaged PNG: it does not begin with its size");
       size = {.height = big_endian_32(named, 8), .width = big_endian_32(named, 4)};
+      indexed = byte_at(named, kColourTypeAt) == kIndices;
     }
-    if (name == "PLTE") {
+    if (name == "PLTE" && indexed) {
       size->palette_at = at;
       size->palette_bytes = length;
     }
-    constexpr uint32_t kColoursOfPalette = 3;  // a type of picture; others have one colour in a tRNS
-    if (name == "tRNS" && byte_at(file, kColourTypeAt) == kColoursOfPalette &&
-        length > size->palette_bytes / 3)
+    if (name == "tRNS" && indexed && length > size->palette_bytes / 3)
       fail("is a damaged PNG: more of its colours are transparent than it has");
     if (name == "IEND") return *size;
     at += kAround + length;

@@ -27,6 +27,10 @@ void append(std::vector<std::string>& words, const std::vector<std::string>& mor
   words.insert(words.end(), more.begin(), more.end());
 }
 
+void append_only(std::vector<std::string>& words, const std::vector<std::string>& only) {
+  if (!only.empty()) append(words, {"--only", fmt::format("{}", fmt::join(only, ","))});
+}
+
 /// The experiment, and its words: the first is its name, unless a run says which it is.
 void read_words(Options& o, std::vector<std::string> words) {
   Sweep& sweep = o.sweep;
@@ -94,7 +98,7 @@ void sweep(Options o, const Arguments& arguments, Ranks* ranks) {
     std::vector<std::string> words{sweep.experiment};
     append(words, sweep.words);
     if (sweep.resuming) append(words, {"--resume", sweep.directory});
-    if (!sweep.only.empty()) append(words, {"--only", fmt::format("{}", fmt::join(sweep.only, ","))});
+    append_only(words, sweep.only);
     run_command_line(words);
     if (ranks) end_ranks(*ranks);
     return;
@@ -163,7 +167,7 @@ void add_options(Arguments& arguments) {
 std::vector<std::string> Sweep::worker() const {
   std::vector<std::string> line{experiment,    "--resume", directory,
                                 "--work-only", "--lease",  fmt::format("{:g}", lease)};
-  if (!only.empty()) append(line, {"--only", fmt::format("{}", fmt::join(only, ","))});
+  append_only(line, only);
   if (resuming) append(line, words);  // those that a run may change
   return line;
 }
@@ -173,7 +177,7 @@ std::vector<std::string> Sweep::beginning(int64_t threads) const {
   append(line, words);
   if (threads > 0 && !gives("--threads")) append(line, {"--threads", std::to_string(threads)});
   append(line, {"--out", directory, "--begin"});
-  if (!only.empty()) append(line, {"--only", fmt::format("{}", fmt::join(only, ","))});
+  append_only(line, only);
   return line;
 }
 

@@ -4,7 +4,6 @@
 
 #include "apps/command.h"
 #include "apps/commands/sweep.h"
-#include "apps/support/leases.h"
 #include "apps/support/rank_letters.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -21,7 +20,7 @@ void work_at_rank(Ranks& ranks) {
     for (const std::string word : letter.about.at("words")) words.push_back(word);
     run_command_line(words);
   } catch (const std::exception& error) {
-    send(ranks, 0, "failed", {{"host", host_name()}, {"error", error.what()}});
+    say_failed(ranks, error);
     while (next_letter(ranks).word != "end") continue;
   }
 }

@@ -137,7 +137,7 @@ std::vector<Argument> add_train_options(Arguments& arguments, TrainOptions& o) {
   arguments.add_text("--model", o.training.model, "linear, mlp for hidden layers, or conv for images")
       .show_default();
   add_data_options(arguments, o.data);
-  show_default_preprocess(o.data);
+  o.data.preprocess_argument->show_default("logit (linear VAE, Bernoulli: scale)");
   add_run_options(arguments, o.run, true);
   const size_t before = arguments.all().size();
   add_optimisation_options(arguments, o.training);

@@ -1,6 +1,5 @@
 // elbo train --model linear: one linear VAE on minibatches, beside the optimum that is known in closed form.
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -30,11 +29,11 @@
 namespace elbo {
 namespace {
 
+/// `text` of the checkpoint.
 int64_t sweeps_in(const std::string& text, const std::string& checkpoint) {
-  int64_t sweeps = -1;
-  std::from_chars(text.data(), text.data() + text.size(), sweeps);
-  if (sweeps < 0) fail("[--resume] {} counts its sweeps of polishing as {}", quote(checkpoint), quote(text));
-  return sweeps;
+  if (const std::string fault = fault_of_number(text, true, kCountOrNone); !fault.empty())
+    fail("[--resume] {} counts its sweeps of polishing wrongly: {}", quote(checkpoint), fault);
+  return std::stoll(text);
 }
 
 struct History {

@@ -49,10 +49,10 @@ Unit joined(const Unit& whole, const std::vector<MemberRange>& ranges) {
   unit.cost *= kCostOfJoining;
   for (const MemberRange& range : ranges) unit.parts.push_back(key_of_part(whole, range));
   unit.run = [join = whole.ensemble->join, ranges, keys = unit.parts](const UnitPlace& place) {
-    const UnitClaims claims(place.directory, 0);
     std::vector<PartOutcome> parts;
     for (size_t i = 0; i < keys.size(); ++i)
-      parts.push_back({ranges[i], keys[i] + "/", std::move(claims.kept(keys[i])["result"])});
+      parts.push_back(
+          {ranges[i], keys[i] + "/", std::move(kept_unit(place.directory.path(), keys[i])["result"])});
     return join(place, parts);
   };
   return unit;

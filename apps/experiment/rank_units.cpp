@@ -293,7 +293,7 @@ void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirect
     if (work_until_told(mail, ranks, units, directory)) return;
     send(ranks, 0, "leave");
   } catch (const std::exception& error) {
-    send(ranks, 0, "failed", {{"host", host_name()}, {"error", error.what()}});
+    say_failed(ranks, error);
   }
   while (mail.wait().word != "end") continue;
 }

@@ -136,8 +136,6 @@ Json kept_unit(const std::string& directory, const std::string& key) {
   return kept;
 }
 
-Json UnitClaims::kept(const std::string& key) const { return kept_unit(directory_.path(), key); }
-
 std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::string& worker) {
   if (is_done(unit)) return nullptr;
   const std::lock_guard guard(mutex_);

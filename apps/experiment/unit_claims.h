@@ -67,7 +67,6 @@ class UnitClaims {
   bool is_done(const Unit& unit) const;
   /// Whether the parts that it is made of are done; so is one without parts.
   bool is_ready(const Unit& unit) const;
-  Json kept(const std::string& key) const;
   /// Null where the unit is done or somebody is at it. `worker` is who it is given to, where not this
   /// process. May be called by several threads.
   std::unique_ptr<ClaimedUnit> take(const Unit& unit, const std::string& worker = "");

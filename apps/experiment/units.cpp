@@ -116,7 +116,7 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
   Outcomes outcomes;
   for (const Unit& unit : units)
     if (unit.part_of.empty() && claims.is_done(unit)) {
-      Json kept = claims.kept(unit.key);
+      Json kept = kept_unit(directory.path(), unit.key);
       outcomes.add(unit, std::move(kept["result"]), kept.value("seconds", 0.0));
     }
   return outcomes;
@@ -128,7 +128,7 @@ std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std
   try {
     double of_parts = 0, earlier = 0;  // the latter of processes that were asked to stop
     for (const std::string& part : unit.parts)
-      of_parts += UnitClaims(place.directory, 0).kept(part).value("seconds", 0.0);
+      of_parts += kept_unit(place.directory.path(), part).value("seconds", 0.0);
     if (std::filesystem::exists(spent)) {
       const Json seconds = read_json(spent);
       if (!seconds.is_number()) fail("[--resume] {} holds no number; remove it", quote(spent));

@@ -169,7 +169,7 @@ void add_options(Arguments& arguments) {
   add_experiment_options(
       arguments, *o,
       "5000 images, hidden layers of 256 and 128, 100 units, 400 epochs, one learning rate and trial");
-  show_default_preprocess(o->data);
+  o->data.preprocess_argument->show_default("logit");
   arguments.add_flag("--annealed", o->annealed,
                      "Also train every setting with the KL annealed (Figs 7 and 8)");
   add_optimisation_options(arguments, o->training);

@@ -153,7 +153,7 @@ ExperimentPlan plan(Options& o) {
 void add_options(Arguments& arguments) {
   auto o = std::make_shared<Options>();
   add_experiment_options(arguments, *o, "5000 images, 50 units, 60 epochs");
-  show_default_preprocess(o->data);
+  o->data.preprocess_argument->show_default("logit");
   add_optimisation_options(arguments, o->training);
   add_member_options(arguments, o->training);
   arguments.run([o, &arguments] { run_experiment<Options>({"encoders", prepare, plan}, *o, arguments); });

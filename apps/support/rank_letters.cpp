@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "apps/support/leases.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
@@ -34,6 +35,10 @@ RankLetter next_letter(Ranks& ranks) {
     if (const auto message = ranks.receive()) return letter_in(*message);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+void say_failed(Ranks& ranks, const std::exception& error) {
+  send(ranks, 0, "failed", {{"host", host_name()}, {"error", error.what()}});
 }
 
 void end_ranks(Ranks& ranks) {

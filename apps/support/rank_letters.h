@@ -2,6 +2,7 @@
 // same for all that mpirun starts. Knows no experiment and no training.
 #pragma once
 
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -21,6 +22,9 @@ void send(Ranks& ranks, int to, const std::string& word, const Json& about = nul
 RankLetter letter_in(const RankMessage& message);
 /// The next that comes; asleep until then.
 RankLetter next_letter(Ranks& ranks);
+
+/// Tells the root that this rank works no more, and why.
+void say_failed(Ranks& ranks, const std::exception& error);
 
 /// What the root says to the others where it has nothing, or nothing more, for them: the word "end".
 void end_ranks(Ranks& ranks);

@@ -154,10 +154,6 @@ void restore(TrainingOptions& o, const Json& config) {
   o.validation = {config.value("validate_every", int64_t{0}), config.value("patience", int64_t{0})};
 }
 
-void show_default_preprocess(const DataOptions& data) {
-  data.preprocess_argument->show_default("logit (linear VAE, Bernoulli: scale)");
-}
-
 void set_default_preprocess(DataOptions& data, const TrainingOptions& o) {
   data.preprocess = o.likelihood == name(Likelihood::bernoulli) ? "scale" : "logit";
   data.preprocess_is_default = true;

@@ -126,8 +126,6 @@ Objective objective_of(const TrainingOptions& options, const std::vector<Member>
 /// Pixels as a deep VAE takes them unless told otherwise: in logit space (Lucas et al. 2019, section 6.2), or
 /// for the Bernoulli likelihood scaled to 0..1.
 void set_default_preprocess(DataOptions& data, const TrainingOptions& options);
-/// Tells the help of it.
-void show_default_preprocess(const DataOptions& data);
 
 /// Throws for options that training would refuse, so that nothing is written before.
 void check_training(const TrainingOptions& options, const std::vector<Member>& members,

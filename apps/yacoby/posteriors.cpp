@@ -170,21 +170,22 @@ void claim(const Options& o, const DataKind& kind, const Distances& truth, const
                         .holds = holds,
                         .note = note});
   };
-  const auto near = [&](const std::string& what, const std::string& paper, double apart, bool trusted) {
-    add(what, paper, fmt::format("at {:.3f}", apart),
-        trusted && (apart <= kNear || apart > kFar) ? std::optional(apart <= kNear) : std::nullopt);
+  // Whether means that are so far apart are the same; nothing where they are neither that nor others.
+  const auto same = [](double apart, bool trusted) {
+    return trusted && (apart <= kNear || apart > kFar) ? std::optional(apart <= kNear) : std::nullopt;
   };
-  near("an encoder has the posterior means of the true model", of_vae + ", top and bottom left",
-       truth.of_encoder, truth.trusted);
-  near("the VAE's encoder has the posterior means of its own model", of_vae + ", top and bottom right",
-       vae.of_encoder, vae.trusted);
+  const auto add_near = [&](const std::string& what, const std::string& paper, double apart, bool trusted) {
+    add(what, paper, fmt::format("at {:.3f}", apart), same(apart, trusted));
+  };
+  add_near("an encoder has the posterior means of the true model", of_vae + ", top and bottom left",
+           truth.of_encoder, truth.trusted);
+  add_near("the VAE's encoder has the posterior means of its own model", of_vae + ", top and bottom right",
+           vae.of_encoder, vae.trusted);
+  const std::optional<bool> true_ones = same(vae.of_model, truth.trusted && vae.trusted);
   add("the VAE's model has other posterior means than the true one", of_vae + ", bottom left and right",
-      fmt::format("at {:.3f}", vae.of_model),
-      truth.trusted && vae.trusted && (vae.of_model <= kNear || vae.of_model > kFar)
-          ? std::optional(vae.of_model > kFar)
-          : std::nullopt);
-  near("LiBI's encoder has the posterior means of the true model", of_libi + ", bottom left and top middle",
-       libi.of_both, truth.trusted && libi.trusted);
+      fmt::format("at {:.3f}", vae.of_model), true_ones ? std::optional(!*true_ones) : std::nullopt);
+  add_near("LiBI's encoder has the posterior means of the true model",
+           of_libi + ", bottom left and top middle", libi.of_both, truth.trusted && libi.trusted);
   const bool differ = std::abs(vae.of_model - libi.of_model) > kApart * vae.of_model;
   add("LiBI's posteriors are nearer to the true model's than the VAE's",
       linear ? "yes (Figs 2, 3)" : "yes (Figs 4, 5)",
@@ -260,10 +261,13 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
   report.section("Distances");
   report.table(
       table,
-      "Root mean square distance of the means of posteriors, in units of the prior's deviation. Means of "
-      "p(z|x) are by importance sampling, on so many effective samples, the median of the points; * where "
-      "too many points have too few. Means are called the same up to "
-      "0.1 and others from 0.2 on, by a run of 3000 steps at least.");
+      fmt::format(
+          "Root mean square distance of the means of posteriors, in units of the prior's deviation. Means of "
+          "p(z|x) are by importance sampling, on so many effective samples, the median of the points; * "
+          "where "
+          "too many points have too few. Means are called the same up to {} and others from {} on, by a run "
+          "of {} steps at least.",
+          kNear, kFar, kShortest));
   p.text = table.text();
 }
 

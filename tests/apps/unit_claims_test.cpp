@@ -61,7 +61,7 @@ TEST_SUITE("apps") {
     CHECK_FALSE(claims.take(unit_of("a")));
     CHECK(claimed->publish(kKept));
     CHECK(claims.is_done(unit_of("a")));
-    CHECK(claims.kept("a") == kKept);
+    CHECK(kept_unit(directory.path(), "a") == kKept);
     CHECK(read_file(place / "run/a/deep/note.txt") == "n");
     CHECK_FALSE(fs::exists(place / "run/running"));
     CHECK_FALSE(claims.take(unit_of("a")));
@@ -127,7 +127,7 @@ TEST_SUITE("apps") {
       CHECK_FALSE(frozen->publish({{"result", "another"}}));
       CHECK(second->publish(kKept));
     }
-    CHECK(one.kept("a") == kKept);
+    CHECK(kept_unit(directory.path(), "a") == kKept);
     CHECK(read_file(place / "run/a/checkpoint") == "of the first");
   }
 
@@ -140,7 +140,7 @@ TEST_SUITE("apps") {
     // Somebody's folder has the unit's name already, and no claim says so.
     directory.write_json("a/unit.json", kKept);
     CHECK_FALSE(first->publish({{"result", "another"}}));
-    CHECK(claims.kept("a") == kKept);
+    CHECK(kept_unit(directory.path(), "a") == kKept);
     CHECK_FALSE(fs::exists(place / "run/running/a.1"));
   }
 
@@ -160,7 +160,7 @@ TEST_SUITE("apps") {
     directory.write_text(frozen->folder() + "checkpoint", "late");
     frozen->clear_away();
     CHECK_FALSE(fs::exists(place / "run/running"));
-    CHECK(one.kept("a") == kKept);
+    CHECK(kept_unit(directory.path(), "a") == kKept);
   }
 
   TEST_CASE("processes that share a run do each unit once, and all see the whole") {
