@@ -8,6 +8,7 @@
 #include "autograd/tape.h"
 #include "tensor/map.h"
 #include "tensor/parallel.h"
+#include "vae/linear_likelihood.h"
 #include "vae/member_mean.h"
 #include "vae/small_vae.h"
 
@@ -25,26 +26,37 @@ constexpr int64_t kMostPartBytes = 1 << 25;
 /// The same of what a GPU decodes at once.
 constexpr int64_t kMostGpuBytes = 1 << 28;
 
-/// Bytes of one member's widest activations for one sample of each point.
-int64_t sample_bytes(const Vae& vae, int64_t points) {
-  return points * vae.parts().widest * size_of(vae.dtype());
+/// How the samples of each point are decoded.
+struct Decoding {
+  int64_t samples;
+  bool linear;  ///< without the last layer's output (linear_likelihood.h)
+  /// Numbers in the largest activation, for one z; of a part, which is a CPU's, and of a GPU's group.
+  int64_t widest_of_part, widest_of_group;
+};
+
+Decoding decoding_of(const Vae& vae, int64_t samples) {
+  if (!suits_linear_likelihood(vae, samples)) return {samples, false, vae.parts().widest, vae.parts().widest};
+  return {samples, true, widest_in_pass(vae), widest_hidden(vae)};
 }
 
 /// How many parts the samples are of; it divides them. Each part has noise of its own. So their number must
 /// not depend on how many members there are, as a member draws what it would draw alone, nor on how many
 /// processes share the batch, whose points these are; and it is the same on every device.
-int64_t parts_of(const Vae& vae, int64_t points, int64_t samples) {
+int64_t parts_of(const Vae& vae, const Decoding& decoding, int64_t points) {
   if (vae.parts().mixes_points) return 1;
-  int64_t parts = std::clamp<int64_t>(samples * sample_bytes(vae, points) / kPartBytes, 1, samples);
+  const int64_t samples = decoding.samples,
+                of_sample = points * decoding.widest_of_part * size_of(vae.dtype());
+  int64_t parts = std::clamp<int64_t>(samples * of_sample / kPartBytes, 1, samples);
   while (samples % parts != 0) ++parts;
   return parts;
 }
 
 /// In how many groups the parts are decoded, one after another. A CPU decodes each by itself, which is as
 /// large as its cache; a GPU wants as much work at once as memory allows.
-int64_t groups_of(const Vae& vae, int64_t points, int64_t samples, int64_t parts) {
+int64_t groups_of(const Vae& vae, const Decoding& decoding, int64_t points, int64_t parts) {
   if (vae.device() == Device::cpu || parts == 1) return parts;
-  const int64_t part_bytes = vae.models() * samples / parts * sample_bytes(vae, points);
+  const int64_t part_bytes =
+      vae.models() * decoding.samples / parts * points * decoding.widest_of_group * size_of(vae.dtype());
   const int64_t at_once = std::clamp<int64_t>(kMostGpuBytes / part_bytes, 1, parts);
   return (parts + at_once - 1) / at_once;
 }
@@ -140,32 +152,54 @@ void add_to(Tensor& total, const Tensor& more) {
     total = more;
 }
 
+/// What all samples of a step are decoded from: the posterior's mean and log variance and, where the last
+/// layer's output is not made, what stands for it.
+struct Once {
+  Posterior q;
+  KeptVector<Variable> all;
+
+  Once(const Vae& vae, const Decoding& decoding, const Tensor& x, Mode mode)
+      : q(vae.encode(x, mode)), all{q.mean, q.log_variance} {
+    if (!decoding.linear) return;
+    const LinearLikelihood likelihood = linear_likelihood(vae, x);
+    all.insert(all.end(), {likelihood.gram, likelihood.target, likelihood.square});
+  }
+};
+
 /// What some groups have added up to.
 struct Share {
   GradientsApart gradients;
-  Parameter q_mean, q_log_variance;
+  KeptVector<Parameter> once;                  // of Once, whose gradients they gather
   Tensor log_likelihood{}, decoder_entropy{};  // means over all samples, of which these are terms
 };
 
-/// How the samples of a step are decoded.
+/// How the samples of a step are divided.
 struct Cut {
-  int64_t samples, parts, groups;
+  Decoding decoding;
+  int64_t parts, groups;
 };
+
+/// The mean of ln p(x|z) over points and samples.
+MeanLogLikelihood mean_log_likelihood_of(const Vae& vae, const Cut& cut, const Tensor& x, const Variable& z,
+                                         Share& share) {
+  if (cut.decoding.linear) return mean_log_likelihood(vae, {share.once[2], share.once[3], share.once[4]}, z);
+  const Observation p = vae.decode(z, Mode::train);
+  return {member_mean(vae.log_likelihood(x, p), members_of(vae)), p.log_variance};
+}
 
 /// The likelihood of one group of the parts, down to the posterior's parameters.
 void differentiate_group(const Vae& vae, const Cut& cut, int64_t group, const LossInput& in, Share& share) {
   Tape tape(share.gradients);
   const int64_t first = cut.parts * group / cut.groups, end = cut.parts * (group + 1) / cut.groups;
-  const int64_t parts = end - first, samples = cut.samples / cut.parts * parts;
+  const int64_t parts = end - first, samples = cut.decoding.samples / cut.parts * parts;
   const RandomKey key = key_of_part(for_members_of(vae, in.key), cut.parts, first);
   const Variable z =
-      reparameterize_kl(share.q_mean, share.q_log_variance, key, vae.models(), samples, parts, in.rows).z;
-  const Observation p = vae.decode(z, Mode::train);
-  const Variable of_group = member_mean(vae.log_likelihood(in.x, p), members_of(vae));
+      reparameterize_kl(share.once[0], share.once[1], key, vae.models(), samples, parts, in.rows).z;
+  const auto [of_group, log_variance] = mean_log_likelihood_of(vae, cut, in.x, z, share);
   Tensor decoder_entropy;
   if (vae.likelihood() != Likelihood::bernoulli)
-    Tape::beside({p.log_variance.value()},
-                 [&] { decoder_entropy = entropy_of(vae, p.log_variance, vae.dimensions()).value(); });
+    Tape::beside({log_variance.value()},
+                 [&, of = log_variance] { decoder_entropy = entropy_of(vae, of, vae.dimensions()).value(); });
   const double groups = static_cast<double>(cut.parts) / static_cast<double>(parts);  // as large as this one
   backward_of_each(tape, of_group / -groups);
   const Scaled weight{1 / groups};
@@ -173,23 +207,25 @@ void differentiate_group(const Vae& vae, const Cut& cut, int64_t group, const Lo
   if (decoder_entropy.defined()) add_to(share.decoder_entropy, map(weight, decoder_entropy));
 }
 
-/// First the likelihood, group by group, down to the posterior's parameters; then the encoder, once.
+/// First the likelihood, group by group, down to the posterior's parameters; then the encoder, and a last
+/// layer that was left out, once.
 LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cut& cut, const LossInput& in) {
-  const Posterior q = vae.encode(in.x);  // no tape: plain values
+  const Once once(vae, cut.decoding, in.x, Mode::evaluate);  // no tape: plain values
   const int64_t count = shares_of(vae, cut.groups);
   const auto new_share = [&] {
-    return Share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(), leaf(q.mean.value()),
-                 leaf(q.log_variance.value())};
+    Share share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(), {}};
+    for (const Variable& each : once.all) share.once.push_back(leaf(each.value()));
+    return share;
   };
   const auto differentiate_share = [&](int64_t s, Share& share) {
     for (int64_t group = cut.groups * s / count; group < cut.groups * (s + 1) / count; ++group)
       differentiate_group(vae, cut, group, in, share);
   };
-  Tensor q_mean, q_log_variance, log_likelihood, decoder_entropy;  // gradients, and means, of all shares
+  KeptVector<Tensor> slopes(once.all.size());  // the gradients by them, of all shares
+  Tensor log_likelihood, decoder_entropy;
   const auto add = [&](const Share& share) {
     share.gradients.add_to_parameters();
-    add_to(q_mean, share.q_mean.gradient);
-    add_to(q_log_variance, share.q_log_variance.gradient);
+    for (size_t i = 0; i < slopes.size(); ++i) add_to(slopes[i], share.once[i].gradient);
     add_to(log_likelihood, share.log_likelihood);
     if (share.decoder_entropy.defined()) add_to(decoder_entropy, share.decoder_entropy);
   };
@@ -211,15 +247,18 @@ LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cu
   KeptVector<Tensor> entropies;
   {
     Tape tape;
-    const Posterior again = vae.encode(in.x, Mode::train);
-    const Posterior of_prior = vae.in_prior_units(again);
+    const Once again(vae, cut.decoding, in.x, Mode::train);
+    const Posterior of_prior = vae.in_prior_units(again.q);
     const Variable batch_kl = mean(sum(gaussian_kl(of_prior.mean, of_prior.log_variance), {-1}), {-1});
-    // Linear in the encoder's outputs, with the gradients found above as slopes.
-    const Variable slope = sum(again.mean * q_mean) + sum(again.log_variance * q_log_variance);
+    Variable slope;  // linear in them, with the gradients found above
+    for (size_t i = 0; i < slopes.size(); ++i) {
+      const Variable own = sum(again.all[i] * slopes[i]);
+      slope = i > 0 ? slope + own : own;
+    }
     const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);
     if (decoder_entropy.defined())
-      Tape::beside({q.log_variance.value()}, [&] {
-        for (const Variable& entropy : entropies_of(vae, q, decoder_entropy))
+      Tape::beside({once.q.log_variance.value()}, [&] {
+        for (const Variable& entropy : entropies_of(vae, once.q, decoder_entropy))
           entropies.push_back(entropy.value());
       });
     tape.backward(sum(weighted) + slope);
@@ -241,7 +280,8 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 }  // namespace
 
 LossValue elbo_loss_twin(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
-  return value_of(vae, objective, samples, parts_of(vae, in.rows.all_of(in.x.size(-2)), samples), in);
+  const int64_t points = in.rows.all_of(in.x.size(-2));
+  return value_of(vae, objective, samples, parts_of(vae, decoding_of(vae, samples), points), in);
 }
 
 Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
@@ -258,8 +298,9 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
     return value_of(vae, objective, samples, 1, in);
   };
   const bool is_small = objective.penalty == Objective::Penalty::kl && suits_small_vae_cost(vae);
-  loss.differentiate = [&vae, objective, samples, is_small](const LossInput& in) {
-    const int64_t points = in.x.size(-2), parts = parts_of(vae, in.rows.all_of(points), samples);
+  const Decoding decoding = decoding_of(vae, samples);
+  loss.differentiate = [&vae, objective, samples, is_small, decoding](const LossInput& in) {
+    const int64_t points = in.x.size(-2), parts = parts_of(vae, decoding, in.rows.all_of(points));
     if (is_small)
       return differentiate(
           [&](const LossInput& all) {
@@ -268,8 +309,8 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
                                   all.rows);
           },
           in);
-    const Cut cut{samples, parts, groups_of(vae, points, samples, parts)};
-    if (cut.groups > 1) return differentiate_in_groups(vae, objective, cut, in);
+    const Cut cut{decoding, parts, groups_of(vae, decoding, points, parts)};
+    if (cut.groups > 1 || decoding.linear) return differentiate_in_groups(vae, objective, cut, in);
     return differentiate([&](const LossInput& all) { return value_of(vae, objective, samples, parts, all); },
                          in);
   };

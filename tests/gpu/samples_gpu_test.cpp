@@ -6,6 +6,8 @@
 #include "tests/vae/parts_models.h"
 #include "vae/captured_training.h"
 #include "vae/elbo_loss.h"
+#include "vae/linear_likelihood.h"
+#include "vae/luecke_models.h"
 #include "vae/training.h"
 
 namespace elbo {
@@ -57,20 +59,18 @@ size_t nodes_of(const Case& c, int64_t members) {
   return training.nodes();
 }
 
-void check_training(const Case& c, int64_t members, bool capture) {
-  CAPTURE(std::string(c.name));
-  CAPTURE(members);
+template <class Make>
+void check_training(const Make& make, int64_t samples, bool capture) {
   CAPTURE(capture);
-  const Tensor x = data({kPoints, kDimensions}), there = x.to(Device::cuda);
-  const auto on_cpu = model_of(c.widest, members, Device::cpu),
-             on_gpu = model_of(c.widest, members, Device::cuda);
+  const std::unique_ptr<Vae> on_cpu = make(Device::cpu), on_gpu = make(Device::cuda);
+  const Tensor x = data({kPoints, on_cpu->dimensions()}), there = x.to(Device::cuda);
   Training cpu(on_cpu->parameters(),
-               {{.loss = elbo_loss(*on_cpu, {}, c.samples), .steps = kSteps, .rates = {kRate}}}, whole_set(x),
+               {{.loss = elbo_loss(*on_cpu, {}, samples), .steps = kSteps, .rates = {kRate}}}, whole_set(x),
                {.seed = 4});
   while (cpu.step()) {
   }
   Adam adam(on_gpu->parameters());
-  CapturedTraining gpu(on_gpu->parameters(), adam, elbo_loss(*on_gpu, {}, c.samples),
+  CapturedTraining gpu(on_gpu->parameters(), adam, elbo_loss(*on_gpu, {}, samples),
                        {.seed = 4, .capture = capture}, [&](int64_t, const Tensor&) { return there; });
   const auto models = static_cast<size_t>(on_gpu->models());
   std::vector<CapturedTraining::Step> steps;
@@ -92,7 +92,34 @@ TEST_SUITE("gpu") {
     for (const auto& cases : {std::span<const Case>(kOneGroup), std::span<const Case>(kGroups)})
       for (const Case& c : cases)
         for (int64_t members : {0, 3})
-          for (bool capture : {false, true}) check_training(c, members, capture);
+          for (bool capture : {false, true}) {
+            CAPTURE(std::string(c.name));
+            CAPTURE(members);
+            check_training([&](Device device) { return model_of(c.widest, members, device); }, c.samples,
+                           capture);
+          }
+  }
+
+  TEST_CASE("many samples: a linear last layer whose output is not made, in one part and in two") {
+    for (int64_t samples : {4, 1024})
+      for (int64_t members : {0, 3})
+        for (bool capture : {false, true}) {
+          CAPTURE(samples);
+          CAPTURE(members);
+          const auto make = [&](Device device) {
+            return luecke_vae(LueckeModel::vae1,
+                              {.dimensions = 130,
+                               .latent = 11,
+                               .hidden = {5},
+                               .dtype = DType::f64,
+                               .device = device,
+                               .members = members,
+                               .first_member = 2},
+                              11);
+          };
+          REQUIRE(suits_linear_likelihood(*make(Device::cuda), samples));
+          check_training(make, samples, capture);
+        }
   }
 
   TEST_CASE("many samples: a step's kernels are as many as its groups, not its samples, ask for") {

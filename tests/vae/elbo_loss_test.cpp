@@ -126,6 +126,7 @@ DeepVaeOptions wide(int64_t members) {
           .decoder_hidden = {4},
           .encoder_activation = Activation::tanh,
           .decoder_activation = Activation::tanh,
+          .likelihood = Likelihood::diagonal_gaussian,  // with one variance for all it would not be made
           .dtype = DType::f64,
           .members = members};
 }
