@@ -150,48 +150,53 @@ FigureGrid grid_of(const std::string& name, const std::string& title, std::vecto
 }
 
 /// How far apart means of posteriors are: the encoder's from its own model's, that model's from the true
-/// one's, the encoder's from those. Not to be trusted after few steps, or where importance sampling has too
-/// few effective samples.
+/// one's, the encoder's from those.
 struct Distances {
   double of_encoder, of_model, of_both;
-  bool trusted;
+  bool trusted;  ///< importance sampling has enough effective samples
 };
 
 void claim(const Options& o, const DataKind& kind, const Distances& truth, const Distances& vae,
            const Distances& libi, Presentation& p) {
   const bool linear = kind.model == YacobyModel::linear_jtex;
-  const std::string of_vae = linear ? "Fig 2" : "Fig 4", of_libi = linear ? "Fig 3" : "Fig 5",
-                    note = fmt::format("{} restarts, {} steps", o.restarts, o.epochs);
+  const std::string of_vae = linear ? "Fig 2" : "Fig 4", of_libi = linear ? "Fig 3" : "Fig 5";
   const auto add = [&](const std::string& what, const std::string& paper, const std::string& here,
-                       std::optional<bool> holds) {
+                       bool trusted, std::optional<bool> holds, const char* between) {
+    const bool is_short = o.epochs < kShortest;
+    if (is_short || !trusted) holds.reset();
     p.claims.push_back({.claim = fmt::format("{}: {}", kind.title, what),
                         .paper = paper,
                         .here = here,
                         .holds = holds,
-                        .note = note});
+                        .note = is_short   ? fmt::format("fewer than {} steps", kShortest)
+                                : !trusted ? "too few effective samples"
+                                : !holds   ? between
+                                           : fmt::format("{} restarts, {} steps", o.restarts, o.epochs)});
   };
   // Whether means that are so far apart are the same; nothing where they are neither that nor others.
-  const auto same = [](double apart, bool trusted) {
-    return trusted && (apart <= kNear || apart > kFar) ? std::optional(apart <= kNear) : std::nullopt;
+  const auto same = [](double apart) {
+    return apart <= kNear || apart > kFar ? std::optional(apart <= kNear) : std::nullopt;
   };
+  constexpr const char* kBetween = "neither the same nor others";
   const auto add_near = [&](const std::string& what, const std::string& paper, double apart, bool trusted) {
-    add(what, paper, fmt::format("at {:.3f}", apart), same(apart, trusted));
+    add(what, paper, fmt::format("at {:.3f}", apart), trusted, same(apart), kBetween);
   };
   add_near("an encoder has the posterior means of the true model", of_vae + ", top and bottom left",
            truth.of_encoder, truth.trusted);
   add_near("the VAE's encoder has the posterior means of its own model", of_vae + ", top and bottom right",
            vae.of_encoder, vae.trusted);
-  const std::optional<bool> true_ones = same(vae.of_model, truth.trusted && vae.trusted);
+  const std::optional<bool> true_ones = same(vae.of_model);
   add("the VAE's model has other posterior means than the true one", of_vae + ", bottom left and right",
-      fmt::format("at {:.3f}", vae.of_model), true_ones ? std::optional(!*true_ones) : std::nullopt);
+      fmt::format("at {:.3f}", vae.of_model), truth.trusted && vae.trusted,
+      true_ones ? std::optional(!*true_ones) : std::nullopt, kBetween);
   add_near("LiBI's encoder has the posterior means of the true model",
            of_libi + ", bottom left and top middle", libi.of_both, truth.trusted && libi.trusted);
   const bool differ = std::abs(vae.of_model - libi.of_model) > kApart * vae.of_model;
   add("LiBI's posteriors are nearer to the true model's than the VAE's",
       linear ? "yes (Figs 2, 3)" : "yes (Figs 4, 5)",
       fmt::format("at {:.3f}, the VAE's at {:.3f}", libi.of_model, vae.of_model),
-      differ && truth.trusted && vae.trusted && libi.trusted ? std::optional(libi.of_model < vae.of_model)
-                                                             : std::nullopt);
+      truth.trusted && vae.trusted && libi.trusted,
+      differ ? std::optional(libi.of_model < vae.of_model) : std::nullopt, "as near as each other");
 }
 
 void present_kind(const Options& o, const DataKind& kind, const Outcomes& outcomes, Table& table,
@@ -234,7 +239,7 @@ void present_kind(const Options& o, const DataKind& kind, const Outcomes& outcom
     const Distances d{.of_encoder = distance(q, own),
                       .of_model = distance(own, p_true),
                       .of_both = distance(q, p_true),
-                      .trusted = o.epochs >= kShortest && !unreliable};
+                      .trusted = !unreliable};
     table.row({kind.title, kTitles[static_cast<int>(learner)], fmt::format("{:.3f}", d.of_encoder),
                learner == Learner::truth ? "-" : fmt::format("{:.3f}", d.of_model),
                fmt::format("{:.3f}", d.of_both),
