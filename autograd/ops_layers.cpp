@@ -127,21 +127,8 @@ void differentiate_op(Backward& pass, const SmallNetwork<T>& network, const Kept
     dy.push_back(pass.dy(static_cast<int>(h)).template data<T>());
   }
   KeptVector<SmallLayerGradients<T>> gradients;
-  for (size_t l = 0; l < network.layers.size(); ++l) {
-    const int weight = static_cast<int>(1 + 2 * l), bias = weight + 1;
-    SmallLayerGradients<T> own;
-    if (pass.wants(weight)) {
-      const Backward::Target to = pass.target(weight);
-      own.weight = to.tensor.template data<T>();
-      own.add_to_weight = to.accumulate;
-    }
-    if (pass.wants(bias)) {
-      const Backward::Target to = pass.target(bias);
-      own.bias = to.tensor.template data<T>();
-      own.add_to_bias = to.accumulate;
-    }
-    gradients.push_back(own);
-  }
+  for (size_t l = 0; l < network.layers.size(); ++l)
+    gradients.push_back(layer_targets<T>(pass, static_cast<int>(1 + 2 * l)));
   const Tensor dx = pass.wants(0) ? Tensor::empty(shape_dx, kept.dtype(), kept.device()) : Tensor();
   T* const to_dx = dx.defined() ? dx.data<T>() : nullptr;
   bool on_gpu = false;

@@ -25,18 +25,21 @@ constexpr int64_t kMostShares = 16;
 constexpr int64_t kMostPartBytes = 1 << 25;
 /// The same of what a GPU decodes at once.
 constexpr int64_t kMostGpuBytes = 1 << 28;
+/// How many times a part's bytes its outputs may take where only a GPU makes them.
+constexpr int64_t kMostOutputs = 64;
 
 /// How the samples of each point are decoded.
 struct Decoding {
   int64_t samples;
-  bool linear;  ///< without the last layer's output (linear_likelihood.h)
-  /// Numbers in the largest activation, for one z; of a part, which is a CPU's, and of a GPU's group.
-  int64_t widest_of_part, widest_of_group;
+  bool linear;    ///< without the last layer's output (linear_likelihood.h)
+  int64_t width;  ///< numbers of one z that its share of a part counts for
 };
 
 Decoding decoding_of(const Vae& vae, int64_t samples) {
-  if (!suits_linear_likelihood(vae, samples)) return {samples, false, vae.parts().widest, vae.parts().widest};
-  return {samples, true, widest_in_pass(vae), widest_hidden(vae)};
+  const int64_t widest = vae.parts().widest;
+  if (!suits_linear_likelihood(vae, samples)) return {samples, false, widest};
+  // A GPU makes the output and has the same parts.
+  return {samples, vae.device() == Device::cpu, std::max(widest_in_pass(vae), widest / kMostOutputs)};
 }
 
 /// How many parts the samples are of; it divides them. Each part has noise of its own. So their number must
@@ -44,8 +47,7 @@ Decoding decoding_of(const Vae& vae, int64_t samples) {
 /// processes share the batch, whose points these are; and it is the same on every device.
 int64_t parts_of(const Vae& vae, const Decoding& decoding, int64_t points) {
   if (vae.parts().mixes_points) return 1;
-  const int64_t samples = decoding.samples,
-                of_sample = points * decoding.widest_of_part * size_of(vae.dtype());
+  const int64_t samples = decoding.samples, of_sample = points * decoding.width * size_of(vae.dtype());
   int64_t parts = std::clamp<int64_t>(samples * of_sample / kPartBytes, 1, samples);
   while (samples % parts != 0) ++parts;
   return parts;
@@ -56,7 +58,7 @@ int64_t parts_of(const Vae& vae, const Decoding& decoding, int64_t points) {
 int64_t groups_of(const Vae& vae, const Decoding& decoding, int64_t points, int64_t parts) {
   if (vae.device() == Device::cpu || parts == 1) return parts;
   const int64_t part_bytes =
-      vae.models() * decoding.samples / parts * points * decoding.widest_of_group * size_of(vae.dtype());
+      vae.models() * decoding.samples / parts * points * vae.parts().widest * size_of(vae.dtype());
   const int64_t at_once = std::clamp<int64_t>(kMostGpuBytes / part_bytes, 1, parts);
   return (parts + at_once - 1) / at_once;
 }
@@ -89,6 +91,13 @@ std::array<Variable, 3> entropies_of(const Vae& vae, const Posterior& q, const V
   return {prior_entropy_of(vae), decoder_entropy, entropy_of(vae, q.log_variance, vae.latent())};
 }
 
+/// The cost and its first two probes from the means of what all points cost.
+LossValue value_of_means(const Vae& vae, const Objective& objective, const LossInput& in, const Posterior& q,
+                         const Variable& log_likelihood, const Variable& kl) {
+  return {weighted_penalty(objective, in.numbers, vae.in_prior_units(q), kl) - log_likelihood,
+          {log_likelihood, kl}};
+}
+
 /// The cost and its first two probes from what each point costs: log_likelihood (M?, S?, N) and kl (M?, N).
 LossValue value_of_terms(const Vae& vae, const Objective& objective, const LossInput& in, const Posterior& q,
                          const Variable& log_likelihood, const Variable& kl) {
@@ -97,24 +106,31 @@ LossValue value_of_terms(const Vae& vae, const Objective& objective, const LossI
     return {made.cost, {made.log_likelihood, made.kl}};
   }
   const int64_t members = members_of(vae);
-  const Variable mean_log_likelihood = member_mean(log_likelihood, members),
-                 mean_kl = member_mean(kl, members);
-  return {weighted_penalty(objective, in.numbers, vae.in_prior_units(q), mean_kl) - mean_log_likelihood,
-          {mean_log_likelihood, mean_kl}};
+  return value_of_means(vae, objective, in, q, member_mean(log_likelihood, members),
+                        member_mean(kl, members));
 }
 
 /// All samples at once, with the noise of so many parts: cost, expected log-likelihood, KL and entropies.
-LossValue value_of(const Vae& vae, const Objective& objective, int64_t samples, int64_t parts,
+LossValue value_of(const Vae& vae, const Objective& objective, const Decoding& decoding, int64_t parts,
                    const LossInput& in) {
   const Posterior q = vae.encode(in.x, Mode::train);
   const RandomKey key = key_of_part(for_members_of(vae, in.key), parts, 0);
-  const PosteriorTerms drawn = vae.draw(q, key, samples, parts, in.rows);
-  const Observation p = vae.decode(drawn.z, Mode::train);
-  LossValue found = value_of_terms(vae, objective, in, q, vae.log_likelihood(in.x, p), drawn.kl);
+  const PosteriorTerms drawn = vae.draw(q, key, decoding.samples, parts, in.rows);
+  LossValue found;
+  Tensor log_variance;
+  if (decoding.linear) {
+    const MeanLogLikelihood p = mean_log_likelihood(vae, linear_target(vae, in.x), drawn.z);
+    found = value_of_means(vae, objective, in, q, p.mean, member_mean(drawn.kl, members_of(vae)));
+    log_variance = p.log_variance.value();
+  } else {
+    const Observation p = vae.decode(drawn.z, Mode::train);
+    found = value_of_terms(vae, objective, in, q, vae.log_likelihood(in.x, p), drawn.kl);
+    log_variance = p.log_variance.value();
+  }
   if (vae.likelihood() != Likelihood::bernoulli)
     // Nothing of the step waits for them.
-    Tape::beside({q.log_variance.value(), p.log_variance.value()}, [&] {
-      for (const Variable& entropy : entropies_of(vae, q, entropy_of(vae, p.log_variance, vae.dimensions())))
+    Tape::beside({q.log_variance.value(), log_variance}, [&] {
+      for (const Variable& entropy : entropies_of(vae, q, entropy_of(vae, log_variance, vae.dimensions())))
         found.probes.push_back(entropy);
     });
   return found;
@@ -161,15 +177,15 @@ struct Once {
   Once(const Vae& vae, const Decoding& decoding, const Tensor& x, Mode mode)
       : q(vae.encode(x, mode)), all{q.mean, q.log_variance} {
     if (!decoding.linear) return;
-    const LinearLikelihood likelihood = linear_likelihood(vae, x);
-    all.insert(all.end(), {likelihood.gram, likelihood.target, likelihood.square});
+    const LinearTarget target = linear_target(vae, x);
+    all.insert(all.end(), {target.gram, target.target, target.square});
   }
 };
 
 /// What some groups have added up to.
 struct Share {
   GradientsApart gradients;
-  KeptVector<Parameter> once;                  // of Once, whose gradients they gather
+  KeptVector<Parameter> once{};                // of Once, whose gradients they gather
   Tensor log_likelihood{}, decoder_entropy{};  // means over all samples, of which these are terms
 };
 
@@ -213,7 +229,7 @@ LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cu
   const Once once(vae, cut.decoding, in.x, Mode::evaluate);  // no tape: plain values
   const int64_t count = shares_of(vae, cut.groups);
   const auto new_share = [&] {
-    Share share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart(), {}};
+    Share share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart()};
     for (const Variable& each : once.all) share.once.push_back(leaf(each.value()));
     return share;
   };
@@ -281,7 +297,9 @@ bool is_finite(const Variable& x, int64_t member, bool has_members) {
 
 LossValue elbo_loss_twin(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in) {
   const int64_t points = in.rows.all_of(in.x.size(-2));
-  return value_of(vae, objective, samples, parts_of(vae, decoding_of(vae, samples), points), in);
+  Decoding decoding = decoding_of(vae, samples);
+  decoding.linear = false;
+  return value_of(vae, objective, decoding, parts_of(vae, decoding, points), in);
 }
 
 Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
@@ -294,11 +312,11 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
   loss.numbers = [&vae, objective](const TrainingTime& time) {
     return penalty_numbers(objective, time, vae.models());
   };
-  loss.value = [&vae, objective, samples](const LossInput& in) {
-    return value_of(vae, objective, samples, 1, in);
+  const Decoding decoding = decoding_of(vae, samples);
+  loss.value = [&vae, objective, decoding](const LossInput& in) {
+    return value_of(vae, objective, decoding, 1, in);
   };
   const bool is_small = objective.penalty == Objective::Penalty::kl && suits_small_vae_cost(vae);
-  const Decoding decoding = decoding_of(vae, samples);
   loss.differentiate = [&vae, objective, samples, is_small, decoding](const LossInput& in) {
     const int64_t points = in.x.size(-2), parts = parts_of(vae, decoding, in.rows.all_of(points));
     if (is_small)
@@ -310,8 +328,8 @@ Loss elbo_loss(Vae& vae, const Objective& objective, int64_t samples) {
           },
           in);
     const Cut cut{decoding, parts, groups_of(vae, decoding, points, parts)};
-    if (cut.groups > 1 || decoding.linear) return differentiate_in_groups(vae, objective, cut, in);
-    return differentiate([&](const LossInput& all) { return value_of(vae, objective, samples, parts, all); },
+    if (cut.groups > 1) return differentiate_in_groups(vae, objective, cut, in);
+    return differentiate([&](const LossInput& all) { return value_of(vae, objective, decoding, parts, all); },
                          in);
   };
   return loss;

@@ -4,7 +4,6 @@
 
 #include "tensor/math.h"
 #include "tensor/small_layers.h"
-#include "vae/mean_quadratic.h"
 
 namespace elbo {
 namespace {
@@ -12,11 +11,7 @@ namespace {
 // Fewer samples, or a last layer that does not widen so much, leave too little to be saved.
 constexpr int64_t kFewestSamples = 4, kLeastWidening = 4;
 
-KeptVector<DenseLayer> layers_of(const Vae& vae) {
-  KeptVector<DenseLayer> layers;
-  for (const auto& make : vae.parts().decoder.dense().branches.front().layers) layers.push_back(make());
-  return layers;
-}
+const DenseBranch& branch_of(const Vae& vae) { return vae.parts().decoder.dense().branches.front(); }
 
 /// () or (M), as the numbers of members are.
 Variable per_member(const Vae& vae, const Variable& numbers) {
@@ -28,45 +23,39 @@ Variable per_member(const Vae& vae, const Variable& numbers) {
 bool suits_linear_likelihood(const Vae& vae, int64_t samples) {
   const DenseForm& decoder = vae.parts().decoder.dense();
   if (vae.likelihood() != Likelihood::gaussian || samples < kFewestSamples || vae.parts().mixes_points ||
-      decoder.branches.size() != 1 || decoder.branches.front().heads != 1 || !decoder.constant)
+      decoder.branches.size() != 1 || branch_of(vae).heads != 1 || !decoder.constant)
     return false;
-  const DenseLayer last = decoder.branches.front().layers.back()();
+  const DenseLayer last = branch_of(vae).layers.back()();
   return last.activation == Activation::none && last.weight.rank() == (vae.has_members() ? 3 : 2) &&
          vae.dimensions() > kWidestSmallLayer &&  // else small_vae.h may have the whole of it
          last.weight.size(-2) >= kLeastWidening * last.weight.size(-1) &&
          decoder.constant().value().elements() == vae.models();
 }
 
-int64_t widest_hidden(const Vae& vae) {
-  int64_t widest = 0;
-  for (const DenseLayer& layer : layers_of(vae)) widest = std::max(widest, layer.weight.size(-1));
-  return widest;
-}
-
 int64_t widest_in_pass(const Vae& vae) {
-  const int64_t widest = widest_hidden(vae);
+  int64_t widest = 0;
+  for (const auto& make : branch_of(vae).layers) widest = std::max(widest, make().weight.size(-1));
   return widest <= kWidestSmallLayer ? vae.latent() : widest;
 }
 
-LinearLikelihood linear_likelihood(const Vae& vae, const Tensor& x) {
-  const DenseLayer last = vae.parts().decoder.dense().branches.front().layers.back()();
-  // Around the batch's mean: |x - b|^2 is that of the mean, and the spread about it.
+LinearTarget linear_target(const Vae& vae, const Tensor& x) {
+  const DenseLayer last = branch_of(vae).layers.back()();
+  // Around the batch's mean: x - b would be as large as x for each member, even where they share x.
   const Variable mean_x = mean(Variable(x), {-2}, true), centred = x - mean_x;
-  const Variable spread = mean(sum(square(centred), {-1}), {-1});
   const Variable bias = vae.has_members() ? reshape(last.bias, {vae.models(), 1, vae.dimensions()})
                                           : reshape(last.bias, {1, vae.dimensions()});
   const Variable off = mean_x - bias;  // (M?, 1, D)
-  return {matmul_tn(last.weight, last.weight), matmul_tt(last.weight, centred) + matmul_tt(last.weight, off),
-          per_member(vae, sum(square(off), {-1})) + spread};
+  return {.gram = matmul_tn(last.weight, last.weight),
+          .target = matmul(centred, last.weight) + matmul(off, last.weight),
+          .square = per_member(vae, sum(square(off), {-1})) + mean(sum(square(centred), {-1}), {-1})};
 }
 
-MeanLogLikelihood mean_log_likelihood(const Vae& vae, const LinearLikelihood& likelihood, const Variable& z) {
-  KeptVector<DenseLayer> layers = layers_of(vae);
-  layers.pop_back();
+MeanLogLikelihood mean_log_likelihood(const Vae& vae, const LinearTarget& target, const Variable& z) {
+  KeptVector<DenseLayer> layers;
+  for (size_t l = 0; l + 1 < branch_of(vae).layers.size(); ++l) layers.push_back(branch_of(vae).layers[l]());
   const Variable log_variance = vae.parts().decoder.dense().constant(),
                  log_sigma2 = per_member(vae, log_variance);
-  const Variable squared_error =
-      likelihood.square + mean_quadratic(z, layers, likelihood.gram, likelihood.target);
+  const Variable squared_error = linear_squared_error(z, layers, target);
   const auto dimensions = static_cast<double>(vae.dimensions());
   return {-0.5 * (squared_error * exp(-log_sigma2) + dimensions * (log_sigma2 + math::kLogTwoPi)),
           log_variance};

@@ -98,16 +98,6 @@ std::optional<Model<T>> model_of(const Vae& vae) {
   return model;
 }
 
-/// Where the rule puts the gradients of an input: of a layer's weight or bias, or of ln sigma^2 as the bias
-/// of a last layer.
-template <class T>
-void set_target(Backward& pass, int input, T*& to, bool& add) {
-  if (!pass.wants(input)) return;
-  const Backward::Target target = pass.target(input);
-  to = target.tensor.template data<T>();
-  add = target.accumulate;
-}
-
 /// Calls on_gpu or on_cpu, which are generic, with the model.
 template <class T, class OnGpu, class OnCpu>
 auto where_it_is(Device device, const SmallVae<T>& small, const OnGpu& on_gpu, const OnCpu& on_cpu) {
@@ -181,19 +171,17 @@ LossValue cost_of(const Vae& vae, const Tensor& x, const Tensor& kl_weight, cons
   run<T>(device, small,
          {cost.value().template data<T>(), pointer(0), pointer(1), pointer(2), pointer(3), pointer(4)},
          sums.defined() ? sums.data<T>() : nullptr);
-  Tape::record_outputs("small_vae_cost", pointers, {&cost},
-                       [small, sums, device, layers = model->layers.size()](Backward& pass) {
-                         KeptVector<SmallLayerGradients<T>> gradients(layers + 1);
-                         int input = 0;
-                         for (size_t l = 0; l < layers; ++l) {
-                           set_target(pass, input++, gradients[l].weight, gradients[l].add_to_weight);
-                           set_target(pass, input++, gradients[l].bias, gradients[l].add_to_bias);
-                         }
-                         if (small.log_sigma2)
-                           set_target(pass, input, gradients.back().bias, gradients.back().add_to_bias);
-                         join<T>(device, small, sums.data<T>(), pass.dy().template data<T>(),
-                                 gradients.data());
-                       });
+  Tape::record_outputs(
+      "small_vae_cost", pointers, {&cost},
+      [small, sums, device, layers = model->layers.size()](Backward& pass) {
+        KeptVector<SmallLayerGradients<T>> gradients;
+        for (size_t l = 0; l < layers; ++l)
+          gradients.push_back(layer_targets<T>(pass, static_cast<int>(2 * l)));
+        gradients.push_back({});  // ln sigma^2, as the bias of a last layer
+        if (small.log_sigma2)
+          set_target(pass, static_cast<int>(2 * layers), gradients.back().bias, gradients.back().add_to_bias);
+        join<T>(device, small, sums.data<T>(), pass.dy().template data<T>(), gradients.data());
+      });
   value.cost = cost;
   return value;
 }

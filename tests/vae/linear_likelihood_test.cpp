@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "autograd/tape.h"
 #include "autograd/trace.h"
 #include "tests/thread_count.h"
 #include "tests/vae/helpers.h"
@@ -59,7 +60,7 @@ Tensor x_of(const Model& model, int64_t points, int64_t members) {
 struct Found {
   LossTerms terms;
   std::vector<Tensor> gradients;
-  bool is_quadratic;
+  bool is_fused;
 };
 
 enum class Way { as_it_is, plain_ops };
@@ -74,9 +75,9 @@ Found differentiated(Vae& vae, const Tensor& x, int64_t samples, Way way = Way::
   TapeTrace trace;
   Found found{differentiate(loss, x, {}, {.seed = 9, .stream = kLatentNoise, .step = 3}, rows), {}, false};
   for (const auto& tape : trace.tapes())
-    found.is_quadratic = found.is_quadratic || std::ranges::any_of(tape.ops, [](const auto& op) {
-                           return op.name == std::string("mean_quadratic");
-                         });
+    found.is_fused = found.is_fused || std::ranges::any_of(tape.ops, [](const auto& op) {
+                       return op.name == std::string("linear_squared_error");
+                     });
   for (Parameter& parameter : vae.parameters().all())
     if (parameter.trained) {
       CHECK(parameter.has_gradient);
@@ -130,9 +131,9 @@ TEST_SUITE("vae") {
           for (const Objective& each : {Objective{}, objective}) {
             const Found own = differentiated(*vae, x, model.samples, Way::as_it_is, each);
             const Found plain = differentiated(*vae, x, model.samples, Way::plain_ops, each);
-            CHECK(own.is_quadratic ==
+            CHECK(own.is_fused ==
                   (std::string(model.name) != "one layer" && std::string(model.name) != "wide"));
-            CHECK(!plain.is_quadratic);
+            CHECK(!plain.is_fused);
             CHECK(distance(own, plain) < (dtype == DType::f64 ? 1e-11 : 1e-4));
           }
         }
@@ -149,36 +150,101 @@ TEST_SUITE("vae") {
   }
 
   TEST_CASE("linear likelihood: the same bits on one to three threads, and for a member alone") {
+    // More points than two blocks have, in parts; and few, whose samples are shared between threads.
     const Model model = models(DType::f32)[1];
     const auto all = made(model, 3);
-    const Tensor x = x_of(model, 1100, 0);
-    Found first;
-    for (int threads = 1; threads <= 3; ++threads) {
-      CAPTURE(threads);
-      const ThreadCount count(threads);
-      const Found found = differentiated(*all, x, 10);
-      if (threads == 1) first = found;
-      CHECK(same(found, first));
-      const auto alone = made(model, 0, threads - 1);
-      const Found own = differentiated(*alone, x, 10);
-      for (size_t p = 0; p < own.gradients.size(); ++p)
-        CHECK(own.gradients[p].to_vector() == first.gradients[p].slice(threads - 1).to_vector());
+    for (const int64_t points : {1100, 90}) {
+      CAPTURE(points);
+      const Tensor x = x_of(model, points, 0);
+      Found first;
+      for (int threads = 1; threads <= 3; ++threads) {
+        CAPTURE(threads);
+        const ThreadCount count(threads);
+        const Found found = differentiated(*all, x, 10);
+        if (threads == 1) first = found;
+        CHECK(same(found, first));
+        const auto alone = made(model, 0, threads - 1);
+        const Found own = differentiated(*alone, x, 10);
+        for (size_t p = 0; p < own.gradients.size(); ++p)
+          CHECK(own.gradients[p].to_vector() == first.gradients[p].slice(threads - 1).to_vector());
+      }
     }
   }
 
-  TEST_CASE("linear likelihood: for a deviation far below the data's the cost is still right in f32") {
-    Model model = models(DType::f64)[1];
-    model.options.fixed_sigma = 0.01;
-    Model single = model;
-    single.options.dtype = DType::f32;
-    const auto exact = made(model), rounded = made(single);
-    for (size_t p = 0; p < exact->parameters().all().size(); ++p)
-      exact->parameters().all()[p].value.copy_from(rounded->parameters().all()[p].value.to(DType::f64));
-    const Tensor x = x_of(single, 40, 0);
-    const Found right = differentiated(*exact, x.to(DType::f64), 8), found = differentiated(*rounded, x, 8);
-    // |x - b|^2 / sigma^2 is some 3e6 here.
-    CHECK(std::abs(right.terms.cost.item()) > 1e6);
-    CHECK(distance(found, right) < 1e-4);
+  TEST_CASE("linear likelihood: processes that share a batch have its gradient together") {
+    const Model model = models(DType::f64)[1];
+    const auto vae = made(model, 2);
+    const Tensor x = x_of(model, 53, 0);
+    const Found whole = differentiated(*vae, x, model.samples);
+    const Found first = differentiated(*vae, x.slice(0, 23), model.samples, Way::as_it_is, {}, {0, 53}),
+                second = differentiated(*vae, x.slice(23, 53), model.samples, Way::as_it_is, {}, {23, 53});
+    const auto together = [](const Tensor& a, const Tensor& b) {
+      return ((23.0 * Variable(a) + 30.0 * Variable(b)) / 53.0).value();
+    };
+    CHECK(distance(together(first.terms.cost, second.terms.cost), whole.terms.cost) < 1e-12);
+    for (size_t p = 0; p < whole.gradients.size(); ++p)
+      CHECK(distance(together(first.gradients[p], second.gradients[p]), whole.gradients[p]) < 1e-11);
+  }
+
+  TEST_CASE("linear likelihood: a member that breaks leaves the others as they are") {
+    for (const char* spoiled : {"decoder.0.weight", "decoder.1.bias", "decoder.2.weight", "decoder.2.bias"}) {
+      CAPTURE(std::string(spoiled));
+      const Model model = models(DType::f32)[1];
+      const auto whole = made(model, 3), broken = made(model, 3);
+      broken->parameters().at(spoiled).value.slice(1).fill(std::nan(""));
+      const Tensor x = x_of(model, 53, 0);
+      const ThreadCount one(1);  // all members' numbers go through the same memory
+      const Found right = differentiated(*whole, x, 10), found = differentiated(*broken, x, 10);
+      for (const int64_t m : {0, 1, 2}) {
+        CHECK((found.terms.cost.at(m) == right.terms.cost.at(m)) == (m != 1));
+        for (size_t p = 0; p < right.gradients.size(); ++p)
+          if (m != 1)
+            CHECK(found.gradients[p].slice(m).to_vector() == right.gradients[p].slice(m).to_vector());
+      }
+    }
+  }
+
+  TEST_CASE("linear likelihood: what f32 leaves of a squared error that is far below the data's") {
+    Model model{"VAE-1", LueckeModel::vae1, {.dimensions = 784, .latent = 3, .softplus = false}, 4};
+    const auto single = made(model);
+    model.options.dtype = DType::f64;
+    const auto exact = made(model);
+    const int64_t points = 300;
+    const Tensor z = normal({4, points, 3}, DType::f32, {.seed = 7, .stream = kTestInput});
+    for (size_t p = 0; p < exact->parameters().all().size(); ++p) {
+      // Numbers as large as a trained model's.
+      Parameter& own = single->parameters().all()[p];
+      if (own.name.ends_with("weight")) own.value.copy_from((3.0 * Variable(own.value)).value());
+      exact->parameters().all()[p].value.copy_from(own.value.to(DType::f64));
+    }
+    // Four samples that are the same z, which the points come from.
+    const Tensor same_z = broadcast_to(reshape(slice(z, 0, 0, 1), {1, points, 3}), {4, points, 3}).value();
+    const Tensor mean = exact->decode(same_z.slice(0).to(DType::f64)).mean.value();
+    for (const double sigma : {0.1, 1e-2, 1e-3}) {
+      CAPTURE(sigma);
+      const Tensor noise = normal(mean.shape(), DType::f64, {.seed = 8, .stream = kTestInput});
+      const Tensor x = (mean + sigma * Variable(noise)).value().to(DType::f32);
+      const auto gradient = [&](Vae& vae, const Tensor& data, bool linear) {
+        Parameter& log_sigma2 = vae.parameters().at("log_sigma2");
+        log_sigma2.value.fill(2 * std::log(sigma));
+        Tape tape;
+        const Tensor z_there = same_z.to(vae.dtype());
+        tape.backward(linear ? mean_log_likelihood(vae, linear_target(vae, data), z_there).mean
+                             : elbo::mean(vae.log_likelihood(data, vae.decode(z_there))));
+        const double found = log_sigma2.gradient.item();
+        vae.parameters().consume_gradients();
+        return found;
+      };
+      const double right = gradient(*exact, x.to(DType::f64), false),
+                   in_f64 = gradient(*exact, x.to(DType::f64), true), in_f32 = gradient(*single, x, true);
+      const double scale = 784 / 2.0;  // of the squared error's part
+      const double cancelled = sum(square(Variable(mean) - elbo::mean(Variable(mean), {0}, true))).item() /
+                               points / (784 * sigma * sigma);
+      MESSAGE("sigma " << sigma << ": |x - b|^2 is " << cancelled << " D sigma^2, the error in f32 "
+                       << (in_f32 - right) / scale);
+      CHECK(std::abs(in_f64 - right) < 1e-12 * scale * (1 + cancelled));
+      CHECK(std::abs(in_f32 - right) < 1e-6 * scale * (1 + cancelled));
+    }
   }
 
   TEST_CASE("linear likelihood: where it is of no use the output is made") {
