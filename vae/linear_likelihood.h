@@ -3,9 +3,9 @@
 // backward. On a GPU the output is made: its products may be of half precision, which the squares that
 // cancel here do not bear.
 //
-// The squares cancel. In f32 the mean squared error is right to some 5e-7 of |x - b|^2, so that it is not to
-// be trusted where sigma is below a thousandth of the data's deviation; and with it the likelihood and the
-// gradient by ln sigma^2. Other gradients are as exact as those of the output.
+// The squares cancel. In f32 the mean squared error is right to some 5e-7 of |x - b|^2: where sigma is a
+// hundredth of the data's deviation, sigma^2 is learned to half a percent, and where it is a thousandth, not
+// at all. Gradients by all else are as exact as those of the output.
 //
 //   const LinearTarget once = linear_target(vae, x);                  // a step's
 //   const Variable part = mean_log_likelihood(vae, once, z).mean;     // nats, () or (M)
