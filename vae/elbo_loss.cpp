@@ -119,7 +119,7 @@ LossValue value_of(const Vae& vae, const Objective& objective, const Decoding& d
   LossValue found;
   Tensor log_variance;
   if (decoding.linear) {
-    const MeanLogLikelihood p = mean_log_likelihood(vae, linear_target(vae, in.x), drawn.z);
+    const MeanLogLikelihood p = mean_log_likelihood(vae, linear_target(vae, in.x, q.mean.value()), drawn.z);
     found = value_of_means(vae, objective, in, q, p.mean, member_mean(drawn.kl, members_of(vae)));
     log_variance = p.log_variance.value();
   } else {
@@ -172,20 +172,20 @@ void add_to(Tensor& total, const Tensor& more) {
 /// layer's output is not made, what stands for it.
 struct Once {
   Posterior q;
-  KeptVector<Variable> all;
+  LinearTarget target{};
 
-  Once(const Vae& vae, const Decoding& decoding, const Tensor& x, Mode mode)
-      : q(vae.encode(x, mode)), all{q.mean, q.log_variance} {
-    if (!decoding.linear) return;
-    const LinearTarget target = linear_target(vae, x);
-    all.insert(all.end(), {target.gram, target.target, target.square});
+  KeptVector<Variable> all() const {
+    KeptVector<Variable> all{q.mean, q.log_variance};
+    if (target.near.defined()) all.insert(all.end(), {target.gram, target.target, target.square});
+    return all;
   }
 };
 
 /// What some groups have added up to.
 struct Share {
   GradientsApart gradients;
-  KeptVector<Parameter> once{};                // of Once, whose gradients they gather
+  KeptVector<Parameter> once{};  // of Once, whose gradients they gather
+  Tensor near{};
   Tensor log_likelihood{}, decoder_entropy{};  // means over all samples, of which these are terms
 };
 
@@ -198,7 +198,8 @@ struct Cut {
 /// The mean of ln p(x|z) over points and samples.
 MeanLogLikelihood mean_log_likelihood_of(const Vae& vae, const Cut& cut, const Tensor& x, const Variable& z,
                                          Share& share) {
-  if (cut.decoding.linear) return mean_log_likelihood(vae, {share.once[2], share.once[3], share.once[4]}, z);
+  if (cut.decoding.linear)
+    return mean_log_likelihood(vae, {share.near, {}, share.once[2], share.once[3], share.once[4]}, z);
   const Observation p = vae.decode(z, Mode::train);
   return {member_mean(vae.log_likelihood(x, p), members_of(vae)), p.log_variance};
 }
@@ -226,18 +227,21 @@ void differentiate_group(const Vae& vae, const Cut& cut, int64_t group, const Lo
 /// First the likelihood, group by group, down to the posterior's parameters; then the encoder, and a last
 /// layer that was left out, once.
 LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cut& cut, const LossInput& in) {
-  const Once once(vae, cut.decoding, in.x, Mode::evaluate);  // no tape: plain values
+  Once once{vae.encode(in.x)};  // no tape: plain values
+  if (cut.decoding.linear) once.target = linear_target(vae, in.x, once.q.mean.value());
+  const KeptVector<Variable> all = once.all();
   const int64_t count = shares_of(vae, cut.groups);
   const auto new_share = [&] {
     Share share{count > 1 ? GradientsApart(vae.parameters().all()) : GradientsApart()};
-    for (const Variable& each : once.all) share.once.push_back(leaf(each.value()));
+    for (const Variable& each : all) share.once.push_back(leaf(each.value()));
+    share.near = once.target.near;
     return share;
   };
   const auto differentiate_share = [&](int64_t s, Share& share) {
     for (int64_t group = cut.groups * s / count; group < cut.groups * (s + 1) / count; ++group)
       differentiate_group(vae, cut, group, in, share);
   };
-  KeptVector<Tensor> slopes(once.all.size());  // the gradients by them, of all shares
+  KeptVector<Tensor> slopes(all.size());  // the gradients by them, of all shares
   Tensor log_likelihood, decoder_entropy;
   const auto add = [&](const Share& share) {
     share.gradients.add_to_parameters();
@@ -263,12 +267,13 @@ LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cu
   KeptVector<Tensor> entropies;
   {
     Tape tape;
-    const Once again(vae, cut.decoding, in.x, Mode::train);
+    Once again{vae.encode(in.x, Mode::train)};
+    if (cut.decoding.linear) again.target = linear_target_again(vae, once.target);
     const Posterior of_prior = vae.in_prior_units(again.q);
     const Variable batch_kl = mean(sum(gaussian_kl(of_prior.mean, of_prior.log_variance), {-1}), {-1});
     Variable slope;  // linear in them, with the gradients found above
     for (size_t i = 0; i < slopes.size(); ++i) {
-      const Variable own = sum(again.all[i] * slopes[i]);
+      const Variable own = sum(again.all()[i] * slopes[i]);
       slope = i > 0 ? slope + own : own;
     }
     const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);

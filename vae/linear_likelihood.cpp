@@ -13,9 +13,10 @@ constexpr int64_t kFewestSamples = 4, kLeastWidening = 4;
 
 const DenseBranch& branch_of(const Vae& vae) { return vae.parts().decoder.dense().branches.front(); }
 
-/// () or (M), as the numbers of members are.
-Variable per_member(const Vae& vae, const Variable& numbers) {
-  return reshape(numbers, vae.has_members() ? Shape{vae.models()} : Shape{});
+KeptVector<DenseLayer> layers_of(const Vae& vae) {
+  KeptVector<DenseLayer> layers;
+  for (const auto& make : branch_of(vae).layers) layers.push_back(make());
+  return layers;
 }
 
 }  // namespace
@@ -34,27 +35,29 @@ bool suits_linear_likelihood(const Vae& vae, int64_t samples) {
 
 int64_t widest_in_pass(const Vae& vae) {
   int64_t widest = 0;
-  for (const auto& make : branch_of(vae).layers) widest = std::max(widest, make().weight.size(-1));
+  for (const DenseLayer& layer : layers_of(vae)) widest = std::max(widest, layer.weight.size(-1));
   return widest <= kWidestSmallLayer ? vae.latent() : widest;
 }
 
-LinearTarget linear_target(const Vae& vae, const Tensor& x) {
+LinearTarget linear_target(const Vae& vae, const Tensor& x, const Tensor& z) {
+  KeptVector<DenseLayer> layers = layers_of(vae);
+  const DenseLayer last = layers.back();
+  layers.pop_back();
+  for (DenseLayer& layer : layers) layer = {layer.weight.value(), layer.bias.value(), layer.activation};
+  const Tensor near = layers.empty() ? z : dense_layers(z, layers).front().value();
+  return linear_target(x, near, last.weight, last.bias);
+}
+
+LinearTarget linear_target_again(const Vae& vae, const LinearTarget& made) {
   const DenseLayer last = branch_of(vae).layers.back()();
-  // Around the batch's mean: x - b would be as large as x for each member, even where they share x.
-  const Variable mean_x = mean(Variable(x), {-2}, true), centred = x - mean_x;
-  const Variable bias = vae.has_members() ? reshape(last.bias, {vae.models(), 1, vae.dimensions()})
-                                          : reshape(last.bias, {1, vae.dimensions()});
-  const Variable off = mean_x - bias;  // (M?, 1, D)
-  return {.gram = matmul_tn(last.weight, last.weight),
-          .target = matmul(centred, last.weight) + matmul(off, last.weight),
-          .square = per_member(vae, sum(square(off), {-1})) + mean(sum(square(centred), {-1}), {-1})};
+  return linear_target_again(made, last.weight, last.bias);
 }
 
 MeanLogLikelihood mean_log_likelihood(const Vae& vae, const LinearTarget& target, const Variable& z) {
-  KeptVector<DenseLayer> layers;
-  for (size_t l = 0; l + 1 < branch_of(vae).layers.size(); ++l) layers.push_back(branch_of(vae).layers[l]());
+  KeptVector<DenseLayer> layers = layers_of(vae);
+  layers.pop_back();
   const Variable log_variance = vae.parts().decoder.dense().constant(),
-                 log_sigma2 = per_member(vae, log_variance);
+                 log_sigma2 = reshape(log_variance, vae.has_members() ? Shape{vae.models()} : Shape{});
   const Variable squared_error = linear_squared_error(z, layers, target);
   const auto dimensions = static_cast<double>(vae.dimensions());
   return {-0.5 * (squared_error * exp(-log_sigma2) + dimensions * (log_sigma2 + math::kLogTwoPi)),

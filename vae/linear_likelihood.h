@@ -1,13 +1,11 @@
 // The expected log-likelihood of a Gaussian decoder whose last layer is linear, without the decoder's output
 // (linear_squared_error.h): of S samples a point the last layer then costs S H^2 and not S H D, forward and
-// backward. On a GPU the output is made: its products may be of half precision, which the squares that
-// cancel here do not bear.
+// backward. A GPU makes the output: it has the arithmetic.
 //
-// The squares cancel. In f32 the mean squared error is right to some 5e-7 of |x - b|^2: where sigma is a
-// hundredth of the data's deviation, sigma^2 is learned to half a percent, and where it is a thousandth, not
-// at all. Gradients by all else are as exact as those of the output.
+// The squares are taken around what the decoder makes of the posterior's mean, from which the samples are
+// about as far as the data are: around the data's mean they would cancel where sigma is small.
 //
-//   const LinearTarget once = linear_target(vae, x);                  // a step's
+//   const LinearTarget once = linear_target(vae, x, q.mean.value());  // a step's
 //   const Variable part = mean_log_likelihood(vae, once, z).mean;     // nats, () or (M)
 #pragma once
 
@@ -22,8 +20,11 @@ bool suits_linear_likelihood(const Vae& vae, int64_t samples);
 /// Numbers in the largest activation of such a decoder, for one z, that are in memory at once.
 int64_t widest_in_pass(const Vae& vae);
 
-/// What the likelihoods of all z have in common, of a batch x (N, D) or (M, N, D).
-LinearTarget linear_target(const Vae& vae, const Tensor& x);
+/// What the likelihoods of all z have in common, of a batch x (N, D) or (M, N, D), around those of
+/// z (M?, N, k).
+LinearTarget linear_target(const Vae& vae, const Tensor& x, const Tensor& z);
+/// The same again, for the tape that is alive.
+LinearTarget linear_target_again(const Vae& vae, const LinearTarget& made);
 
 struct MeanLogLikelihood {
   Variable mean;          ///< of ln p(x|z) over points and samples, () or (M), nats

@@ -11,14 +11,14 @@
 #include "vae/member_mean.h"
 
 // A loss takes the value as it is, so that the gradients are known up to a factor: a block of points goes
-// through once, one sample of z after another, forward and backward. Second moments of h, which are the
+// through once, one sample of z after another, forward and backward. Second moments of h - a, which are the
 // gradient by G, are symmetric; only half of them is summed. Sums are of fixed parts of a member's points and
 // samples, joined in order: neither threads nor other members change a bit.
 
 namespace elbo {
 namespace {
 
-// ---------------------------------------------------------------------------------- h h^T, summed over rows
+// ---------------------------------------------------------------------------------- e e^T, summed over rows
 
 /// For each kUnitsTogether units, the products with those and all that follow.
 int64_t half_sums_of(int64_t width) {
@@ -28,9 +28,9 @@ int64_t half_sums_of(int64_t width) {
 }
 
 template <class T>
-void add_half_sums(int64_t rows, int64_t width, Units<const T> h, T* sums) {
+void add_half_sums(int64_t rows, int64_t width, Units<const T> e, T* sums) {
   for (int64_t o = 0; o < width; o += kUnitsTogether) {
-    const Units<const T> from{h.first + o * kGroupRows, h.step};
+    const Units<const T> from{e.first + o * kGroupRows, e.step};
     add_sums<T>(rows, kUnitsTogether, from, width - o, from, sums);
     sums += sums_of(kUnitsTogether, width - o);
   }
@@ -58,7 +58,7 @@ template <class T>
 struct Problem {
   KeptVector<SmallLayer<T>> layers;
   int64_t members, samples, points;
-  const T *z, *gram, *target;
+  const T *z, *near, *gram, *target;
 };
 
 /// What of it does not depend on the numbers.
@@ -68,7 +68,7 @@ struct Plan {
   int64_t width = 0, block_points = 0, blocks = 0;
   /// A member's work is divided into parts of its blocks and, where these are few, shares of its samples.
   int64_t parts = 0, shares = 0;
-  int64_t sums = 0;  ///< of each: those of the layers, then those of h h^T
+  int64_t sums = 0;  ///< of each: those of the layers, then those of e e^T, e = h - a
   double flops = 0;  ///< of each
 
   int64_t items() const { return parts * shares; }
@@ -102,7 +102,7 @@ struct Sums {
   double* value;  ///< of every item
   T* sums;        ///< of every item, from 0 on
   T* d_z;         ///< of the shape of z, where it is wanted
-  T* h;           ///< (M, shares, N, H), summed over the samples of a share
+  T* e;           ///< (M, shares, N, H), summed over the samples of a share
 };
 
 /// The sum over a group's rows of a . b. Rows that are not there are 0.
@@ -135,14 +135,15 @@ class Item {
     const int64_t in_units = stored_units(q_.layers[0].in + 1), h_units = stored_units(p_.width),
                   widest = std::max(chain.widest, in_units), rows = chain.groups * kGroupRows;
     T* next =
-        scratch.at_least((in_units + chain.units + 3 * widest + 2 * h_units) * rows + p_.width * p_.width);
+        scratch.at_least((in_units + chain.units + 3 * widest + 4 * h_units) * rows + p_.width * p_.width);
     const auto take = [&](int64_t units) {
       const Units<T> taken{next, units * kGroupRows};
       next += units * rows;
       return taken;
     };
     z_ = take(in_units), units_ = take(chain.units), d_ = take(widest), spare_ = take(widest),
-    d_z_ = take(widest), start_ = take(h_units), sum_h_ = take(h_units);
+    d_z_ = take(widest), start_ = take(h_units), near_ = take(h_units), e_ = take(h_units),
+    sum_e_ = take(h_units);
     both_ = next;
     const T* const gram = q_.gram + member_ * p_.width * p_.width;
     for (int64_t i = 0; i < p_.width; ++i)
@@ -161,7 +162,7 @@ class Item {
       load_target();
       for (int64_t s = q_.samples * share_ / p_.shares; s < q_.samples * (share_ + 1) / p_.shares; ++s)
         value += run_sample(s);
-      if (sums_) store_h();
+      if (sums_) store_e();
     }
     return value;
   }
@@ -175,17 +176,19 @@ class Item {
 
   void load_target() {
     each_group([&](int64_t g, int64_t point, int64_t rows) {
-      T *const start = start_.group(g), *const sum_h = sum_h_.group(g);
-      rows_to_units(q_.target + (member_ * q_.points + point) * p_.width, rows, p_.width, start);
+      T* const start = start_.group(g);
+      const int64_t at = (member_ * q_.points + point) * p_.width;
+      rows_to_units(q_.near + at, rows, p_.width, near_.group(g));
+      rows_to_units(q_.target + at, rows, p_.width, start);
       for (int64_t i = 0; i < p_.width * kGroupRows; ++i) start[i] *= T(-2);
-      std::fill_n(sum_h, p_.width * kGroupRows, T(0));
+      std::fill_n(sum_e_.group(g), p_.width * kGroupRows, T(0));
     });
   }
 
-  void store_h() {
+  void store_e() {
     each_group([&](int64_t g, int64_t point, int64_t rows) {
-      units_to_rows(sum_h_.group(g), rows, p_.width,
-                    to_.h + ((member_ * p_.shares + share_) * q_.points + point) * p_.width);
+      units_to_rows(sum_e_.group(g), rows, p_.width,
+                    to_.e + ((member_ * p_.shares + share_) * q_.points + point) * p_.width);
     });
   }
 
@@ -196,23 +199,25 @@ class Item {
       return all + ((member_ * q_.samples + sample) * q_.points + point) * in;
     };
     each_group([&](int64_t g, int64_t point, int64_t rows) {
-      T *const z = z_.group(g), *const h = units_.group(g) + h_at, *const d = d_.group(g);
+      T *const z = z_.group(g), *const e = e_.group(g), *const d = d_.group(g);
+      const T *const h = units_.group(g) + h_at, *const near = near_.group(g);
       rows_to_units(rows_at(q_.z, point), rows, in, z);
       set_ones(z, in);
       run_group(weights_, p_.chain, rows, z, units_.group(g));
-      for (int64_t u = 0; u < width; ++u) std::fill_n(h + u * kGroupRows + rows, kGroupRows - rows, T(0));
-      // -2 h . t, and then h . (G + G^T) h - 2 h . t: half of both together is the form.
+      for (int64_t i = 0; i < width * kGroupRows; ++i) e[i] = h[i] - near[i];
+      for (int64_t u = 0; u < width; ++u) std::fill_n(e + u * kGroupRows + rows, kGroupRows - rows, T(0));
+      // -2 e . t, and then e . (G + G^T) e - 2 e . t: half of both together is the form.
       std::copy_n(start_.group(g), width * kGroupRows, d);
-      value += 0.5 * dot_of_units(h, d, width);
-      multiply<T, false>(rows, {width, width, both_, width, h, d, nullptr, true});
-      value += 0.5 * dot_of_units(h, d, width);
+      value += 0.5 * dot_of_units(e, d, width);
+      multiply<T, false>(rows, {width, width, both_, width, e, d, nullptr, true});
+      value += 0.5 * dot_of_units(e, d, width);
       if (!sums_) return;
-      T* const sum_h = sum_h_.group(g);
-      for (int64_t i = 0; i < width * kGroupRows; ++i) sum_h[i] += h[i];
+      T* const sum_e = sum_e_.group(g);
+      for (int64_t i = 0; i < width * kGroupRows; ++i) sum_e[i] += e[i];
       if (const auto differentiate = q_.layers.back().differentiate) differentiate(h, d, width * kGroupRows);
     });
     if (!sums_) return value;
-    add_half_sums<T>(count_, width, {units_.first + h_at, units_.step}, sums_ + p_.chain.sums);
+    add_half_sums<T>(count_, width, e_.read_only(), sums_ + p_.chain.sums);
     differentiate_block<T>(weights_, p_.chain, p_.wanted, count_, z_.read_only(), units_.read_only(), d_,
                            spare_, d_z_, true, sums_);
     if (to_.d_z)
@@ -226,7 +231,7 @@ class Item {
   const Plan& p_;
   const int64_t member_, part_, share_;
   const Sums<T>& to_;
-  Units<T> z_, units_, d_, spare_, d_z_, start_, sum_h_;
+  Units<T> z_, units_, d_, spare_, d_z_, start_, near_, e_, sum_e_;
   T *both_, *sums_;
   ChainWeights<T> weights_;
   int64_t first_ = 0, count_ = 0;
@@ -243,10 +248,11 @@ void check(const Variable& z, int64_t width, const LinearTarget& to) {
                     gram.size(-1) == width && gram.size(-2) == width && target.size(-1) == width &&
                     z.size(-2) == target.size(-2) &&
                     (own == 0 || (z.size(0) == gram.size(0) && target.size(0) == gram.size(0))) &&
-                    to.square.shape() == members;
+                    to.near.shape() == target.shape() && to.square.shape() == members;
   if (!fits)
-    fail("[linear_squared_error] z {}, target {} and square {} do not fit gram {} of {} units",
-         z.shape().str(), target.shape().str(), to.square.shape().str(), gram.shape().str(), width);
+    fail("[linear_squared_error] z {}, near {}, target {} and square {} do not fit gram {} of {} units",
+         z.shape().str(), to.near.shape().str(), target.shape().str(), to.square.shape().str(),
+         gram.shape().str(), width);
 }
 
 int64_t width_of(const Variable& z, std::span<const DenseLayer> layers) {
@@ -260,7 +266,7 @@ bool is_small(const Variable& z, std::span<const DenseLayer> layers, const Linea
     return x.value().device() == Device::cpu && x.dtype() == dtype;
   };
   if (layers.empty() || (dtype != DType::f32 && dtype != DType::f64) || !is_like(z) || !is_like(to.gram) ||
-      !is_like(to.target) || !is_like(to.square))
+      !is_like(to.target) || !is_like(to.square) || !is_like(to.near))
     return false;
   const int rank = to.gram.rank();
   int64_t in = z.size(-1);
@@ -286,7 +292,7 @@ Tensor scaled_for(const Tensor& dy, double factor, const Shape& x) {
 /// The rule: what the pass has summed, times each member's dy.
 template <class T>
 void differentiate_op(Backward& pass, const KeptVector<SmallLayer<T>>& layers, const Plan& plan, double share,
-                      const Tensor& sums, const Tensor& d_z, const Tensor& h) {
+                      const Tensor& sums, const Tensor& d_z, const Tensor& e) {
   const Tensor dy = pass.dy();
   const int64_t members = dy.elements(), step = plan.items() * plan.sums;
   const auto give = [&](int input, double factor, const Tensor& gradient) {
@@ -294,7 +300,7 @@ void differentiate_op(Backward& pass, const KeptVector<SmallLayer<T>>& layers, c
   };
   if (d_z.defined()) give(0, share, d_z);
   if (pass.wants(2)) {
-    const Tensor of_all = plan.shares > 1 ? sum(Variable(h), {-3}).value() : h;
+    const Tensor of_all = plan.shares > 1 ? sum(Variable(e), {-3}).value() : e;
     give(2, -2 * share, of_all.reshape(pass.input_shape(2)));
   }
   pass.add(3, dy);
@@ -324,6 +330,7 @@ Variable run_op(const Variable& z, std::span<const DenseLayer> layers, const Lin
                      rows / points,
                      points,
                      z.value().data<T>(),
+                     to.near.data<T>(),
                      to.gram.value().data<T>(),
                      to.target.value().data<T>()};
   KeptVector<const Variable*> inputs{&z, &to.gram, &to.target, &to.square};
@@ -335,15 +342,15 @@ Variable run_op(const Variable& z, std::span<const DenseLayer> layers, const Lin
       Tape::live() && std::ranges::any_of(inputs, [](const Variable* in) { return in->needs_gradient(); });
   const Plan plan = plan_of(problem, differentiates && z.needs_gradient());
   const DType dtype = z.dtype();
-  Tensor sums, d_z, h;
+  Tensor sums, d_z, e;
   if (differentiates) {
     sums = Tensor::empty({members * plan.items() * plan.sums}, dtype);
     if (plan.wanted.of_input) d_z = Tensor::empty(z.shape(), dtype);
-    h = Tensor::empty({members, plan.shares, points, plan.width}, dtype);
+    e = Tensor::empty({members, plan.shares, points, plan.width}, dtype);
   }
   KeptVector<double> values(static_cast<size_t>(members * plan.items()));
   const auto data = [](const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; };
-  const Sums<T> found{values.data(), data(sums), data(d_z), data(h)};
+  const Sums<T> found{values.data(), data(sums), data(d_z), data(e)};
   parallel_for(members * plan.items(), grain_of(plan.flops), [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item)
       found.value[item] = Item<T>(problem, plan, item, found).run();
@@ -358,7 +365,7 @@ Variable run_op(const Variable& z, std::span<const DenseLayer> layers, const Lin
   }
   Tape::record_outputs("linear_squared_error", inputs, {&result},
                        [=, layers = problem.layers](Backward& pass) {
-                         differentiate_op<T>(pass, layers, plan, share, sums, d_z, h);
+                         differentiate_op<T>(pass, layers, plan, share, sums, d_z, e);
                        });
   return result;
 }
@@ -374,8 +381,9 @@ Variable linear_squared_error_twin(const Variable& z, std::span<const DenseLayer
     if (members == 0 || h.rank() == x.rank()) return x;
     return reshape(x, {members, 1, x.size(-2), x.size(-1)});
   };
-  const Variable product = matmul(h, beside_samples(to.gram)) - 2.0 * beside_samples(to.target);
-  return to.square + member_mean(sum(h * product, {-1}), members);
+  const Variable e = h - beside_samples(to.near);
+  const Variable product = matmul(e, beside_samples(to.gram)) - 2.0 * beside_samples(to.target);
+  return to.square + member_mean(sum(e * product, {-1}), members);
 }
 
 Variable linear_squared_error(const Variable& z, std::span<const DenseLayer> layers, const LinearTarget& to) {

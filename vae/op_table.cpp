@@ -1,5 +1,7 @@
 #include "vae/op_table.h"
 
+#include <string_view>
+
 #include "vae/fused.h"
 #include "vae/henze_zirkler.h"
 #include "vae/linear_squared_error.h"
@@ -88,11 +90,33 @@ OpRow linear_squared_error_row(std::vector<Activation> activations, std::vector<
     std::vector<DenseLayer> layers;
     for (size_t l = 0; l < activations.size(); ++l)
       layers.push_back({in[4 + 2 * l], in[5 + 2 * l], activations[l]});
-    const LinearTarget target{in[1], in[2], in[3]};
+    const Tensor near = uniform(in[2].shape(), DType::f64, {.seed = 3, .stream = kTestInput});
+    const LinearTarget target{near.to(in[2].dtype()).to(in[2].value().device()), {}, in[1], in[2], in[3]};
     return std::vector<Variable>{op(in[0], std::span<const DenseLayer>(layers), target)};
   };
   return {"linear_squared_error", [=](In in) { return apply(in, linear_squared_error); }, std::move(shapes),
           Domain::real, [=](In in) { return apply(in, linear_squared_error_twin); }};
+}
+
+/// The inputs are weight and bias; x and near are given.
+OpRow linear_target_row(const char* name, Shape x, Shape near, Shape weight) {
+  const auto apply = [=](In in, auto op) {
+    const auto given = [&](Shape shape, uint64_t seed) {
+      const Tensor drawn = uniform(shape, DType::f64, {.seed = seed, .stream = kTestInput});
+      return drawn.to(in[0].dtype()).to(in[0].value().device());
+    };
+    const LinearTarget made = op(given(x, 3), given(near, 4), in[0], in[1]);
+    return std::vector{made.gram, made.target, made.square};
+  };
+  const auto again = [](const Tensor& data, const Tensor& around, const Variable& w, const Variable& b) {
+    return linear_target_again(linear_target(data, around, w.value(), b.value()), w, b);
+  };
+  const bool is_again = std::string_view(name) == "linear_target_again";
+  return {name,
+          [=](In in) { return is_again ? apply(in, again) : apply(in, linear_target); },
+          {weight, weight.drop_back(1)},
+          Domain::real,
+          [=](In in) { return apply(in, linear_target_twin); }};
 }
 
 OpRow henze_zirkler_row(Shape z) {
@@ -136,6 +160,10 @@ std::vector<OpRow> make_table() {
       linear_vae_row(false, {2}),
       linear_vae_row(true, {}),
       linear_vae_row(true, {2}),
+      linear_target_row("linear_target", {4, 5}, {4, 3}, {5, 3}),
+      linear_target_row("linear_target", {4, 5}, {2, 4, 3}, {2, 5, 3}),
+      linear_target_row("linear_target", {2, 4, 5}, {2, 4, 3}, {2, 5, 3}),
+      linear_target_row("linear_target_again", {2, 4, 5}, {2, 4, 3}, {2, 5, 3}),
       // No layers; one sample and several; members; several layers.
       linear_squared_error_row({}, {{4, 3}, {3, 3}, {4, 3}, {}}),
       linear_squared_error_row({Activation::tanh}, {{4, 2}, {3, 3}, {4, 3}, {}, {3, 2}, {3}}),
