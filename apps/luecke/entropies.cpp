@@ -308,6 +308,6 @@ void add_options(Arguments& arguments) {
 
 const Command luecke_entropies_command{"luecke-entropies",
                                        "The bound of three VAEs beside their three entropies", "Fig 1",
-                                       "a day (--quick: 5 min)", add_options};
+                                       "9 h (--quick: 5 min)", add_options};
 
 }  // namespace elbo

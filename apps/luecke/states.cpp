@@ -349,6 +349,6 @@ void add_options(Arguments& arguments) {
 
 const Command luecke_states_command{"luecke-states",
                                     "Latent and data space of three VAEs along their training", "Fig 3",
-                                    "2 h (--quick: 4 min)", add_options};
+                                    "40 min (--quick: 4 min)", add_options};
 
 }  // namespace elbo
