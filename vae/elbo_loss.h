@@ -20,9 +20,9 @@ inline constexpr const char* kKl = "kl";
 /// them at a time, forward and backward, so that its activations stay in the processor's cache; the parts
 /// follow from the shapes alone, and each has noise of its own. Of small networks several threads may each be
 /// at a part, with gradients of its own, so that memory grows with the threads up to a bound, and not with
-/// the samples. A GPU takes as many parts at once as memory allows, with the same noise. A Gaussian decoder
-/// whose last layer is linear does without its output (linear_likelihood.h). The cost of a small VAE is one
-/// op (small_vae.h), if its penalty is the KL.
+/// the samples. A GPU takes as many parts at once as memory allows, with the same noise. On a CPU, many
+/// samples of a wide Gaussian decoder do without its output (linear_likelihood.h). The cost of a small VAE is
+/// one op (small_vae.h), if its penalty is the KL.
 Loss elbo_loss(Vae& vae, const Objective& objective = {}, int64_t samples = 1);
 /// The same cost and probes by plain ops, all samples at once: what the loss is checked against.
 LossValue elbo_loss_twin(const Vae& vae, const Objective& objective, int64_t samples, const LossInput& in);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "autograd/contribute.h"
 #include "autograd/small_layer.h"
 #include "autograd/tape.h"
+#include "tensor/map.h"
 #include "tensor/parallel.h"
 #include "tensor/scratch.h"
 #include "tensor/small_chain.h"
@@ -296,7 +296,8 @@ void differentiate_op(Backward& pass, const KeptVector<SmallLayer<T>>& layers, c
   const Tensor dy = pass.dy();
   const int64_t members = dy.elements(), step = plan.items() * plan.sums;
   const auto give = [&](int input, double factor, const Tensor& gradient) {
-    pass.contribute_unsummed(input, Product{}, gradient, scaled_for(dy, factor, gradient.shape()));
+    if (pass.wants(input))
+      pass.add(input, map(Product{}, gradient, scaled_for(dy, factor, gradient.shape())));
   };
   if (d_z.defined()) give(0, share, d_z);
   if (pass.wants(2)) {

@@ -3,7 +3,7 @@
 //
 //   dW = r^T (dt - 2/N dS a) + W (dG + dG^T - dt^T a),   db = -2/N dS sum r - W sum dt.
 #include "autograd/tape.h"
-#include "tensor/map_loops.h"
+#include "tensor/map.h"
 #include "vae/linear_squared_error.h"
 
 namespace elbo {
