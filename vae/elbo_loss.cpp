@@ -15,7 +15,8 @@
 namespace elbo {
 namespace {
 
-/// Bytes that one member's activations of the widest layer may take in one part.
+/// Bytes that one member's activations of the widest layer, of those that are in memory, may take in one
+/// part.
 constexpr int64_t kPartBytes = 1 << 19;
 /// Bytes of one member's parameters up to which shares of the parts have gradients of their own, and how
 /// many.
@@ -32,7 +33,7 @@ constexpr int64_t kMostOutputs = 64;
 struct Decoding {
   int64_t samples;
   bool linear;    ///< without the last layer's output (linear_likelihood.h)
-  int64_t width;  ///< numbers of one z that its share of a part counts for
+  int64_t width;  ///< numbers of one z by which parts are measured
 };
 
 Decoding decoding_of(const Vae& vae, int64_t samples) {
@@ -271,9 +272,10 @@ LossTerms differentiate_in_groups(Vae& vae, const Objective& objective, const Cu
     if (cut.decoding.linear) again.target = linear_target_again(vae, once.target);
     const Posterior of_prior = vae.in_prior_units(again.q);
     const Variable batch_kl = mean(sum(gaussian_kl(of_prior.mean, of_prior.log_variance), {-1}), {-1});
+    const KeptVector<Variable> results = again.all();
     Variable slope;  // linear in them, with the gradients found above
     for (size_t i = 0; i < slopes.size(); ++i) {
-      const Variable own = sum(again.all()[i] * slopes[i]);
+      const Variable own = sum(results[i] * slopes[i]);
       slope = i > 0 ? slope + own : own;
     }
     const Variable weighted = weighted_penalty(objective, in.numbers, of_prior, batch_kl);

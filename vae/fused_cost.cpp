@@ -29,13 +29,6 @@ struct KlGradient {
 
 int64_t members_of(const Tensor& weight) { return weight.rank() == 0 ? 0 : weight.size(0); }
 
-/// (M) or () with as many axes as x has.
-Tensor for_terms(const Tensor& per_member, const Shape& x) {
-  Shape shape = per_member.shape();
-  while (shape.rank() < x.rank()) shape.push_back(1);
-  return per_member.reshape(shape);
-}
-
 /// Whether all are on a GPU, in one precision.
 [[maybe_unused]] bool are_on_gpu(const Tensor& weight, std::initializer_list<const Variable*> others) {
   return weight.device() == Device::cuda &&

@@ -2,8 +2,9 @@
 // (linear_squared_error.h): of S samples a point the last layer then costs S H^2 and not S H D, forward and
 // backward. A GPU makes the output: it has the arithmetic.
 //
-// The squares are taken around what the decoder makes of the posterior's mean, from which the samples are
-// about as far as the data are: around the data's mean they would cancel where sigma is small.
+// The squares are taken around what the decoder makes of the posterior's mean. Samples scatter about it, so
+// that the terms add up; around b they would cancel where sigma is small. In f32 they still do where noise in
+// z moves hidden units far whose columns of W cancel.
 //
 //   const LinearTarget once = linear_target(vae, x, q.mean.value());  // a step's
 //   const Variable part = mean_log_likelihood(vae, once, z).mean;     // nats, () or (M)

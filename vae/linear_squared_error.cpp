@@ -282,13 +282,6 @@ bool is_small(const Variable& z, std::span<const DenseLayer> layers, const Linea
   return true;
 }
 
-/// `factor` dy of each member, with as many axes as x has.
-Tensor scaled_for(const Tensor& dy, double factor, const Shape& x) {
-  Shape shape = dy.shape();
-  while (shape.rank() < x.rank()) shape.push_back(1);
-  return map(Scaled{factor}, dy).reshape(shape);
-}
-
 /// The rule: what the pass has summed, times each member's dy.
 template <class T>
 void differentiate_op(Backward& pass, const KeptVector<SmallLayer<T>>& layers, const Plan& plan, double share,
@@ -297,7 +290,7 @@ void differentiate_op(Backward& pass, const KeptVector<SmallLayer<T>>& layers, c
   const int64_t members = dy.elements(), step = plan.items() * plan.sums;
   const auto give = [&](int input, double factor, const Tensor& gradient) {
     if (pass.wants(input))
-      pass.add(input, map(Product{}, gradient, scaled_for(dy, factor, gradient.shape())));
+      pass.add(input, map(Product{}, gradient, for_terms(map(Scaled{factor}, dy), gradient.shape())));
   };
   if (d_z.defined()) give(0, share, d_z);
   if (pass.wants(2)) {

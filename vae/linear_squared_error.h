@@ -14,7 +14,7 @@ namespace elbo {
 /// What does not depend on z.
 struct LinearTarget {
   Tensor near;      ///< a (M?, N, H), a constant
-  Tensor rest;      ///< r (M?, N, D)
+  Tensor rest;      ///< r (M?, N, D): for linear_target_again alone, and else not needed
   Variable gram;    ///< G (M?, H, H)
   Variable target;  ///< t (M?, N, H)
   Variable square;  ///< |r|^2, mean over the points: () or (M)

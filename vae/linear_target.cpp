@@ -5,22 +5,17 @@
 #include "autograd/tape.h"
 #include "tensor/map.h"
 #include "vae/linear_squared_error.h"
+#include "vae/member_mean.h"
 
 namespace elbo {
 namespace {
 
-/// `numbers` () or (M) with as many axes as x has.
-Variable for_members(const Variable& numbers, const Variable& x) {
-  Shape shape = numbers.shape();
-  while (shape.rank() < x.rank()) shape.push_back(1);
-  return reshape(numbers, shape);
-}
-
 void differentiate(Backward& pass, const Variable& near, const Variable& rest, const Variable& weight) {
   const Variable d_gram = pass.dy(0), d_target = pass.dy(1);
-  const Variable d_square = Variable(pass.dy(2)) * (2.0 / static_cast<double>(rest.size(-2)));  // of a point
+  const Tensor d_square =  // of a point
+      map(Scaled{2.0 / static_cast<double>(rest.size(-2))}, pass.dy(2));
   if (pass.wants(0)) {
-    const Variable by_rest = d_target - near * for_members(d_square, near);
+    const Variable by_rest = d_target - near * for_terms(d_square, near.shape());
     pass.add(0, (matmul_tn(rest, by_rest) + matmul(weight, d_gram - matmul_tn(d_target, near)) +
                  matmul_nt(weight, d_gram))
                     .value());
@@ -28,7 +23,7 @@ void differentiate(Backward& pass, const Variable& near, const Variable& rest, c
   if (pass.wants(1)) {
     const Variable sum_target = sum(d_target, {-2}, true), sum_rest = sum(rest, {-2});
     const Variable through = reshape(matmul_nt(sum_target, weight), sum_rest.shape());
-    pass.add(1, (-(sum_rest * for_members(d_square, sum_rest)) - through).value());
+    pass.add(1, (-(sum_rest * for_terms(d_square, sum_rest.shape())) - through).value());
   }
 }
 
@@ -39,11 +34,10 @@ LinearTarget linear_target(const Tensor& x, const Tensor& near, const Variable& 
   const Variable w = weight.value();
   const Tensor rest = linear(near, w, bias.value()).value();
   const Shape points = rest.shape().drop_back(1);
-  const Variable squares =
-      map_reduce<Sum>(points.concatenated({1}), SquareOfDifference{}, x, rest).reshape(points);
+  const Variable squares = map_reduce<Sum>(points.concatenated({1}), SquareOfDifference{}, x, rest);
   map_into(rest, Difference{}, x, rest);
-  return linear_target_again({near, rest, matmul_tn(w, w), matmul(Variable(rest), w), mean(squares, {-1})},
-                             weight, bias);
+  return linear_target_again(
+      {near, rest, matmul_tn(w, w), matmul(Variable(rest), w), mean(squares, {-2, -1})}, weight, bias);
 }
 
 LinearTarget linear_target_again(const LinearTarget& made, const Variable& weight, const Variable& bias) {

@@ -1,7 +1,5 @@
 #include "vae/op_table.h"
 
-#include <string_view>
-
 #include "vae/fused.h"
 #include "vae/henze_zirkler.h"
 #include "vae/linear_squared_error.h"
@@ -99,24 +97,24 @@ OpRow linear_squared_error_row(std::vector<Activation> activations, std::vector<
 }
 
 /// The inputs are weight and bias; x and near are given.
-OpRow linear_target_row(const char* name, Shape x, Shape near, Shape weight) {
-  const auto apply = [=](In in, auto op) {
-    const auto given = [&](Shape shape, uint64_t seed) {
-      const Tensor drawn = uniform(shape, DType::f64, {.seed = seed, .stream = kTestInput});
-      return drawn.to(in[0].dtype()).to(in[0].value().device());
+using TargetFunction = LinearTarget (*)(const Tensor&, const Tensor&, const Variable&, const Variable&);
+OpRow linear_target_row(const char* name, TargetFunction op, Shape x, Shape near, Shape weight) {
+  const auto run = [=](TargetFunction function) {
+    return [=](In in) {
+      const auto given = [&](Shape shape, uint64_t seed) {
+        const Tensor drawn = uniform(shape, DType::f64, {.seed = seed, .stream = kTestInput});
+        return drawn.to(in[0].dtype()).to(in[0].value().device());
+      };
+      const LinearTarget made = function(given(x, 3), given(near, 4), in[0], in[1]);
+      return std::vector{made.gram, made.target, made.square};
     };
-    const LinearTarget made = op(given(x, 3), given(near, 4), in[0], in[1]);
-    return std::vector{made.gram, made.target, made.square};
   };
-  const auto again = [](const Tensor& data, const Tensor& around, const Variable& w, const Variable& b) {
-    return linear_target_again(linear_target(data, around, w.value(), b.value()), w, b);
-  };
-  const bool is_again = std::string_view(name) == "linear_target_again";
-  return {name,
-          [=](In in) { return is_again ? apply(in, again) : apply(in, linear_target); },
-          {weight, weight.drop_back(1)},
-          Domain::real,
-          [=](In in) { return apply(in, linear_target_twin); }};
+  return {name, run(op), {weight, weight.drop_back(1)}, Domain::real, run(linear_target_twin)};
+}
+
+/// What a tape makes of a target that was made without one.
+LinearTarget made_again(const Tensor& x, const Tensor& near, const Variable& weight, const Variable& bias) {
+  return linear_target_again(linear_target(x, near, weight.value(), bias.value()), weight, bias);
 }
 
 OpRow henze_zirkler_row(Shape z) {
@@ -160,10 +158,10 @@ std::vector<OpRow> make_table() {
       linear_vae_row(false, {2}),
       linear_vae_row(true, {}),
       linear_vae_row(true, {2}),
-      linear_target_row("linear_target", {4, 5}, {4, 3}, {5, 3}),
-      linear_target_row("linear_target", {4, 5}, {2, 4, 3}, {2, 5, 3}),
-      linear_target_row("linear_target", {2, 4, 5}, {2, 4, 3}, {2, 5, 3}),
-      linear_target_row("linear_target_again", {2, 4, 5}, {2, 4, 3}, {2, 5, 3}),
+      linear_target_row("linear_target", linear_target, {4, 5}, {4, 3}, {5, 3}),
+      linear_target_row("linear_target", linear_target, {4, 5}, {2, 4, 3}, {2, 5, 3}),
+      linear_target_row("linear_target", linear_target, {2, 4, 5}, {2, 4, 3}, {2, 5, 3}),
+      linear_target_row("linear_target_again", made_again, {2, 4, 5}, {2, 4, 3}, {2, 5, 3}),
       // No layers; one sample and several; members; several layers.
       linear_squared_error_row({}, {{4, 3}, {3, 3}, {4, 3}, {}}),
       linear_squared_error_row({Activation::tanh}, {{4, 2}, {3, 3}, {4, 3}, {}, {3, 2}, {3}}),

@@ -100,7 +100,9 @@ TEST_SUITE("gpu") {
           }
   }
 
-  TEST_CASE("many samples: a linear last layer whose output is not made, in one part and in two") {
+  TEST_CASE(
+      "many samples: a linear last layer, whose output a GPU makes and the CPU does not, in one part and in "
+      "two") {
     for (int64_t samples : {4, 1024})
       for (int64_t members : {0, 3})
         for (bool capture : {false, true}) {

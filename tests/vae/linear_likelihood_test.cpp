@@ -60,7 +60,8 @@ Tensor x_of(const Model& model, int64_t points, int64_t members) {
 struct Found {
   LossTerms terms;
   std::vector<Tensor> gradients;
-  bool is_fused;
+  bool is_fused = false;
+  size_t tapes = 0;  // one of all, or of each part and of what is done once
 };
 
 enum class Way { as_it_is, plain_ops };
@@ -73,7 +74,8 @@ Found differentiated(Vae& vae, const Tensor& x, int64_t samples, Way way = Way::
     loss.value = [&](const LossInput& in) { return elbo_loss_twin(vae, objective, samples, in); };
   }
   TapeTrace trace;
-  Found found{differentiate(loss, x, {}, {.seed = 9, .stream = kLatentNoise, .step = 3}, rows), {}, false};
+  Found found{differentiate(loss, x, {}, {.seed = 9, .stream = kLatentNoise, .step = 3}, rows), {}};
+  found.tapes = trace.tapes().size();
   for (const auto& tape : trace.tapes())
     found.is_fused = found.is_fused || std::ranges::any_of(tape.ops, [](const auto& op) {
                        return op.name == std::string("linear_squared_error");
@@ -174,34 +176,46 @@ TEST_SUITE("vae") {
   TEST_CASE("linear likelihood: processes that share a batch have its gradient together") {
     const Model model = models(DType::f64)[1];
     const auto vae = made(model, 2);
-    const Tensor x = x_of(model, 53, 0);
-    const Found whole = differentiated(*vae, x, model.samples);
-    const Found first = differentiated(*vae, x.slice(0, 23), model.samples, Way::as_it_is, {}, {0, 53}),
-                second = differentiated(*vae, x.slice(23, 53), model.samples, Way::as_it_is, {}, {23, 53});
-    const auto together = [](const Tensor& a, const Tensor& b) {
-      return ((23.0 * Variable(a) + 30.0 * Variable(b)) / 53.0).value();
-    };
-    CHECK(distance(together(first.terms.cost, second.terms.cost), whole.terms.cost) < 1e-12);
-    for (size_t p = 0; p < whole.gradients.size(); ++p)
-      CHECK(distance(together(first.gradients[p], second.gradients[p]), whole.gradients[p]) < 1e-11);
+    for (const int64_t points : {53, 403}) {  // in one part, and in several
+      CAPTURE(points);
+      const int64_t own = points / 2;
+      const Tensor x = x_of(model, points, 0);
+      const Found whole = differentiated(*vae, x, model.samples);
+      CHECK((whole.tapes > 1) == (points > 53));
+      const Found first =
+          differentiated(*vae, x.slice(0, own), model.samples, Way::as_it_is, {}, {0, points});
+      const Found second =
+          differentiated(*vae, x.slice(own, points), model.samples, Way::as_it_is, {}, {own, points});
+      const auto together = [&](const Tensor& a, const Tensor& b) {
+        const double share = static_cast<double>(own) / static_cast<double>(points);
+        return (share * Variable(a) + (1 - share) * Variable(b)).value();
+      };
+      CHECK(distance(together(first.terms.cost, second.terms.cost), whole.terms.cost) < 1e-12);
+      for (size_t p = 0; p < whole.gradients.size(); ++p)
+        CHECK(distance(together(first.gradients[p], second.gradients[p]), whole.gradients[p]) < 1e-11);
+    }
   }
 
   TEST_CASE("linear likelihood: a member that breaks leaves the others as they are") {
-    for (const char* spoiled : {"decoder.0.weight", "decoder.1.bias", "decoder.2.weight", "decoder.2.bias"}) {
-      CAPTURE(std::string(spoiled));
-      const Model model = models(DType::f32)[1];
-      const auto whole = made(model, 3), broken = made(model, 3);
-      broken->parameters().at(spoiled).value.slice(1).fill(std::nan(""));
-      const Tensor x = x_of(model, 53, 0);
-      const ThreadCount one(1);  // all members' numbers go through the same memory
-      const Found right = differentiated(*whole, x, 10), found = differentiated(*broken, x, 10);
-      for (const int64_t m : {0, 1, 2}) {
-        CHECK((found.terms.cost.at(m) == right.terms.cost.at(m)) == (m != 1));
-        for (size_t p = 0; p < right.gradients.size(); ++p)
-          if (m != 1)
-            CHECK(found.gradients[p].slice(m).to_vector() == right.gradients[p].slice(m).to_vector());
+    const Model model = models(DType::f32)[1];
+    for (const int64_t points : {53, 403})
+      for (const char* spoiled :
+           {"decoder.0.weight", "decoder.1.bias", "decoder.2.weight", "decoder.2.bias"}) {
+        CAPTURE(points);
+        CAPTURE(std::string(spoiled));
+        const auto whole = made(model, 3), broken = made(model, 3);
+        broken->parameters().at(spoiled).value.slice(1).fill(std::nan(""));
+        const Tensor x = x_of(model, points, 0);
+        const ThreadCount one(1);  // all members' numbers go through the same memory
+        const Found right = differentiated(*whole, x, 20), found = differentiated(*broken, x, 20);
+        CHECK((right.tapes > 1) == (points > 53));
+        for (const int64_t m : {0, 1, 2}) {
+          CHECK((found.terms.cost.at(m) == right.terms.cost.at(m)) == (m != 1));
+          for (size_t p = 0; p < right.gradients.size(); ++p)
+            if (m != 1)
+              CHECK(found.gradients[p].slice(m).to_vector() == right.gradients[p].slice(m).to_vector());
+        }
       }
-    }
   }
 
   TEST_CASE("linear likelihood: in f32 it is right also where sigma is far below the data's deviation") {
