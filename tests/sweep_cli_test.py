@@ -97,6 +97,7 @@ for number in range(6):
           not left and status(out)["done"] == 6 and status(out)["running"] == 0, (frozen.returncode, err, left, status(out)))
 
 # ---- two at once, of which one is stopped and comes back
+some = ",".join(units("one")[:2])
 elbo("collapse", *SHORT, "--out", "two", "--begin")
 both = [start_elbo("sweep", "--resume", "two", "--workers", 2, "--lease", 1) for _ in range(2)]
 ends = [(process.communicate(), process.returncode) for process in both]
@@ -117,6 +118,15 @@ check("and its units are free", not state_of("stopped", "running"), status("stop
 run = elbo("sweep", "--resume", "stopped", "--workers", 2)
 check("it goes on", run.returncode == 0 and same(numbers("stopped"), expected_long)[0], run.stderr)
 
+for words in (["sweep", "collapse", "--workers", 3], ["collapse"]):
+    out = "-".join(["few", words[0]])
+    process = start_elbo(*words, *LONG, "--out", out, "--only", some)
+    wait_for(lambda: os.path.isdir(out + "/running") and state_of(out, "running"))
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate()[1]
+    check(f"{words[0]} of two units that is stopped counts these, and goes on with these", process.returncode == 143 and
+          " of 2 units done" in err and f"--resume {out} --only {some}" in err, (process.returncode, err))
+
 # ---- a full disk
 def full():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -131,7 +141,6 @@ run = elbo("sweep", "--resume", "full", "--workers", 2)
 check("and nothing is lost", run.returncode == 0 and same(numbers("full"), expected)[0], run.stderr)
 
 # ---- parts, and JSON
-some = ",".join(units("one")[:2])
 run = elbo("sweep", "collapse", *SHORT, "--out", "some", "--workers", 2, "--only", some, "--json")
 check("some units only", run.returncode == 0 and json.loads(run.stdout)["metrics"]["units"] == {"here": units("one")[:2], "of": 6}, run.stderr)
 run = elbo("collapse", "--resume", "some")

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "apps/command.h"
-#include "apps/experiment/run_state.h"
+#include "apps/experiment/units.h"
 #include "apps/support/rank_letters.h"
 #include "apps/support/run_directory.h"
 #include "apps/support/text.h"
@@ -188,14 +188,13 @@ std::vector<std::string> Sweep::ending() const {
   return line;
 }
 
-std::pair<size_t, size_t> Sweep::count() const {
-  size_t done = 0, all = 0;
-  for (const UnitState& unit : read_run_state(directory, false).units) {
-    if (!only.empty() && std::find(only.begin(), only.end(), unit.key) == only.end()) continue;
-    ++all;
-    done += unit.done;
-  }
-  return {done, all};
+RunState Sweep::state() const {
+  RunState state = read_run_state(directory, false);
+  if (!only.empty())
+    std::erase_if(state.units, [&](const UnitState& unit) {
+      return std::find(only.begin(), only.end(), unit.key) == only.end();
+    });
+  return state;
 }
 
 void Sweep::begin(int64_t threads) {
@@ -216,7 +215,7 @@ bool Sweep::gives(const std::string& option) const {
 }
 
 std::string Sweep::how_to_go_on() const {
-  return fmt::format("continue with: elbo sweep --resume {}", shell_word(directory));
+  return fmt::format("continue with: elbo sweep --resume {}{}", shell_word(directory), choice_words(only));
 }
 
 const Command sweep_command{"sweep", "Run an experiment in many processes, here or on a cluster", "",

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "apps/experiment/run_state.h"
 #include "apps/support/ranks.h"
 
 namespace elbo {
@@ -29,13 +29,13 @@ struct Sweep {
   std::vector<std::string> beginning(int64_t threads) const;
   /// Of one that does what is left and says what came of it all.
   std::vector<std::string> ending() const;
-  /// How many of the chosen units are done, and how many there are.
-  std::pair<size_t, size_t> count() const;
+  /// Of the chosen units; without the seconds of those that are done.
+  RunState state() const;
   /// Makes the run directory, and chooses it where the user did not. Nothing where it was begun before.
   void begin(int64_t threads);
   /// Whether the user gave an option of the experiment's, on the command line or in a file.
   bool gives(const std::string& option) const;
-  /// "continue with: elbo sweep --resume runs/7".
+  /// "continue with: elbo sweep --resume runs/7", and --only where some units are chosen.
   std::string how_to_go_on() const;
 };
 

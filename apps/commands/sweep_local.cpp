@@ -18,7 +18,6 @@
 
 #include "apps/command.h"
 #include "apps/commands/sweep.h"
-#include "apps/experiment/run_state.h"
 #include "apps/support/interrupt.h"
 #include "apps/support/log.h"
 #include "apps/support/places.h"
@@ -146,9 +145,8 @@ class LocalSweep {
  private:
   static constexpr int64_t kParts = 1000000;
   static Progress::Options progress_options(const Sweep& sweep) {
-    return {.quiet = sweep.json,
-            .begun = static_cast<int64_t>(read_run_state(sweep.directory, false).share() * kParts),
-            .counts = false};
+    return {
+        .quiet = sweep.json, .begun = static_cast<int64_t>(sweep.state().share() * kParts), .counts = false};
   }
 
   void start(size_t i) {
@@ -196,7 +194,7 @@ class LocalSweep {
     if (code == 0) say(line);
     // One that was asked to stop (status 128 and more) has left, and is not called back.
     if (!killed || stopping_) return;
-    const size_t done = read_run_state(sweep_.directory, false).pieces_done();
+    const size_t done = sweep_.state().pieces_done();
     if (done > done_) done_ = done, deaths_ = 0;
     if (++deaths_ > sweep_.restarts) {
       failure_ =
@@ -209,7 +207,7 @@ class LocalSweep {
 
   void show() {
     if (++looks_ % 5 != 1) return;  // once a second
-    const RunState state = read_run_state(sweep_.directory, false);
+    const RunState state = sweep_.state();
     progress_.update(static_cast<int64_t>(state.share() * kParts), [&] { return state.counts(); });
   }
 
@@ -233,9 +231,10 @@ void sweep_here(Sweep& sweep) {
   leave_place();
   {
     const InterruptGuard guard;
-    const size_t left = std::max<size_t>(read_run_state(sweep.directory, false).pieces_left(), 1);
+    const size_t left = std::max<size_t>(sweep.state().pieces_left(), 1);
     LocalSweep(sweep, std::min(static_cast<size_t>(sweep.workers), left)).run();
-    const auto [done, all] = sweep.count();
+    const RunState state = sweep.state();
+    const size_t done = state.done(), all = state.units.size();
     if (interrupted())
       return log_line(fmt::format("stopped with {} of {} units done; {}", done, all, sweep.how_to_go_on()));
     if (done < all)

@@ -148,10 +148,12 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   if (o.work_only && !interrupted()) return;
   if (!interrupted()) directory.wait_for_lock();
   if (interrupted()) {
-    if (!o.work_only)
-      log_line(fmt::format("stopped with {} of {} units done; continue with: elbo {} --resume {}",
-                           outcomes.count(), plan.units.size(), name, shell_word(directory.path())));
-    return;
+    if (o.work_only) return;
+    size_t done = 0, chosen = 0;
+    for (const Unit& unit : plan.units)
+      if (is_chosen(unit, o.only)) ++chosen, done += outcomes.has(unit.key);
+    return log_line(fmt::format("stopped with {} of {} units done; continue with: elbo {} --resume {}{}",
+                                done, chosen, name, shell_word(directory.path()), choice_words(o.only)));
   }
   if (outcomes.count() == plan.units.size()) {
     clean_up(directory, units);

@@ -111,6 +111,10 @@ bool is_chosen(const Unit& unit, const std::vector<std::string>& keys) {
   return keys.empty() || named(unit.key) || named(unit.part_of);
 }
 
+std::string choice_words(const std::vector<std::string>& keys) {
+  return keys.empty() ? "" : " --only " + shell_word(fmt::format("{}", fmt::join(keys, ",")));
+}
+
 Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directory) {
   const UnitClaims claims(directory, 0);
   Outcomes outcomes;

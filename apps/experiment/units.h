@@ -89,6 +89,8 @@ class Outcomes {
 void check_keys(const std::vector<Unit>& units, const std::vector<std::string>& keys);
 /// Whether `keys` names the unit, or that which it is a part of; none names all.
 bool is_chosen(const Unit& unit, const std::vector<std::string>& keys);
+/// " --only a,b", as it stands in a shell's command line; nothing where none are named.
+std::string choice_words(const std::vector<std::string>& keys);
 
 struct UnitsOptions {
   std::string name;                 ///< of the experiment, before the progress
