@@ -33,6 +33,7 @@ def adds_up(m, tolerance):
             abs(5 * (1 - m["noise_ratio"]) - m["entropy_gap_decoder"]) < tolerance and
             abs(sum(0.5 * (1 - moment) for moment in moments) - m["entropy_gap_prior"]) < tolerance and
             abs(m["prior_entropy"] - 0.5 * k * math.log(2 * math.pi * math.e)) < tolerance and
+            abs(m["z_log_volume"] - m["x_log_volume"] + (10 - k) * math.log(2) - 5 * math.log(2 * math.pi * math.e) - m["entropy_sum"]) < tolerance and
             abs(m["entropy_gap_percent"] - 100 * m["entropy_gap"] / abs(m["elbo"])) < 1e-6)
 
 
@@ -51,7 +52,8 @@ check("every epoch has the sum", len(rows) == 30 and all(math.isfinite(float(row
 page = open("linear/report.html").read()
 check("the report has the gauge and its figure", "Entropies" in page and "their sum" in page and "ELBO and entropies" in page)
 table = elbo("evaluate", "linear").stdout
-check("the table has sum and gap", "sum of three entropies" in table and "ELBO minus that sum" in table and "nats, " in table, table)
+check("the table has sum, gap and its parts", all(text in table for text in ("sum of three entropies", "ELBO minus that sum", "nats, ",
+      "of which by σ²: squared errors are 1 of σ²", "of which by the prior: E z² is 1 of its variance")), table)
 unfinished = train("unfinished", *linear, "--epochs", 2)
 last = list(csv.DictReader(open("unfinished/metrics.csv")))[-1]
 check("its last epoch has what it ends with", abs(float(last["entropy_sum"]) - unfinished["entropy_sum"]) < 1e-6, last)
@@ -84,8 +86,10 @@ for likelihood in ("gaussian", "diagonal"):
     check(f"{likelihood}: the figure has their sum", any(abs(float(cell) - (last["encoder_entropy"] - last["prior_entropy"] - last["decoder_entropy"]))
           < 1e-4 for row in drawn[1:] for cell in row if cell.lstrip("-")[:1].isdigit()), drawn[-2:])
     check(f"{likelihood}: the report shows them", "ELBO and entropies" in open(f"{likelihood}/report.html").read())
-    check(f"{likelihood}: the table has the gap with its error", " ± " in [
-        line for line in elbo("evaluate", likelihood).stdout.splitlines() if line.startswith("ELBO minus that sum")][0])
+    table = elbo("evaluate", likelihood).stdout
+    check(f"{likelihood}: the table has the gap with its error, and its parts", " ± " in [
+        line for line in table.splitlines() if line.startswith("ELBO minus that sum")][0] and "of which by σ²" in table, table)
+    check(f"{likelihood}: the sum has an error where it is drawn", (m["entropy_sum_standard_error"] is None) == (likelihood == "gaussian"), m)
 
 for name, options, reason in (
         ("beta", ["--beta", 2], "the KL's weight is 2, not 1"),
@@ -103,6 +107,14 @@ check("a Bernoulli VAE has none of these entropies", binary["entropy_sum"] is No
 both = train("both", "--data", "ppca-ring", "--limit", 300, *deep, "--epochs", 2, "--beta", "1,3")
 check("each member has its own", [entry["metrics"]["entropies_obstacle"] for entry in both["members"]] == ["", "the KL's weight is 3, not 1"] and
       metrics_of("both", "--member", 1)["entropies_obstacle"] == "the KL's weight is 3, not 1", both["members"])
+check("the report says of which member the gap need not close, and why",
+      "not applicable to member 1: the KL" in open("both/report.html").read())
+patient = ["--data", "ppca-ring", "--limit", 400, "--validation", 0.25, *deep[:-2], "--epochs", 60, "--annealing", "linear",
+           "--annealing-epochs", 55, "--validate-every", 1, "--patience", 3]
+pair = train("pair", *patient, "--lr", "0.01,1e-6")["members"]
+alone = train("alone", *patient, "--lr", "0.01")
+check("a member that patience ended says what its objective was then", pair[0]["validation"]["epoch"] < 50 and pair[1]["metrics"]["entropies_obstacle"] == "" and
+      pair[0]["metrics"]["entropies_obstacle"] == alone["entropies_obstacle"] != "", (pair, alone["entropies_obstacle"]))
 
 # ---- broken off and resumed, everything is as it would have been
 whole = [*data, *deep, "--epochs", 4]

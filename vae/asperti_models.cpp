@@ -65,6 +65,7 @@ std::unique_ptr<Vae> asperti_vae(const AspertiOptions& o, uint64_t seed) {
     Parts parts = o.conv ? conv_parts(store, o) : dense_parts(store, o);
     Network noise = one_number(store, "log_sigma2", std::log(o.lambda / 2));
     store.hold("log_sigma2");
+    parts.learns_sigma2 = {false};
     parts.decoder = [mean = std::move(parts.decoder), noise = std::move(noise)](const Variable& z,
                                                                                 Mode mode) {
       return Observation{mean(z, mode).mean, noise(z, mode)};

@@ -73,7 +73,7 @@ struct Gathered {
   EntropySums entropies;
   std::vector<RunningSum> below;  // points with KL under each epsilon
   Tensor log_sigma2;              // the Gaussian likelihood's, (1) or (M, 1)
-  Gathered(int64_t m, int64_t d, int64_t k)
+  Gathered(int64_t m, int64_t d, int64_t k, int64_t samples)
       : unit_kl(m, k),
         means(m, k),
         squared_means(m, k),
@@ -84,7 +84,7 @@ struct Gathered {
         error(m, 1),
         error_of_mean(m, 1),
         elbo(m),
-        entropies(m, d, k) {
+        entropies(m, d, k, samples) {
     for (size_t e = 0; e < collapse_epsilons().size(); ++e) below.emplace_back(m, k);
   }
 };
@@ -100,6 +100,14 @@ Tensor squared_error(const Vae& vae, const Tensor& x, const Tensor& output) {
   if (vae.likelihood() == Likelihood::bernoulli)
     return map_reduce<Sum>({m, 1, 1, 1}, SquaredErrorOfLogit{}, points, predictions);
   return map_reduce<Sum>({m, 1, 1, 1}, SquareOfDifference{}, points, predictions);
+}
+
+/// What the first of the draws decode to.
+Observation first_of_draws(const Vae& vae, const Observation& all, int64_t samples) {
+  const int axis = vae.has_members() ? 1 : 0;
+  const bool of_draws = all.log_variance.rank() == all.mean.rank();
+  return {slice(all.mean, axis, 0, samples),
+          of_draws ? slice(all.log_variance, axis, 0, samples) : all.log_variance};
 }
 
 void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
@@ -122,7 +130,11 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   sums.squared_moments.add(map_reduce<Sum>({m, 1, k}, SquaredSecondMoment{}, mean, log_variance));
   sums.moments_by_means.add(map_reduce<Sum>({m, 1, k}, SecondMomentTimesMean{}, mean, log_variance));
 
-  const Observation p = vae.decode(vae.draw(q, key, samples).z);
+  // One draw does not tell how far others would be; what a second one is there for alone.
+  const bool gaussian = vae.likelihood() != Likelihood::bernoulli;
+  const int64_t drawn = gaussian ? std::max<int64_t>(samples, 2) : samples;
+  const Observation all = vae.decode(vae.draw(q, key, drawn).z);
+  const Observation p = drawn == samples ? all : first_of_draws(vae, all, samples);
   const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, samples, n});
   sums.log_likelihood.add(map_reduce<Sum>({m, 1, 1}, Identity{}, log_likelihood));
   const Variable of_points = map_reduce<Sum>({m, 1, n}, Identity{}, log_likelihood).reshape({m, n});
@@ -131,11 +143,11 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   sums.log_sigma2 = p.log_variance.value();
   sums.error.add(squared_error(vae, x, p.mean.value()));
   sums.error_of_mean.add(squared_error(vae, x, vae.decode(q.mean).mean.value()));
-  if (p.log_variance.value().defined())
+  if (gaussian)
     sums.entropies.add({x, q.mean.value(), q.log_variance.value(), vae.prior_log_variance().value(),
-                        p.mean.value(),
-                        vae.has_scalar_sigma2() ? p.log_variance.value()
-                                                : broadcast_to(p.log_variance, p.mean.shape()).value()});
+                        all.mean.value(),
+                        vae.has_scalar_sigma2() ? all.log_variance.value()
+                                                : broadcast_to(all.log_variance, all.mean.shape()).value()});
 }
 
 bool is_table_epsilon(size_t e) { return std::abs(collapse_epsilons()[e] / kTableEpsilon - 1) < 1e-9; }
@@ -149,6 +161,14 @@ double law_standard_error(const Gathered& sums, int64_t member, int64_t unit, do
                           4 * mu * (mean_of(sums.moments_by_means) - moment * mu) +
                           4 * mu * mu * (squares - mu * mu);
   return points > 1 ? std::sqrt(std::max(variance, 0.0) / (points - 1)) : std::nan("");
+}
+
+/// As EntropyGauge::obstacle, as far as the model itself tells.
+std::string why_not_entropies(const Vae& vae, int64_t member) {
+  if (vae.likelihood() == Likelihood::bernoulli) return "the likelihood is not Gaussian";
+  if (!vae.learns_sigma2(member)) return kSigma2IsFixed;
+  if (vae.parts().mixes_points) return "batch normalisation is evaluated otherwise than it is trained";
+  return "";
 }
 
 DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, double points,
@@ -182,9 +202,9 @@ DeepVaeMetrics metrics_of(const Vae& vae, const Gathered& sums, int64_t member, 
   metrics.expected_log_likelihood = sums.log_likelihood.at(member) / draws;
   metrics.elbo = metrics.expected_log_likelihood - metrics.kl;
   metrics.elbo_standard_error = sums.elbo.at(member).standard_error;
-  metrics.entropies = vae.likelihood() == Likelihood::bernoulli
-                          ? no_entropy_gauge("the likelihood is not Gaussian")
-                          : sums.entropies.gauge(member, metrics.elbo);
+  metrics.entropies = vae.likelihood() == Likelihood::bernoulli ? no_entropy_gauge()
+                                                                : sums.entropies.gauge(member, metrics.elbo);
+  metrics.entropies.obstacle = why_not_entropies(vae, member);
   metrics.mse = sums.error_of_mean.at(member) / (points * dimensions);
   metrics.sigma2_tuned = sums.error.at(member) / (draws * dimensions);
   metrics.sigma2 = metrics.elbo_tuned = metrics.row_identity_gap = std::nan("");
@@ -223,7 +243,7 @@ double DeepVaeMetrics::table_collapse_percent() const {
 
 std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
                                               const MetricsOptions& options) {
-  Gathered sums(vae.models(), vae.dimensions(), vae.latent());
+  Gathered sums(vae.models(), vae.dimensions(), vae.latent(), options.samples);
   const int64_t points = x.count();
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);

@@ -15,6 +15,7 @@
 #include <functional>
 
 #include "vae/entropy_gauge.h"
+#include "vae/point_spread.h"
 #include "vae/points.h"
 #include "vae/vae.h"
 
@@ -59,7 +60,7 @@ struct DeepVaeMetrics {
   std::vector<double> variance_law_standard_error;     ///< over the points; NaN for one point
   std::vector<double> mean_of_mean, variance_of_mean;  ///< over x, of E_q z_i of each unit
   std::vector<double> share_below;  ///< of points at which the unit's KL is below kTableEpsilon
-  EntropyGauge entropies;  ///< the ELBO beside the three entropies; how it was trained is not known here
+  EntropyGauge entropies;  ///< the ELBO beside the three entropies; by which objective is not known here
 
   /// The percentage of units with KL below kTableEpsilon for at least 1 - delta of the points.
   double table_collapse_percent() const;

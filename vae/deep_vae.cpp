@@ -103,6 +103,7 @@ Parts make_parts(ParameterStore& store, const DeepVaeOptions& o) {
   parts.mixes_points = plan && std::any_of(plan->encoder.begin(), plan->encoder.end(),
                                            [](const ImageLayerPlan& layer) { return layer.batch_norm; });
   parts.widest = widest_activation(o);
+  parts.learns_sigma2 = o.learn_sigma2;
   return parts;
 }
 
@@ -226,8 +227,6 @@ double DeepVae::sigma2(int64_t member) const {
   if (!has_scalar_sigma2()) return std::nan("");
   return std::exp(log_sigma2_->value.at(member));
 }
-
-bool DeepVae::learns_sigma2(int64_t member) const { return entry(options_.learn_sigma2, member); }
 
 std::unique_ptr<DeepVae> member_alone(const DeepVae& vae, int64_t member) {
   DeepVaeOptions options = vae.options();

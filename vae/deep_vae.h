@@ -60,7 +60,6 @@ class DeepVae : public Vae {
 
   const DeepVaeOptions& options() const { return options_; }
   double sigma2(int64_t member = 0) const;
-  bool learns_sigma2(int64_t member = 0) const;
 
  private:
   DeepVaeOptions options_;

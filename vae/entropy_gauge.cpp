@@ -49,30 +49,37 @@ EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double enc
   gauge.encoder = encoder;
   gauge.sum = encoder - prior - decoder;
   gauge.gap = elbo - gauge.sum;
-  gauge.gap_standard_error = std::nan("");
+  gauge.sum_standard_error = gauge.gap_standard_error = std::nan("");
   gauge.gap_percent = 100 * gauge.gap / std::abs(elbo);
   gauge.noise_ratio = noise_ratio;
   gauge.decoder_gap = 0.5 * static_cast<double>(dimensions) * (1 - noise_ratio);
   for (const double moment : second_moments) gauge.prior_gap += 0.5 * (1 - moment);
+  const auto latent = static_cast<int64_t>(second_moments.size());
+  gauge.z_log_volume = encoder - prior + static_cast<double>(latent) * std::log(2);
+  gauge.x_log_volume = gauge.z_log_volume + log_volume_constant(dimensions, latent) - gauge.sum;
   gauge.second_moments = std::move(second_moments);
   return gauge;
 }
 
-EntropyGauge no_entropy_gauge(const std::string& obstacle) {
+EntropyGauge no_entropy_gauge() {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  return {kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, {}, obstacle};
+  EntropyGauge none = entropy_gauge(kNone, kNone, kNone, kNone, 1, kNone, {});
+  none.prior_gap = kNone;
+  return none;
 }
 
-EntropySums::EntropySums(int64_t members, int64_t dimensions, int64_t latent)
+EntropySums::EntropySums(int64_t members, int64_t dimensions, int64_t latent, int64_t samples)
     : members_(std::max<int64_t>(members, 1)),
       dimensions_(dimensions),
       latent_(latent),
+      samples_(samples),
       prior_(Tensor::zeros({members_, 1}, DType::f64)),
       decoder_(prior_.clone()),
       encoder_(prior_.clone()),
       error_(prior_.clone()),
       second_moments_(Tensor::zeros({members_, latent}, DType::f64)),
-      gap_(members_) {}
+      error_variance_(prior_.clone()),
+      decoder_variance_(prior_.clone()) {}
 
 void EntropySums::add(const GaussianPass& pass) {
   const int64_t m = members_, k = latent_, d = dimensions_, n = pass.x.size(-2);
@@ -88,19 +95,31 @@ void EntropySums::add(const GaussianPass& pass) {
                                                       : given == m * d ? Shape{m, 1, 1, d}
                                                                        : mu.shape());
   const auto points = static_cast<double>(n);
+  const int64_t drawn = mu.size(1), counted = samples_ > 0 ? samples_ : drawn;
   const auto gather_entropy = [&](const Tensor& total, const Tensor& log_variance, int64_t dimensions) {
     gather(total, map(Scaled{points}, in_double(gaussian_entropy(log_variance, dimensions, m).value())));
   };
+  // Numbers (M, S, N): their means over draws, summed over points, and the variance of that sum; NaN for one
+  // draw, which tells none.
+  const auto gather_draws = [&](const Tensor& total, const Tensor& variance, const Variable& numbers) {
+    gather(total, sum(mean(slice(numbers, 1, 0, counted), {1}), {1}).value());
+    const auto degrees = static_cast<double>((drawn - 1) * counted);
+    gather(variance, (sum(square(numbers - mean(numbers, {1}, true)), {1, 2}) / degrees).value());
+  };
   gather_entropy(prior_, log_alpha2, k);
-  gather_entropy(decoder_, log_sigma2, d);
   gather_entropy(encoder_, log_tau2, k);
+  if (sigma2_of_z_ = given > m * d; sigma2_of_z_) {
+    const Variable sums = in_double(map_reduce<Sum>({m, drawn, n, 1}, Identity{}, log_sigma2));
+    gather_draws(decoder_, decoder_variance_,
+                 affine(reshape(sums, {m, drawn, n}), 0.5, standard_normal_entropy(d)));
+  } else {
+    gather_entropy(decoder_, log_sigma2, d);
+  }
   const Variable moments = map(SecondMomentOverVariance{}, nu, log_tau2, log_alpha2);  // (M, N, k)
   gather(second_moments_, sum(moments, {1}).value());
   const Variable errors =
-      in_double(map_reduce<Sum>({m, 1, n, 1}, SquaredErrorOverVariance{}, x, mu, log_sigma2)).reshape({m, n});
-  const Variable of_points = errors / static_cast<double>(mu.size(1));
-  gather(error_, sum(of_points, {1}).value());
-  gap_.add((-0.5 * (of_points + sum(moments, {2}))).value());
+      in_double(map_reduce<Sum>({m, drawn, n, 1}, SquaredErrorOverVariance{}, x, mu, log_sigma2));
+  gather_draws(error_, error_variance_, reshape(errors, {m, drawn, n}));
   points_ += points;
 }
 
@@ -112,7 +131,11 @@ EntropyGauge EntropySums::gauge(int64_t member, double elbo) const {
   for (int64_t h = 0; h < latent_; ++h) moments.push_back(mean(second_moments_, h));
   EntropyGauge gauge = entropy_gauge(elbo, mean(prior_), mean(decoder_), mean(encoder_), dimensions_,
                                      mean(error_) / static_cast<double>(dimensions_), std::move(moments));
-  gauge.gap_standard_error = gap_.at(member).standard_error;
+  const auto standard_error = [&](const Tensor& variance) {
+    return std::sqrt(variance.at(member)) / points_;
+  };
+  gauge.gap_standard_error = 0.5 * standard_error(error_variance_);
+  if (sigma2_of_z_) gauge.sum_standard_error = standard_error(decoder_variance_);
   return gauge;
 }
 

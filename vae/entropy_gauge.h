@@ -6,39 +6,49 @@
 //   r = mean over d of E (x_d - mu_d(z))^2 / sigma_d^2(z),  m2_h = mean of (nu_h^2 + tau_h^2) / alpha_h^2.
 // r is 1 where the decoder's variances are stationary; m2_h is 1 where the prior's is or, for a fixed prior,
 // where the scale of z_h is, which encoder and first layer of the decoder share (Lücke et al., Props. 1 to
-// 3). The encoder's own variance has no part in it: its entropy is a term of F as it stands. A small gap says
-// nothing of how good the optimum is; near saddles it is small, too.
+// 3). The encoder's entropy stands in F as it does in E, so the encoder has no part of its own in the gap; a
+// tau^2 that is wrong shows in r and m2, which are means over q. A small gap says nothing of how good the
+// optimum is; near saddles it is small, too.
+//
+// All of that is about the points that are given. What is drawn is z alone, so the standard errors here are
+// those of these draws, and do not tell how far other points would be off.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "tensor/tensor.h"
-#include "vae/point_spread.h"
 
 namespace elbo {
+
+inline constexpr const char* kSigma2IsFixed = "σ² is fixed";
 
 /// Nats per data point where nothing else is said. All numbers are NaN for a Bernoulli likelihood, whose
 /// entropy is none of these.
 struct EntropyGauge {
   double prior = 0, decoder = 0, encoder = 0;  ///< H[p(z)], E_q H[p(x|z)], mean H[q(z|x)]
   double sum = 0;                              ///< E = encoder - prior - decoder
+  double sum_standard_error = 0;               ///< NaN where exact: but where sigma^2 depends on z
   double gap = 0;                              ///< ELBO - E
-  double gap_standard_error = 0;  ///< over the points, with the noise of the drawn z in it; NaN where exact
-  double gap_percent = 0;         ///< of |ELBO|
-  double decoder_gap = 0;         ///< D/2 (1 - r)
-  double prior_gap = 0;           ///< 1/2 sum_h (1 - m2_h)
-  double noise_ratio = 0;         ///< r, no unit
-  std::vector<double> second_moments;  ///< m2_h, no unit
-  std::string obstacle;  ///< why the gap need not close: "sigma^2 is fixed"; empty where it must
+  double gap_standard_error = 0;               ///< NaN where exact, or nothing tells it
+  double gap_percent = 0;                      ///< of |ELBO|
+  double decoder_gap = 0;                      ///< D/2 (1 - r)
+  double prior_gap = 0;                        ///< 1/2 sum_h (1 - m2_h)
+  double noise_ratio = 0;                      ///< r, no unit
+  std::vector<double> second_moments;          ///< m2_h, no unit
+  /// Mean ln of the volumes of boxes two deviations wide, q's in the prior's units and the decoder's. E is
+  /// the first minus the second and log_volume_constant(D, k) (Lücke et al., Eq. 43).
+  double z_log_volume = 0, x_log_volume = 0;
+  std::string obstacle;  ///< why the gap need not close: kSigma2IsFixed; empty where it must
 
   double mean_second_moment() const;
 };
 
-/// The gauge of a model with these entropies, bound, r and m2; without a standard error.
+/// The gauge of a model with these entropies, bound, r and m2; without standard errors.
 EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double encoder, int64_t dimensions,
                            double noise_ratio, std::vector<double> second_moments);
-EntropyGauge no_entropy_gauge(const std::string& obstacle);
+/// Without a number.
+EntropyGauge no_entropy_gauge();
 
 /// What a Gaussian VAE makes of some points: any part of the data. M is there for ensembles.
 struct GaussianPass {
@@ -53,19 +63,21 @@ struct GaussianPass {
 /// Gathers gauges over a data set, part by part, in double.
 class EntropySums {
  public:
-  /// `members` 0: a single model without a member axis.
-  EntropySums(int64_t members, int64_t dimensions, int64_t latent);
+  /// `members` 0: a single model without a member axis. `samples`: so many of a pass's S count, 0 means all;
+  /// any others only help to tell how far draws are apart, of which there must be two for a standard error.
+  EntropySums(int64_t members, int64_t dimensions, int64_t latent, int64_t samples = 0);
   void add(const GaussianPass& pass);
   /// Of a member with this ELBO on the points so far. The gap is that ELBO minus E; its parts come from r and
   /// m2, so that gap - decoder_gap - prior_gap is rounding, if the ELBO was drawn with the same z.
   EntropyGauge gauge(int64_t member, double elbo) const;
 
  private:
-  int64_t members_, dimensions_, latent_;
+  int64_t members_, dimensions_, latent_, samples_;
   double points_ = 0;
   Tensor prior_, decoder_, encoder_, error_;  // sums over points, f64 (M, 1)
   Tensor second_moments_;                     // (M, k)
-  PointSpread gap_;
+  Tensor error_variance_, decoder_variance_;  // of the sums in error_ and decoder_, by the draws of z
+  bool sigma2_of_z_ = false;
 };
 
 }  // namespace elbo

@@ -27,7 +27,8 @@ class Maker {
             .prior = std::move(prior),
             .decoder = decoder_of(std::move(mean), std::move(log_sigma2)),
             .likelihood = model_ == LueckeModel::vae3 ? Likelihood::diagonal_gaussian : Likelihood::gaussian,
-            .widest = widest};
+            .widest = widest,
+            .learns_sigma2 = {!o_.fixed_sigma}};
   }
 
  private:

@@ -70,11 +70,14 @@ double KlWeight::at(const TrainingTime& time) const {
 }
 
 std::string why_not_elbo(const Objective& objective, const TrainingTime& time, int64_t member) {
-  if (objective.penalty == Objective::Penalty::free_bits)
+  if (objective.penalty == Objective::Penalty::free_bits && objective.free_nats > 0)
     return fmt::format("the objective gives each unit {:g} nats free", objective.free_nats);
   if (objective.penalty == Objective::Penalty::capacity) return "the objective holds the KL at a capacity";
   const KlWeight& weight = objective.weights[objective.weights.size() == 1 ? 0 : static_cast<size_t>(member)];
-  if (const double now = weight.at(time); now != 1) return fmt::format("the KL's weight is {:g}, not 1", now);
+  if (const double now = weight.at(time); now != 1) {
+    const std::string number = fmt::format("{:g}", now);
+    return fmt::format("the KL's weight is {}, not 1", number == "1" ? fmt::format("{}", now) : number);
+  }
   return "";
 }
 

@@ -47,6 +47,12 @@ Vae::Vae(const VaeOptions& options, const std::function<Parts(ParameterStore&)>&
   store_.initialise(seed, options.first_member);
 }
 
+bool Vae::learns_sigma2(int64_t member) const {
+  const std::vector<bool>& each = parts_.learns_sigma2;
+  if (!has_scalar_sigma2() || each.empty()) return true;
+  return each[each.size() == 1 ? 0 : static_cast<size_t>(member)];
+}
+
 Posterior Vae::encode(const Variable& x, Mode mode) const {
   const Shape &own = x.shape(), each{dimensions()};
   const bool shared = own.rank() == 2, apart = has_members() && own.rank() == 3 && own[0] == models();

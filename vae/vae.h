@@ -110,6 +110,8 @@ struct Parts {
   /// normalisation: the samples of a batch are then never decoded apart.
   bool mixes_points = false;
   int64_t widest = 0;  ///< numbers in the decoder's largest activation for one z; 0: those of z or x
+  /// Whether the Gaussian likelihood's sigma^2 is learned: one for all members or one for each; none: it is.
+  std::vector<bool> learns_sigma2{};
 };
 
 struct VaeOptions {
@@ -154,6 +156,8 @@ class Vae {
   Likelihood likelihood() const { return parts_.likelihood; }
   /// Whether sigma^2 is one number.
   bool has_scalar_sigma2() const { return likelihood() == Likelihood::gaussian; }
+  /// False where sigma^2 is one number that was given.
+  bool learns_sigma2(int64_t member = 0) const;
   DType dtype() const { return options_.dtype; }
   Device device() const { return options_.device; }
   bool has_members() const { return options_.members > 0; }

@@ -31,7 +31,8 @@ class Maker {
     store_.hold("log_sigma2");
     return {.encoder = std::move(encoder),
             .decoder = decoder_of(std::move(mean), std::move(log_sigma2)),
-            .widest = model_ == YacobyModel::mobius ? kHidden : 0};
+            .widest = model_ == YacobyModel::mobius ? kHidden : 0,
+            .learns_sigma2 = {false}};
   }
 
  private:

@@ -79,7 +79,6 @@ std::vector<SavedMember> members_of(const std::vector<DeepVaeMetrics>& metrics, 
 void save_models(const AspertiOptions& network, const Vae& vae, const ModelCard& card,
                  const std::vector<SavedMember>& list, const UnitPlace& place, const std::string& folder) {
   ModelCard own = card;
-  own.entropies_obstacle = "";  // of its training; that sigma^2 is fixed is seen in the model
   for (int64_t m = 0; m < vae.models(); ++m) {
     own.member = network.first_member + m;
     const int64_t number = list.at(static_cast<size_t>(m)).member;

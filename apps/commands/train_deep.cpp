@@ -178,7 +178,11 @@ void train_deep(const TrainOptions& asked, RankedTraining* ranks) {
           to_paper != 0 ? fmt::format(" ({:.2f} in the papers' units)", metrics.elbo + to_paper) : "",
           metrics.table_collapse_percent(), training.latent));
   report.section("Result");
-  const std::string note = precision_note(metrics.samples);
+  std::vector<std::pair<int64_t, std::string>> obstacles;
+  for (size_t m = 0; ensemble && m < members.size(); ++m)
+    if (!run.stop_of(static_cast<int64_t>(m)))
+      obstacles.push_back({run.members[m].index, run.metrics[m].entropies.obstacle});
+  const std::string note = notes_on_gaps(obstacles) + precision_note(metrics.samples);
   report.table(
       table,
       "ELBO, likelihood and KL are nats per data point, summed over dimensions, on the training split. " +

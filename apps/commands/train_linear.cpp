@@ -230,7 +230,7 @@ void train_linear(const TrainOptions& asked) {
 
   const LinearVaeWeights weights = linear_vae_weights(vae);
   const LinearVaeFindings findings =
-      find_out(weights, data, moments, eigen, t.learn_sigma2 ? "" : "σ² is fixed");
+      find_out(weights, data, moments, eigen, t.learn_sigma2 ? "" : kSigma2IsFixed);
   if (!std::isfinite(findings.metrics.elbo))
     fail("[train] the ELBO after the last step is not finite; try a smaller learning rate");
   ModelCard card = card_of(o.data, data);

@@ -33,8 +33,10 @@ void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant)
 }
 
 std::string precision_note(int64_t samples) {
-  return fmt::format("E_q rests on {} of z for each point; ± is the standard error over the points.",
-                     samples == 1 ? "one draw" : fmt::format("{} draws", samples));
+  return fmt::format(
+      "E_q rests on {} of z for each point; ± is the standard error over the points, at the entropies that by "
+      "the draws alone.",
+      samples == 1 ? "one draw" : fmt::format("{} draws", samples));
 }
 
 Table metrics_table(const DeepVaeMetrics& m, double paper_constant) {
@@ -51,7 +53,7 @@ Table metrics_table(const DeepVaeMetrics& m, double paper_constant) {
   row("ELBO at tuned σ²", "{:.3f}", m.elbo_tuned);
   row("row identity, gap in nats", "{:.4f}", m.row_identity_gap);
   row("sum of three entropies (nats per data point)", "{:.3f}", m.entropies.sum);
-  table.row({"ELBO minus that sum", gap_text(m.entropies)});
+  for (const auto& [what, value] : gap_rows(m.entropies)) table.row({what, value});
   row("squared error per dimension", "{:.5g}", m.mse);
   table.row({"active units", fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});
   row("collapsed units (0.01, 0.01)", "{:.1f} %", m.table_collapse_percent());

@@ -1,12 +1,32 @@
 #include "apps/reports/entropy_report.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace elbo {
 namespace {
 
+constexpr const char* kOfDraws = "nats per data point, by the draws of z alone; null where exact";
+
 bool has_numbers(const EntropyGauge& gauge) { return std::isfinite(gauge.sum); }
+
+/// Nats per data point.
+std::vector<std::pair<std::string, double>> parts_of_gap(const EntropyGauge& g) {
+  return {{fmt::format("of which by σ²: squared errors are {:.5g} of σ²", g.noise_ratio), g.decoder_gap},
+          {fmt::format("of which by the prior: E z² is {:.5g} of its variance", g.mean_second_moment()),
+           g.prior_gap}};
+}
+
+/// "0.012 ± 0.034 nats, 0.1 %"; of a gap that need not close, why: "not applicable: σ² is fixed".
+std::string gap_text(const EntropyGauge& g) {
+  if (!g.obstacle.empty()) return "not applicable: " + g.obstacle;
+  const std::string error =
+      std::isfinite(g.gap_standard_error) ? fmt::format(" ± {:.3f}", g.gap_standard_error) : "";
+  return fmt::format("{:.3f}{} nats, {:.2f} %", g.gap, error, g.gap_percent);
+}
 
 }  // namespace
 
@@ -18,8 +38,9 @@ void set_entropies(Result& result, const EntropyGauge& g) {
   nats("decoder_entropy", g.decoder);
   nats("encoder_entropy", g.encoder);
   nats("entropy_sum", g.sum);
+  result.set("entropy_sum_standard_error", finite_or_null(g.sum_standard_error), kOfDraws);
   nats("entropy_gap", g.gap);
-  nats("entropy_gap_standard_error", g.gap_standard_error);
+  result.set("entropy_gap_standard_error", finite_or_null(g.gap_standard_error), kOfDraws);
   result.set("entropy_gap_percent", finite_or_null(g.gap_percent), "of the ELBO's size");
   nats("entropy_gap_decoder", g.decoder_gap);
   nats("entropy_gap_prior", g.prior_gap);
@@ -27,14 +48,28 @@ void set_entropies(Result& result, const EntropyGauge& g) {
              "mean of (x - mean(z))^2 / sigma^2: 1 where sigma^2 is stationary");
   result.set("latent_second_moments", g.second_moments,
              "E_x E_q z^2 of each unit over the prior's variance: 1 where that is stationary");
+  result.set("z_log_volume", finite_or_null(g.z_log_volume),
+             "mean ln of the volume of a box two deviations of q(z|x) wide, in units of the prior's");
+  result.set("x_log_volume", finite_or_null(g.x_log_volume), "the same of p(x|z)");
   result.set("entropies_obstacle", g.obstacle, "why the gap need not close; empty where it must");
 }
 
-std::string gap_text(const EntropyGauge& g) {
-  if (!g.obstacle.empty()) return "not applicable: " + g.obstacle;
-  const std::string error =
-      std::isfinite(g.gap_standard_error) ? fmt::format(" ± {:.3f}", g.gap_standard_error) : "";
-  return fmt::format("{:.3f}{} nats, {:.2f} %", g.gap, error, g.gap_percent);
+std::vector<std::pair<std::string, std::string>> gap_rows(const EntropyGauge& g) {
+  std::vector<std::pair<std::string, std::string>> rows{{"ELBO minus that sum", gap_text(g)}};
+  if (!g.obstacle.empty()) return rows;
+  for (const auto& [what, value] : parts_of_gap(g)) rows.push_back({what, fmt::format("{:.3f}", value)});
+  return rows;
+}
+
+std::string notes_on_gaps(const std::vector<std::pair<int64_t, std::string>>& obstacles) {
+  std::map<std::string, std::vector<int64_t>> members;
+  for (const auto& [member, obstacle] : obstacles)
+    if (!obstacle.empty()) members[obstacle].push_back(member);
+  std::string notes;
+  for (const auto& [obstacle, which] : members)
+    notes += fmt::format("ELBO - entropies is not applicable to member{} {}: {}.\n",
+                         which.size() == 1 ? "" : "s", fmt::join(which, ", "), obstacle);
+  return notes;
 }
 
 Figure entropy_figure(const std::vector<double>& epoch, const std::vector<double>& elbo,
@@ -62,12 +97,10 @@ void add_entropies(Report& report, const EntropyGauge& g, double elbo,
   report.section("Entropies");
   report.paragraph(
       "Where the variances are stationary, the ELBO of a Gaussian VAE is the sum of three entropies: that of "
-      "the "
-      "posteriors, minus those of the prior and of the decoder. The gap between the two says how far the "
-      "variances are from "
-      "there, the decoder's σ² and the prior's (or, where that is fixed, the scale of the latent space) "
-      "apart. It says "
-      "nothing of how good the optimum is.");
+      "the posteriors, minus those of the prior and of the decoder. The gap between the two says how far the "
+      "variances are from there, the decoder's σ² and the prior's (or, where that is fixed, the scale of the "
+      "latent space) apart. The posteriors' entropy is a term of both, so they have no part of their own; "
+      "where their variances are wrong, both parts are. The gap says nothing of how good the optimum is.");
   if (!g.obstacle.empty())
     report.paragraph(fmt::format("Here that is not applicable: {}.{}", g.obstacle,
                                  has_numbers(g) ? " The gap need not close." : ""));
@@ -82,17 +115,20 @@ void add_entropies(Report& report, const EntropyGauge& g, double elbo,
   row("their sum", g.sum);
   row("ELBO", elbo);
   row(fmt::format("gap: ELBO minus sum ({:.3g} % of the ELBO)", g.gap_percent), g.gap);
-  row(fmt::format("of it by σ²: squared errors are {:.5g} of σ²", g.noise_ratio), g.decoder_gap);
-  row(fmt::format("of it by the prior: E z² is {:.5g} of its variance, on average", g.mean_second_moment()),
-      g.prior_gap);
-  report.table(
-      table,
-      std::isfinite(g.gap_standard_error)
-          ? fmt::format(
-                "The ELBO beside the three entropies, on the same points and the same draws of z. The gap's "
-                "standard error over the points is {:.3f} nats.",
-                g.gap_standard_error)
-          : std::string("The ELBO beside the three entropies, both exact."));
+  for (const auto& [what, value] : parts_of_gap(g)) row(what, value);
+  row("ln of z's volume: of a box two deviations of q(z|x) wide, in units of the prior's", g.z_log_volume);
+  row("minus ln of x's: of a box two deviations of p(x|z) wide", -g.x_log_volume);
+  row("a constant, which makes their sum that of the entropies", g.sum - g.z_log_volume + g.x_log_volume);
+  const auto by_draws = [](const char* what, double error) {
+    return std::isfinite(error)
+               ? fmt::format(" The {} moves by {:.3f} nats (one standard error) with the draws.", what, error)
+               : "";
+  };
+  report.table(table,
+               std::isfinite(g.gap_standard_error)
+                   ? "The ELBO beside the three entropies, on the same points and the same draws of z." +
+                         by_draws("gap", g.gap_standard_error) + by_draws("sum", g.sum_standard_error)
+                   : std::string("The ELBO beside the three entropies, both exact."));
   if (over_epochs)
     report.figure(*over_epochs, "The ELBO, and the sum that it becomes where the variances are stationary.");
 }

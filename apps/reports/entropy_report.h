@@ -3,6 +3,9 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "apps/support/figure.h"
 #include "apps/support/report.h"
@@ -14,8 +17,12 @@ namespace elbo {
 /// The gauge under its common names; null where there is none.
 void set_entropies(Result& result, const EntropyGauge& gauge);
 
-/// "0.012 ± 0.034 nats, 0.1 %"; of a gap that need not close, why: "not applicable: σ² is fixed".
-std::string gap_text(const EntropyGauge& gauge);
+/// Rows of a table below one that has the sum: the gap, and which variance it belongs to; or why it need not
+/// close.
+std::vector<std::pair<std::string, std::string>> gap_rows(const EntropyGauge& gauge);
+
+/// Of members and why their gaps need not close, a line for each reason; empty where all must.
+std::string notes_on_gaps(const std::vector<std::pair<int64_t, std::string>>& obstacles);
 
 /// The ELBO and the sum of the entropies over epochs.
 Figure entropy_figure(const std::vector<double>& epoch, const std::vector<double>& elbo,

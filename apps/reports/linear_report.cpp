@@ -117,7 +117,7 @@ Table comparison(const LinearVaeFindings& f) {
   row("ELBO (nats per data point)", m.elbo, f.maximum, "{:.3f}");
   row("exact log-likelihood (nats per data point)", m.log_likelihood, f.maximum, "{:.3f}");
   row("sum of three entropies (nats per data point)", m.entropies.sum, f.maximum, "{:.3f}");
-  table.row({"ELBO minus that sum", gap_text(m.entropies), "", ""});
+  for (const auto& [what, value] : gap_rows(m.entropies)) table.row({what, value, "", ""});
   row("σ²", m.sigma2, f.best_sigma2, "{:.6f}");
   table.row({"KL (nats per data point)", fmt::format("{:.3f}", m.kl), "", ""});
   table.row({"active units", fmt::format("{} of {}", m.active_units, m.kl_per_dim.size()), "", ""});

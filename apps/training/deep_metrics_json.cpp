@@ -31,6 +31,7 @@ void each_metric(Metrics& m, F f) {
   f("decoder_entropy", m.entropies.decoder);
   f("encoder_entropy", m.entropies.encoder);
   f("entropy_sum", m.entropies.sum);
+  f("entropy_sum_standard_error", m.entropies.sum_standard_error);
   f("entropy_gap", m.entropies.gap);
   f("entropy_gap_standard_error", m.entropies.gap_standard_error);
   f("entropy_gap_percent", m.entropies.gap_percent);
@@ -38,6 +39,8 @@ void each_metric(Metrics& m, F f) {
   f("entropy_gap_prior", m.entropies.prior_gap);
   f("noise_ratio", m.entropies.noise_ratio);
   f("latent_second_moments", m.entropies.second_moments);
+  f("z_log_volume", m.entropies.z_log_volume);
+  f("x_log_volume", m.entropies.x_log_volume);
   f("entropies_obstacle", m.entropies.obstacle);
 }
 

@@ -362,13 +362,19 @@ class Run {
                           {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
     for (size_t m = 0; m < metrics.size(); ++m)
       if (std::string& obstacle = metrics[m].entropies.obstacle; obstacle.empty())
-        obstacle = obstacle_after(training_->steps(), static_cast<int64_t>(m));
+        obstacle = obstacle_after(steps_of(m), static_cast<int64_t>(m));
     return metrics;
+  }
+
+  /// Those that a member has taken: patience may have ended it before the others.
+  int64_t steps_of(size_t m) const {
+    const int64_t ended = validation_ ? validation_->members()[m].ended : 0;
+    return ended > 0 ? ended * per_epoch_ : training_->steps();
   }
 
   /// Why the ELBO of a member after so many steps need not be the sum of its entropies; empty where it must.
   std::string obstacle_after(int64_t steps, int64_t member) const {
-    if (run_.vae->has_scalar_sigma2() && !run_.vae->learns_sigma2(member)) return "σ² is fixed";
+    if (!run_.vae->learns_sigma2(member)) return kSigma2IsFixed;
     if (o_.method == "libi") return "the generative model was not learned by the ELBO";
     return why_not_elbo(objective_of(o_, run_.members),
                         {std::max<int64_t>(steps - 1, 0), per_epoch_, run_.steps_total}, member);

@@ -38,11 +38,11 @@ GaussianPass random_pass(int64_t members, int64_t samples, int64_t n, int64_t d,
                                seed + 5)};
 }
 
-/// ELBO, E, r and m2 of one member of a pass, and the points' own gaps, by loops over single numbers.
+/// ELBO, E, r and m2 of one member of a pass, and the variances of its gap and of E by the draws of z, by
+/// loops over single numbers.
 struct GaugeTwin {
-  double elbo = 0, entropies = 0, r = 0;
+  double elbo = 0, entropies = 0, r = 0, gap = 0, gap_variance = 0, entropies_variance = 0;
   Numbers m2;
-  Estimate gap;
 
   GaugeTwin(const GaussianPass& p, int64_t member, int64_t members) {
     const int64_t n = p.x.size(-2), d = p.x.size(-1), k = p.posterior_mean.size(-1),
@@ -66,7 +66,9 @@ struct GaugeTwin {
         entropy += 0.5 * (log_tau2 - log_alpha2(h));
         m2[static_cast<size_t>(h)] += second / count;
       }
-      for (int64_t s = 0; s < samples; ++s)
+      Estimate gaps, decoders;  // of the point's draws
+      for (int64_t s = 0; s < samples; ++s) {
+        double gap_of_draw = 0, decoder_of_draw = 0;
         for (int64_t j = 0; j < d; ++j) {
           const int64_t at = (s * n + i) * d + j, given = p.log_variance.elements() / m;
           const double log_sigma2 = own(p.log_variance, given == 1 ? 0 : given == d ? j : at);
@@ -74,13 +76,27 @@ struct GaugeTwin {
           of_point += VaeTwin::log_normal(x, mu, log_sigma2) / draws;
           entropy -= 0.5 * (kLog2PiE + log_sigma2) / draws;
           r += (x - mu) * (x - mu) / std::exp(log_sigma2) / (draws * count * static_cast<double>(d));
+          gap_of_draw += 0.5 * (1 - (x - mu) * (x - mu) / std::exp(log_sigma2));
+          decoder_of_draw += 0.5 * (kLog2PiE + log_sigma2);
         }
+        gaps.add(gap_of_draw);
+        decoders.add(decoder_of_draw);
+      }
+      gap_variance += std::pow(gaps.standard_error() / count, 2);
+      entropies_variance += std::pow(decoders.standard_error() / count, 2);
       elbo += of_point / count;
       entropies += entropy / count;
-      gap.add(of_point - entropy);
+      gap += (of_point - entropy) / count;
     }
   }
 };
+
+/// ln tau^2 of a member less ln alpha^2.
+Variable in_prior_units(const GaussianPass& p, int64_t member, int64_t members) {
+  const auto own = [&](const Tensor& x) { return Variable(members > 0 ? x.slice(member) : x); };
+  const Variable tau = own(p.posterior_log_variance);
+  return p.prior_log_variance.defined() ? tau - own(p.prior_log_variance) : tau;
+}
 
 EntropyGauge gauge_of(const GaussianPass& p, double elbo, int64_t members = 0, int64_t member = 0) {
   EntropySums sums(members, p.x.size(-1), p.posterior_mean.size(-1));
@@ -180,8 +196,16 @@ TEST_SUITE("vae") {
                 CHECK(close(gauge.decoder_gap + gauge.prior_gap, gauge.gap, 1e-9));
                 CHECK(close(gauge.decoder_gap, 2.5 * (1 - twin.r), 1e-12));
                 CHECK(close(gauge.gap_percent, 100 * gauge.gap / std::abs(twin.elbo), 1e-12));
-                CHECK(close(gauge.gap, twin.gap.mean(), 1e-9));
-                CHECK(close(gauge.gap_standard_error, twin.gap.standard_error(), 1e-9));
+                CHECK(close(gauge.gap, twin.gap, 1e-9));
+                CHECK(std::isnan(gauge.gap_standard_error) == (samples == 0));
+                CHECK(std::isnan(gauge.sum_standard_error) == (samples == 0 || noise != Noise::of_z));
+                if (samples > 0) CHECK(close(gauge.gap_standard_error, std::sqrt(twin.gap_variance), 1e-9));
+                if (samples > 0 && noise == Noise::of_z)
+                  CHECK(close(gauge.sum_standard_error, std::sqrt(twin.entropies_variance), 1e-9));
+                const Variable tau = in_prior_units(p, m, members);
+                CHECK(close(gauge.z_log_volume, log_volume(tau, 3).item(), 1e-12));
+                CHECK(close(gauge.z_log_volume - gauge.x_log_volume + log_volume_constant(5, 3), gauge.sum,
+                            1e-12));
               }
             }
   }
@@ -209,6 +233,28 @@ TEST_SUITE("vae") {
       CHECK(close(parts.noise_ratio, whole.noise_ratio, 1e-13));
       CHECK(close(parts.second_moments[1], whole.second_moments[1], 1e-13));
       CHECK(close(parts.gap_standard_error, whole.gap_standard_error, 1e-12));
+      CHECK(close(parts.sum_standard_error, whole.sum_standard_error, 1e-12));
+    }
+  }
+
+  TEST_CASE("entropy gauge: draws that do not count only tell how far those that do are off") {
+    for (const int64_t members : {0, 2}) {
+      const GaussianPass p = random_pass(members, 3, 8, 4, 2, Noise::of_z, true, false, 5);
+      GaussianPass first = p;
+      const int axis = members > 0 ? 1 : 0;
+      first.mean = slice(p.mean, axis, 0, 1).value();
+      first.log_variance = slice(p.log_variance, axis, 0, 1).value();
+      EntropySums sums(members, 4, 2, 1);
+      sums.add(p);
+      for (int64_t m = 0; m < std::max<int64_t>(members, 1); ++m) {
+        const EntropyGauge one = sums.gauge(m, -3), alone = gauge_of(first, -3, members, m),
+                           all = gauge_of(p, -3, members, m);
+        CHECK(close(one.sum, alone.sum, 1e-13));
+        CHECK(close(one.noise_ratio, alone.noise_ratio, 1e-13));
+        CHECK(std::isnan(alone.gap_standard_error));
+        CHECK(close(one.gap_standard_error, std::sqrt(3) * all.gap_standard_error, 1e-12));
+        CHECK(close(one.sum_standard_error, std::sqrt(3) * all.sum_standard_error, 1e-12));
+      }
     }
   }
 

@@ -112,6 +112,8 @@ TEST_SUITE("vae") {
                         whole_set(points_for(LueckeModel::linear, 1, 20).slice(0)));
       while (training.step()) continue;
       CHECK(close(linear_decoder(*vae).sigma2, 0.04, 1e-12));
+      CHECK(evaluate_deep_vae(*vae, points_for(LueckeModel::linear, 1, 20).slice(0))[0].entropies.obstacle ==
+            kSigma2IsFixed);
       CHECK(linear_decoder(*vae).weight.to_vector() != before);
     }
   }
@@ -142,13 +144,17 @@ TEST_SUITE("vae") {
           CHECK(close(gauge.prior, prior, 1e-12));
         }
         CHECK(metrics[0].elbo != metrics[1].elbo);  // their data are their own
-        for (int step = 0; step < 3; ++step) {
-          REQUIRE(training.step());
-          for (int64_t m = 0; m < 2; ++m) {  // what a step measures knows the prior's part without draws
-            const auto probe = [&](size_t i) { return training.terms().probes[i].at(m); };
-            CHECK(std::isfinite(probe(4) - probe(2) - probe(3)));
-          }
+        const LossTerms terms = differentiate(loss, x, {}, {.seed = 3, .stream = kLatentNoise});
+        vae->parameters().consume_gradients();
+        for (size_t m = 0; m < 2; ++m) {  // what a step measures knows the prior's part without draws
+          const auto probe = [&](size_t i) { return terms.probes[i].at(static_cast<int64_t>(m)); };
+          const EntropyGauge& gauge = metrics[m].entropies;
+          CHECK(close(probe(2), gauge.prior, 1e-12));
+          CHECK(close(probe(4), gauge.encoder, 1e-12));
+          CHECK(close(-probe(1) - (probe(4) - probe(2)), gauge.prior_gap, 1e-9));
+          if (model != LueckeModel::vae3) CHECK(close(probe(3), gauge.decoder, 1e-12));
         }
+        for (int step = 0; step < 3; ++step) REQUIRE(training.step());
       }
     }
   }
@@ -177,13 +183,14 @@ TEST_SUITE("vae") {
     }
   }
 
-  TEST_CASE(
-      "Lücke models: where a training has ended, the entropies are the ELBO within its sampling error") {
+  // What draws say of sigma^2 they settle; the scale of z, along which the bound is flat, Adam ends near
+  // only.
+  TEST_CASE("Lücke models: where a training has ended the entropies are the ELBO, but for draws and Adam") {
     for (const LueckeModel model : kAll) {
       CAPTURE(static_cast<int>(model));
       const auto vae = luecke_vae(model, small(2), 7);
       const Tensor x = points_for(model, 2, 100);
-      const int64_t steps = 1500;
+      const int64_t steps = 4000;
       Training training(vae->parameters(),
                         {{.loss = elbo_loss(*vae, {}, 8),
                           .steps = steps,
@@ -199,8 +206,9 @@ TEST_SUITE("vae") {
                               << gauge.gap_standard_error << ", of the decoder " << gauge.decoder_gap
                               << ", of the prior " << gauge.prior_gap);
         CHECK(after[m].elbo > before[m].elbo + 5);
-        CHECK(std::abs(gauge.gap) < gauge.gap_standard_error);
-        CHECK(std::abs(gauge.gap) < 0.15);
+        CHECK(std::abs(gauge.decoder_gap) < 3 * gauge.gap_standard_error);
+        CHECK(gauge.gap_standard_error < 0.02);
+        CHECK(std::abs(gauge.prior_gap) < 0.1);
         if (model == LueckeModel::linear) {  // which reaches pPCA's maximum
           const DataMoments moments = data_moments(x.slice(static_cast<int64_t>(m)));
           const double exact = ppca_log_likelihood(linear_decoder(*vae, static_cast<int64_t>(m)), moments);
