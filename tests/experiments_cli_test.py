@@ -117,6 +117,15 @@ for folder, member, data in (("linear", 1, "ppca:1"), ("images", 0, "ppca"), ("r
     check(f"evaluate opens a model of {folder}, on its data", found["config"].get("data") == data and
           found["config"]["model_card"]["data"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
           abs(found["metrics"]["elbo"] - bound) < 0.2 * abs(bound) + 3, run.stderr or (found["config"], bound))
+for folder in ("luecke-entropies/linear-fixed", "asperti-trajectories/paths"):
+    run = elbo("evaluate", folder, "--json")
+    check(f"evaluate says of {folder} that its sigma^2 was fixed", run.returncode == 0 and
+          json.loads(run.stdout)["metrics"]["entropies_obstacle"] == "σ² is fixed", run.stderr or run.stdout)
+for folder in ("luecke-streaming/pca", "luecke-streaming/images"):
+    run = elbo("evaluate", folder + "/model.safetensors", "--json")
+    check(f"evaluate opens the model of {folder}, on its data", run.returncode == 0 and json.loads(run.stdout)["metrics"]["entropies_obstacle"] == "" and
+          abs(json.loads(run.stdout)["metrics"]["entropy_sum"] - result("luecke-streaming")[folder.partition("/")[2]]["of_variances"]) < 1e-3,
+          run.stderr or run.stdout)
 for folder in ("asperti-units/dense", "asperti-units/no-kl", "asperti-units/conv", "asperti-units/law-sprites", "asperti-trajectories/paths", "asperti-noise/seed-1"):
     listed = json.load(open(f"{folder}/members/members.json"))["members"]
     run = elbo("evaluate", folder, "--member", len(listed) - 1, "--json")

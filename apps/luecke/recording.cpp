@@ -10,6 +10,8 @@
 #include "apps/experiment/training_unit.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
 #include "vae/elbo_loss.h"
 #include "vae/luecke_file.h"
 #include "vae/set_batches.h"
@@ -19,7 +21,9 @@ namespace elbo {
 namespace {
 
 constexpr const char* kRecord = "record";  // in a checkpoint
-constexpr const char* kAllBroke = "[train] no bound of these runs is finite; try a smaller learning rate";
+[[noreturn]] void fail_as_all_broke(const UnitPlace& place) {
+  fail("[train] no bound of the runs in {} is finite; try a smaller learning rate", quote(place.folder));
+}
 
 Training training_of(Vae& vae, const Tensor& x, const RecordedTraining& how) {
   const BatchSource batches = shuffled_batches(x, how.batch, how.seed);
@@ -90,7 +94,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     for (int64_t step = 0; step < per_epoch; ++step) {
       if (interrupted()) return {};
       if (!training.step()) {
-        if (!how.may_break) fail("{}", kAllBroke);
+        if (!how.may_break) fail_as_all_broke(place);
         break;
       }
       const auto n = static_cast<double>(training.x().size(-2));
@@ -115,7 +119,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
       return std::map<std::string, std::string>{{kRecord, to_json(record).dump()}};
     });
   }
-  if (!how.may_break && all_broke(record)) fail("{}", kAllBroke);
+  if (!how.may_break && all_broke(record)) fail_as_all_broke(place);
   return to_json(record);
 }
 
@@ -126,7 +130,7 @@ Json join_recorded(const UnitPlace& place, const std::vector<PartOutcome>& parts
     if (all.bound.empty()) all.looks = std::move(own.looks);  // of the first run
     append(all, own);
   }
-  if (all_broke(all)) fail("{}", kAllBroke);
+  if (all_broke(all)) fail_as_all_broke(place);
   join_models(place, parts);
   return to_json(all);
 }
@@ -144,6 +148,29 @@ Recorded recorded_from(const Json& json) {
 void append(Recorded& to, const Recorded& more) {
   to.bound.insert(to.bound.end(), more.bound.begin(), more.bound.end());
   to.entropies.insert(to.entropies.end(), more.entropies.begin(), more.entropies.end());
+}
+
+Recorded without_broken(const Recorded& runs) {
+  Recorded whole;
+  whole.first_run = -1;
+  whole.broken = runs.broken;
+  for (size_t m = 0; m < runs.bound.size(); ++m) {
+    if (!std::isfinite(runs.bound[m].back()) || !std::isfinite(runs.entropies[m].back())) {
+      ++whole.broken;
+      continue;
+    }
+    if (whole.first_run < 0) whole.first_run = runs.first_run + static_cast<int64_t>(m);
+    whole.bound.push_back(runs.bound[m]);
+    whole.entropies.push_back(runs.entropies[m]);
+  }
+  if (whole.first_run == runs.first_run) whole.looks = runs.looks;
+  return whole;
+}
+
+std::string count_text(const Recorded& runs) {
+  const size_t count = runs.bound.size();
+  return fmt::format("{} run{}{}", count, count == 1 ? "" : "s",
+                     runs.broken > 0 ? fmt::format("; {} more broke", runs.broken) : "");
 }
 
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how) {
@@ -167,7 +194,7 @@ void save_members(LueckeModel model, const LueckeOptions& options, const Vae& va
     const int64_t run = options.first_member + m;
     ModelCard own = card(run);
     own.member = run;
-    own.entropies_obstacle = "";  // of its training; that sigma is fixed is seen in the model
+    own.entropies_obstacle = "";  // of its training; the model itself knows whether sigma is fixed
     save_luecke_vae(place.directory.file(place.folder + model_name(!vae.has_members(), run)), model, options,
                     vae, m, metadata_of(own));
     list.push_back({run, fmt::format("run {}", run), recorded.bound.at(static_cast<size_t>(m)).back()});

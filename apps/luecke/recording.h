@@ -25,6 +25,7 @@ struct RecordedTraining {
 struct Recorded {
   std::vector<std::vector<double>> bound, entropies;
   int64_t first_run = 0;    ///< the run that member 0 is
+  int64_t broken = 0;       ///< runs that are not among the members, as they broke
   std::vector<Json> looks;  ///< what was kept of some epochs
   int64_t epochs() const { return bound.empty() ? 0 : static_cast<int64_t>(bound[0].size()); }
 };
@@ -43,6 +44,10 @@ Json join_recorded(const UnitPlace& place, const std::vector<PartOutcome>& parts
 Recorded recorded_from(const Json& json);
 /// Adds the members of another ensemble with as many epochs.
 void append(Recorded& to, const Recorded& more);
+/// Those whose bound is finite at the end; `broken` counts the others. Looks are of run 0, and go with it.
+Recorded without_broken(const Recorded& runs);
+/// "10 runs", "1 run", "3 runs; 7 more broke".
+std::string count_text(const Recorded& runs);
 
 /// Seconds that the training takes on this machine.
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how);

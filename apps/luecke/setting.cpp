@@ -10,7 +10,7 @@
 namespace elbo::luecke {
 namespace {
 
-constexpr int64_t kDimensions = 10;  // of all toys of the paper
+constexpr int64_t kDimensions = 10, kLatent = 2;  // of all toys of the paper
 
 struct Slice {
   std::string key;
@@ -36,7 +36,7 @@ ToySets data_of(const ToyRuns& runs, const Slice& slice) {
 
 LueckeOptions options_of(const ToyRuns& runs, const Slice& slice, Device device) {
   return {.dimensions = kDimensions,
-          .latent = 2,
+          .latent = kLatent,
           .fixed_sigma = runs.fixed_sigma,
           .device = device,
           .members = slice.count,
@@ -146,12 +146,22 @@ Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
     }
     append(all, part);
   }
-  return all;
+  return without_broken(all);
 }
 
 Truth truth_of(const ToyRuns& runs, int64_t run) {
   const ToySets data = data_of(runs, {"", run, 1});
   return {data.log_likelihoods(Split::train)[0], data.log_likelihoods(Split::test)[0]};
+}
+
+double gap_of_fixed_sigma(const ToyRuns& runs, int64_t run) {
+  const ToySets data = data_of(runs, {"", run, 1});
+  const Eigen eigen = principal_components(data_moments(data.train.slice(0).to(DType::f64)));
+  const double sigma2 = *runs.fixed_sigma * *runs.fixed_sigma;
+  double gap = 0;
+  for (int64_t j = 0; j < eigen.values.elements(); ++j)
+    if (const double ratio = eigen.values.at(j) / sigma2; j >= kLatent || ratio < 1) gap += 0.5 * (1 - ratio);
+  return gap;
 }
 
 Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test) {
@@ -199,6 +209,34 @@ Figure error_figure(const std::string& title, const Recorded& runs) {
   Figure figure{.title = title, .x = {"epoch"}, .y = {.label = "error (% of bound)", .log = true}};
   figure.series = {quartile_band("median and quartiles", epochs_of(runs), errors)};
   return figure;
+}
+
+Ending ending_of(const Recorded& runs, int64_t epochs) {
+  Ending ending;
+  double count = 0;
+  for (size_t m = 0; m < runs.bound.size(); ++m) {
+    const std::vector<double> errors = relative_error(runs, m, true);
+    for (size_t i = errors.size() - std::min(errors.size(), static_cast<size_t>(epochs)); i < errors.size();
+         ++i) {
+      ending.error += std::abs(errors[i]);
+      ending.deviation += errors[i];
+      ending.above += errors[i] > 0 ? 100 : 0;
+      ++count;
+    }
+  }
+  for (double* sum : {&ending.error, &ending.deviation, &ending.above}) *sum /= count;
+  return ending;
+}
+
+std::string unlike_paper(const TrainedOptions& o) {
+  const TrainedOptions paper;
+  const bool same = o.points == paper.points && o.batch == paper.batch && o.samples == paper.samples &&
+                    o.rate == paper.rate;
+  return same ? "" : "other points, batches, draws of z or rate than the paper's";
+}
+
+std::string note_of(const std::string& unlike, const std::string& rule) {
+  return unlike.empty() ? "rule: " + rule : unlike;
 }
 
 double final_error_of(const Recorded& runs, size_t member) {

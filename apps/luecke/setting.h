@@ -66,13 +66,16 @@ inline constexpr int64_t kRunsOfUnit = 10;
 /// {"epoch", "log_likelihood", "held_out"}: of run 0, whose decoder is linear, exact ln p(x) of training
 /// and test data, nats per data point.
 std::vector<Unit> units_of(const ToyRuns& runs, const RunOptions& options);
-/// What those of them that are done recorded, one run after the other.
+/// What those of them that are done recorded, one run after the other, but for runs that broke.
 Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes);
 /// What a run's data say: ln p(x) of the truth, nats per data point, on training and test data.
 struct Truth {
   double train = 0, test = 0;
 };
 Truth truth_of(const ToyRuns& runs, int64_t run);
+/// The gap that stays where sigma is fixed, at the linear VAE's optimum on a run's training data: 1/2 sum of
+/// (1 - lambda_j / sigma^2) over the directions that the decoder does not take up, nats per data point.
+double gap_of_fixed_sigma(const ToyRuns& runs, int64_t run);
 /// Those exact likelihoods of member 0, whose decoder is linear, on data with these moments.
 Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test);
 /// Their curves over the epochs.
@@ -84,6 +87,19 @@ Figure bound_figure(const std::string& title, const Recorded& run, size_t member
 void add_truth(Figure& figure, double truth);
 /// Median and quartiles over the runs of the relative error, percent, on a log axis.
 Figure error_figure(const std::string& title, const Recorded& runs);
+
+/// Over all runs and their last epochs, percent of each run's final bound.
+struct Ending {
+  double error = 0;      ///< mean of |bound - entropies|
+  double deviation = 0;  ///< mean of bound - entropies
+  double above = 0;      ///< epochs in which the bound is the larger, percent of them
+};
+Ending ending_of(const Recorded& runs, int64_t epochs);
+
+/// Why errors say nothing of the paper's; empty where points, batches, draws and rate are as published.
+std::string unlike_paper(const TrainedOptions& options);
+/// How a claim that was judged says by what: "rule: below 0.5 %"; of one that was not, why.
+std::string note_of(const std::string& unlike, const std::string& rule);
 
 /// The median over runs of the relative error, percent, over the last twentieth of the epochs.
 double final_error(const Recorded& runs);

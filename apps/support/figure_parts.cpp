@@ -102,6 +102,8 @@ std::vector<Series> by_class(const std::vector<double>& x, const std::vector<dou
   return series;
 }
 
+constexpr double kLeastFrame = 0.04;  // of the figure's height
+
 std::vector<Figure> with_zoom(const Figure& figure, const Window& window) {
   Figure framed = figure, zoom = figure;
   Range y;
@@ -121,6 +123,9 @@ std::vector<Figure> with_zoom(const Figure& figure, const Window& window) {
   zoom.x.low = window.x_low, zoom.x.high = window.x_high;
   zoom.y.low = y.low, zoom.y.high = y.high;
   const double left = window.x_low, right = window.x_high;
+  // A frame that is flat beside the whole figure would hide what is in it.
+  const double missing = kLeastFrame * (figure.y.high - figure.y.low) - (y.high - y.low);
+  if (missing > 0 && !figure.y.log) y.low -= missing / 2, y.high += missing / 2;
   framed.series.push_back(
       {.x = {left, right, right, left, left}, .y = {y.low, y.low, y.high, y.high, y.low}, .colour = kBlack});
   return {framed, zoom};

@@ -86,24 +86,15 @@ Provenance describe_provenance(int threads, const std::string& blas) {
 }
 
 Json to_json(const Provenance& p) {
-  Json json{{"version", p.version},
-            {"commit", p.commit},
-            {"compiler", p.compiler},
-            {"build", p.build},
-            {"cpu", p.cpu},
-            {"device", p.device},
-            {"threads", p.threads},
-            {"blas", p.blas},
-            {"convolutions", p.convolutions},
-            {"seed", p.seed},
-            {"data", Json{{"name", p.data.name},
-                          {"split", p.data.split},
-                          {"fingerprint", p.data.fingerprint},
-                          {"N", p.data.points},
-                          {"D", p.data.dimensions},
-                          {"preprocessing", p.data.preprocessing}}},
-            {"started", format_utc(p.started)},
-            {"wall_seconds", std::round(p.wall_seconds * 1000) / 1000}};
+  Json json{{"version", p.version}, {"commit", p.commit}, {"compiler", p.compiler},
+            {"build", p.build},     {"cpu", p.cpu},       {"device", p.device},
+            {"threads", p.threads}, {"blas", p.blas},     {"convolutions", p.convolutions},
+            {"seed", p.seed}};
+  if (!p.data.name.empty())  // a command that reads none has none
+    json["data"] = {{"name", p.data.name}, {"split", p.data.split},  {"fingerprint", p.data.fingerprint},
+                    {"N", p.data.points},  {"D", p.data.dimensions}, {"preprocessing", p.data.preprocessing}};
+  json["started"] = format_utc(p.started);
+  json["wall_seconds"] = std::round(p.wall_seconds * 1000) / 1000;
   if (p.unit_seconds) json["unit_seconds"] = std::round(*p.unit_seconds * 1000) / 1000;
   return json;
 }
