@@ -160,7 +160,8 @@ void check_words(int argc, const char* const* argv) {
     if (word.empty() || (word.starts_with("--") && word.ends_with('=')))
       fail("{} is empty; give it a value or leave it out",
            word.empty() ? fmt::format("what follows {}", quote(argv[i - 1])) : quote(word));
-    if (word.find_first_not_of(',') == std::string_view::npos) fail("{}{} is a list of nothing", where, quote(word));
+    if (word.find_first_not_of(',') == std::string_view::npos)
+      fail("{}{} is a list of nothing", where, quote(word));
     const bool is_list = word.find_first_of("/: ") == std::string_view::npos;  // and no path, nor data
     if (is_list && (word.starts_with(',') || word.ends_with(',') ||
                     word.find(",,") != std::string_view::npos || word.find("=,") != std::string_view::npos))

@@ -117,6 +117,10 @@ for folder, member, data in (("linear", 1, "ppca:1"), ("images", 0, "ppca"), ("r
     check(f"evaluate opens a model of {folder}, on its data", found["config"].get("data") == data and
           found["config"]["model_card"]["data"]["fingerprint"] == found["provenance"]["data"]["fingerprint"] and
           abs(found["metrics"]["elbo"] - bound) < 0.2 * abs(bound) + 3, run.stderr or (found["config"], bound))
+run = elbo("luecke-entropies", "--only", "ring", "--data", "ppca", "--limit", 50, "--ring-runs", 10, "--points", 40, "--batch", 20, "--samples", 2,
+           "--ring-epochs", 25, "--lr", 0.15, "--out", "broke")
+words = run.stdout + open("broke/report.html").read() + open("broke/result.json").read()
+check("runs that broke are counted apart", run.returncode == 0 and "more broke" in words and "nan" not in words.lower().replace("nanum", ""), run.stdout)
 for folder in ("luecke-entropies/linear-fixed", "asperti-trajectories/paths"):
     run = elbo("evaluate", folder, "--json")
     check(f"evaluate says of {folder} that its sigma^2 was fixed", run.returncode == 0 and

@@ -152,24 +152,6 @@ double late_mean(const Recorded& run, const char* what) {
   return statistics_of(late).mean;
 }
 
-/// The first epoch, of 20 whose errors average to less than 0.5 %, and how far the bound is from its end
-/// then, nats per data point: medians over the runs in which that happens; NaN where there is none.
-std::pair<double, double> early_agreement(const Recorded& runs) {
-  constexpr size_t kEpochs = 20;
-  std::vector<double> epochs, below;
-  for (size_t m = 0; m < runs.bound.size(); ++m) {
-    const std::vector<double> errors = moving_average(relative_error(runs, m), kEpochs);
-    for (size_t i = kEpochs - 1; i < errors.size(); ++i) {
-      if (!(errors[i] < 0.5)) continue;
-      epochs.push_back(static_cast<double>(i + 1));
-      below.push_back(runs.bound[m].back() - runs.bound[m][i]);
-      break;
-    }
-  }
-  if (epochs.empty()) return {std::nan(""), std::nan("")};
-  return {statistics_of(epochs).median, statistics_of(below).median};
-}
-
 /// What the paper says of the linear VAE.
 void add_linear_claims(const Options& o, const Recorded& linear, const Truth& truth, Presentation& p) {
   const std::string unlike = unlike_paper(o, o.linear_epochs, 2000);

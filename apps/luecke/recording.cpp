@@ -45,25 +45,6 @@ double entropies_in(const LossTerms& terms, int64_t member) {
   return probe(4) - probe(2) - probe(3);  // encoder, prior, decoder
 }
 
-Json rows_of(const std::vector<std::vector<double>>& rows) {
-  Json list = Json::array();
-  for (const auto& row : rows) list.push_back(finite_or_null(row));
-  return list;
-}
-
-Json to_json(const Recorded& record) {
-  return {
-      {"bound", rows_of(record.bound)}, {"entropies", rows_of(record.entropies)}, {"looks", record.looks}};
-}
-
-Recorded record_in(const Json& json) {
-  Recorded record;
-  for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
-  for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
-  for (const Json& found : json.at("looks")) record.looks.push_back(found);
-  return record;
-}
-
 /// Whether no bound of the last epoch is finite.
 bool all_broke(const Recorded& record) {
   return std::ranges::none_of(record.bound, [](const auto& row) { return std::isfinite(row.back()); });
@@ -85,7 +66,7 @@ Json train_recorded(Vae& vae, const Tensor& x, const RecordedTraining& how, cons
     if (Json found = look(epoch); !found.is_null()) record.looks.push_back(std::move(found));
   };
   if (checkpoint.there())
-    record = record_in(Json::parse(checkpoint.take_up(training).at(kRecord)));
+    record = recorded_from(Json::parse(checkpoint.take_up(training).at(kRecord)));
   else
     keep(0);
   while (record.epochs() < how.epochs) {
@@ -135,44 +116,6 @@ Json join_recorded(const UnitPlace& place, const std::vector<PartOutcome>& parts
   return to_json(all);
 }
 
-Recorded recorded_from(const Json& json) {
-  Recorded record = record_in(json);
-  const size_t epochs = record.bound.empty() ? 0 : record.bound[0].size();
-  const auto is_whole = [&](const std::vector<double>& row) { return row.size() == epochs; };
-  if (epochs == 0 || record.bound.size() != record.entropies.size() ||
-      !std::ranges::all_of(record.bound, is_whole) || !std::ranges::all_of(record.entropies, is_whole))
-    fail("[experiment] a recorded training lacks bounds or entropies; was its unit.json edited by hand?");
-  return record;
-}
-
-void append(Recorded& to, const Recorded& more) {
-  to.bound.insert(to.bound.end(), more.bound.begin(), more.bound.end());
-  to.entropies.insert(to.entropies.end(), more.entropies.begin(), more.entropies.end());
-}
-
-Recorded without_broken(const Recorded& runs) {
-  Recorded whole;
-  whole.first_run = -1;
-  whole.broken = runs.broken;
-  for (size_t m = 0; m < runs.bound.size(); ++m) {
-    if (!std::isfinite(runs.bound[m].back()) || !std::isfinite(runs.entropies[m].back())) {
-      ++whole.broken;
-      continue;
-    }
-    if (whole.first_run < 0) whole.first_run = runs.first_run + static_cast<int64_t>(m);
-    whole.bound.push_back(runs.bound[m]);
-    whole.entropies.push_back(runs.entropies[m]);
-  }
-  if (whole.first_run == runs.first_run) whole.looks = runs.looks;
-  return whole;
-}
-
-std::string count_text(const Recorded& runs) {
-  const size_t count = runs.bound.size();
-  return fmt::format("{} run{}{}", count, count == 1 ? "" : "s",
-                     runs.broken > 0 ? fmt::format("; {} more broke", runs.broken) : "");
-}
-
 double seconds_of_training(Vae& vae, const Tensor& x, const RecordedTraining& how) {
   RecordedTraining longer = how;
   ++longer.epochs;  // seconds_for_steps takes a step more, to warm up
@@ -200,33 +143,6 @@ void save_members(LueckeModel model, const LueckeOptions& options, const Vae& va
     list.push_back({run, fmt::format("run {}", run), recorded.bound.at(static_cast<size_t>(m)).back()});
   }
   if (vae.has_members()) write_member_list(place.directory, place.folder, list);
-}
-
-std::vector<double> relative_error(const Recorded& run, size_t member, bool is_signed) {
-  std::vector<double> errors;
-  const double final_bound = std::abs(run.bound[member].back());
-  for (size_t i = 0; i < run.bound[member].size(); ++i) {
-    const double deviation = (run.bound[member][i] - run.entropies[member][i]) / final_bound * 100;
-    errors.push_back(is_signed ? deviation : std::abs(deviation));
-  }
-  return errors;
-}
-
-std::vector<double> epochs_of(const Recorded& run) {
-  std::vector<double> epochs;
-  for (int64_t epoch = 1; epoch <= run.epochs(); ++epoch) epochs.push_back(static_cast<double>(epoch));
-  return epochs;
-}
-
-std::vector<double> moving_average(const std::vector<double>& values, size_t over) {
-  std::vector<double> means;
-  double sum = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    sum += values[i];
-    if (i >= over) sum -= values[i - over];
-    means.push_back(sum / static_cast<double>(std::min(i + 1, over)));
-  }
-  return means;
 }
 
 }  // namespace elbo

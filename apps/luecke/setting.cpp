@@ -71,8 +71,6 @@ Json trained(const ToyRuns& runs, const Slice& slice, Device device, const UnitP
   return result;
 }
 
-size_t tail_of(const Recorded& runs) { return static_cast<size_t>(std::max<int64_t>(runs.epochs() / 20, 1)); }
-
 }  // namespace
 
 void quicken_common(TrainedOptions& o, const Arguments& arguments) {
@@ -211,23 +209,6 @@ Figure error_figure(const std::string& title, const Recorded& runs) {
   return figure;
 }
 
-Ending ending_of(const Recorded& runs, int64_t epochs) {
-  Ending ending;
-  double count = 0;
-  for (size_t m = 0; m < runs.bound.size(); ++m) {
-    const std::vector<double> errors = relative_error(runs, m, true);
-    for (size_t i = errors.size() - std::min(errors.size(), static_cast<size_t>(epochs)); i < errors.size();
-         ++i) {
-      ending.error += std::abs(errors[i]);
-      ending.deviation += errors[i];
-      ending.above += errors[i] > 0 ? 100 : 0;
-      ++count;
-    }
-  }
-  for (double* sum : {&ending.error, &ending.deviation, &ending.above}) *sum /= count;
-  return ending;
-}
-
 std::string unlike_paper(const TrainedOptions& o) {
   const TrainedOptions paper;
   const bool same = o.points == paper.points && o.batch == paper.batch && o.samples == paper.samples &&
@@ -237,24 +218,6 @@ std::string unlike_paper(const TrainedOptions& o) {
 
 std::string note_of(const std::string& unlike, const std::string& rule) {
   return unlike.empty() ? "rule: " + rule : unlike;
-}
-
-double final_error_of(const Recorded& runs, size_t member) {
-  const std::vector<double> errors = relative_error(runs, member);
-  return statistics_of({errors.end() - static_cast<std::ptrdiff_t>(tail_of(runs)), errors.end()}).mean;
-}
-
-double final_error(const Recorded& runs) {
-  std::vector<std::vector<double>> errors;
-  for (size_t m = 0; m < runs.bound.size(); ++m) errors.push_back(relative_error(runs, m));
-  std::vector<double> medians;
-  const auto end = static_cast<size_t>(runs.epochs());
-  for (size_t i = end - tail_of(runs); i < end; ++i) {
-    std::vector<double> at;
-    for (const std::vector<double>& run : errors) at.push_back(run[i]);
-    medians.push_back(statistics_of(at).median);
-  }
-  return statistics_of(medians).mean;
 }
 
 }  // namespace elbo::luecke

@@ -88,22 +88,9 @@ void add_truth(Figure& figure, double truth);
 /// Median and quartiles over the runs of the relative error, percent, on a log axis.
 Figure error_figure(const std::string& title, const Recorded& runs);
 
-/// Over all runs and their last epochs, percent of each run's final bound.
-struct Ending {
-  double error = 0;      ///< mean of |bound - entropies|
-  double deviation = 0;  ///< mean of bound - entropies
-  double above = 0;      ///< epochs in which the bound is the larger, percent of them
-};
-Ending ending_of(const Recorded& runs, int64_t epochs);
-
 /// Why errors say nothing of the paper's; empty where points, batches, draws and rate are as published.
 std::string unlike_paper(const TrainedOptions& options);
 /// How a claim that was judged says by what: "rule: below 0.5 %"; of one that was not, why.
 std::string note_of(const std::string& unlike, const std::string& rule);
-
-/// The median over runs of the relative error, percent, over the last twentieth of the epochs.
-double final_error(const Recorded& runs);
-/// |bound - entropies| / |bound at the end| of a run, percent, averaged over the same epochs.
-double final_error_of(const Recorded& runs, size_t member);
 
 }  // namespace elbo::luecke
