@@ -40,7 +40,7 @@ EXPERIMENTS = {
                           "--seeds", 2, "--lr", 0.003],
     "asperti-two-stage": [*DIGITS, "--hidden", "32,16", "--latent", 4, "--lambda", 0.1, "--epochs", 6, "--second-hidden", "32,32",
                           "--second-epochs", 12, "--members", 3, "--points", 60, "--knn-repetitions", 2],
-    "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20],
+    "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 1500, "--sweeps", 20, "--stream-steps", 40],
     "yacoby-table1": ["--threads", 1, "--data-sets", "linear-jtex,gaussian", "--methods", "vae,lagging,libi", "--settings",
                       "vae,lagging-5,libi-1-0.5-0.5-6", "--sets", 2, "--restarts", 2, "--points", 40, "--epochs", 600, "--knn-repetitions", 3],
     "yacoby-posteriors": ["--threads", 1, "--restarts", 2, "--points", 40, "--epochs", 300, "--importance-samples", 50],

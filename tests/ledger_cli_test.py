@@ -19,7 +19,7 @@ EXPERIMENTS = {
     "luecke-noise": ["--threads", 1, "--runs", 1, "--points", 40, "--batch", 20, "--small-batch", 10, "--samples", 2, "--epochs", 25],
     "luecke-states": [*DATA, "--points", 50, "--batch", 25, "--samples", 2, "--frames", 2, "--shown", 10, "--at", "1,4", "--linear-epochs", 10,
                       "--image-epochs", 5, "--ring-epochs", 5, "--latent", 2],
-    "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 50, "--sweeps", 20],
+    "luecke-streaming": [*DATA, "--points", 100, "--latent", 3, "--image-latent", 3, "--steps", 50, "--sweeps", 20, "--stream-steps", 40],
     "yacoby-optima": ["--threads", 1, "--grid", 5, "--starts", 2, "--members", 2, "--points", 40, "--steps", 50],
     "yacoby-posteriors": ["--threads", 1, "--restarts", 2, "--points", 40, "--epochs", 50, "--importance-samples", 50],
     "asperti-units": [*DIGITS, "--hidden", "32,16", "--epochs", 1, "--members", 2, "--conv-members", 1, "--conv-epochs", 1, "--pictures", 20,

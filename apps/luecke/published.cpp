@@ -145,6 +145,8 @@ std::vector<Line> lines() {
                    fmt::format("{}: they choose the latent dimension that the exact likelihood does", data),
                    "can be used so"));
   }
+  all.push_back(
+      claim_line("luecke/appA", "stream: the variances track data that change", "without any effort"));
   return all;
 }
 

@@ -1,12 +1,14 @@
 // elbo luecke-streaming: Lücke et al., appendix A. A linear VAE says the log-likelihood of its data by its
 // variances alone, without data, and with it the likelihood of every smaller latent dimension: enough to
-// choose one while data stream by. Beside the exact likelihood, on PCA data and on images.
+// choose one while data stream by. Beside the exact likelihood, on PCA data and on images; and on a stream
+// that changes (stream.h).
 #include <chrono>
 #include <numeric>
 
 #include "apps/command.h"
 #include "apps/experiment/linear_unit.h"
 #include "apps/luecke/setting.h"
+#include "apps/luecke/stream.h"
 #include "apps/support/interrupt.h"
 #include "apps/training/model_folder.h"
 #include "tensor/memory.h"
@@ -21,7 +23,7 @@ namespace {
 using namespace luecke;
 
 struct Options : ExperimentOptions {
-  int64_t points = 10000, latent = 6, image_latent = 60, steps = 3000, sweeps = 300;
+  int64_t points = 10000, latent = 6, image_latent = 60, steps = 3000, sweeps = 300, stream_steps = 3000;
   double rate = 3e-3;
   template <class F>
   void each(F f) {
@@ -30,6 +32,7 @@ struct Options : ExperimentOptions {
     f("image_latent", image_latent);
     f("steps", steps);
     f("sweeps", sweeps);
+    f("stream_steps", stream_steps);
     f("lr", rate);
   }
 };
@@ -38,6 +41,7 @@ void prepare(Options& o, const Arguments& arguments) {
   quicken(arguments, o.quick, "--points", o.points, 2000);
   quicken(arguments, o.quick, "--image-latent", o.image_latent, 20);
   quicken(arguments, o.quick, "--steps", o.steps, 1000);
+  quicken(arguments, o.quick, "--stream-steps", o.stream_steps, 1000);
 }
 
 /// Data, and what is to be found out of them.
@@ -142,9 +146,10 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
              Presentation& p) {
   FigureGrid grid{.name = "latent", .title = "Likelihood over the latent dimension", .columns = 0};
   Table table({"data", Table::number("N"), Table::number("D"), Table::number("exact ln p(x)"),
-               Table::number("of variances"), Table::number("time: data"), Table::number("time: variances"),
-               Table::number("memory: data"), Table::number("memory: variances"), Table::number("k chosen"),
-               Table::number("by exact"), Table::number("true k")});
+               Table::number("of variances"), Table::number("k chosen"), Table::number("by exact"),
+               Table::number("true k")});
+  Table costs({"data", Table::number("time: data"), Table::number("time: variances"),
+               Table::number("memory: data"), Table::number("memory: variances")});
   for (const std::string& key : keys) {
     if (!outcomes.has(key)) continue;
     const Json& found = outcomes.at(key);
@@ -170,11 +175,11 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
     const Json& true_latent = found.at("true_latent");
     table.row({key, std::to_string(found.at("points").get<int64_t>()),
                std::to_string(found.at("dimensions").get<int64_t>()), fmt::format("{:.4f}", likelihood),
-               fmt::format("{:.4f}", of_variances), fmt::format("{:.2g} s", of_data),
-               fmt::format("{:.2g} s", fast), bytes_text(all_bytes), bytes_text(few_bytes),
-               std::to_string(found.at("chosen").get<int64_t>()),
+               fmt::format("{:.4f}", of_variances), std::to_string(found.at("chosen").get<int64_t>()),
                std::to_string(found.at("chosen_exact").get<int64_t>()),
                true_latent.is_null() ? "unknown" : std::to_string(true_latent.get<int64_t>())});
+    costs.row({key, fmt::format("{:.2g} s", of_data), fmt::format("{:.2g} s", fast), bytes_text(all_bytes),
+               bytes_text(few_bytes)});
     Json kept = found;
     for (const char* cost :
          {"seconds_of_data", "seconds_of_variances", "bytes_of_data", "bytes_of_variances"})
@@ -218,16 +223,21 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
       "is slow to get there; sweeps of closed-form steps, which take the data's covariance, go the rest of "
       "the "
       "way (--sweeps 0 leaves them out).");
-  report.section("Likelihoods");
-  report.figure(
-      draw(grid, p.directory.figures()),
-      "Points: from the variances of one VAE of the largest k. Line: the closed form, from the data.");
-  report.table(
-      table,
-      "Nats per data point. Times are of one evaluation on this machine: of the variances, and of "
-      "the usual estimate, which reads all data. Memory is what tensors take at most meanwhile, with "
-      "the variances, or the data, themselves.");
-  p.text = table.text();
+  if (grid.columns > 0) {
+    report.section("Likelihoods");
+    report.figure(
+        draw(grid, p.directory.figures()),
+        "Points: from the variances of one VAE of the largest k. Line: the closed form, from the data.");
+    report.table(table, "Nats per data point; k by Schwarz's criterion.");
+    report.table(
+        costs,
+        "Of one evaluation on this machine: of the variances, and of the usual estimate, which reads all "
+        "data. Memory is what tensors take at most meanwhile, with the variances, or the data, themselves.");
+    p.text = table.text() + "\n" + costs.text();
+  }
+  if (outcomes.has(kStream))
+    present_stream(outcomes.at(kStream),
+                   o.stream_steps < Options().stream_steps ? "fewer batches than 3000" : "", p);
 }
 
 ExperimentPlan plan(Options& o) {
@@ -239,7 +249,8 @@ ExperimentPlan plan(Options& o) {
   if (o.image_latent >= data->dataset.dimensions())
     fail("[--image-latent] must be below the {} dimensions of the data, got {}", data->dataset.dimensions(),
          o.image_latent);
-  ExperimentPlan plan{.what = "Trains a linear VAE on PCA data and one on images.", .data = data};
+  ExperimentPlan plan{.what = "Trains a linear VAE on PCA data, one on images, and one on a stream.",
+                      .data = data};
   std::vector<std::string> keys;
   ModelCard pca_card = card_of_toy("ppca", 0, o.points, o.run.seed), image_card = card_of(o.data, *data);
   pca_card.entropies_obstacle = image_card.entropies_obstacle = "";
@@ -263,6 +274,7 @@ ExperimentPlan plan(Options& o) {
              },
          .run = [o, source](const UnitPlace& place) { return study(o, source, place); }});
   }
+  plan.units.push_back(stream_unit({.points = o.points, .steps = o.stream_steps, .seed = o.run.seed}));
   plan.present = [o, keys](const Outcomes& outcomes, Presentation& p) { present(o, keys, outcomes, p); };
   return plan;
 }
@@ -281,6 +293,7 @@ void add_options(Arguments& arguments) {
   number("--steps", o->steps, kCount, "Full-batch Adam steps");
   number("--sweeps", o->sweeps, kCountOrNone, "Closed-form sweeps after them, to the optimum");
   number("--lr", o->rate, kPositive, "Highest learning rate; it falls along a cosine");
+  number("--stream-steps", o->stream_steps, kCount, "Batches of each of a stream's two sets of PCA data");
   arguments.run([o, &arguments] {
     run_experiment<Options>({"luecke-streaming", prepare, plan}, *o, arguments);
   });
