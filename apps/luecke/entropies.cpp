@@ -291,11 +291,11 @@ void present(const Options& o, int64_t points_of_images, const Outcomes& outcome
   report.section("Training");
   report.figure(
       draw(grid, p.directory.figures()),
-      "Above: bound and entropies of one run, averaged over each epoch's batches before their steps, "
-      "beside what is known of the data. Below: median and quartiles over the runs of the error, "
-      "|bound - entropies| in percent of the final bound. Runs on images see the same batches, so their "
-      "errors "
-      "move together.");
+      fmt::format(
+          "Above: bound and entropies of one run, averaged over each epoch's batches before their steps, "
+          "beside what is known of the data. Below: median and quartiles over the runs of the error, "
+          "|bound - entropies| in percent of the final bound.{}",
+          images.epochs() > 0 ? " Runs on images see the same batches, so their errors move together." : ""));
   report.table(table,
                "At the end; nats per data point of the first run, and the median over the runs of the "
                "relative difference, averaged over the last twentieth of the epochs.");

@@ -23,7 +23,7 @@ namespace {
 using namespace luecke;
 
 struct Options : ExperimentOptions {
-  int64_t points = 10000, latent = 6, image_latent = 60, steps = 3000, sweeps = 300, stream_steps = 3000;
+  int64_t points = 10000, latent = 6, image_latent = 200, steps = 3000, sweeps = 300, stream_steps = 3000;
   double rate = 3e-3;
   template <class F>
   void each(F f) {
