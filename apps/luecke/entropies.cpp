@@ -137,7 +137,7 @@ Claim judged(const std::string& unlike, const std::string& rule, bool holds, Cla
 Claim covers(const std::string& what, const Recorded& runs, const std::string& paper,
              const std::string& unlike) {
   const double error = final_error(runs);
-  return judged(unlike, "below 0.5 %, over the last twentieth of the epochs", error < 0.5,
+  return judged(unlike, "it is below 0.5 % over the last twentieth of the epochs", error < 0.5,
                 {.claim = fmt::format("{}: |bound - entropies| / |final bound| at the end, median", what),
                  .paper = paper,
                  .here = fmt::format("{:.3f} % over {}", error, count_text(runs))});
@@ -159,13 +159,13 @@ void add_linear_claims(const Options& o, const Recorded& linear, const Truth& tr
   if (linear.looks.empty()) return;
   const double likelihood = late_mean(linear, "log_likelihood"), held_out = late_mean(linear, "held_out");
   const double bound = linear.bound[0].back(), entropies = linear.entropies[0].back();
-  p.claims.push_back(judged(unlike, "both within 0.1 nats",
+  p.claims.push_back(judged(unlike, "both are within 0.1 nats",
                             std::abs(bound - likelihood) < 0.1 && std::abs(entropies - likelihood) < 0.1,
                             {.claim = "linear VAE: bound and entropies end at the log-likelihood",
                              .paper = "converge tight to it",
                              .here = fmt::format("bound {:.3f}, entropies {:.3f}, exact {:.3f} nats", bound,
                                                  entropies, likelihood)}));
-  p.claims.push_back(judged(unlike, "both within 0.1 nats",
+  p.claims.push_back(judged(unlike, "both are within 0.1 nats",
                             std::abs(bound - truth.train) < 0.1 && std::abs(entropies - truth.train) < 0.1,
                             {.claim = "linear VAE: bound and entropies recover the ground truth",
                              .paper = "well",
@@ -174,7 +174,7 @@ void add_linear_claims(const Options& o, const Recorded& linear, const Truth& tr
   // 30 free numbers overfit by half a nat each, over all points.
   p.claims.push_back(
       judged(unlike,
-             fmt::format("training data above it, held-out data below; in theory by about {:.4f} nats",
+             fmt::format("training data are above it, held-out data below; in theory by about {:.4f} nats",
                          15.0 / static_cast<double>(o.points)),
              likelihood > truth.train && held_out < truth.test,
              {.claim = "linear VAE: slight overfitting, training data end above the ground truth",
@@ -188,7 +188,7 @@ void add_fixed_claim(const Options& o, const Recorded& fixed, Presentation& p) {
   const double theory = gap_of_fixed_sigma(fixed_of(o), fixed.first_run);
   std::string unlike = unlike_paper(o, o.linear_epochs, 2000);
   if (std::abs(theory) < 0.1) unlike = "this σ is close to the data's own";
-  p.claims.push_back(judged(unlike, "within 10 % of theory's",
+  p.claims.push_back(judged(unlike, "it is within 10 % of theory's",
                             std::abs(gap - theory) < 0.1 * std::abs(theory),
                             {.claim = "linear VAE with σ fixed: a finite gap remains",
                              .paper = "at convergence",
@@ -209,7 +209,7 @@ void add_ring_claims(const Options& o, const Recorded& ring, const Truth& truth,
                                                  ending.above, ending.deviation)}));
   const auto [epoch, below] = early_agreement(ring);
   p.claims.push_back(judged(
-      unlike, "0.1 nats below the end at least, in the median", below > 0.1,
+      unlike, "that is 0.1 nats at least, in the median", below > 0.1,
       {.claim = "VAE-3 on rings: the gap is small before the bound has converged",
        .paper = "might become so, at saddles",
        .here = fmt::format("below 0.5 % from epoch {:.0f}, {:.3f} nats below the end", epoch, below)}));

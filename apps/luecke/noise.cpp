@@ -131,24 +131,24 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
            .paper = fmt::format("{} {:g} %", limit < 1 ? "<" : "<=", limit),
            .here = fmt::format("{:.3f} % over {}", error, count_text(runs)),
            .holds = error <= limit,
-           .note = fmt::format("at most {:g} %, the median over runs", limit)});
+           .note = fmt::format("it is at most {:g} %, the median over runs", limit)});
     claim({.claim = fmt::format("{}: the signed deviation is smaller than the error", setting.title),
            .paper = "significantly",
            .here = fmt::format("{:+.3f} % beside {:.3f} %", ending.deviation, ending.error),
            .holds = std::abs(ending.deviation) < 0.5 * ending.error,
-           .note = "under half of it, both means over runs and the last 100 epochs"});
+           .note = "it is under half, both means over runs and the last 100 epochs"});
     claim({.claim = fmt::format("{}: the difference can be positive as well as negative", setting.title),
            .paper = "close to the stationary point",
            .here = fmt::format("positive in {:.0f} % of the last 100 epochs", ending.above),
            .holds = ending.above >= 10 && ending.above <= 90,
-           .note = "each sign in 10 % of them at least"});
+           .note = "each sign has 10 % of them at least"});
   }
   if (errors.size() == 3)
     claim({.claim = "noisier training, larger error",
            .paper = "in both cases",
            .here = fmt::format("{:.3f}, then {:.3f} and {:.3f} %", errors[0], errors[1], errors[2]),
            .holds = errors[1] > errors[0] && errors[2] > errors[0],
-           .note = "both medians above the first"});
+           .note = "both medians are above the first"});
   grid.cells.insert(grid.cells.end(), middle.begin(), middle.end());
   grid.cells.insert(grid.cells.end(), bottom.begin(), bottom.end());
   Report& report = p.report.emplace(

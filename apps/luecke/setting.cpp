@@ -217,7 +217,7 @@ std::string unlike_paper(const TrainedOptions& o) {
 }
 
 std::string note_of(const std::string& unlike, const std::string& rule) {
-  return unlike.empty() ? "rule: " + rule : unlike;
+  return unlike.empty() ? "holds where " + rule : unlike;
 }
 
 }  // namespace elbo::luecke

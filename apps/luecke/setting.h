@@ -90,7 +90,7 @@ Figure error_figure(const std::string& title, const Recorded& runs);
 
 /// Why errors say nothing of the paper's; empty where points, batches, draws and rate are as published.
 std::string unlike_paper(const TrainedOptions& options);
-/// How a claim that was judged says by what: "rule: below 0.5 %"; of one that was not, why.
+/// How a claim that was judged says by what: "holds where below 0.5 %"; of one that was not, why.
 std::string note_of(const std::string& unlike, const std::string& rule);
 
 }  // namespace elbo::luecke

@@ -302,7 +302,7 @@ void present_strip(const Options& o, const Strip& strip, const Recorded& run, co
                       .paper = "very well, at around 700 iterations",
                       .here = fmt::format("{:.3f} % at epoch {}", error, early),
                       .holds = unlike.empty() ? std::optional(error < 1) : std::nullopt,
-                      .note = note_of(unlike, "below 1 %; iterations taken to be epochs")});
+                      .note = note_of(unlike, "it is below 1 %, iterations taken to be epochs")});
 }
 
 void present(const Options& o, const std::vector<Strip>& strips, const Outcomes& outcomes, Presentation& p) {

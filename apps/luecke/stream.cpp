@@ -120,7 +120,7 @@ void present_stream(const Json& found, const std::string& unlike, Presentation& 
       .claim = "stream: the variances track data that change",
       .paper = "without any effort",
       .here = fmt::format("off by {:+.4f} nats before the change, {:+.4f} at the end", off_before, off_after),
-      .note = note_of(unlike, "both within 0.05 nats, over the last tenth of either half")};
+      .note = note_of(unlike, "both are within 0.05 nats, over the last tenth of either half")};
   if (unlike.empty()) claim.holds = std::abs(off_before) < 0.05 && std::abs(off_after) < 0.05;
   p.claims.push_back(std::move(claim));
 }

@@ -194,13 +194,13 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
       if (unlike.empty()) own.holds = holds;
       p.claims.push_back(std::move(own));
     };
-    claim(unswept, "within 0.05 nats", std::abs(of_variances - likelihood) < 0.05,
+    claim(unswept, "they are within 0.05 nats", std::abs(of_variances - likelihood) < 0.05,
           {.claim = "the variances alone give the log-likelihood (Eq. 44)",
            .paper = "exact at the optimum",
            .here = fmt::format("{:.4f} and {:.4f} nats; before the sweeps {:.4f} and {:.4f}", of_variances,
                                likelihood, number_or_nan(found.at("by_gradients").at("of_variances")),
                                number_or_nan(found.at("by_gradients").at("log_likelihood")))});
-    claim(unswept, "within 0.05 nats", std::abs(of_variances - exact.back()) < 0.05,
+    claim(unswept, "they are within 0.05 nats", std::abs(of_variances - exact.back()) < 0.05,
           {.claim = "that is the maximum over all linear VAEs, as pPCA has it (Eq. 45)",
            .paper = "at the ML solution",
            .here = fmt::format("{:.4f} and {:.4f} nats", of_variances, exact.back())});
@@ -209,7 +209,7 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
     claim(!unswept.empty()                        ? unswept
           : std::min(chosen, by_exact) == largest ? fmt::format("{} is the largest k that was tried", largest)
                                                   : "",
-          fmt::format("the same k by Schwarz's criterion{}",
+          fmt::format("that is the same k by Schwarz's criterion{}",
                       true_latent.is_null() ? "" : ", that which the data were made of"),
           chosen == by_exact && (true_latent.is_null() || chosen == true_latent.get<int64_t>()),
           {.claim = "they choose the latent dimension that the exact likelihood does",
