@@ -95,7 +95,7 @@ Unit image_unit(const Options& o, std::shared_ptr<const LoadedData> data) {
   const RecordedTraining how = o.training(o.image_epochs);
   return as_ensemble(
       {.key = "images",
-       .title = "VAE-1 on " + data->dataset.name,
+       .title = "VAE-1 on " + kind_of(data->dataset.name),
        .cost = cost_of_training(*model(), data->dataset.points(), how),
        .measure = [=] { return seconds_of_training(*model(), images_in(o, *data), how); }},
       {.members = o.runs,

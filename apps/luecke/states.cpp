@@ -53,7 +53,7 @@ std::vector<Strip> strips_of(const Options& o, const LoadedData& data) {
   return {
       {"linear", "linear VAE, PCA data", LueckeModel::linear, 2, o.linear_epochs, card("ppca"),
        linear.train.slice(0).clone(), linear.test.slice(0).clone(), linear.log_likelihoods(Split::train)[0]},
-      {"images", "VAE-1, " + data.dataset.name, LueckeModel::vae1, o.latent, o.image_epochs,
+      {"images", "VAE-1, " + kind_of(data.dataset.name), LueckeModel::vae1, o.latent, o.image_epochs,
        card_of(o.data, data), data.all().to(DType::f32)},
       {"ring",
        "VAE-3, ring",

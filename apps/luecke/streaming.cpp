@@ -256,7 +256,7 @@ ExperimentPlan plan(Options& o) {
   pca_card.entropies_obstacle = image_card.entropies_obstacle = "";
   for (const Source& source :
        {Source{"pca", "PCA data", toys.train.slice(0), o.latent, 2, pca_card},
-        Source{"images", data->dataset.name, data->all(), o.image_latent, {}, image_card}}) {
+        Source{"images", kind_of(data->dataset.name), data->all(), o.image_latent, {}, image_card}}) {
     keys.push_back(source.key);
     // An early word where the data do not span so many dimensions.
     ppca_mle_sigma2(principal_components(data_moments(source.x.to(DType::f64))).values, source.latent);
