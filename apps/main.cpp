@@ -156,16 +156,16 @@ void declare(CLI::App& app, std::deque<Arguments>& arguments) {
 void check_words(int argc, const char* const* argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i], before = argv[i - 1];
-    const std::string where = before.starts_with("--") ? fmt::format("[{}] ", before) : "";
+    const std::string where = before.starts_with("--") ? fmt::format(" after {}", before) : "";
     if (word.empty() || (word.starts_with("--") && word.ends_with('=')))
       fail("{} is empty; give it a value or leave it out",
            word.empty() ? fmt::format("what follows {}", quote(argv[i - 1])) : quote(word));
     if (word.find_first_not_of(',') == std::string_view::npos)
-      fail("{}{} is a list of nothing", where, quote(word));
+      fail("{}{} is a list of nothing", quote(word), where);
     const bool is_list = word.find_first_of("/: ") == std::string_view::npos;  // and no path, nor data
     if (is_list && (word.starts_with(',') || word.ends_with(',') ||
                     word.find(",,") != std::string_view::npos || word.find("=,") != std::string_view::npos))
-      fail("{}{} is a list with an empty item; leave one comma out", where, quote(word));
+      fail("{}{} is a list with an empty item; leave one comma out", quote(word), where);
   }
 }
 

@@ -110,8 +110,9 @@ Observation first_of_draws(const Vae& vae, const Observation& all, int64_t sampl
           of_draws ? slice(all.log_variance, axis, 0, samples) : all.log_variance};
 }
 
-void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& key, int64_t samples) {
-  const int64_t m = vae.models(), k = vae.latent(), n = x.size(-2);
+void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& key,
+            const MetricsOptions& options) {
+  const int64_t m = vae.models(), k = vae.latent(), n = x.size(-2), samples = options.samples;
   const Posterior q = of_each_point(vae.encode(x)), of_prior = vae.in_prior_units(q);
   const Tensor of_units = by_member(vae, of_prior.mean.value()),
                log_variances = by_member(vae, of_prior.log_variance.value());
@@ -130,9 +131,9 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   sums.squared_moments.add(map_reduce<Sum>({m, 1, k}, SquaredSecondMoment{}, mean, log_variance));
   sums.moments_by_means.add(map_reduce<Sum>({m, 1, k}, SecondMomentTimesMean{}, mean, log_variance));
 
-  // One draw does not tell how far others would be; what a second one is there for alone.
+  // One draw does not tell how far others would be, which a second one is there for alone.
   const bool gaussian = vae.likelihood() != Likelihood::bernoulli;
-  const int64_t drawn = gaussian ? std::max<int64_t>(samples, 2) : samples;
+  const int64_t drawn = gaussian && options.second_draw ? std::max<int64_t>(samples, 2) : samples;
   const Observation all = vae.decode(vae.draw(q, key, drawn).z);
   const Observation p = drawn == samples ? all : first_of_draws(vae, all, samples);
   const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, samples, n});
@@ -247,8 +248,7 @@ std::vector<DeepVaeMetrics> evaluate_deep_vae(const Vae& vae, const Points& x,
   const int64_t points = x.count();
   for (int64_t begin = 0; begin < points; begin += kRows) {
     const int64_t end = std::min(begin + kRows, points);
-    gather(sums, vae, rows_for(vae, x, begin, end), evaluation_key(vae, options.seed, begin),
-           options.samples);
+    gather(sums, vae, rows_for(vae, x, begin, end), evaluation_key(vae, options.seed, begin), options);
     if (options.progress && !options.progress(end, points)) return {};
   }
   std::vector<DeepVaeMetrics> metrics;

@@ -67,4 +67,11 @@ int64_t choose_latent(std::span<const double> log_likelihoods, int64_t dimension
   return best;
 }
 
+double entropy_gap_of_fixed_sigma2(const Tensor& eigenvalues, int64_t latent, double sigma2) {
+  double gap = 0;
+  for (int64_t j = 0; j < eigenvalues.elements(); ++j)
+    if (const double ratio = eigenvalues.at(j) / sigma2; j >= latent || ratio < 1) gap += 0.5 * (1 - ratio);
+  return gap;
+}
+
 }  // namespace elbo

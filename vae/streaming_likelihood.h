@@ -31,4 +31,10 @@ std::vector<double> streaming_log_likelihoods(int64_t dimensions, double log_sig
 /// Throws for no likelihoods, or no points.
 int64_t choose_latent(std::span<const double> log_likelihoods, int64_t dimensions, int64_t points);
 
+/// What is left between a linear VAE's ELBO and its three entropies at its optimum where sigma^2 is fixed:
+/// 1/2 sum of (1 - lambda_j / sigma^2) over the directions that its k columns do not take up, those of
+/// smaller eigenvalues and any below sigma^2. `eigenvalues` (D) of the data's covariance, falling; nats per
+/// data point.
+double entropy_gap_of_fixed_sigma2(const Tensor& eigenvalues, int64_t latent, double sigma2);
+
 }  // namespace elbo

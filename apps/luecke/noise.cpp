@@ -125,7 +125,7 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
                   {"mean_error_percent", ending.error},
                   {"deviation_percent", ending.deviation},
                   {"above_percent", ending.above}},
-                 "percent of the final bound; above: percent of the last 100 epochs");
+                 "percent of the final bound; above: percent of the last epochs");
     const double limit = setting.key == std::string("longer") ? 0.5 : 1;
     claim({.claim = fmt::format("{}: the error at the end", setting.title),
            .paper = fmt::format("{} {:g} %", limit < 1 ? "<" : "<=", limit),
@@ -139,7 +139,7 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
            .note = "it is under half, both means over runs and the last 100 epochs"});
     claim({.claim = fmt::format("{}: the difference can be positive as well as negative", setting.title),
            .paper = "close to the stationary point",
-           .here = fmt::format("positive in {:.0f} % of the last 100 epochs", ending.above),
+           .here = fmt::format("positive in {:.0f} % of epochs", ending.above),
            .holds = ending.above >= 10 && ending.above <= 90,
            .note = "each sign has 10 % of them at least"});
   }

@@ -135,7 +135,7 @@ Ending ending_of(const Recorded& runs, int64_t epochs) {
   return ending;
 }
 
-std::pair<double, double> early_agreement(const Recorded& runs) {
+EarlyAgreement early_agreement(const Recorded& runs) {
   constexpr size_t kEpochs = 20;
   std::vector<double> epochs, below;
   for (size_t m = 0; m < runs.bound.size(); ++m) {
@@ -147,8 +147,8 @@ std::pair<double, double> early_agreement(const Recorded& runs) {
       break;
     }
   }
-  if (epochs.empty()) return {std::nan(""), std::nan("")};
-  return {statistics_of(epochs).median, statistics_of(below).median};
+  if (epochs.empty()) return {std::nan(""), std::nan(""), 0};
+  return {statistics_of(epochs).median, statistics_of(below).median, epochs.size()};
 }
 
 }  // namespace elbo

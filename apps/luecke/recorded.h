@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "apps/support/json.h"
@@ -50,8 +49,13 @@ struct Ending {
 };
 Ending ending_of(const Recorded& runs, int64_t epochs);
 
-/// The first epoch, of 20 whose errors average to less than 0.5 %, and how far the bound is from its end
-/// then, nats per data point: medians over the runs in which that happens; NaN where there is none.
-std::pair<double, double> early_agreement(const Recorded& runs);
+/// Where the errors of 20 epochs in a row first average to less than 0.5 %: the last of the 20, and how far
+/// the bound is from its end then, nats per data point. Medians over the runs in which that happens; NaN
+/// where there is none.
+struct EarlyAgreement {
+  double epoch = 0, below = 0;
+  size_t runs = 0;  ///< in which it happens
+};
+EarlyAgreement early_agreement(const Recorded& runs);
 
 }  // namespace elbo

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "apps/experiment/parts.h"
@@ -22,7 +23,8 @@ namespace {
 
 constexpr const char* kRecord = "record";  // in a checkpoint
 [[noreturn]] void fail_as_all_broke(const UnitPlace& place) {
-  fail("[train] no bound of the runs in {} is finite; try a smaller learning rate", quote(place.folder));
+  const std::string unit = std::filesystem::path(place.folder).parent_path().stem();  // of "running/ring.1/"
+  fail("[train] no bound of the runs of {} is finite; try a smaller learning rate", quote(unit));
 }
 
 Training training_of(Vae& vae, const Tensor& x, const RecordedTraining& how) {

@@ -6,6 +6,7 @@
 #include "apps/experiment/parts.h"
 #include "apps/support/figure_parts.h"
 #include "apps/support/statistics.h"
+#include "vae/streaming_likelihood.h"
 
 namespace elbo::luecke {
 namespace {
@@ -155,11 +156,7 @@ Truth truth_of(const ToyRuns& runs, int64_t run) {
 double gap_of_fixed_sigma(const ToyRuns& runs, int64_t run) {
   const ToySets data = data_of(runs, {"", run, 1});
   const Eigen eigen = principal_components(data_moments(data.train.slice(0).to(DType::f64)));
-  const double sigma2 = *runs.fixed_sigma * *runs.fixed_sigma;
-  double gap = 0;
-  for (int64_t j = 0; j < eigen.values.elements(); ++j)
-    if (const double ratio = eigen.values.at(j) / sigma2; j >= kLatent || ratio < 1) gap += 0.5 * (1 - ratio);
-  return gap;
+  return entropy_gap_of_fixed_sigma2(eigen.values, kLatent, *runs.fixed_sigma * *runs.fixed_sigma);
 }
 
 Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test) {
@@ -217,7 +214,7 @@ std::string unlike_paper(const TrainedOptions& o) {
 }
 
 std::string note_of(const std::string& unlike, const std::string& rule) {
-  return unlike.empty() ? "holds where " + rule : unlike;
+  return unlike.empty() ? "rule: " + rule : unlike;
 }
 
 }  // namespace elbo::luecke

@@ -73,8 +73,8 @@ struct Truth {
   double train = 0, test = 0;
 };
 Truth truth_of(const ToyRuns& runs, int64_t run);
-/// The gap that stays where sigma is fixed, at the linear VAE's optimum on a run's training data: 1/2 sum of
-/// (1 - lambda_j / sigma^2) over the directions that the decoder does not take up, nats per data point.
+/// The gap that stays where sigma is fixed, at the linear VAE's optimum on a run's training data, nats per
+/// data point.
 double gap_of_fixed_sigma(const ToyRuns& runs, int64_t run);
 /// Those exact likelihoods of member 0, whose decoder is linear, on data with these moments.
 Json likelihoods_of(const Vae& vae, int64_t epoch, const DataMoments& train, const DataMoments& test);
@@ -90,7 +90,7 @@ Figure error_figure(const std::string& title, const Recorded& runs);
 
 /// Why errors say nothing of the paper's; empty where points, batches, draws and rate are as published.
 std::string unlike_paper(const TrainedOptions& options);
-/// How a claim that was judged says by what: "holds where below 0.5 %"; of one that was not, why.
+/// How a claim that was judged says by what: "rule: it is below 0.5 %"; of one that was not, why.
 std::string note_of(const std::string& unlike, const std::string& rule);
 
 }  // namespace elbo::luecke

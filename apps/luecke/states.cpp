@@ -33,7 +33,7 @@ void prepare(Options& o, const Arguments& arguments) {
 }
 
 constexpr int64_t kEarly = 700;        // epochs: the paper's early stopping, of our choice of 2000
-constexpr int64_t kLikelihoods = 400;  // that curves of exact likelihoods have at least
+constexpr int64_t kLikelihoods = 400;  // of a longer training that curves of exact likelihoods show at least
 
 /// One of the three strips.
 struct Strip {
@@ -76,7 +76,7 @@ std::unique_ptr<Vae> model_of(const Options& o, const Strip& strip) {
 
 /// An epoch that was asked for or, of one beyond the training's end, the same share of it as 700 is of 2000.
 int64_t epoch_in(int64_t asked, int64_t epochs) {
-  return asked < epochs ? asked : std::max<int64_t>(epochs * 35 / 100, 1);
+  return asked <= epochs ? asked : std::max<int64_t>(epochs * 35 / 100, 1);
 }
 
 /// Epochs of the still pictures: those asked for, and the last.

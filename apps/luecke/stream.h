@@ -1,5 +1,5 @@
-// Lücke et al., appendix A, its last words: a linear VAE that learns from a stream of data whose law changes,
-// and what its variances alone say of the likelihood meanwhile.
+// Lücke et al., appendix A, its last words: linear VAEs that learn from streams of data whose law changes,
+// and what their variances alone say of the likelihood meanwhile.
 #pragma once
 
 #include "apps/experiment/experiment.h"
@@ -18,6 +18,7 @@ inline constexpr const char* kStream = "stream";  ///< the unit's key
 
 Unit stream_unit(const StreamOptions& options);
 /// Its figure, what it found and its claim. `unlike`: why that is not judged; empty: it is.
-void present_stream(const Json& found, const std::string& unlike, Presentation& p);
+void present_stream(const StreamOptions& options, const Json& found, const std::string& unlike,
+                    Presentation& p);
 
 }  // namespace elbo::luecke

@@ -142,6 +142,16 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
           {"bytes_of_data", bytes_of([&] { by_data(source.x.clone()); })}};
 }
 
+StreamOptions stream_of(const Options& o) {
+  return {.points = o.points, .steps = o.stream_steps, .seed = o.run.seed};
+}
+
+/// Why a claim is not judged; empty: it is.
+std::string unlike_defaults(const Options& o, bool shorter) {
+  if (shorter) return "a shorter training than the command's own";
+  return o.points < Options().points ? "fewer points than the command's own" : "";
+}
+
 void present(const Options& o, const std::vector<std::string>& keys, const Outcomes& outcomes,
              Presentation& p) {
   FigureGrid grid{.name = "latent", .title = "Likelihood over the latent dimension", .columns = 0};
@@ -187,26 +197,26 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
     p.result.set(key, kept, kNatsPerPoint);
     p.result.set(key + "_seconds", {{"of_variances", fast}, {"of_data", of_data}}, "seconds");
     p.result.set(key + "_bytes", {{"of_variances", few_bytes}, {"of_data", all_bytes}}, "bytes");
-    const std::string unswept = o.sweeps > 0 ? "" : "not at the optimum, without sweeps";
-    const auto claim = [&](const std::string& unlike, const std::string& rule, bool holds, Claim own) {
+    const std::string unlike = unlike_defaults(o, o.steps < Options().steps || o.sweeps < Options().sweeps);
+    const auto claim = [&](const std::string& why_not, const std::string& rule, bool holds, Claim own) {
       own.claim = key + ": " + own.claim;
-      own.note = note_of(unlike, rule);
-      if (unlike.empty()) own.holds = holds;
+      own.note = note_of(why_not, rule);
+      if (why_not.empty()) own.holds = holds;
       p.claims.push_back(std::move(own));
     };
-    claim(unswept, "they are within 0.05 nats", std::abs(of_variances - likelihood) < 0.05,
+    claim(unlike, "they are within 0.05 nats", std::abs(of_variances - likelihood) < 0.05,
           {.claim = "the variances alone give the log-likelihood (Eq. 44)",
            .paper = "exact at the optimum",
            .here = fmt::format("{:.4f} and {:.4f} nats; before the sweeps {:.4f} and {:.4f}", of_variances,
                                likelihood, number_or_nan(found.at("by_gradients").at("of_variances")),
                                number_or_nan(found.at("by_gradients").at("log_likelihood")))});
-    claim(unswept, "they are within 0.05 nats", std::abs(of_variances - exact.back()) < 0.05,
+    claim(unlike, "they are within 0.05 nats", std::abs(of_variances - exact.back()) < 0.05,
           {.claim = "that is the maximum over all linear VAEs, as pPCA has it (Eq. 45)",
            .paper = "at the ML solution",
            .here = fmt::format("{:.4f} and {:.4f} nats", of_variances, exact.back())});
     const auto chosen = found.at("chosen").get<int64_t>(), by_exact = found.at("chosen_exact").get<int64_t>();
     const auto largest = static_cast<int64_t>(exact.size());
-    claim(!unswept.empty()                        ? unswept
+    claim(!unlike.empty()                         ? unlike
           : std::min(chosen, by_exact) == largest ? fmt::format("{} is the largest k that was tried", largest)
                                                   : "",
           fmt::format("that is the same k by Schwarz's criterion{}",
@@ -236,8 +246,8 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
     p.text = table.text() + "\n" + costs.text();
   }
   if (outcomes.has(kStream))
-    present_stream(outcomes.at(kStream),
-                   o.stream_steps < Options().stream_steps ? "fewer batches than 3000" : "", p);
+    present_stream(stream_of(o), outcomes.at(kStream),
+                   unlike_defaults(o, o.stream_steps < Options().stream_steps), p);
 }
 
 ExperimentPlan plan(Options& o) {

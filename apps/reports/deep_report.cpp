@@ -34,7 +34,8 @@ void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant)
 
 std::string precision_note(int64_t samples) {
   return fmt::format(
-      "E_q rests on {} of z for each point; ± is the standard error over the points, at the entropies that by "
+      "E_q rests on {} of z for each point; ± is the standard error over the points, at the entropies that "
+      "by "
       "the draws alone.",
       samples == 1 ? "one draw" : fmt::format("{} draws", samples));
 }
@@ -52,7 +53,9 @@ Table metrics_table(const DeepVaeMetrics& m, double paper_constant) {
   row("tuned σ²", "{:.5g}", m.sigma2_tuned);
   row("ELBO at tuned σ²", "{:.3f}", m.elbo_tuned);
   row("row identity, gap in nats", "{:.4f}", m.row_identity_gap);
-  row("sum of three entropies (nats per data point)", "{:.3f}", m.entropies.sum);
+  if (std::isfinite(m.entropies.sum))
+    table.row({"sum of three entropies (nats per data point)",
+               with_error(m.entropies.sum, m.entropies.sum_standard_error)});
   for (const auto& [what, value] : gap_rows(m.entropies)) table.row({what, value});
   row("squared error per dimension", "{:.5g}", m.mse);
   table.row({"active units", fmt::format("{} of {}", m.active_units, m.kl_per_dim.size())});

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 namespace elbo {
 namespace {
@@ -50,7 +49,8 @@ void set_entropies(Result& result, const EntropyGauge& g) {
              "E_x E_q z^2 of each unit over the prior's variance: 1 where that is stationary");
   result.set("z_log_volume", finite_or_null(g.z_log_volume),
              "mean ln of the volume of a box two deviations of q(z|x) wide, in units of the prior's");
-  result.set("x_log_volume", finite_or_null(g.x_log_volume), "the same of p(x|z)");
+  result.set("x_log_volume", finite_or_null(g.x_log_volume),
+             "mean ln of the volume of a box two deviations of p(x|z) wide");
   result.set("entropies_obstacle", g.obstacle, "why the gap need not close; empty where it must");
 }
 
@@ -62,13 +62,20 @@ std::vector<std::pair<std::string, std::string>> gap_rows(const EntropyGauge& g)
 }
 
 std::string notes_on_gaps(const std::vector<std::pair<int64_t, std::string>>& obstacles) {
-  std::map<std::string, std::vector<int64_t>> members;
-  for (const auto& [member, obstacle] : obstacles)
-    if (!obstacle.empty()) members[obstacle].push_back(member);
+  std::vector<std::pair<std::string, std::vector<int64_t>>> reasons;
+  for (const auto& [member, obstacle] : obstacles) {
+    if (obstacle.empty()) continue;
+    const auto said = std::find_if(reasons.begin(), reasons.end(),
+                                   [&, why = obstacle](const auto& reason) { return reason.first == why; });
+    if (said == reasons.end())
+      reasons.push_back({obstacle, {member}});
+    else
+      said->second.push_back(member);
+  }
   std::string notes;
-  for (const auto& [obstacle, which] : members)
+  for (const auto& [obstacle, members] : reasons)
     notes += fmt::format("ELBO - entropies is not applicable to member{} {}: {}.\n",
-                         which.size() == 1 ? "" : "s", fmt::join(which, ", "), obstacle);
+                         members.size() == 1 ? "" : "s", fmt::join(members, ", "), obstacle);
   return notes;
 }
 

@@ -319,7 +319,7 @@ class Run {
   /// What the members are worth on the validation split; nothing where this was broken off.
   std::optional<FoundHeldOut> held_out() {
     receive(true);
-    const std::vector<DeepVaeMetrics> metrics = evaluate(*how_.validation);
+    const std::vector<DeepVaeMetrics> metrics = evaluate(*how_.validation, false);
     if (metrics.empty()) return std::nullopt;
     FoundHeldOut found(metrics.size());
     for (size_t m = 0; m < metrics.size(); ++m)
@@ -356,10 +356,12 @@ class Run {
     run_.evaluations[epoch] = std::move(metrics);
   }
 
-  std::vector<DeepVaeMetrics> evaluate(const LoadedData& data) {
+  std::vector<DeepVaeMetrics> evaluate(const LoadedData& data, bool second_draw = true) {
     std::vector<DeepVaeMetrics> metrics =
         evaluate_deep_vae(*run_.vae, points_of(data),
-                          {.seed = how_.seed, .progress = [](int64_t, int64_t) { return !interrupted(); }});
+                          {.seed = how_.seed, .second_draw = second_draw, .progress = [](int64_t, int64_t) {
+                             return !interrupted();
+                           }});
     for (size_t m = 0; m < metrics.size(); ++m)
       if (std::string& obstacle = metrics[m].entropies.obstacle; obstacle.empty())
         obstacle = obstacle_after(steps_of(m), static_cast<int64_t>(m));

@@ -87,6 +87,13 @@ TEST_SUITE("apps") {
     CHECK((frame.x == std::vector<double>{1.5, 3.5, 3.5, 1.5, 1.5}));
     const double low = twins[1].y.low, high = twins[1].y.high;
     CHECK((frame.y == std::vector<double>{low, low, high, high, low}));
+    Figure flat = figure;  // of which the zoom sees a line, where a frame as flat would hide it
+    flat.series = {{.name = "s", .x = {0, 1, 2, 3}, .y = {0, 50, 50.1, 50.2}}};
+    flat.y.low = 0, flat.y.high = 100;
+    const auto apart = with_zoom(flat, {.x_low = 1, .x_high = 3});
+    CHECK(apart[1].y.high - apart[1].y.low == doctest::Approx(0.22));
+    CHECK(apart[0].series[1].y[2] - apart[0].series[1].y[0] == doctest::Approx(4));
+    CHECK(apart[0].series[1].y[2] + apart[0].series[1].y[0] == doctest::Approx(100.2));
     CHECK(with_zoom(figure, {.x_low = 0, .x_high = 1, .y_low = -1, .y_high = 2})[1].y.low == -1);
     CHECK(with_zoom(figure, {.x_low = 10, .x_high = 11})[1].series.size() == 1);  // nothing within
     CHECK_THROWS_WITH_AS(draw(with_zoom(figure, {.x_low = 2, .x_high = 1})[1], "/nowhere"),

@@ -64,14 +64,17 @@ TEST_SUITE("apps") {
 
   TEST_CASE("luecke recordings: agreement before the bound has converged") {
     std::vector<double> late(60, 3), early(60, 0.2);
-    std::fill(late.begin() + 20, late.end(), 0.2);  // under 0.5 % on average where 19 of 20 are
-    const auto [epoch, below] = early_agreement(runs_of({late}, 0.1));
-    CHECK(near(epoch, 38));
-    CHECK(near(below, 2.2));
-    const auto [first, far] = early_agreement(runs_of({early}, 0.1));
-    CHECK(near(first, 20));
-    CHECK(near(far, 4));
-    CHECK(std::isnan(early_agreement(runs_of({std::vector<double>(60, 3)})).first));
+    std::fill(late.begin() + 20, late.end(), 0.2);  // 18 of .2 and two of 3 average to .48
+    const EarlyAgreement found = early_agreement(runs_of({late}, 0.1));
+    CHECK(near(found.epoch, 38));
+    CHECK(near(found.below, 2.2));
+    const EarlyAgreement three = early_agreement(runs_of({early, std::vector<double>(60, 3), late}, 0.1));
+    CHECK(near(three.epoch, 29));
+    CHECK(near(three.below, 3.1));
+    CHECK(three.runs == 2);
+    const EarlyAgreement none = early_agreement(runs_of({std::vector<double>(60, 3)}));
+    CHECK(std::isnan(none.epoch));
+    CHECK(none.runs == 0);
   }
 
   TEST_CASE("luecke recordings: files lose nothing, and a damaged one is refused") {

@@ -58,6 +58,7 @@ TEST_SUITE("vae") {
         if (j >= 3 || eigen.values.at(j) < sigma2) expected += 0.5 * (1 - eigen.values.at(j) / sigma2);
       const EntropyGauge gauge = evaluate_linear_vae(optimum(s.data, eigen, 3, sigma2), s.data).entropies;
       CHECK(close(gauge.gap, expected, 1e-9));
+      CHECK(close(entropy_gap_of_fixed_sigma2(eigen.values, 3, sigma2), expected, 1e-12));
       CHECK(close(gauge.decoder_gap, expected, 1e-9));
       CHECK(std::abs(gauge.prior_gap) < 1e-9);
       CHECK(std::abs(gauge.gap) > 0.01);

@@ -183,8 +183,8 @@ TEST_SUITE("vae") {
     }
   }
 
-  // What draws say of sigma^2 they settle; the scale of z, along which the bound is flat, Adam ends near
-  // only.
+  // The gap is as small as what is off in a variance; the bound, which Adam follows, as its square. So Adam
+  // ends near only, above all in the scale of z.
   TEST_CASE("Lücke models: where a training has ended the entropies are the ELBO, but for draws and Adam") {
     for (const LueckeModel model : kAll) {
       CAPTURE(static_cast<int>(model));
