@@ -1,7 +1,7 @@
 // elbo luecke-streaming: Lücke et al., appendix A. A linear VAE says the log-likelihood of its data by its
 // variances alone, without data, and with it the likelihood of every smaller latent dimension: enough to
-// choose one while data stream by. Beside the exact likelihood, on PCA data and on images; and on a stream
-// that changes (stream.h).
+// choose one while data stream by. Beside the exact likelihood, on PCA data and on images; and on streams
+// that change (stream.h).
 #include <chrono>
 #include <numeric>
 
@@ -231,8 +231,7 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
       "Lücke et al., appendix A. At the optimum of a linear VAE its entropies are ln p(x), so that sigma and "
       "the k variances of the encoder tell the likelihood of the data it was trained on, in O(k). Adam alone "
       "is slow to get there; sweeps of closed-form steps, which take the data's covariance, go the rest of "
-      "the "
-      "way (--sweeps 0 leaves them out).");
+      "the way (--sweeps 0 leaves them out).");
   if (grid.columns > 0) {
     report.section("Likelihoods");
     report.figure(
@@ -259,7 +258,7 @@ ExperimentPlan plan(Options& o) {
   if (o.image_latent >= data->dataset.dimensions())
     fail("[--image-latent] must be below the {} dimensions of the data, got {}", data->dataset.dimensions(),
          o.image_latent);
-  ExperimentPlan plan{.what = "Trains a linear VAE on PCA data, one on images, and one on a stream.",
+  ExperimentPlan plan{.what = "Trains a linear VAE on PCA data, one on images, and some on streams.",
                       .data = data};
   std::vector<std::string> keys;
   ModelCard pca_card = card_of_toy("ppca", 0, o.points, o.run.seed), image_card = card_of(o.data, *data);
@@ -284,7 +283,7 @@ ExperimentPlan plan(Options& o) {
              },
          .run = [o, source](const UnitPlace& place) { return study(o, source, place); }});
   }
-  plan.units.push_back(stream_unit({.points = o.points, .steps = o.stream_steps, .seed = o.run.seed}));
+  plan.units.push_back(stream_unit(stream_of(o)));
   plan.present = [o, keys](const Outcomes& outcomes, Presentation& p) { present(o, keys, outcomes, p); };
   return plan;
 }
