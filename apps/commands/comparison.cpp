@@ -111,6 +111,7 @@ void compare_metrics(Comparison& c, bool comparable) {
       if (alone[owner].empty() || alone[owner].back() != whole) alone[owner].push_back(whole);
       continue;
     }
+    if (std::ranges::all_of(row.values, [](double value) { return std::isnan(value); })) continue;
     const bool same_unit = units.size() == 1;
     if (same_unit) row.unit = *units.begin();
     if (!same_unit)
