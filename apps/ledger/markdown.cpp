@@ -54,7 +54,8 @@ std::string item_text(const Item& item, const std::vector<const Entry*>& entries
                                     : verdict_text(*e);
     const std::string& why = e->comparison.why;
     text += fmt::format("| {} | {} | {} | {}{} |\n", cell(e->line->what), cell(paper_text(*e->line)),
-                        ran ? cell(here_text(*e)) : "", verdict, why.empty() ? "" : fmt::format(" ({})", cell(why)));
+                        ran ? cell(here_text(*e)) : "", verdict,
+                        why.empty() ? "" : fmt::format(" ({})", cell(why)));
   }
   return text + "\n";
 }

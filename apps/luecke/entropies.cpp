@@ -127,13 +127,6 @@ std::string unlike_paper(const Options& o, int64_t epochs, int64_t published) {
   return unlike.empty() && epochs < published ? fmt::format("fewer than {} epochs", published) : unlike;
 }
 
-/// A claim that is judged by this rule, where the settings are the paper's.
-Claim judged(const std::string& unlike, const std::string& rule, bool holds, Claim claim) {
-  claim.note = note_of(unlike, rule);
-  if (unlike.empty()) claim.holds = holds;
-  return claim;
-}
-
 Claim covers(const std::string& what, const Recorded& runs, const std::string& paper,
              const std::string& unlike) {
   const double error = final_error(runs);

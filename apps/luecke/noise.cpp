@@ -99,10 +99,8 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
   if (unlike.empty() && (o.small_batch != paper.small_batch || o.high_rate != paper.high_rate))
     unlike = "another small batch or high rate than the paper's";
   if (unlike.empty() && o.epochs <= 1000) unlike = "not longer than Fig 1c";
-  const auto claim = [&](Claim own) {
-    own.note = note_of(unlike, own.note);
-    if (!unlike.empty()) own.holds.reset();
-    p.claims.push_back(std::move(own));
+  const auto claim = [&](const std::string& rule, bool holds, Claim own) {
+    p.claims.push_back(judged(unlike, rule, holds, std::move(own)));
   };
   for (const ToyRuns& setting : settings_of(o)) {
     const Recorded runs = recorded(setting, outcomes);
@@ -127,28 +125,25 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
                   {"above_percent", ending.above}},
                  "percent of the final bound; above: percent of the last epochs");
     const double limit = setting.key == std::string("longer") ? 0.5 : 1;
-    claim({.claim = fmt::format("{}: the error at the end", setting.title),
+    claim(fmt::format("it is at most {:g} %, the median over runs", limit), error <= limit,
+          {.claim = fmt::format("{}: the error at the end", setting.title),
            .paper = fmt::format("{} {:g} %", limit < 1 ? "<" : "<=", limit),
-           .here = fmt::format("{:.3f} % over {}", error, count_text(runs)),
-           .holds = error <= limit,
-           .note = fmt::format("it is at most {:g} %, the median over runs", limit)});
-    claim({.claim = fmt::format("{}: the signed deviation is smaller than the error", setting.title),
+           .here = fmt::format("{:.3f} % over {}", error, count_text(runs))});
+    claim("it is under half, both means over runs and the last 100 epochs",
+          std::abs(ending.deviation) < 0.5 * ending.error,
+          {.claim = fmt::format("{}: the signed deviation is smaller than the error", setting.title),
            .paper = "significantly",
-           .here = fmt::format("{:+.3f} % beside {:.3f} %", ending.deviation, ending.error),
-           .holds = std::abs(ending.deviation) < 0.5 * ending.error,
-           .note = "it is under half, both means over runs and the last 100 epochs"});
-    claim({.claim = fmt::format("{}: the difference can be positive as well as negative", setting.title),
+           .here = fmt::format("{:+.3f} % beside {:.3f} %", ending.deviation, ending.error)});
+    claim("each sign has 10 % of them at least", ending.above >= 10 && ending.above <= 90,
+          {.claim = fmt::format("{}: the difference can be positive as well as negative", setting.title),
            .paper = "close to the stationary point",
-           .here = fmt::format("positive in {:.0f} % of epochs", ending.above),
-           .holds = ending.above >= 10 && ending.above <= 90,
-           .note = "each sign has 10 % of them at least"});
+           .here = fmt::format("positive in {:.0f} % of epochs", ending.above)});
   }
   if (errors.size() == 3)
-    claim({.claim = "noisier training, larger error",
+    claim("both medians are above the first", errors[1] > errors[0] && errors[2] > errors[0],
+          {.claim = "noisier training, larger error",
            .paper = "in both cases",
-           .here = fmt::format("{:.3f}, then {:.3f} and {:.3f} %", errors[0], errors[1], errors[2]),
-           .holds = errors[1] > errors[0] && errors[2] > errors[0],
-           .note = "both medians are above the first"});
+           .here = fmt::format("{:.3f}, then {:.3f} and {:.3f} %", errors[0], errors[1], errors[2])});
   grid.cells.insert(grid.cells.end(), middle.begin(), middle.end());
   grid.cells.insert(grid.cells.end(), bottom.begin(), bottom.end());
   Report& report = p.report.emplace(

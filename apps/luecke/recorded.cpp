@@ -18,14 +18,6 @@ Json rows_of(const std::vector<std::vector<double>>& rows) {
   return list;
 }
 
-Recorded record_in(const Json& json) {
-  Recorded record;
-  for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
-  for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
-  for (const Json& found : json.at("looks")) record.looks.push_back(found);
-  return record;
-}
-
 size_t tail_of(const Recorded& runs) { return static_cast<size_t>(std::max<int64_t>(runs.epochs() / 20, 1)); }
 
 }  // namespace
@@ -36,7 +28,10 @@ Json to_json(const Recorded& record) {
 }
 
 Recorded recorded_from(const Json& json) {
-  Recorded record = record_in(json);
+  Recorded record;
+  for (const Json& row : json.at("bound")) record.bound.push_back(numbers_or_nan(row));
+  for (const Json& row : json.at("entropies")) record.entropies.push_back(numbers_or_nan(row));
+  for (const Json& found : json.at("looks")) record.looks.push_back(found);
   const size_t epochs = record.bound.empty() ? 0 : record.bound[0].size();
   const auto is_whole = [&](const std::vector<double>& row) { return row.size() == epochs; };
   if (epochs == 0 || record.bound.size() != record.entropies.size() ||

@@ -22,6 +22,7 @@ namespace elbo {
 namespace {
 
 constexpr const char* kRecord = "record";  // in a checkpoint
+
 [[noreturn]] void fail_as_all_broke(const UnitPlace& place) {
   const std::string unit = std::filesystem::path(place.folder).parent_path().stem();  // of "running/ring.1/"
   fail("[train] no bound of the runs of {} is finite; try a smaller learning rate", quote(unit));

@@ -213,8 +213,10 @@ std::string unlike_paper(const TrainedOptions& o) {
   return same ? "" : "other points, batches, draws of z or rate than the paper's";
 }
 
-std::string note_of(const std::string& unlike, const std::string& rule) {
-  return unlike.empty() ? "rule: " + rule : unlike;
+Claim judged(const std::string& unlike, const std::string& rule, bool holds, Claim claim) {
+  claim.note = unlike.empty() ? "rule: " + rule : unlike;
+  if (unlike.empty()) claim.holds = holds;
+  return claim;
 }
 
 }  // namespace elbo::luecke

@@ -90,7 +90,8 @@ Figure error_figure(const std::string& title, const Recorded& runs);
 
 /// Why errors say nothing of the paper's; empty where points, batches, draws and rate are as published.
 std::string unlike_paper(const TrainedOptions& options);
-/// How a claim that was judged says by what: "rule: it is below 0.5 %"; of one that was not, why.
-std::string note_of(const std::string& unlike, const std::string& rule);
+/// The claim, judged by a rule that its note tells ("rule: it is below 0.5 %"), where nothing is unlike the
+/// paper's; else not judged, and its note says what is.
+Claim judged(const std::string& unlike, const std::string& rule, bool holds, Claim claim);
 
 }  // namespace elbo::luecke

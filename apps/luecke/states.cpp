@@ -278,8 +278,7 @@ void present_strip(const Options& o, const Strip& strip, const Recorded& run, co
   report.figure(draw(FigureGrid{.name = strip.key + "_bound", .cells = curves_of(strip, run, moments)},
                      p.directory.figures()),
                 "Bound and entropies, averaged over each epoch's batches, with lines at the moments above; "
-                "on the right "
-                "the second half.");
+                "on the right the second half.");
   std::vector<Frame> pictures;
   for (const FigureGrid& frame : frames)
     pictures.push_back({frame.cells[0].title, draw(frame, p.directory.figures())});
@@ -298,11 +297,10 @@ void present_strip(const Options& o, const Strip& strip, const Recorded& run, co
   std::string unlike = unlike_paper(o);
   if (unlike.empty() && (early != kEarly || run.epochs() < 2000))
     unlike = fmt::format("not epoch {} of 2000 or more", kEarly);
-  p.claims.push_back({.claim = "linear VAE: at early stopping the entropies give the bound already",
-                      .paper = "very well, at around 700 iterations",
-                      .here = fmt::format("{:.3f} % at epoch {}", error, early),
-                      .holds = unlike.empty() ? std::optional(error < 1) : std::nullopt,
-                      .note = note_of(unlike, "it is below 1 %, iterations taken to be epochs")});
+  p.claims.push_back(judged(unlike, "it is below 1 %, iterations taken to be epochs", error < 1,
+                            {.claim = "linear VAE: at early stopping the entropies give the bound already",
+                             .paper = "very well, at around 700 iterations",
+                             .here = fmt::format("{:.3f} % at epoch {}", error, early)}));
 }
 
 void present(const Options& o, const std::vector<Strip>& strips, const Outcomes& outcomes, Presentation& p) {

@@ -200,15 +200,14 @@ void present_stream(const StreamOptions& o, const Json& found, const std::string
        {"batches_until_near", finite_or_null(settled)}},
       "of each stream: of the variances minus exact, nats per data point, over the last tenth of either "
       "half; batches of the second until that is below 0.05 for good");
-  Claim claim{.claim = "stream: the variances track data that change",
+  p.claims.push_back(
+      judged(unlike, fmt::format("both are below {:g} nats in the median over {} streams", kClose, kStreams),
+             off_before < kClose && off_after < kClose,
+             {.claim = "stream: the variances track data that change",
               .paper = "without any effort",
               .here = fmt::format(
                   "off by {:.4f} nats before the change and {:.4f} at the end, near after {:.0f} batches",
-                  off_before, off_after, batches),
-              .note = note_of(unlike, fmt::format("both are below {:g} nats in the median over {} streams",
-                                                  kClose, kStreams))};
-  if (unlike.empty()) claim.holds = off_before < kClose && off_after < kClose;
-  p.claims.push_back(std::move(claim));
+                  off_before, off_after, batches)}));
 }
 
 }  // namespace elbo::luecke

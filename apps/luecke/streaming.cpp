@@ -110,6 +110,7 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
   for (int64_t sweep = 0; sweep < o.sweeps && !interrupted(); ++sweep)
     weights = polish(weights, moments, true);
   if (interrupted()) return {};
+  const Json at_optimum = likelihoods_of(weights);
   set_linear_vae_weights(vae, weights);
   save_linear_vae(place.directory.file(place.folder + model_name(true, 0)), vae, 0, metadata_of(source.card));
   const std::vector<double> variances = weights.log_variance.to(DType::f64).to_vector();
@@ -129,8 +130,8 @@ Json study(const Options& o, const Source& source, const UnitPlace& place) {
   return {{"points", source.x.size(0)},
           {"dimensions", dimensions},
           {"by_gradients", by_gradients},
-          {"log_likelihood", likelihoods_of(weights).at("log_likelihood")},
-          {"of_variances", likelihoods_of(weights).at("of_variances")},
+          {"log_likelihood", at_optimum.at("log_likelihood")},
+          {"of_variances", at_optimum.at("of_variances")},
           {"streaming", streaming},
           {"exact", exact},
           {"chosen", choose_latent(streaming, dimensions, source.x.size(0))},
@@ -200,9 +201,7 @@ void present(const Options& o, const std::vector<std::string>& keys, const Outco
     const std::string unlike = unlike_defaults(o, o.steps < Options().steps || o.sweeps < Options().sweeps);
     const auto claim = [&](const std::string& why_not, const std::string& rule, bool holds, Claim own) {
       own.claim = key + ": " + own.claim;
-      own.note = note_of(why_not, rule);
-      if (why_not.empty()) own.holds = holds;
-      p.claims.push_back(std::move(own));
+      p.claims.push_back(judged(why_not, rule, holds, std::move(own)));
     };
     claim(unlike, "they are within 0.05 nats", std::abs(of_variances - likelihood) < 0.05,
           {.claim = "the variances alone give the log-likelihood (Eq. 44)",

@@ -35,8 +35,7 @@ void set_metrics(Result& result, const DeepVaeMetrics& m, double paper_constant)
 std::string precision_note(int64_t samples) {
   return fmt::format(
       "E_q rests on {} of z for each point; ± is the standard error over the points, at the entropies that "
-      "by "
-      "the draws alone.",
+      "by the draws alone.",
       samples == 1 ? "one draw" : fmt::format("{} draws", samples));
 }
 

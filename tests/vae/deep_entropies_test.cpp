@@ -83,8 +83,8 @@ TEST_SUITE("vae") {
         double gap_variance = 0, sum_variance = 0;
         const int count = 200;
         for (int seed = 0; seed < count; ++seed) {
-          const auto all =
-              evaluate_deep_vae(*vae, x, {.seed = static_cast<uint64_t>(seed), .samples = samples, .progress = {}});
+          const auto all = evaluate_deep_vae(
+              *vae, x, {.seed = static_cast<uint64_t>(seed), .samples = samples, .progress = {}});
           const EntropyGauge& gauge = all[1].entropies;
           gaps.add(gauge.gap);
           sums.add(gauge.sum);
