@@ -43,8 +43,8 @@ linear = [*data, "--model", "linear", "--latent", 2, "--batch", 100, "--lr", 0.0
 # ---- linear VAEs
 m = train("linear", *linear, "--epochs", 30, "--polish", 60)
 check("at the optimum of a linear VAE the entropies are its log-likelihood", m["entropies_obstacle"] == "" and abs(m["entropy_gap"]) < 1e-4 and
-      abs(m["entropy_sum"] - m["ppca_maximum"]) < 1e-4 and abs(m["noise_ratio"] - 1) < 1e-4, m)
-check("its gauge adds up, and is exact", adds_up(m, 1e-9) and m["entropy_gap_standard_error"] is None, m)
+      abs(m["entropy_sum"] - m["ppca_maximum"]) < 1e-4 and abs(m["noise_ratio"] - 1) < 1e-4 and abs(m["encoder_slope"]) < 1e-4, m)
+check("its gauge adds up, and is exact", adds_up(m, 1e-9) and m["entropy_gap_standard_error"] is None and m["encoder_slope_standard_error"] is None, m)
 again = metrics_of("linear")
 check("evaluate says the same", all(again[name] == m[name] for name in m if name.startswith(("entropy", "entropies", "noise_ratio"))), again)
 rows = list(csv.DictReader(open("linear/metrics.csv")))
@@ -53,7 +53,7 @@ page = open("linear/report.html").read()
 check("the report has the gauge and its figure", "Entropies" in page and "their sum" in page and "ELBO and entropies" in page)
 table = elbo("evaluate", "linear").stdout
 check("the table has sum, gap and its parts", all(text in table for text in ("sum of three entropies", "ELBO minus that sum", "nats, ",
-      "of which by σ²: squared errors are 1 of σ²", "of which by the prior: E z² is 1 of its variance")), table)
+      "of which by σ²: squared errors are 1 of σ²", "of which by the prior: E z² is 1 of its variance", "slope of the ELBO by ln of the posteriors' variances")), table)
 unfinished = train("unfinished", *linear, "--epochs", 2)
 last = list(csv.DictReader(open("unfinished/metrics.csv")))[-1]
 check("its last epoch has what it ends with", abs(float(last["entropy_sum"]) - unfinished["entropy_sum"]) < 1e-6, last)
@@ -89,6 +89,9 @@ for likelihood in ("gaussian", "diagonal"):
     table = elbo("evaluate", likelihood).stdout
     check(f"{likelihood}: the table has the gap with its error, and its parts", " ± " in [
         line for line in table.splitlines() if line.startswith("ELBO minus that sum")][0] and "of which by σ²" in table, table)
+    check(f"{likelihood}: the encoder's slope has an error, in table and report too", m["encoder_slope_standard_error"] > 0 and any(
+          f"{m['encoder_slope']:.3f} ± {m['encoder_slope_standard_error']:.3f} nats" in line for line in table.splitlines() if line.startswith("slope of the ELBO")) and
+          f"{m['encoder_slope']:.3f}" in open(f"{likelihood}/report.html").read() and "The slope moves by" in open(f"{likelihood}/report.html").read(), table)
     check(f"{likelihood}: the sum has an error where it is drawn", (m["entropy_sum_standard_error"] is None) == (likelihood == "gaussian"), m)
 
 for name, options, reason in (
@@ -102,7 +105,7 @@ for name, options, reason in (
 arrived = train("arrived", "--data", "ppca-ring", "--limit", 300, *deep, "--epochs", 3, "--annealing", "linear", "--annealing-epochs", 1)
 check("an annealing that has ended is none", arrived["entropies_obstacle"] == "", arrived["entropies_obstacle"])
 binary = train("bernoulli", "--data", "digits", "--limit", 100, *deep, "--likelihood", "bernoulli", "--epochs", 1)
-check("a Bernoulli VAE has none of these entropies", binary["entropy_sum"] is None and
+check("a Bernoulli VAE has none of these entropies", binary["entropy_sum"] is None and binary["encoder_slope"] is None and
       binary["entropies_obstacle"] == "the likelihood is not Gaussian" and "entropy" not in open("bernoulli/metrics.csv").readline(), binary)
 both = train("both", "--data", "ppca-ring", "--limit", 300, *deep, "--epochs", 2, "--beta", "1,3")
 check("each member has its own", [entry["metrics"]["entropies_obstacle"] for entry in both["members"]] == ["", "the KL's weight is 3, not 1"] and

@@ -134,7 +134,8 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
   // One draw does not tell how far others would be, which a second one is there for alone.
   const bool gaussian = vae.likelihood() != Likelihood::bernoulli;
   const int64_t drawn = gaussian && options.second_draw ? std::max<int64_t>(samples, 2) : samples;
-  const Observation all = vae.decode(vae.draw(q, key, drawn).z);
+  const Variable z = vae.draw(q, key, drawn).z;
+  const Observation all = vae.decode(z);
   const Observation p = drawn == samples ? all : first_of_draws(vae, all, samples);
   const Tensor log_likelihood = vae.log_likelihood(x, p).value().reshape({m, samples, n});
   sums.log_likelihood.add(map_reduce<Sum>({m, 1, 1}, Identity{}, log_likelihood));
@@ -148,7 +149,8 @@ void gather(Gathered& sums, const Vae& vae, const Tensor& x, const RandomKey& ke
     sums.entropies.add({x, q.mean.value(), q.log_variance.value(), vae.prior_log_variance().value(),
                         all.mean.value(),
                         vae.has_scalar_sigma2() ? all.log_variance.value()
-                                                : broadcast_to(all.log_variance, all.mean.shape()).value()});
+                                                : broadcast_to(all.log_variance, all.mean.shape()).value(),
+                        z.value()});
 }
 
 bool is_table_epsilon(size_t e) { return std::abs(collapse_epsilons()[e] / kTableEpsilon - 1) < 1e-9; }

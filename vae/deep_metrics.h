@@ -68,8 +68,9 @@ struct DeepVaeMetrics {
 
 struct MetricsOptions {
   uint64_t seed = 0;
-  int64_t samples = 1;      ///< z for each point
-  bool second_draw = true;  ///< where there is one z, decode another, for what the entropies' errors rest on
+  int64_t samples = 1;  ///< z for each point
+  bool second_draw =
+      true;  ///< where there is one z, decode another, for the entropies' errors and encoder_slope
   std::function<bool(int64_t done, int64_t points)>
       progress;  ///< returning false gives up: the result is empty
 };

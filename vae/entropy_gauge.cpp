@@ -42,14 +42,15 @@ double EntropyGauge::mean_second_moment() const {
 }
 
 EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double encoder, int64_t dimensions,
-                           double noise_ratio, std::vector<double> second_moments) {
+                           double noise_ratio, std::vector<double> second_moments, double encoder_slope) {
   EntropyGauge gauge;
   gauge.prior = prior;
   gauge.decoder = decoder;
   gauge.encoder = encoder;
   gauge.sum = encoder - prior - decoder;
   gauge.gap = elbo - gauge.sum;
-  gauge.sum_standard_error = gauge.gap_standard_error = std::nan("");
+  gauge.encoder_slope = encoder_slope;
+  gauge.sum_standard_error = gauge.gap_standard_error = gauge.encoder_slope_standard_error = std::nan("");
   gauge.gap_percent = 100 * gauge.gap / std::abs(elbo);
   gauge.noise_ratio = noise_ratio;
   gauge.decoder_gap = 0.5 * static_cast<double>(dimensions) * (1 - noise_ratio);
@@ -63,7 +64,7 @@ EntropyGauge entropy_gauge(double elbo, double prior, double decoder, double enc
 
 EntropyGauge no_entropy_gauge() {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  EntropyGauge none = entropy_gauge(kNone, kNone, kNone, kNone, 1, kNone, {});
+  EntropyGauge none = entropy_gauge(kNone, kNone, kNone, kNone, 1, kNone, {}, kNone);
   none.prior_gap = kNone;
   return none;
 }
@@ -79,7 +80,8 @@ EntropySums::EntropySums(int64_t members, int64_t dimensions, int64_t latent, in
       error_(prior_.clone()),
       second_moments_(Tensor::zeros({members_, latent}, DType::f64)),
       error_variance_(prior_.clone()),
-      decoder_variance_(prior_.clone()) {}
+      decoder_variance_(prior_.clone()),
+      slope_(members_) {}
 
 void EntropySums::add(const GaussianPass& pass) {
   const int64_t m = members_, k = latent_, d = dimensions_, n = pass.x.size(-2);
@@ -108,18 +110,31 @@ void EntropySums::add(const GaussianPass& pass) {
   };
   gather_entropy(prior_, log_alpha2, k);
   gather_entropy(encoder_, log_tau2, k);
+  const auto of_draws = [&](const Tensor& sums) -> Variable {
+    return in_double(sums).reshape({m, drawn, n});
+  };
+  const Variable errors =
+      of_draws(map_reduce<Sum>({m, drawn, n, 1}, SquaredErrorOverVariance{}, x, mu, log_sigma2));
+  Variable log_likelihood = -0.5 * errors;  // but for what all draws of a point share
   if (sigma2_of_z_ = given > m * d; sigma2_of_z_) {
-    const Variable sums = in_double(map_reduce<Sum>({m, drawn, n, 1}, Identity{}, log_sigma2));
-    gather_draws(decoder_, decoder_variance_,
-                 affine(reshape(sums, {m, drawn, n}), 0.5, standard_normal_entropy(d)));
+    const Variable half = 0.5 * of_draws(map_reduce<Sum>({m, drawn, n, 1}, Identity{}, log_sigma2));
+    gather_draws(decoder_, decoder_variance_, half + standard_normal_entropy(d));
+    log_likelihood = log_likelihood - half;
   } else {
     gather_entropy(decoder_, log_sigma2, d);
   }
   const Variable moments = map(SecondMomentOverVariance{}, nu, log_tau2, log_alpha2);  // (M, N, k)
   gather(second_moments_, sum(moments, {1}).value());
-  const Variable errors =
-      in_double(map_reduce<Sum>({m, drawn, n, 1}, SquaredErrorOverVariance{}, x, mu, log_sigma2));
-  gather_draws(error_, error_variance_, reshape(errors, {m, drawn, n}));
+  gather_draws(error_, error_variance_, errors);
+  const Tensor z = in_double(pass.z).reshape({m, drawn, n, k}), noise_mean = nu.reshape({m, 1, n, k}),
+               noise_variance = log_tau2.reshape({m, 1, -1, k});
+  const Variable noise =
+      of_draws(map_reduce<Sum>({m, drawn, n, 1}, SquaredErrorOverVariance{}, z, noise_mean, noise_variance));
+  const Variable covariance = sum((log_likelihood - mean(log_likelihood, {1}, true)) * noise, {1}) /
+                              static_cast<double>(drawn - 1);  // (M, N)
+  const Variable of_prior =
+      static_cast<double>(k) - sum(exp(log_tau2 - log_alpha2), {2});  // (M, N) or (M, 1)
+  slope_.add((0.5 * (of_prior + covariance)).value());
   points_ += points;
 }
 
@@ -130,7 +145,9 @@ EntropyGauge EntropySums::gauge(int64_t member, double elbo) const {
   std::vector<double> moments;
   for (int64_t h = 0; h < latent_; ++h) moments.push_back(mean(second_moments_, h));
   EntropyGauge gauge = entropy_gauge(elbo, mean(prior_), mean(decoder_), mean(encoder_), dimensions_,
-                                     mean(error_) / static_cast<double>(dimensions_), std::move(moments));
+                                     mean(error_) / static_cast<double>(dimensions_), std::move(moments),
+                                     slope_.at(member).mean);
+  gauge.encoder_slope_standard_error = slope_.at(member).standard_error;
   const auto standard_error = [&](const Tensor& variance) {
     return std::sqrt(variance.at(member)) / points_;
   };

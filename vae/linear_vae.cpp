@@ -102,12 +102,14 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
   const Tensor gram = matmul(w.decoder, Transpose::yes, w.decoder, Transpose::no);
   LinearVaeMetrics metrics{};
   std::vector<double> second_moments;
-  double noise = 0;
+  double noise = 0, slope = 0;
   for (int64_t i = 0; i < k; ++i) {
     const double log_variance = w.log_variance.at(i), mean_square = code.at(i * k + i);
     metrics.kl_per_dim.push_back(0.5 * (mean_square + std::expm1(log_variance) - log_variance));
     second_moments.push_back(mean_square + std::exp(log_variance));
-    noise += std::exp(log_variance) * gram.at(i * k + i);
+    const double pushed = std::exp(log_variance) * gram.at(i * k + i);
+    noise += pushed;
+    slope += 0.5 * (1 - std::exp(log_variance) - pushed * std::exp(-w.log_sigma2));
     // Var_x of E_q z_i is about the data mean, not the model's.
     const double shift = pulled.at(i);
     if (mean_square - shift * shift > 0.01) ++metrics.active_units;
@@ -130,7 +132,7 @@ LinearVaeMetrics evaluate_linear_vae(const LinearVaeWeights& w, const DataMoment
   metrics.entropies =
       entropy_gauge(metrics.elbo, standard_normal_entropy(k), gaussian_entropy(log_sigma2, d).item(),
                     gaussian_entropy(w.log_variance, k).item(), d, metrics.sigma2_tuned / metrics.sigma2,
-                    std::move(second_moments));
+                    std::move(second_moments), slope);
   metrics.log_likelihood = ppca_log_likelihood({w.decoder, w.mean, metrics.sigma2}, data);
   return metrics;
 }

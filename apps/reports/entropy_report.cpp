@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/support/statistics.h"
+
 namespace elbo {
 namespace {
 
@@ -22,10 +24,10 @@ std::vector<std::pair<std::string, double>> parts_of_gap(const EntropyGauge& g) 
 /// "0.012 ± 0.034 nats, 0.1 %"; of a gap that need not close, why: "not applicable: σ² is fixed".
 std::string gap_text(const EntropyGauge& g) {
   if (!g.obstacle.empty()) return "not applicable: " + g.obstacle;
-  const std::string error =
-      std::isfinite(g.gap_standard_error) ? fmt::format(" ± {:.3f}", g.gap_standard_error) : "";
-  return fmt::format("{:.3f}{} nats, {:.2f} %", g.gap, error, g.gap_percent);
+  return fmt::format("{} nats, {:.2f} %", with_error(g.gap, g.gap_standard_error), g.gap_percent);
 }
+
+constexpr const char* kSlope = "slope of the ELBO by ln of the posteriors' variances";
 
 }  // namespace
 
@@ -47,6 +49,11 @@ void set_entropies(Result& result, const EntropyGauge& g) {
              "mean of (x - mean(z))^2 / sigma^2: 1 where sigma^2 is stationary");
   result.set("latent_second_moments", g.second_moments,
              "E_x E_q z^2 of each unit over the prior's variance: 1 where that is stationary");
+  result.set("encoder_slope", finite_or_null(g.encoder_slope),
+             "nats per data point by ln t, of the ELBO with the posteriors' variances times t: 0 where these "
+             "are stationary");
+  result.set("encoder_slope_standard_error", finite_or_null(g.encoder_slope_standard_error),
+             "nats per data point, over the points and the draws of z; null where exact");
   result.set("z_log_volume", finite_or_null(g.z_log_volume),
              "mean ln of the volume of a box two deviations of q(z|x) wide, in units of the prior's");
   result.set("x_log_volume", finite_or_null(g.x_log_volume),
@@ -58,6 +65,7 @@ std::vector<std::pair<std::string, std::string>> gap_rows(const EntropyGauge& g)
   std::vector<std::pair<std::string, std::string>> rows{{"ELBO minus that sum", gap_text(g)}};
   if (!g.obstacle.empty()) return rows;
   for (const auto& [what, value] : parts_of_gap(g)) rows.push_back({what, fmt::format("{:.3f}", value)});
+  rows.push_back({kSlope, with_error(g.encoder_slope, g.encoder_slope_standard_error) + " nats"});
   return rows;
 }
 
@@ -107,7 +115,9 @@ void add_entropies(Report& report, const EntropyGauge& g, double elbo,
       "the posteriors, minus those of the prior and of the decoder. The gap between the two says how far the "
       "variances are from there, the decoder's σ² and the prior's (or, where that is fixed, the scale of the "
       "latent space) apart. The posteriors' entropy is a term of both, so they have no part of their own; "
-      "where their variances are wrong, both parts are. The gap says nothing of how good the optimum is.");
+      "where their variances are wrong, both parts are. The slope of the ELBO by the logarithm of a factor "
+      "on these variances tells: it is 0 where they are stationary, and negative where they are too large. "
+      "The gap says nothing of how good the optimum is.");
   if (!g.obstacle.empty())
     report.paragraph(fmt::format("Here that is not applicable: {}.{}", g.obstacle,
                                  has_numbers(g) ? " The gap need not close." : ""));
@@ -123,6 +133,7 @@ void add_entropies(Report& report, const EntropyGauge& g, double elbo,
   row("ELBO", elbo);
   row(fmt::format("gap: ELBO minus sum ({:.3g} % of the ELBO)", g.gap_percent), g.gap);
   for (const auto& [what, value] : parts_of_gap(g)) row(what, value);
+  row(kSlope, g.encoder_slope);
   row("ln of z's volume: of a box two deviations of q(z|x) wide, in units of the prior's", g.z_log_volume);
   row("minus ln of x's: of a box two deviations of p(x|z) wide", -g.x_log_volume);
   row("a constant, which makes their sum that of the entropies", g.sum - g.z_log_volume + g.x_log_volume);
@@ -134,7 +145,8 @@ void add_entropies(Report& report, const EntropyGauge& g, double elbo,
   report.table(table,
                std::isfinite(g.gap_standard_error)
                    ? "The ELBO beside the three entropies, on the same points and the same draws of z." +
-                         by_draws("gap", g.gap_standard_error) + by_draws("sum", g.sum_standard_error)
+                         by_draws("gap", g.gap_standard_error) + by_draws("sum", g.sum_standard_error) +
+                         by_draws("slope", g.encoder_slope_standard_error)
                    : std::string("The ELBO beside the three entropies, both exact."));
   if (over_epochs)
     report.figure(*over_epochs, "The ELBO, and the sum that it becomes where the variances are stationary.");

@@ -39,6 +39,8 @@ void each_metric(Metrics& m, F f) {
   f("entropy_gap_prior", m.entropies.prior_gap);
   f("noise_ratio", m.entropies.noise_ratio);
   f("latent_second_moments", m.entropies.second_moments);
+  f("encoder_slope", m.entropies.encoder_slope);
+  f("encoder_slope_standard_error", m.entropies.encoder_slope_standard_error);
   f("z_log_volume", m.entropies.z_log_volume);
   f("x_log_volume", m.entropies.x_log_volume);
   f("entropies_obstacle", m.entropies.obstacle);

@@ -16,6 +16,17 @@ namespace {
 
 const double kLog2PiE = std::log(2 * std::acos(-1.0)) + 1;
 
+/// dELBO / d ln t of tau^2 := t tau^2 as a training's gradient has it, through z: the bias of ln tau^2 by
+/// many draws.
+double slope_by_gradient(Vae& vae, const Tensor& x, int64_t member) {
+  vae.parameters().consume_gradients();
+  differentiate(elbo_loss(vae, {}, 4096), x, {}, {.seed = 2, .stream = kLatentNoise, .step = 6});
+  const Tensor gradient = vae.parameters().at("encoder.log_variance.bias").gradient;
+  double slope = 0;
+  for (int64_t h = 0; h < vae.latent(); ++h) slope -= gradient.at(member * vae.latent() + h);
+  return slope;
+}
+
 MetricsOptions drawn(int64_t samples) { return {.seed = 4, .samples = samples, .progress = nullptr}; }
 
 }  // namespace
@@ -79,8 +90,8 @@ TEST_SUITE("vae") {
         CAPTURE(samples);
         const auto vae = small_deep_vae(likelihood, 2);
         const Tensor x = draw({150, 4}, 3);
-        Estimate gaps, sums;
-        double gap_variance = 0, sum_variance = 0;
+        Estimate gaps, sums, slopes;
+        double slope_variance = 0, gap_variance = 0, sum_variance = 0;
         const int count = 200;
         for (int seed = 0; seed < count; ++seed) {
           const auto all = evaluate_deep_vae(
@@ -88,12 +99,18 @@ TEST_SUITE("vae") {
           const EntropyGauge& gauge = all[1].entropies;
           gaps.add(gauge.gap);
           sums.add(gauge.sum);
+          slopes.add(gauge.encoder_slope);
+          slope_variance += gauge.encoder_slope_standard_error * gauge.encoder_slope_standard_error / count;
           gap_variance += gauge.gap_standard_error * gauge.gap_standard_error / count;
           sum_variance += gauge.sum_standard_error * gauge.sum_standard_error / count;
         }
         // A deviation from 200 draws is within 5 % of itself; four of these.
         const double spread = gaps.standard_error() * std::sqrt(count);
         CHECK(close(std::sqrt(gap_variance), spread, 0.2));
+        // The slope's has in it how points differ, so that it is no less.
+        CHECK(std::sqrt(slope_variance) > 0.8 * slopes.standard_error() * std::sqrt(count));
+        CHECK(std::sqrt(slope_variance) < 2 * slopes.standard_error() * std::sqrt(count));
+        CHECK(std::abs(slopes.mean() - slope_by_gradient(*vae, x, 1)) < 4 * slopes.standard_error());
         CHECK(std::isnan(sum_variance) == vae->has_scalar_sigma2());
         if (!vae->has_scalar_sigma2())
           CHECK(close(std::sqrt(sum_variance), sums.standard_error() * std::sqrt(count), 0.2));
@@ -188,10 +205,16 @@ TEST_SUITE("vae") {
             if (vae->has_scalar_sigma2())
               CHECK(close(probe(3), 2 * (kLog2PiE + std::log(vae->sigma2(m))), 1e-12));
             if (samples == 4096) continue;  // several parts; seen below
-            const Observation p =
-                vae->decode(reparameterize_kl(q.mean, q.log_variance, key, vae->models(), samples).z);
+            const Variable z = reparameterize_kl(q.mean, q.log_variance, key, vae->models(), samples).z;
+            const Observation p = vae->decode(z);
             EntropySums sums(members, 4, 3);
-            sums.add({x, q.mean.value(), q.log_variance.value(), {}, p.mean.value(), p.log_variance.value()});
+            sums.add({x,
+                      q.mean.value(),
+                      q.log_variance.value(),
+                      {},
+                      p.mean.value(),
+                      p.log_variance.value(),
+                      z.value()});
             const EntropyGauge gauge = sums.gauge(m, elbo);
             CHECK(close(sum, gauge.sum, 1e-12));
             CHECK(close(elbo - sum, gauge.decoder_gap + gauge.prior_gap, 1e-9));

@@ -35,14 +35,16 @@ GaussianPass random_pass(int64_t members, int64_t samples, int64_t n, int64_t d,
           .log_variance = draw(noise == Noise::shared         ? shaped({1})
                                : noise == Noise::of_dimension ? shaped({d})
                                                               : shaped({samples, n, d}),
-                               seed + 5)};
+                               seed + 5),
+          .z = draw(shaped({samples, n, k}), seed + 6)};
 }
 
-/// ELBO, E, r and m2 of one member of a pass, and the variances of its gap and of E by the draws of z, by
-/// loops over single numbers.
+/// ELBO, E, r, m2 and the encoder's slope of one member of a pass, and the variances of its gap and of E by
+/// the draws of z, by loops over single numbers.
 struct GaugeTwin {
   double elbo = 0, entropies = 0, r = 0, gap = 0, gap_variance = 0, entropies_variance = 0;
   Numbers m2;
+  Estimate slope;  // over points
 
   GaugeTwin(const GaussianPass& p, int64_t member, int64_t members) {
     const int64_t n = p.x.size(-2), d = p.x.size(-1), k = p.posterior_mean.size(-1),
@@ -54,21 +56,25 @@ struct GaugeTwin {
     const auto log_alpha2 = [&](int64_t h) {
       return p.prior_log_variance.defined() ? own(p.prior_log_variance, h) : 0;
     };
+    const auto log_tau2 = [&](int64_t i, int64_t h) {
+      const bool global = p.posterior_log_variance.elements() == m * k;
+      return own(p.posterior_log_variance, global ? h : i * k + h);
+    };
     for (int64_t i = 0; i < n; ++i) {
-      double of_point = 0, entropy = 0;
+      double of_point = 0, entropy = 0, of_prior = 0;
       for (int64_t h = 0; h < k; ++h) {
-        const bool global = p.posterior_log_variance.elements() == m * k;
-        const double nu = own(p.posterior_mean, i * k + h),
-                     log_tau2 = own(p.posterior_log_variance, global ? h : i * k + h);
+        const double nu = own(p.posterior_mean, i * k + h), tau2 = std::exp(log_tau2(i, h));
         // E_q ln p(z) - E_q ln q(z) for normals.
-        const double second = (nu * nu + std::exp(log_tau2)) / std::exp(log_alpha2(h));
-        of_point += -0.5 * (kLog2Pi + log_alpha2(h) + second) + 0.5 * (kLog2PiE + log_tau2);
-        entropy += 0.5 * (log_tau2 - log_alpha2(h));
+        const double second = (nu * nu + tau2) / std::exp(log_alpha2(h));
+        of_point += -0.5 * (kLog2Pi + log_alpha2(h) + second) + 0.5 * (kLog2PiE + log_tau2(i, h));
+        entropy += 0.5 * (log_tau2(i, h) - log_alpha2(h));
+        of_prior += 0.5 * (1 - tau2 / std::exp(log_alpha2(h)));
         m2[static_cast<size_t>(h)] += second / count;
       }
       Estimate gaps, decoders;  // of the point's draws
+      Numbers likelihoods, noises;
       for (int64_t s = 0; s < samples; ++s) {
-        double gap_of_draw = 0, decoder_of_draw = 0;
+        double gap_of_draw = 0, decoder_of_draw = 0, likelihood = 0, noise = 0;
         for (int64_t j = 0; j < d; ++j) {
           const int64_t at = (s * n + i) * d + j, given = p.log_variance.elements() / m;
           const double log_sigma2 = own(p.log_variance, given == 1 ? 0 : given == d ? j : at);
@@ -78,10 +84,23 @@ struct GaugeTwin {
           r += (x - mu) * (x - mu) / std::exp(log_sigma2) / (draws * count * static_cast<double>(d));
           gap_of_draw += 0.5 * (1 - (x - mu) * (x - mu) / std::exp(log_sigma2));
           decoder_of_draw += 0.5 * (kLog2PiE + log_sigma2);
+          likelihood += VaeTwin::log_normal(x, mu, log_sigma2);
         }
+        for (int64_t h = 0; h < k; ++h) {
+          const double nu = own(p.posterior_mean, i * k + h);
+          noise += std::pow(own(p.z, (s * n + i) * k + h) - nu, 2) / std::exp(log_tau2(i, h));
+        }
+        likelihoods.push_back(likelihood);
+        noises.push_back(noise);
         gaps.add(gap_of_draw);
         decoders.add(decoder_of_draw);
       }
+      // All pairs of draws: a covariance without means.
+      double covariance = 0;
+      for (size_t a = 0; a < noises.size(); ++a)
+        for (size_t b = 0; b < a; ++b)
+          covariance += (likelihoods[a] - likelihoods[b]) * (noises[a] - noises[b]);
+      slope.add(of_prior + 0.5 * covariance / static_cast<double>(samples * (samples - 1)));
       gap_variance += std::pow(gaps.standard_error() / count, 2);
       entropies_variance += std::pow(decoders.standard_error() / count, 2);
       elbo += of_point / count;
@@ -200,6 +219,11 @@ TEST_SUITE("vae") {
                 CHECK(std::isnan(gauge.gap_standard_error) == (samples == 0));
                 CHECK(std::isnan(gauge.sum_standard_error) == (samples == 0 || noise != Noise::of_z));
                 if (samples > 0) CHECK(close(gauge.gap_standard_error, std::sqrt(twin.gap_variance), 1e-9));
+                CHECK(std::isnan(gauge.encoder_slope) == (samples == 0));
+                CHECK(std::isnan(gauge.encoder_slope_standard_error) == (samples == 0));
+                if (samples > 0) CHECK(close(gauge.encoder_slope, twin.slope.mean(), 1e-11));
+                if (samples > 0)
+                  CHECK(close(gauge.encoder_slope_standard_error, twin.slope.standard_error(), 1e-10));
                 if (samples > 0 && noise == Noise::of_z)
                   CHECK(close(gauge.sum_standard_error, std::sqrt(twin.entropies_variance), 1e-9));
                 const Variable tau = in_prior_units(p, m, members);
@@ -220,19 +244,22 @@ TEST_SUITE("vae") {
     for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 3}, {3, 8}})
       sums.add({rows(p.x, 1, begin, end), rows(p.posterior_mean, 1, begin, end),
                 rows(p.posterior_log_variance, 1, begin, end), p.prior_log_variance,
-                rows(p.mean, 2, begin, end), rows(p.log_variance, 2, begin, end)});
+                rows(p.mean, 2, begin, end), rows(p.log_variance, 2, begin, end), rows(p.z, 2, begin, end)});
     for (int64_t m = 0; m < 2; ++m) {
       const GaussianPass own{p.x.slice(m),
                              p.posterior_mean.slice(m),
                              p.posterior_log_variance.slice(m),
                              p.prior_log_variance.slice(m),
                              p.mean.slice(m),
-                             p.log_variance.slice(m)};
+                             p.log_variance.slice(m),
+                             p.z.slice(m)};
       const EntropyGauge parts = sums.gauge(m, -3), whole = gauge_of(own, -3);
       CHECK(close(parts.sum, whole.sum, 1e-13));
       CHECK(close(parts.noise_ratio, whole.noise_ratio, 1e-13));
       CHECK(close(parts.second_moments[1], whole.second_moments[1], 1e-13));
       CHECK(close(parts.gap_standard_error, whole.gap_standard_error, 1e-12));
+      CHECK(close(parts.encoder_slope, whole.encoder_slope, 1e-12));
+      CHECK(close(parts.encoder_slope_standard_error, whole.encoder_slope_standard_error, 1e-12));
       CHECK(close(parts.sum_standard_error, whole.sum_standard_error, 1e-12));
     }
   }
@@ -244,6 +271,7 @@ TEST_SUITE("vae") {
       const int axis = members > 0 ? 1 : 0;
       first.mean = slice(p.mean, axis, 0, 1).value();
       first.log_variance = slice(p.log_variance, axis, 0, 1).value();
+      first.z = slice(p.z, axis, 0, 1).value();
       EntropySums sums(members, 4, 2, 1);
       sums.add(p);
       for (int64_t m = 0; m < std::max<int64_t>(members, 1); ++m) {
@@ -252,6 +280,8 @@ TEST_SUITE("vae") {
         CHECK(close(one.sum, alone.sum, 1e-13));
         CHECK(close(one.noise_ratio, alone.noise_ratio, 1e-13));
         CHECK(std::isnan(alone.gap_standard_error));
+        CHECK(std::isnan(alone.encoder_slope));
+        CHECK(one.encoder_slope == all.encoder_slope);  // for which all draws count
         CHECK(close(one.gap_standard_error, std::sqrt(3) * all.gap_standard_error, 1e-12));
         CHECK(close(one.sum_standard_error, std::sqrt(3) * all.sum_standard_error, 1e-12));
       }
@@ -314,10 +344,12 @@ TEST_SUITE("vae") {
     z.posterior_mean = scaled(p.posterior_mean);
     z.posterior_log_variance = shifted(p.posterior_log_variance);
     z.prior_log_variance = shifted(p.prior_log_variance);
+    z.z = scaled(p.z);
     CHECK(close(GaugeTwin(z, 0, 0).elbo, before, 1e-12));
     const EntropyGauge in_z = gauge_of(z, before);
     CHECK(close(in_z.sum, gauge.sum, 1e-12));
     CHECK(close(in_z.prior_gap, gauge.prior_gap, 1e-12));
+    CHECK(close(in_z.encoder_slope, gauge.encoder_slope, 1e-11));
     CHECK(close(in_z.encoder - gauge.encoder, 2 * std::log(c), 1e-12));
     GaussianPass x = p;
     x.x = scaled(p.x);
@@ -326,6 +358,7 @@ TEST_SUITE("vae") {
     const double in_x = GaugeTwin(x, 0, 0).elbo;
     CHECK(close(in_x - before, -4 * std::log(c), 1e-12));
     CHECK(close(gauge_of(x, in_x).gap, gauge.gap, 1e-12));
+    CHECK(close(gauge_of(x, in_x).encoder_slope, gauge.encoder_slope, 1e-11));
     // VAE-1 is VAE-2 with the prior's deviation taken into z: T = A^-1 T~ (proof of Prop. 2).
     GaussianPass one = p;
     one.prior_log_variance = {};

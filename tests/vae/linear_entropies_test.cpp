@@ -31,6 +31,9 @@ TEST_SUITE("vae") {
       const EntropyGauge random = s.metrics().entropies;
       CHECK(std::abs(random.gap) > 0.1);
       CHECK(close(random.gap, random.decoder_gap + random.prior_gap, 1e-9));
+      s.differentiate();
+      CHECK(close(random.encoder_slope, sum(Variable(s.gradient("log_variance"))).item(), 1e-10));
+      CHECK(std::isnan(random.encoder_slope_standard_error));
       const Eigen eigen = principal_components(s.data);
       for (const int64_t latent : {1, 3, 5}) {
         const double sigma2 = ppca_mle_sigma2(eigen.values, latent);
@@ -41,6 +44,7 @@ TEST_SUITE("vae") {
         CHECK(std::abs(m.entropies.decoder_gap) < 1e-8);
         CHECK(std::abs(m.entropies.prior_gap) < 1e-8);
         CHECK(close(m.entropies.noise_ratio, 1, 1e-9));
+        CHECK(std::abs(m.entropies.encoder_slope) < 1e-9);
         for (const double moment : m.entropies.second_moments) CHECK(close(moment, 1, 1e-9));
         CHECK(std::isnan(m.entropies.gap_standard_error));
       }
@@ -80,7 +84,8 @@ TEST_SUITE("vae") {
       LinearVaeMetrics m = evaluate_linear_vae(w, s.data);
       CHECK(close(m.elbo - at_best.elbo, -0.5 * (t - 1 - std::log(t)), 1e-10));
       CHECK(close(m.entropies.gap, -0.5 * (t - 1), 1e-10));
-      const double tau2 = std::exp(best.log_variance.at(1));  // what both variances see of it
+      CHECK(close(m.entropies.encoder_slope, -0.5 * (t - 1), 1e-10));  // here all of the gap is its doing
+      const double tau2 = std::exp(best.log_variance.at(1));           // what both variances see of it
       CHECK(close(m.entropies.prior_gap, -0.5 * tau2 * (t - 1), 1e-10));
       CHECK(close(m.entropies.decoder_gap, -0.5 * (1 - tau2) * (t - 1), 1e-10));
       LinearVaeWeights noisy = best;
@@ -88,6 +93,9 @@ TEST_SUITE("vae") {
       m = evaluate_linear_vae(noisy, s.data);
       CHECK(close(m.elbo - at_best.elbo, -3 * (1 / t - 1 + std::log(t)), 1e-10));
       CHECK(close(m.entropies.gap, 3 * (1 - 1 / t), 1e-10));
+      double pushed = 0;  // what tau^2 sees of sigma^2
+      for (int64_t h = 0; h < 2; ++h) pushed += 1 - std::exp(best.log_variance.at(h));
+      CHECK(close(m.entropies.encoder_slope, 0.5 * pushed * (1 - 1 / t), 1e-10));
     }
   }
 

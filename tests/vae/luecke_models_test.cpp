@@ -204,11 +204,14 @@ TEST_SUITE("vae") {
         const EntropyGauge& gauge = after[m].entropies;
         MESSAGE(after[m].elbo << " beside " << gauge.sum << ", gap " << gauge.gap << " +- "
                               << gauge.gap_standard_error << ", of the decoder " << gauge.decoder_gap
-                              << ", of the prior " << gauge.prior_gap);
+                              << ", of the prior " << gauge.prior_gap << ", slope " << gauge.encoder_slope
+                              << " +- " << gauge.encoder_slope_standard_error);
         CHECK(after[m].elbo > before[m].elbo + 5);
         CHECK(std::abs(gauge.decoder_gap) < 3 * gauge.gap_standard_error);
         CHECK(gauge.gap_standard_error < 0.02);
         CHECK(std::abs(gauge.prior_gap) < 0.1);
+        CHECK(gauge.encoder_slope_standard_error < 0.06);
+        CHECK(std::abs(gauge.encoder_slope) < 0.2);
         if (model == LueckeModel::linear) {  // which reaches pPCA's maximum
           const DataMoments moments = data_moments(x.slice(static_cast<int64_t>(m)));
           const double exact = ppca_log_likelihood(linear_decoder(*vae, static_cast<int64_t>(m)), moments);
