@@ -60,6 +60,11 @@ check("options have the names that other software gives them, too",
       [config.get(key) for key in ("latent", "batch", "lr", "members")] == [2, 30, [0.01, 0.02], 2], run.stderr or config)
 rejects("an option under both of its names with two values", "train", "--data", "ppca", "--latent", 2, "--latent-dim", 3,
         "--out", "never", mentions=["--latent"])
+grouped = {command: dict(re.findall(r"^(.+):\n((?:.+\n)+)", elbo(command, "--help").stdout, re.M)) for command in commands}
+strange = {command: options for command, groups in grouped.items() for name, text in groups.items() if name.startswith("Several processes")
+           if (options := re.findall(r"^  (--[a-z0-9-]+)", text, re.M)) != ["--begin", "--split", "--work-only", "--lease"]}
+check("no experiment's own options are among those of several processes", not strange, strange)
+check("a group of them has those that no other group has", "--ring-runs" in grouped["luecke-entropies"].get("Settings", ""), grouped["luecke-entropies"])
 help = elbo("train", "--help").stdout
 check("the help of train comes in groups", re.findall(r"^([A-Z]\w+):$", help, re.M) ==
       ["Options", "Model", "Data", "Run", "Optimisation", "Objective", "Ensemble", "Method", "Calibration"], help)

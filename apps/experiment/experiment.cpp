@@ -42,6 +42,7 @@ void add_experiment_options(Arguments& arguments, ExperimentOptions& o, const st
                   "Seconds without a sign of life after which another process's unit is taken over",
                   {0.5L, 86400})
       .show_default();
+  arguments.begin_group("Settings");  // what the experiment adds
 }
 
 Json to_json(const ExperimentOptions& o) {
