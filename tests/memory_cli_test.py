@@ -26,6 +26,7 @@ for command in ("train", "ppca", "forecast", "ppca-landscape", "ppca-elbo", "sto
 # ---- models and sets that do not
 rejects("layers of a million units", "train", "--model", "mlp", *SMALL, "--hidden", "1000000,1000000", "--out", "wide",
         mentions=["out of memory", "try less of ", "--hidden", "--limit", "--batch"])
+check("whose name is free for another try", not os.path.exists("wide"))
 rejects("sets of 8 billion points", "yacoby-table1", "--data-sets", "gaussian", "--methods", "vae", "--points", 16000000, "--sets", 500,
         "--out", "sets", mentions=["out of memory", "try less of --sets, --points"])
 # ---- what a trained model is asked for

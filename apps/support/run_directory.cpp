@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -23,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kLock = "lock";
+constexpr const char *kLock = "lock", *kConfig = "config.json";
 
 void remove_empty(const std::vector<std::string>& directories) {
   // rmdir refuses a directory that holds anything, so nobody's files can go.
@@ -71,6 +72,13 @@ void check_writable(const std::string& path) {
          quote(path), std::generic_category().message(errno));
 }
 
+bool holds_config_alone(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (entry.path().filename() != kLock && entry.path().filename() != kConfig) return false;
+  return !error;
+}
+
 }  // namespace
 
 RunDirectory::RunDirectory(const std::string& command, const std::string& out, Existing existing)
@@ -83,6 +91,7 @@ RunDirectory::RunDirectory(const std::string& command, const std::string& out, E
     remove_leftovers(path_);
     return;
   }
+  is_new_ = true;
   if (out.empty()) {
     path_ = make_default(command, made_);
     lock();
@@ -109,7 +118,9 @@ RunDirectory::RunDirectory(const std::string& command, const std::string& out, E
 RunDirectory::~RunDirectory() {
   if (lock_ >= 0) {
     std::error_code ignored;
-    const bool unused = !fs::exists(fs::path(path_) / "config.json", ignored);
+    if (is_new_ && std::uncaught_exceptions() > exceptions_ && holds_config_alone(path_))
+      fs::remove(fs::path(path_) / kConfig, ignored);  // what it began with did not work
+    const bool unused = !fs::exists(fs::path(path_) / kConfig, ignored);
     if (unused) ::unlink((fs::path(path_) / kLock).c_str());
     ::close(lock_);
   }
@@ -122,8 +133,7 @@ void RunDirectory::check_empty() const {
     // A process that was killed before it wrote anything has left its lock.
     if (entry.path().filename() != kLock)
       fail("[run directory] {} is not empty and nothing is written over; name a new directory with --out{}",
-           quote(path_),
-           fs::exists(fs::path(path_) / "config.json") ? ", or go on with its run by --resume" : "");
+           quote(path_), fs::exists(fs::path(path_) / kConfig) ? ", or go on with its run by --resume" : "");
   if (error) fail("[run directory] cannot look into {}: {}", quote(path_), error.message());
 }
 
@@ -185,7 +195,7 @@ std::string RunDirectory::file(const std::string& name) const {
 std::string RunDirectory::figures() const { return fs::path(file("figures/x")).parent_path().string(); }
 
 void RunDirectory::write_config(const Json& config) const {
-  write_json("config.json", Json{{"command", command_}, {"config", config}});
+  write_json(kConfig, Json{{"command", command_}, {"config", config}});
 }
 
 void RunDirectory::write_json(const std::string& name, const Json& value) const {
@@ -197,7 +207,7 @@ void RunDirectory::write_text(const std::string& name, std::string_view text) co
 }
 
 void RunDirectory::write_config(const Json& config, const Json& data) const {
-  write_json("config.json", Json{{"command", command_}, {"config", config}, {"data", data}});
+  write_json(kConfig, Json{{"command", command_}, {"config", config}, {"data", data}});
 }
 
 std::string default_run_path(const std::string& command) {
@@ -215,7 +225,7 @@ Json read_run(const std::string& directory, const std::string& command) {
   std::error_code ignored;
   if (directory.empty() || !fs::is_directory(directory, ignored))
     fail("[run directory] there is no directory {}; name one that an earlier run wrote", quote(directory));
-  const std::string path = (fs::path(directory) / "config.json").string();
+  const std::string path = (fs::path(directory) / kConfig).string();
   if (!fs::exists(path, ignored))
     fail(
         "[run directory] {} has no config.json, so it is no run directory; name one that an earlier run "

@@ -7,12 +7,14 @@
 //   run.write_text("report.html", report.html());
 //
 // Every file is written beside and renamed. A run that ends before it wrote anything leaves no directory
-// behind, so create this after the options are checked and before the work begins. Two processes are never at
-// work in one directory: each holds a lock on its file "lock", which the system releases when it ends,
-// however that is. Those that share a run's work (apps/experiment/unit_claims.h) let the lock go meanwhile.
-// Knows nothing of options.
+// behind, nor does one that an exception ends before it wrote more than its config: the name is free for
+// another try. So create this after the options are checked and before the work begins. Two processes are
+// never at work in one directory: each holds a lock on its file "lock", which the system releases when it
+// ends, however that is. Those that share a run's work (apps/experiment/unit_claims.h) let the lock go
+// meanwhile. Knows nothing of options.
 #pragma once
 
+#include <exception>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,8 +70,10 @@ class RunDirectory {
   void lock();
 
   std::string command_, path_;
-  std::vector<std::string> made_;  // directories that this run made, innermost last
-  int lock_ = -1;                  // descriptor; -1: not held
+  std::vector<std::string> made_;                // directories that this run made, innermost last
+  int lock_ = -1;                                // descriptor; -1: not held
+  bool is_new_ = false;                          // not resumed
+  int exceptions_ = std::uncaught_exceptions();  // that were under way before
 };
 
 /// What a run of the command that begins now would be called by default: runs/<command>-<UTC time>, not there

@@ -69,6 +69,38 @@ TEST_SUITE("apps") {
     CHECK(fs::is_empty(directory / "kept"));
   }
 
+  TEST_CASE("a run that an exception ends leaves nothing behind where its config is all that it wrote") {
+    const TemporaryDirectory directory;
+    const auto breaks = [&](const std::string& name, const std::string& more, auto existing) {
+      try {
+        const RunDirectory run("train", directory / name, existing);
+        run.write_config(Json{{"seed", 3}});
+        if (!more.empty()) run.write_text(more, "");
+        throw Error("out of memory");
+      } catch (const Error&) {
+      }
+    };
+    constexpr auto kNew = RunDirectory::Existing::refuse;
+    breaks("a/config", "", kNew);
+    CHECK(directory.entries() == 0);
+    breaks("more", "metrics.csv", kNew);
+    CHECK(read_run_config(directory / "more", "train") == Json{{"seed", 3}});
+    { RunDirectory("train", directory / "ended").write_config(Json{{"seed", 4}}); }
+    breaks("ended", "", kResume);  // it was there before
+    CHECK(read_run_config(directory / "ended", "train") == Json{{"seed", 3}});
+    // One that comes to its end while another exception is under way is not that one's.
+    struct Late {
+      std::string path;
+      ~Late() { RunDirectory("train", path).write_config(Json{{"seed", 5}}); }
+    };
+    try {
+      const Late late{directory / "late"};
+      throw Error("of something else");
+    } catch (const Error&) {
+    }
+    CHECK(read_run_config(directory / "late", "train") == Json{{"seed", 5}});
+  }
+
   TEST_CASE("two runs without a name in the same second get directories of their own") {
     const TemporaryDirectory directory;
     const WorkingDirectory inside(directory.path());
