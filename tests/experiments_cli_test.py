@@ -126,6 +126,9 @@ for folder in ("luecke-entropies/linear-fixed", "asperti-trajectories/paths"):
     run = elbo("evaluate", folder, "--json")
     check(f"evaluate says of {folder} that its sigma^2 was fixed", run.returncode == 0 and
           json.loads(run.stdout)["metrics"]["entropies_obstacle"] == "σ² is fixed", run.stderr or run.stdout)
+gaps = [abs(json.loads(elbo("evaluate", "luecke-noise/rate", "--member", member, "--json").stdout)["metrics"]["entropy_gap_percent"])
+        for member in range(3)]
+check("luecke-noise looks at the models that its runs ended with", abs(sorted(gaps)[1] - result("luecke-noise")["rate"]["last_state_percent"]) < 1e-3, gaps)
 for folder in ("luecke-streaming/pca", "luecke-streaming/images"):
     run = elbo("evaluate", folder + "/model.safetensors", "--json")
     check(f"evaluate opens the model of {folder}, on its data", run.returncode == 0 and json.loads(run.stdout)["metrics"]["entropies_obstacle"] == "" and

@@ -42,7 +42,7 @@ struct EntropyGauge {
   double noise_ratio = 0;                      ///< r, no unit
   std::vector<double> second_moments;          ///< m2_h, no unit
   double encoder_slope = 0;                    ///< dF / d ln t of tau^2 := t tau^2; NaN for one draw of z
-  double encoder_slope_standard_error = 0;     ///< at most: how points differ is in it; NaN where exact
+  double encoder_slope_standard_error = 0;     ///< over points and draws; NaN where exact, and for one point
   /// Mean ln of the volumes of boxes two deviations wide, q's in the prior's units and the decoder's. E is
   /// the first minus the second and log_volume_constant(D, k) (Lücke et al., Eq. 43).
   double z_log_volume = 0, x_log_volume = 0;

@@ -92,8 +92,9 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
   std::vector<Figure> middle, bottom;
   Table table({"training", Table::number("runs"), Table::number("batch"), Table::number("rate"),
                Table::number("median error (%)"), Table::number("mean error (%)"),
-               Table::number("signed deviation (%)"), Table::number("bound above (%)")});
-  std::vector<double> errors;
+               Table::number("signed deviation (%)"), Table::number("bound above (%)"),
+               Table::number("last state (%)")});
+  std::vector<double> errors, states;
   const Options paper;
   std::string unlike = unlike_paper(o);
   if (unlike.empty() && (o.small_batch != paper.small_batch || o.high_rate != paper.high_rate))
@@ -112,18 +113,24 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
     const double error = final_error(runs);
     const Ending ending = ending_of(runs, kAveraged);
     errors.push_back(error);
+    std::vector<double> gaps = gaps_at_end(setting, outcomes, p.directory);
+    for (double& gap : gaps) gap = std::abs(gap);
+    states.push_back(statistics_of(gaps).median);
     table.row({setting.title, count_text(runs), std::to_string(setting.training.batch),
                fmt::format("{:g}", setting.training.rate), fmt::format("{:.3f}", error),
                fmt::format("{:.3f}", ending.error), fmt::format("{:+.3f}", ending.deviation),
-               fmt::format("{:.0f}", ending.above)});
-    p.result.set(setting.key,
-                 {{"runs", runs.bound.size()},
-                  {"broken", runs.broken},
-                  {"error_percent", error},
-                  {"mean_error_percent", ending.error},
-                  {"deviation_percent", ending.deviation},
-                  {"above_percent", ending.above}},
-                 "percent of the final bound; above: percent of the last epochs");
+               fmt::format("{:.0f}", ending.above), fmt::format("{:.3f}", states.back())});
+    p.result.set(
+        setting.key,
+        {{"runs", runs.bound.size()},
+         {"broken", runs.broken},
+         {"error_percent", error},
+         {"mean_error_percent", ending.error},
+         {"deviation_percent", ending.deviation},
+         {"above_percent", ending.above},
+         {"last_state_percent", states.back()}},
+        "percent of the final bound; above: percent of the last epochs; last_state: median of |bound - "
+        "entropies| of the models at the end, on all training points");
     const double limit = setting.key == std::string("longer") ? 0.5 : 1;
     claim(fmt::format("it is at most {:g} %, the median over runs", limit), error <= limit,
           {.claim = fmt::format("{}: the error at the end", setting.title),
@@ -139,11 +146,16 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
            .paper = "close to the stationary point",
            .here = fmt::format("positive in {:.0f} % of epochs", ending.above)});
   }
-  if (errors.size() == 3)
-    claim("both medians are above the first", errors[1] > errors[0] && errors[2] > errors[0],
-          {.claim = "noisier training, larger error",
-           .paper = "in both cases",
-           .here = fmt::format("{:.3f}, then {:.3f} and {:.3f} %", errors[0], errors[1], errors[2])});
+  const auto noisier = [&](const char* what, const char* said, const std::vector<double>& of) {
+    if (of.size() == 3)
+      claim("both medians are above the first", of[1] > of[0] && of[2] > of[0],
+            {.claim = what,
+             .paper = said,
+             .here = fmt::format("{:.3f}, then {:.3f} and {:.3f} %", of[0], of[1], of[2])});
+  };
+  noisier("noisier training, larger error", "in both cases", errors);
+  noisier("noisier training, larger error of the last state",
+          "higher stochasticity of the final fluctuations", states);
   grid.cells.insert(grid.cells.end(), middle.begin(), middle.end());
   grid.cells.insert(grid.cells.end(), bottom.begin(), bottom.end());
   Report& report = p.report.emplace(
@@ -159,7 +171,11 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
       table,
       "At the end: the median error over the runs, averaged over the last twentieth of the epochs; and "
       "over the runs and the last 100 epochs the mean error, the mean without taking magnitudes, and how "
-      "often the bound lies above the entropies.");
+      "often the bound lies above the entropies. In all of these an epoch's bound and entropies are means "
+      "over "
+      "its batches, so that what fluctuates within an epoch cancels, the more the smaller the batches are. "
+      "The "
+      "last state is the median error of the models as they are at the end, on all training points.");
   p.text = table.text();
 }
 

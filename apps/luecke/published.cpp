@@ -126,6 +126,8 @@ std::vector<Line> lines() {
                              "close to the stationary point"));
   }
   all.push_back(claim_line("luecke/fig2c", "noisier training, larger error", "in both cases"));
+  all.push_back(claim_line("luecke/fig2c", "noisier training, larger error of the last state",
+                           "higher stochasticity of the final fluctuations"));
   all.push_back(claim_line("luecke/fig3a",
                            "linear VAE: at early stopping the entropies give the bound already",
                            "very well, at around 700 iterations"));

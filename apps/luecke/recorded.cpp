@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "apps/support/statistics.h"
@@ -144,6 +145,20 @@ EarlyAgreement early_agreement(const Recorded& runs) {
   }
   if (epochs.empty()) return {std::nan(""), std::nan(""), 0};
   return {statistics_of(epochs).median, statistics_of(below).median, epochs.size()};
+}
+
+Tracking tracking_of(const std::vector<double>& steps, double change, const std::vector<double>& of_variances,
+                     const std::vector<double>& exact) {
+  std::vector<double> before, after;
+  double until_near = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const double off = of_variances[i] - exact[i];
+    if (steps[i] > 0.9 * change && steps[i] <= change) before.push_back(off);
+    if (steps[i] > 1.9 * change) after.push_back(off);
+    if (steps[i] > change && !(std::abs(off) < kNear))
+      until_near = i + 1 < steps.size() ? steps[i] - change : std::numeric_limits<double>::infinity();
+  }
+  return {statistics_of(before).mean, statistics_of(after).mean, until_near};
 }
 
 }  // namespace elbo

@@ -1,5 +1,5 @@
 // What the trainings of Lücke et al. record, and what follows from the records alone: how far bound and
-// entropies are apart, at the end and before.
+// entropies are apart, at the end and before, and how well a stream's variances follow its likelihood.
 #pragma once
 
 #include <cstdint>
@@ -57,5 +57,18 @@ struct EarlyAgreement {
   size_t runs = 0;  ///< in which it happens
 };
 EarlyAgreement early_agreement(const Recorded& runs);
+
+/// Within which the variances count as near, nats per data point.
+inline constexpr double kNear = 0.05;
+
+/// Of a stream: how far the variances are from the exact likelihood, nats per data point, on average over the
+/// last tenth of either half; and after how many batches of the second half they are near for the rest of it:
+/// infinity where they are not at its last look.
+struct Tracking {
+  double before = 0, after = 0, until_near = 0;
+};
+/// Looks at batches `steps`, of which those beyond `change` are of the second half.
+Tracking tracking_of(const std::vector<double>& steps, double change, const std::vector<double>& of_variances,
+                     const std::vector<double>& exact);
 
 }  // namespace elbo

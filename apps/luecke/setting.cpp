@@ -6,6 +6,9 @@
 #include "apps/experiment/parts.h"
 #include "apps/support/figure_parts.h"
 #include "apps/support/statistics.h"
+#include "apps/training/model_folder.h"
+#include "vae/deep_metrics.h"
+#include "vae/luecke_file.h"
 #include "vae/streaming_likelihood.h"
 
 namespace elbo::luecke {
@@ -146,6 +149,26 @@ Recorded recorded(const ToyRuns& runs, const Outcomes& outcomes) {
     append(all, part);
   }
   return without_broken(all);
+}
+
+std::vector<double> gaps_at_end(const ToyRuns& runs, const Outcomes& outcomes,
+                                const RunDirectory& directory) {
+  std::vector<double> gaps;
+  for (const Slice& slice : slices_of(runs)) {
+    if (!outcomes.has(slice.key)) continue;
+    const Recorded record = recorded_from(outcomes.at(slice.key));
+    const ToySets data = data_of(runs, slice);
+    for (int64_t m = 0; m < slice.count; ++m) {
+      if (!std::isfinite(record.bound.at(static_cast<size_t>(m)).back())) continue;
+      const int64_t run = slice.first + m;
+      const SafetensorsFile file = read_safetensors(directory.file(slice.key + "/" + model_name(false, run)));
+      const auto vae = load_luecke_vae(file, Device::cpu, run);
+      gaps.push_back(evaluate_deep_vae(*vae, data.train.slice(m), {.second_draw = false, .progress = {}})
+                         .at(0)
+                         .entropies.gap_percent);
+    }
+  }
+  return gaps;
 }
 
 Truth truth_of(const ToyRuns& runs, int64_t run) {

@@ -53,7 +53,7 @@ void set_entropies(Result& result, const EntropyGauge& g) {
              "nats per data point by ln t, of the ELBO with the posteriors' variances times t: 0 where these "
              "are stationary");
   result.set("encoder_slope_standard_error", finite_or_null(g.encoder_slope_standard_error),
-             "nats per data point, over the points and the draws of z; null where exact");
+             "nats per data point, over the points and the draws of z; null where exact, and for one point");
   result.set("z_log_volume", finite_or_null(g.z_log_volume),
              "mean ln of the volume of a box two deviations of q(z|x) wide, in units of the prior's");
   result.set("x_log_volume", finite_or_null(g.x_log_volume),
@@ -146,7 +146,10 @@ void add_entropies(Report& report, const EntropyGauge& g, double elbo,
                std::isfinite(g.gap_standard_error)
                    ? "The ELBO beside the three entropies, on the same points and the same draws of z." +
                          by_draws("gap", g.gap_standard_error) + by_draws("sum", g.sum_standard_error) +
-                         by_draws("slope", g.encoder_slope_standard_error)
+                         (std::isfinite(g.encoder_slope_standard_error)
+                              ? fmt::format(" The slope's standard error, over points and draws, is {:.3f}.",
+                                            g.encoder_slope_standard_error)
+                              : "")
                    : std::string("The ELBO beside the three entropies, both exact."));
   if (over_epochs)
     report.figure(*over_epochs, "The ELBO, and the sum that it becomes where the variances are stationary.");

@@ -26,6 +26,16 @@ Recorded runs_of(const std::vector<std::vector<double>>& percent, double climb =
   return runs;
 }
 
+/// Twenty looks, ten batches apart, the data change after the tenth; exact likelihoods of -3 throughout.
+Tracking tracking(const std::vector<double>& off) {
+  std::vector<double> steps, said;
+  for (size_t i = 0; i < off.size(); ++i) {
+    steps.push_back(10.0 * static_cast<double>(i + 1));
+    said.push_back(-3 + off[i]);
+  }
+  return tracking_of(steps, 100, said, std::vector<double>(off.size(), -3));
+}
+
 bool near(double a, double b) { return std::abs(a - b) < 1e-9; }
 
 }  // namespace
@@ -89,5 +99,24 @@ TEST_SUITE("apps") {
     Json damaged = to_json(runs);
     damaged["bound"].erase(1);
     CHECK(mentions(error_of([&] { recorded_from(damaged); }), "lacks bounds or entropies"));
+  }
+
+  TEST_CASE("luecke recordings: how far the variances are off at the ends, and when they are near for good") {
+    std::vector<double> off(20, 0.01);
+    off[8] = -2;   // before the last tenth of the first half
+    off[9] = 0.3;  // the last tenth of it
+    off[18] = -0.04;
+    off[19] = 0.02;
+    CHECK(std::abs(tracking(off).before - 0.3) < 1e-12);
+    CHECK(std::abs(tracking(off).after - 0.02) < 1e-12);
+    CHECK(tracking(off).until_near == 0);
+    off[10] = off[12] = -1;
+    CHECK(tracking(off).until_near == 30);
+    off[18] = 0.0501;
+    CHECK(tracking(off).until_near == 90);
+    off[18] = std::nan("");
+    CHECK(tracking(off).until_near == 90);
+    off[19] = -0.06;  // then it cannot be known
+    CHECK(std::isinf(tracking(off).until_near));
   }
 }
