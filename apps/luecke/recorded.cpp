@@ -161,4 +161,9 @@ Tracking tracking_of(const std::vector<double>& steps, double change, const std:
   return {statistics_of(before).mean, statistics_of(after).mean, until_near};
 }
 
+double median_of_all(std::vector<double> values) {
+  std::ranges::sort(values);
+  return 0.5 * (values.at((values.size() - 1) / 2) + values.at(values.size() / 2));
+}
+
 }  // namespace elbo

@@ -70,5 +70,7 @@ struct Tracking {
 /// Looks at batches `steps`, of which those beyond `change` are of the second half.
 Tracking tracking_of(const std::vector<double>& steps, double change, const std::vector<double>& of_variances,
                      const std::vector<double>& exact);
+/// The median of numbers of which some may be infinite; so is it where these are half of them.
+double median_of_all(std::vector<double> values);
 
 }  // namespace elbo

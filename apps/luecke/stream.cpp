@@ -135,7 +135,7 @@ void present_stream(const StreamOptions& o, const Json& found, const std::string
     return statistics_of(values).median;
   };
   const double off_before = median_size(before), off_after = median_size(after),
-               batches = statistics_of(until_near).median;
+               batches = median_of_all(until_near);
   const auto never = std::ranges::count_if(until_near, [](double until) { return std::isinf(until); });
 
   const Json& first = found.at("streams").at(0);
@@ -194,7 +194,8 @@ void present_stream(const StreamOptions& o, const Json& found, const std::string
            "off by {:.4f} nats before the change and {:.4f} at the end; {} of {} streams are within "
            "{:g} there{}",
            off_before, off_after, until_near.size() - static_cast<size_t>(never), until_near.size(), kNear,
-           std::isfinite(batches) ? fmt::format(", after {:.0f} batches in the median", batches) : "")}));
+           std::isfinite(batches) ? fmt::format(", after {:.0f} batches in the median of all", batches)
+                                  : "")}));
 }
 
 }  // namespace elbo::luecke

@@ -117,6 +117,10 @@ TEST_SUITE("apps") {
     off[18] = std::nan("");
     CHECK(tracking(off).until_near == 90);
     off[19] = -0.06;  // then it cannot be known
-    CHECK(std::isinf(tracking(off).until_near));
+    const double never = tracking(off).until_near;
+    CHECK(std::isinf(never));
+    CHECK(median_of_all({never, 3, 1, 2}) == 2.5);
+    CHECK(median_of_all({5, never, 1}) == 5);
+    CHECK(std::isinf(median_of_all({never, 3, 1, never})));
   }
 }
