@@ -172,10 +172,9 @@ void present(const Options& o, const Outcomes& outcomes, Presentation& p) {
       "At the end: the median error over the runs, averaged over the last twentieth of the epochs; and "
       "over the runs and the last 100 epochs the mean error, the mean without taking magnitudes, and how "
       "often the bound lies above the entropies. In all of these an epoch's bound and entropies are means "
-      "over "
-      "its batches, so that what fluctuates within an epoch cancels, the more the smaller the batches are. "
-      "The "
-      "last state is the median error of the models as they are at the end, on all training points.");
+      "over its batches, so that what fluctuates within an epoch cancels, the more the smaller the batches "
+      "are. The last state is the median error of the models as they are at the end, on all training "
+      "points.");
   p.text = table.text();
 }
 
