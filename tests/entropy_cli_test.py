@@ -91,7 +91,7 @@ for likelihood in ("gaussian", "diagonal"):
         line for line in table.splitlines() if line.startswith("ELBO minus that sum")][0] and "of which by σ²" in table, table)
     check(f"{likelihood}: the encoder's slope has an error, in table and report too", m["encoder_slope_standard_error"] > 0 and any(
           f"{m['encoder_slope']:.3f} ± {m['encoder_slope_standard_error']:.3f} nats" in line for line in table.splitlines() if line.startswith("slope of the ELBO")) and
-          f"{m['encoder_slope']:.3f}" in open(f"{likelihood}/report.html").read() and "The slope's standard error, over points and draws, is" in open(f"{likelihood}/report.html").read(), table)
+          f"{m['encoder_slope']:.3f}" in open(f"{likelihood}/report.html").read() and " standard error, over points and draws, is" in open(f"{likelihood}/report.html").read(), table)
     check(f"{likelihood}: the sum has an error where it is drawn", (m["entropy_sum_standard_error"] is None) == (likelihood == "gaussian"), m)
 
 for name, options, reason in (
