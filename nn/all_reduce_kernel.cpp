@@ -9,6 +9,16 @@
 namespace elbo::cuda {
 namespace {
 
+/// sum + weight * x, the product rounded as on the CPU; nvcc makes a single fused multiply-add of what is
+/// written plainly.
+__device__ __forceinline__ double plus_product(double sum, double weight, double x) {
+#  if defined(__CUDA_ARCH__)
+  return __dadd_rn(sum, __dmul_rn(weight, x));
+#  else
+  return sum + weight * x;
+#  endif
+}
+
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     add_in_order_kernel(const T* parts, const double* weights, int64_t count, T* to, int64_t n) {
@@ -16,7 +26,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < n; i += int64_t{gridDim.x} * kThreads) {
     double sum = 0;
     for (int64_t p = 0; p < count; ++p)
-      if (weights[p] != 0) sum += weights[p] * static_cast<double>(parts[p * n + i]);
+      if (weights[p] != 0) sum = plus_product(sum, weights[p], static_cast<double>(parts[p * n + i]));
     to[i] = static_cast<T>(sum);
   }
 }
