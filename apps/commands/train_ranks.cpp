@@ -39,6 +39,7 @@ void take_part(Ranks& ranks, const TrainOptions& given) {
   const RankLetter letter = next_letter(ranks);
   if (letter.word != "begin") return;  // "end": there is nothing to do
   std::optional<Muted> muted(std::in_place);
+  RankAllReduce all_reduce(ranks);  // until all have what this process sent last
   try {
     if (letter.about.at("given") != to_json(given))
       fail("[mpi] these are other options than those of the root; all ranks take the same");
@@ -51,8 +52,8 @@ void take_part(Ranks& ranks, const TrainOptions& given) {
     o.run.device = letter.about.at("device");
     o.resume = folder.path();
     apply(o.run);
-    RankAllReduce all_reduce(ranks);
     take_part_in_deep(o, all_reduce);
+    if (device_of(o.run) == Device::cuda) cuda::synchronize();
   } catch (const std::exception& error) {
     let_root_speak_first();
     muted.reset();
