@@ -14,8 +14,8 @@
 // for z = nu + tau eps, the covariance being over draws (by q's score function). A small gap says nothing of
 // how good the optimum is; near saddles it is small, too.
 //
-// All of that is about the points that are given. What is drawn is z alone, so the standard errors here are
-// those of these draws, and do not tell how far other points would be off.
+// All of that is about the points that are given. What is drawn is z alone, so the standard errors are those
+// of these draws, and do not tell how far other points would be off; the slope's alone is over points, too.
 #pragma once
 
 #include <string>
