@@ -271,7 +271,7 @@ elbo("ppca-landscape", "--data", "ppca", "--limit", 200, "--subset", 0, "--first
 unit = next(os.path.join(folder, "unit.json") for folder, _, files in os.walk("units") if "unit.json" in files)
 write(unit, b'{"result": 5, "seconds": 1}')
 rejects("a unit.json that is something else", "ppca-landscape", "--resume", "units", mentions=["unit.json"])
-for damaged in (b"[1]", b'{"result": {}, "seconds": 1e999}'):
+for damaged in (b"[1]", b'{"result": {}, "seconds": 1e999}', b'{"result": {}, "seconds": 1, "origins": [3]}'):
     write(unit, damaged)
     rejects(f"the state of a run with {damaged.decode()} for a result", "status", "units", mentions=["/unit.json"])
 

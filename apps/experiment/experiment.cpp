@@ -134,13 +134,15 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
   if (!std::filesystem::exists(directory.file(kUnits))) write_units(directory, units);
   directory.share();
   if (o.begin) return;
+  Result result(name, config, plan.data ? provenance_of(o.run, *plan.data) : provenance_of(o.run));
+  const Json origin = origin_of(result.provenance);
   std::optional<RankServer> server;
   if (Ranks* ranks = Ranks::joined()) {
-    if (ranks->rank() > 0) return work_for_root(*ranks, units, directory, o.lease);
+    if (ranks->rank() > 0) return work_for_root(*ranks, units, directory, origin, o.lease);
     server.emplace(*ranks, units, o.only, directory, o.lease);
   }
-  Result result(name, config, plan.data ? provenance_of(o.run, *plan.data) : provenance_of(o.run));
   const UnitsOptions how{.name = name,
+                         .origin = origin,
                          .only = o.only,
                          .quiet = o.run.json || o.work_only,
                          .lease = o.lease,
@@ -164,6 +166,7 @@ void carry_out(const char* name, const ExperimentOptions& o, const Json& config,
                          outcomes.count(), plan.units.size(), name, shell_word(directory.path())));
   }
   result.provenance.unit_seconds = outcomes.seconds();
+  result.provenance.unit_origins = outcomes.origins();
   Presentation presentation{directory, result};
   const auto damaged = [&](const std::exception& error) {
     fail(

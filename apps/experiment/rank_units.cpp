@@ -249,8 +249,8 @@ void RankServer::take_back(Rank& rank, const RankLetter& letter) {
 namespace {
 
 /// Until the root has no more, or this process is interrupted. Whether the root has said "end".
-bool work_until_told(Mail& mail, Ranks& ranks, const std::vector<Unit>& units,
-                     const RunDirectory& directory) {
+bool work_until_told(Mail& mail, Ranks& ranks, const std::vector<Unit>& units, const RunDirectory& directory,
+                     const Json& origin) {
   while (!interrupted()) {
     send(ranks, 0, "ask", {{"host", host_name()}});
     const RankLetter letter = mail.wait();
@@ -273,7 +273,7 @@ bool work_until_told(Mail& mail, Ranks& ranks, const std::vector<Unit>& units,
                             if (mail.lost()) throw LostUnit();
                             mail.say(share, text);
                           }};
-    const auto kept = run_unit(*unit, place, [&] { return mail.lost(); });
+    const auto kept = run_unit(*unit, place, origin, [&] { return mail.lost(); });
     mail.end();
     if (kept) directory.write_json(folder + "unit.json", *kept);
     if (!mail.lost())
@@ -287,10 +287,10 @@ bool work_until_told(Mail& mail, Ranks& ranks, const std::vector<Unit>& units,
 }  // namespace
 
 void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirectory& directory,
-                   double lease) {
+                   const Json& origin, double lease) {
   Mail mail(ranks, lease);  // which may have the root's "end" while a unit still runs
   try {
-    if (work_until_told(mail, ranks, units, directory)) return;
+    if (work_until_told(mail, ranks, units, directory, origin)) return;
     send(ranks, 0, "leave");
   } catch (const std::exception& error) {
     say_failed(ranks, error);

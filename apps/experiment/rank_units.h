@@ -56,6 +56,8 @@ class RankServer {
 
 /// At another rank: runs units for the root in `directory`, its own, until there are none or it is
 /// interrupted.
-void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirectory& directory, double lease);
+/// `origin` is this process's (apps/support/result.h).
+void work_for_root(Ranks& ranks, const std::vector<Unit>& units, const RunDirectory& directory,
+                   const Json& origin, double lease);
 
 }  // namespace elbo

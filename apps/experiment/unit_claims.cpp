@@ -122,6 +122,11 @@ bool UnitClaims::is_ready(const Unit& unit) const {
                      [&](const std::string& part) { return is_published(directory_.path(), part); });
 }
 
+bool are_origins(const Json& list) {
+  return list.is_array() &&
+         std::all_of(list.begin(), list.end(), [](const Json& origin) { return origin.is_object(); });
+}
+
 Json kept_unit(const std::string& directory, const std::string& key) {
   const std::string file = directory + "/" + key + "/unit.json";
   Json kept = read_json(file);
@@ -129,7 +134,13 @@ Json kept_unit(const std::string& directory, const std::string& key) {
   if (!kept.is_object() || !kept.contains("result") || !seconds.is_number())
     fail("[--resume] {} holds no result of a unit and its \"seconds\"; remove it to run the unit again",
          quote(file));
-  // Earlier versions did not say whose it is.
+  // Earlier versions did not say by whom the unit was run,
+  if (!kept.contains("origins"))
+    kept["origins"] = Json::array({Json{{"commit", ""}, {"cpu", ""}, {"device", ""}}});
+  if (!are_origins(kept["origins"]))
+    fail("[--resume] {} does not say by its \"origins\" who ran the unit; remove it to run the unit again",
+         quote(file));
+  // nor which unit it is.
   if (const Json of = kept.value("key", Json(key)); of != Json(key))
     fail("[--resume] {} is the result of another unit, {}; remove it to run this one", quote(file),
          of.dump());

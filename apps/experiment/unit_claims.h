@@ -59,6 +59,10 @@ class ClaimedUnit {
 /// What ClaimedUnit::publish was given for that unit. Throws Error where it is not that, or another unit's.
 Json kept_unit(const std::string& directory, const std::string& key);
 
+/// Whether the list may be a unit's "origins": what origin_of said (apps/support/result.h) in each process
+/// that was at it.
+bool are_origins(const Json& list);
+
 class UnitClaims {
  public:
   /// `lease` in seconds: how long others wait for a sign of life before they take a unit over.

@@ -22,7 +22,9 @@
 namespace elbo {
 namespace {
 
-constexpr const char* kSpent = "seconds.json";  // in a unit's folder, of its earlier processes
+// In a unit's folder while it is worked on, of the processes that were at it.
+constexpr const char* kSpent = "seconds.json";    // the seconds of those that were asked to stop
+constexpr const char* kOrigins = "origins.json";  // origin_of each, the one that is at it among them
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -32,6 +34,12 @@ double total_cost(const std::vector<Unit>& units) {
   double total = 0;
   for (const Unit& unit : units) total += unit.cost;
   return total;
+}
+
+/// Appends those of `more` that are not in the list.
+void add_new(Json& list, const Json& more) {
+  for (const Json& each : more)
+    if (std::find(list.begin(), list.end(), each) == list.end()) list.push_back(each);
 }
 
 /// One line of progress for all units: how much of the whole cost is spent.
@@ -79,10 +87,18 @@ class SharedProgress {
 
 }  // namespace
 
-void Outcomes::add(const Unit& unit, Json result, double seconds) {
+void Outcomes::add(const Unit& unit, Json result, double seconds, const Json& origins) {
   keys_.push_back(unit.key);
   results_[unit.key] = std::move(result);
   seconds_ += seconds;
+  for (const Json& origin : origins) {
+    const auto found = std::find_if(origins_.begin(), origins_.end(), [&](Json known) {
+      known.erase("units");
+      return known == origin;
+    });
+    Json& counted = found != origins_.end() ? *found : origins_.emplace_back(origin);
+    counted["units"] = counted.value("units", 0) + 1;
+  }
 }
 
 const Json& Outcomes::at(const std::string& key) const {
@@ -121,18 +137,27 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
   for (const Unit& unit : units)
     if (unit.part_of.empty() && claims.is_done(unit)) {
       Json kept = kept_unit(directory.path(), unit.key);
-      outcomes.add(unit, std::move(kept["result"]), kept.value("seconds", 0.0));
+      outcomes.add(unit, std::move(kept["result"]), kept.value("seconds", 0.0), kept.at("origins"));
     }
   return outcomes;
 }
 
-std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost) {
+std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const Json& origin,
+                             const std::function<bool()>& lost) {
   const double begin = now();
-  const std::string spent = place.directory.file(place.folder + kSpent);
+  const std::string spent = place.directory.file(place.folder + kSpent),
+                    worked = place.directory.file(place.folder + kOrigins);
   try {
     double of_parts = 0, earlier = 0;  // the latter of processes that were asked to stop
-    for (const std::string& part : unit.parts)
-      of_parts += kept_unit(place.directory.path(), part).value("seconds", 0.0);
+    Json origins = std::filesystem::exists(worked) ? read_json(worked) : Json::array();
+    if (!are_origins(origins)) fail("[--resume] {} does not say who was at it; remove it", quote(worked));
+    for (const std::string& part : unit.parts) {
+      const Json kept = kept_unit(place.directory.path(), part);
+      of_parts += kept.value("seconds", 0.0);
+      add_new(origins, kept.at("origins"));
+    }
+    add_new(origins, Json::array({origin}));
+    place.directory.write_json(place.folder + kOrigins, origins);
     if (std::filesystem::exists(spent)) {
       const Json seconds = read_json(spent);
       if (!seconds.is_number()) fail("[--resume] {} holds no number; remove it", quote(spent));
@@ -148,9 +173,11 @@ std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std
       return std::nullopt;
     }
     std::filesystem::remove(spent);
+    std::filesystem::remove(worked);
     return Json{{"key", unit.key},
                 {"unit", unit.title},
                 {"seconds", of_parts + earlier + now() - begin},
+                {"origins", origins},
                 {"result", std::move(result)}};
   } catch (const LostUnit&) {
     return std::nullopt;
@@ -196,7 +223,7 @@ Outcomes run_units(const std::vector<Unit>& units, const RunDirectory& directory
                               lease.say(share, text);
                               progress.update(share, text);
                             }};
-      const auto kept = run_unit(unit, place, [&] { return lease.lost(); });
+      const auto kept = run_unit(unit, place, options.origin, [&] { return lease.lost(); });
       if (kept && claimed->publish(*kept)) {
         progress.end(kept->at("seconds"));
         break;

@@ -69,8 +69,8 @@ struct Unit {
 /// The results of the units that are done, in the order of the experiment. Parts are none of them.
 class Outcomes {
  public:
-  /// `seconds` that it took, those of its parts among them.
-  void add(const Unit& unit, Json result, double seconds);
+  /// `seconds` that it took, those of its parts among them; `origins` of the processes that were at it.
+  void add(const Unit& unit, Json result, double seconds, const Json& origins);
   /// Whether the unit is done; its result, which must be there.
   bool has(const std::string& key) const { return results_.contains(key); }
   const Json& at(const std::string& key) const;
@@ -78,11 +78,14 @@ class Outcomes {
   size_t count() const { return keys_.size(); }
   /// Of all of them together; each one's are those of the process that ended it.
   double seconds() const { return seconds_; }
+  /// Each origin (apps/support/result.h) with "units", the number of units that it had a hand in.
+  const Json& origins() const { return origins_; }
 
  private:
   std::vector<std::string> keys_;
   std::map<std::string, Json> results_;
   double seconds_ = 0;
+  Json origins_ = Json::array();
 };
 
 /// Throws Error where two units have a key in common, or `keys` names one that no unit has.
@@ -94,6 +97,7 @@ std::string choice_words(const std::vector<std::string>& keys);
 
 struct UnitsOptions {
   std::string name;                 ///< of the experiment, before the progress
+  Json origin = Json::object();     ///< of this process (apps/support/result.h)
   std::vector<std::string> only{};  ///< keys of those that are to run; none: all
   bool quiet = false;
   double lease = 60;           ///< seconds without a sign of life after which another process's unit is free
@@ -113,9 +117,10 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
 /// unit catches it.
 struct LostUnit {};
 
-/// Runs one unit. Returns what publish is to be given; nothing where the run was interrupted, or the unit is
-/// no longer this process's, as lost() says.
-std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const std::function<bool()>& lost);
+/// Runs one unit in a process of this origin. Returns what publish is to be given; nothing where the run was
+/// interrupted, or the unit is no longer this process's, as lost() says.
+std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const Json& origin,
+                             const std::function<bool()>& lost);
 
 /// What each of these units costs on this machine, measured: a line for each, and the sum.
 std::string cost_of(const std::vector<Unit>& units);

@@ -1,6 +1,7 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <map>
 
 #include "apps/ledger/ledger.h"
 #include "apps/support/text.h"
@@ -33,6 +34,32 @@ Json number_json(const Measured& number) {
           {"standard_error", finite_or_null(number.exact ? 0 : number.deviation / std::sqrt(number.runs))},
           {"interval_95", {finite_or_null(number.mean - half), finite_or_null(number.mean + half)}},
           {"closed_form", number.exact}};
+}
+
+std::string text_at(const Json& json, const char* name) {
+  const Json value = value_at(json, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+/// "commit 1f2e3d4, AMD EPYC".
+std::string build_and_processor(const Json& origin) {
+  const std::string commit = text_at(origin, "commit"), cpu = text_at(origin, "cpu");
+  return fmt::format("{}, {}", commit.empty() ? "commit not recorded" : "commit " + commit,
+                     cpu.empty() ? "processor not recorded" : cpu);
+}
+
+/// The same; where units were run by others than the process that ended the run, by whom.
+std::string builds_and_processors(const Json& provenance) {
+  const std::string last = build_and_processor(provenance);
+  std::map<std::string, int64_t> units;
+  for (const Json& origin : value_at(provenance, "unit_origins"))
+    if (const Json count = value_at(origin, "units"); count.is_number_integer())
+      units[build_and_processor(origin)] += count.get<int64_t>();
+  if (units.empty() || (units.size() == 1 && units.begin()->first == last)) return last;
+  std::vector<std::string> all;
+  for (const auto& [origin, count] : units)
+    all.push_back(fmt::format("{} unit{} at {}", count, count == 1 ? "" : "s", origin));
+  return fmt::format("{}; put together at {}", fmt::join(all, "; "), last);
 }
 
 }  // namespace
@@ -68,20 +95,14 @@ std::string command_of(const Item& item, const KeptResult* source) {
 
 std::string origin_text(const KeptResult& source) {
   const Json p = value_at(source.result, "provenance");
-  const auto text = [&](const char* name) {
-    const Json value = value_at(p, name);
-    return value.is_string() ? value.get<std::string>() : std::string();
-  };
-  const std::string commit = text("commit");
   const Json threads = value_at(p, "threads"), of_units = value_at(p, "unit_seconds"),
              wall = value_at(p, "wall_seconds"),
              seconds = of_units.is_number() ? of_units
                        : wall.is_number()   ? wall
                                             : Json();
   const int count = threads.is_number() ? threads.get<int>() : 0;
-  return fmt::format(
-      "{}, {}, {} thread{}, {}, {}", commit.empty() ? "commit not recorded" : "commit " + commit, text("cpu"),
-      count, count == 1 ? "" : "s", text("started").substr(0, 10), format_duration(number_or_nan(seconds)));
+  return fmt::format("{}, {} thread{}, {}, {}", builds_and_processors(p), count, count == 1 ? "" : "s",
+                     text_at(p, "started").substr(0, 10), format_duration(number_or_nan(seconds)));
 }
 
 const std::vector<std::string>& method_text() {
@@ -142,7 +163,7 @@ Json to_json(const Ledger& ledger) {
       line["source"] = e.source->path;
       const Json provenance = value_at(e.source->result, "provenance");
       for (const char* name : {"version", "commit", "compiler", "build", "cpu", "threads", "started",
-                               "wall_seconds", "unit_seconds"})
+                               "wall_seconds", "unit_seconds", "unit_origins"})
         line[name] = value_at(provenance, name);
     }
     lines.push_back(std::move(line));

@@ -85,6 +85,8 @@ Provenance describe_provenance(int threads, const std::string& blas) {
   return p;
 }
 
+Json origin_of(const Provenance& p) { return {{"commit", p.commit}, {"cpu", p.cpu}, {"device", p.device}}; }
+
 Json to_json(const Provenance& p) {
   Json json{{"version", p.version}, {"commit", p.commit}, {"compiler", p.compiler},
             {"build", p.build},     {"cpu", p.cpu},       {"device", p.device},
@@ -96,6 +98,7 @@ Json to_json(const Provenance& p) {
   json["started"] = format_utc(p.started);
   json["wall_seconds"] = std::round(p.wall_seconds * 1000) / 1000;
   if (p.unit_seconds) json["unit_seconds"] = std::round(*p.unit_seconds * 1000) / 1000;
+  if (!p.unit_origins.is_null()) json["unit_origins"] = p.unit_origins;
   return json;
 }
 

@@ -302,6 +302,29 @@ TEST_SUITE("apps") {
     CHECK(html.find("http") == std::string::npos);
   }
 
+  TEST_CASE("a result that others helped with says by whom its units were run") {
+    const auto origin = [](const std::vector<Json>& units) {
+      Json result = table2_again();
+      if (!units.empty()) result["provenance"]["unit_origins"] = units;
+      return ledger::origin_text({"collapse/result.json", result});
+    };
+    const auto by = [](const char* commit, const char* cpu, const Json& units) {
+      return Json{{"commit", commit}, {"cpu", cpu}, {"device", "cpu"}, {"units", units}};
+    };
+    const std::string alone = origin({}), last = "commit 1f2e3d4, a <processor>";
+    CHECK(alone.starts_with(last + ", 2 threads"));
+    CHECK(origin({by("1f2e3d4", "a <processor>", 5)}) == alone);
+    CHECK(origin({by("0", "", "five"), 5}) == alone);
+    CHECK(
+        origin({by("", "", 1), by("1f2e3d4", "another", 2), by("1f2e3d4", "a <processor>", 5)})
+            .starts_with("5 units at " + last +
+                         "; 2 units at commit 1f2e3d4, another; 1 unit at commit not recorded, processor not "
+                         "recorded; put together at " +
+                         last + ", 2 threads"));
+    CHECK(origin({by("0", "a <processor>", 5)})
+              .starts_with("5 units at commit 0, a <processor>; put together at " + last));
+  }
+
   TEST_CASE("names: of one figure, of a paper, of all; others are refused with what is like them") {
     const auto all = papers();
     const auto ids = [&](const std::vector<std::string>& asked) {

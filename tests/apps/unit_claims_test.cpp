@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr double kLong = 1e6;  // seconds: no heartbeat within a test
 
-const Json kKept{{"unit", "A"}, {"seconds", 1.5}, {"result", {{"x", 0.1}}}};
+const Json kKept{{"unit", "A"}, {"seconds", 1.5}, {"origins", Json::array()}, {"result", {{"x", 0.1}}}};
 
 Unit unit_of(const std::string& key) { return {.key = key, .title = key}; }
 

@@ -70,6 +70,46 @@ TEST_SUITE("apps") {
     CHECK(outcomes.at("a").at("third") == 1.0 / 3);
   }
 
+  TEST_CASE("whoever was at a unit is kept with it, also who was asked to stop or broke off") {
+    TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const auto origin = [](const char* commit) { return Json{{"commit", commit}, {"cpu", "c"}}; };
+    const auto run = [&](const char* commit, std::vector<Unit> units) {
+      const InterruptGuard guard;
+      return run_units(units, directory, {.name = "test", .origin = origin(commit), .quiet = true}).origins();
+    };
+    const auto counted = [](std::vector<std::pair<const char*, int>> counts) {
+      Json list = Json::array();
+      for (const auto& [commit, units] : counts)
+        list.push_back({{"commit", commit}, {"cpu", "c"}, {"units", units}});
+      return list;
+    };
+    Three stopping{.ran = {}, .stops = "b"}, again;
+    CHECK(run("first", stopping.units()) == counted({{"first", 1}}));
+    std::vector<Unit> breaking = again.units();
+    breaking[1].run = [](const UnitPlace&) -> Json { fail("broken off"); };
+    CHECK_THROWS_AS(run("second", breaking), Error);
+    CHECK(run("third", again.units()) == counted({{"first", 2}, {"second", 1}, {"third", 2}}));
+    CHECK(run("fourth", again.units()) == counted({{"first", 2}, {"second", 1}, {"third", 2}}));
+    CHECK(read_json(directory.file("b/unit.json")).at("origins") ==
+          Json::array({origin("first"), origin("second"), origin("third")}));
+    CHECK_FALSE(std::filesystem::exists(directory.file("b/origins.json")));
+
+    // An earlier version's unit, and one that somebody has edited.
+    const auto rewrite = [&](const std::function<void(Json&)>& change) {
+      Json kept = read_json(directory.file("a/unit.json"));
+      change(kept);
+      directory.write_json("a/unit.json", kept);
+      return outcomes_in(again.units(), directory).origins();
+    };
+    const Json old = rewrite([](Json& kept) { kept.erase("origins"); });
+    CHECK(old.at(0) == Json{{"commit", ""}, {"cpu", ""}, {"device", ""}, {"units", 1}});
+    CHECK(old.size() == 4);
+    for (const Json& damage : {Json(3), Json::array({3}), Json::object()})
+      CHECK(error_of([&] { rewrite([&](Json& kept) { kept["origins"] = damage; }); }).find("a/unit.json") !=
+            std::string::npos);
+  }
+
   TEST_CASE("chosen units run, and what others left is there, in the experiment's order") {
     TemporaryDirectory place;
     RunDirectory directory("test", place / "run");

@@ -50,6 +50,10 @@ TEST_SUITE("docs") {
     CHECK(seconds > 0);
     run_beta({"--resume", out, "--json"});
     CHECK(origin().at("unit_seconds") == seconds);
+    CHECK(origin().at("unit_origins") == Json::array({Json{{"commit", origin().at("commit")},
+                                                           {"cpu", origin().at("cpu")},
+                                                           {"device", origin().at("device")},
+                                                           {"units", 2}}}));
   }
 }
 
