@@ -12,6 +12,7 @@
 #include "apps/support/rank_letters.h"
 #include "apps/support/run_directory.h"
 #include "apps/support/text.h"
+#include "tensor/cuda/device.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -116,6 +117,7 @@ void sweep_at_ranks(const Options& o, const Arguments& arguments) {
   if (arguments.given("--workers"))
     fail("[--workers] with --launcher mpi it is mpirun that says how many; leave it away");
   Ranks ranks;
+  cuda::choose(ranks.at());  // of the machine's GPUs, as every rank of it sees them all
   if (ranks.rank() > 0) return work_at_rank(ranks);
   try {
     sweep(o, arguments, &ranks);
