@@ -191,6 +191,9 @@ else:
     check("three ranks run it", run.returncode == 0, run.stderr)
     check("with the numbers of one process", *same(numbers("ranks"), expected))
     check("and its words, once", run.stdout.replace("ranks/", "RUN/") == text, run.stdout)
+    provenance = json.load(open("ranks/result.json"))["provenance"]
+    one = {name: provenance[name] for name in ("commit", "cpu", "device")}
+    check("each rank says who it is", provenance["unit_origins"] == [{**one, "units": len(units("ranks"))}], provenance["unit_origins"])
     run = mpirun("collapse", *SHORT, "--nonsense", "--out", "never")
     check("a wrong option is one line of all ranks", run.returncode == 2 and run.stderr.count("elbo: ") == 1 and "--nonsense" in run.stderr, run.stderr)
     process = start(*MPIRUN, "-n", 3, BINARY, "sweep", "collapse", *LONG, "--out", "broken", "--launcher", "mpi", env=MPI_ENVIRONMENT)

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "apps/support/folder_files.h"
+#include "apps/support/result.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -31,6 +32,11 @@ bool is_published(const std::string& directory, const std::string& key) {
 void remove(const std::string& folder) {
   std::error_code ignored;
   fs::remove_all(folder, ignored);
+}
+
+/// What unit.json now has. Before that is there, whoever takes the unit up needs it.
+void remove_of_workers(const std::string& folder) {
+  for (const char* name : {kSpent, kOrigins}) remove(folder + "/" + name);
 }
 
 }  // namespace
@@ -89,6 +95,7 @@ bool ClaimedUnit::publish(const Json& kept) {
     remove(own);
     return false;
   }
+  remove_of_workers(own);
   if (const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); descriptor >= 0) {
     ::fsync(descriptor);
     ::close(descriptor);
@@ -123,8 +130,17 @@ bool UnitClaims::is_ready(const Unit& unit) const {
 }
 
 bool are_origins(const Json& list) {
-  return list.is_array() &&
-         std::all_of(list.begin(), list.end(), [](const Json& origin) { return origin.is_object(); });
+  return list.is_array() && std::all_of(list.begin(), list.end(), [](const Json& origin) {
+           return origin.is_object() && !origin.contains("units") &&
+                  std::all_of(origin.begin(), origin.end(),
+                              [](const Json& text) { return text.is_string(); });
+         });
+}
+
+Json unrecorded_origin() {
+  Provenance none;
+  none.device.clear();
+  return origin_of(none);
 }
 
 Json kept_unit(const std::string& directory, const std::string& key) {
@@ -135,8 +151,7 @@ Json kept_unit(const std::string& directory, const std::string& key) {
     fail("[--resume] {} holds no result of a unit and its \"seconds\"; remove it to run the unit again",
          quote(file));
   // Earlier versions did not say by whom the unit was run,
-  if (!kept.contains("origins"))
-    kept["origins"] = Json::array({Json{{"commit", ""}, {"cpu", ""}, {"device", ""}}});
+  if (!kept.contains("origins")) kept["origins"] = Json::array({unrecorded_origin()});
   if (!are_origins(kept["origins"]))
     fail("[--resume] {} does not say by its \"origins\" who ran the unit; remove it to run the unit again",
          quote(file));
@@ -169,6 +184,7 @@ std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::strin
 void UnitClaims::tidy(const std::vector<Unit>& units) const {
   const fs::path parent = directory_.path();
   remove((parent / kRunning).string());
+  for (const Unit& unit : units) remove_of_workers((parent / unit.key).string());
   for (const Unit& unit : units)
     if (!unit.part_of.empty() && is_published(parent.string(), unit.part_of))
       remove((parent / unit.key).string());

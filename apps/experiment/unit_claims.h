@@ -29,6 +29,10 @@ namespace elbo {
 
 /// The folder of a run directory in which units lie that are not done.
 inline constexpr const char* kRunning = "running";
+/// In a unit's folder until it is done, of the processes that were at it: the seconds of those that were
+/// asked to stop, and the origins of all (apps/support/result.h).
+inline constexpr const char* kSpent = "seconds.json";
+inline constexpr const char* kOrigins = "origins.json";
 
 class ClaimedUnit {
  public:
@@ -59,9 +63,11 @@ class ClaimedUnit {
 /// What ClaimedUnit::publish was given for that unit. Throws Error where it is not that, or another unit's.
 Json kept_unit(const std::string& directory, const std::string& key);
 
-/// Whether the list may be a unit's "origins": what origin_of said (apps/support/result.h) in each process
-/// that was at it.
+/// Whether it is a list of what origin_of may have said: objects of text, without the "units" that are
+/// counted.
 bool are_origins(const Json& list);
+/// Of a process of an earlier version, which did not say it.
+Json unrecorded_origin();
 
 class UnitClaims {
  public:

@@ -22,10 +22,6 @@
 namespace elbo {
 namespace {
 
-// In a unit's folder while it is worked on, of the processes that were at it.
-constexpr const char* kSpent = "seconds.json";    // the seconds of those that were asked to stop
-constexpr const char* kOrigins = "origins.json";  // origin_of each, the one that is at it among them
-
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -40,6 +36,26 @@ double total_cost(const std::vector<Unit>& units) {
 void add_new(Json& list, const Json& more) {
   for (const Json& each : more)
     if (std::find(list.begin(), list.end(), each) == list.end()) list.push_back(each);
+}
+
+/// Of the processes that were at the unit before this one.
+Json earlier_origins(const UnitPlace& place) {
+  const std::string file = place.directory.file(place.folder + kOrigins);
+  std::error_code none;
+  if (!std::filesystem::exists(file, none))
+    return place.resuming ? Json::array({unrecorded_origin()}) : Json::array();
+  Json origins = read_json(file);
+  if (!are_origins(origins)) fail("[--resume] {} does not say who was at the unit; remove it", quote(file));
+  return origins;
+}
+
+double earlier_seconds(const UnitPlace& place) {
+  const std::string file = place.directory.file(place.folder + kSpent);
+  std::error_code none;
+  if (!std::filesystem::exists(file, none)) return 0;
+  const Json seconds = read_json(file);
+  if (!seconds.is_number()) fail("[--resume] {} holds no number; remove it", quote(file));
+  return seconds;
 }
 
 /// One line of progress for all units: how much of the whole cost is spent.
@@ -145,12 +161,10 @@ Outcomes outcomes_in(const std::vector<Unit>& units, const RunDirectory& directo
 std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const Json& origin,
                              const std::function<bool()>& lost) {
   const double begin = now();
-  const std::string spent = place.directory.file(place.folder + kSpent),
-                    worked = place.directory.file(place.folder + kOrigins);
   try {
-    double of_parts = 0, earlier = 0;  // the latter of processes that were asked to stop
-    Json origins = std::filesystem::exists(worked) ? read_json(worked) : Json::array();
-    if (!are_origins(origins)) fail("[--resume] {} does not say who was at it; remove it", quote(worked));
+    double of_parts = 0;
+    const double earlier = earlier_seconds(place);
+    Json origins = earlier_origins(place);
     for (const std::string& part : unit.parts) {
       const Json kept = kept_unit(place.directory.path(), part);
       of_parts += kept.value("seconds", 0.0);
@@ -158,11 +172,6 @@ std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const Jso
     }
     add_new(origins, Json::array({origin}));
     place.directory.write_json(place.folder + kOrigins, origins);
-    if (std::filesystem::exists(spent)) {
-      const Json seconds = read_json(spent);
-      if (!seconds.is_number()) fail("[--resume] {} holds no number; remove it", quote(spent));
-      earlier = seconds;
-    }
     Json result = unit.run(place);
     if (lost()) return std::nullopt;
     if (interrupted()) {
@@ -172,8 +181,6 @@ std::optional<Json> run_unit(const Unit& unit, const UnitPlace& place, const Jso
       }
       return std::nullopt;
     }
-    std::filesystem::remove(spent);
-    std::filesystem::remove(worked);
     return Json{{"key", unit.key},
                 {"unit", unit.title},
                 {"seconds", of_parts + earlier + now() - begin},

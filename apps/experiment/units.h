@@ -76,9 +76,10 @@ class Outcomes {
   const Json& at(const std::string& key) const;
   std::vector<std::string> keys() const { return keys_; }
   size_t count() const { return keys_.size(); }
-  /// Of all of them together; each one's are those of the process that ended it.
+  /// Of all of them together, by all processes that were at them as far as is known.
   double seconds() const { return seconds_; }
-  /// Each origin (apps/support/result.h) with "units", the number of units that it had a hand in.
+  /// Each origin (apps/support/result.h) with "units", the number of units that processes of it were at. A
+  /// unit that several were at counts for each.
   const Json& origins() const { return origins_; }
 
  private:

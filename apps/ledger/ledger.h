@@ -55,7 +55,8 @@ std::string here_text(const Entry& entry);
 std::string verdict_text(const Entry& entry);
 /// What makes an item again: "elbo reproduce lucas/fig1", with --quick where that made the result.
 std::string command_of(const Item& item, const KeptResult* source);
-/// "commit 1f2e3d4, AMD EPYC, 2 threads, 2026-11-21, 28 min".
+/// "commit 1f2e3d4, AMD EPYC, 2 threads, 2026-11-21, 28 min"; where other processes helped, "commit 0a1b2c3,
+/// AMD EPYC (at 5 units); commit 1f2e3d4, AMD EPYC (at 2 units); put together at" before it.
 std::string origin_text(const KeptResult& source);
 
 Json to_json(const Ledger& ledger);

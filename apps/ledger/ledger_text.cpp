@@ -41,24 +41,26 @@ std::string text_at(const Json& json, const char* name) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
-/// "commit 1f2e3d4, AMD EPYC".
-std::string build_and_processor(const Json& origin) {
-  const std::string commit = text_at(origin, "commit"), cpu = text_at(origin, "cpu");
-  return fmt::format("{}, {}", commit.empty() ? "commit not recorded" : "commit " + commit,
-                     cpu.empty() ? "processor not recorded" : cpu);
+/// "commit 1f2e3d4, AMD EPYC", and a GPU where there was one.
+std::string commit_and_machine(const Json& origin) {
+  const std::string commit = text_at(origin, "commit"), cpu = text_at(origin, "cpu"),
+                    device = text_at(origin, "device");
+  return fmt::format("{}, {}{}", commit.empty() ? "commit not recorded" : "commit " + commit,
+                     cpu.empty() ? "processor not recorded" : cpu,
+                     device.empty() || device == "cpu" ? "" : ", " + device);
 }
 
-/// The same; where units were run by others than the process that ended the run, by whom.
-std::string builds_and_processors(const Json& provenance) {
-  const std::string last = build_and_processor(provenance);
+/// The same; where others than the process that ended the run were at its units, who.
+std::string commits_and_machines(const Json& provenance) {
+  const std::string last = commit_and_machine(provenance);
   std::map<std::string, int64_t> units;
   for (const Json& origin : value_at(provenance, "unit_origins"))
     if (const Json count = value_at(origin, "units"); count.is_number_integer())
-      units[build_and_processor(origin)] += count.get<int64_t>();
+      units[commit_and_machine(origin)] += count.get<int64_t>();
   if (units.empty() || (units.size() == 1 && units.begin()->first == last)) return last;
   std::vector<std::string> all;
   for (const auto& [origin, count] : units)
-    all.push_back(fmt::format("{} unit{} at {}", count, count == 1 ? "" : "s", origin));
+    all.push_back(fmt::format("{} (at {} unit{})", origin, count, count == 1 ? "" : "s"));
   return fmt::format("{}; put together at {}", fmt::join(all, "; "), last);
 }
 
@@ -101,7 +103,7 @@ std::string origin_text(const KeptResult& source) {
                        : wall.is_number()   ? wall
                                             : Json();
   const int count = threads.is_number() ? threads.get<int>() : 0;
-  return fmt::format("{}, {} thread{}, {}, {}", builds_and_processors(p), count, count == 1 ? "" : "s",
+  return fmt::format("{}, {} thread{}, {}, {}", commits_and_machines(p), count, count == 1 ? "" : "s",
                      text_at(p, "started").substr(0, 10), format_duration(number_or_nan(seconds)));
 }
 
@@ -133,7 +135,10 @@ const std::vector<std::string>& method_text() {
       "interval leaves both open, they are not told apart. Not comparable: "
       "the "
       "settings differ from the paper's, as listed; or the published number cannot be met; or only eyes can "
-      "judge. The time of a run is that of its units together, or of its last process."};
+      "judge. The time of a run is that of its units together, or of its last process. Commit and processor "
+      "are that process's; where others were at its units, each is named with the number of units that it "
+      "was "
+      "at, and a unit may have had several."};
   return text;
 }
 
@@ -162,8 +167,8 @@ Json to_json(const Ledger& ledger) {
       line["settings_that_differ"] = e.differences;
       line["source"] = e.source->path;
       const Json provenance = value_at(e.source->result, "provenance");
-      for (const char* name : {"version", "commit", "compiler", "build", "cpu", "threads", "started",
-                               "wall_seconds", "unit_seconds", "unit_origins"})
+      for (const char* name : {"version", "commit", "compiler", "build", "cpu", "device", "threads",
+                               "started", "wall_seconds", "unit_seconds", "unit_origins"})
         line[name] = value_at(provenance, name);
     }
     lines.push_back(std::move(line));

@@ -61,11 +61,19 @@ std::vector<std::pair<std::string, std::string>> flatten(const Json& value) {
     return leaf.is_string() ? leaf.get<std::string>()
                             : leaf.dump(-1, ' ', false, Json::error_handler_t::replace);
   };
+  const auto text_of_element = [&](const Json& element) {
+    if (!element.is_object()) return text_of(element);
+    std::string text;
+    for (const auto& [name, member] : element.items())
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(member));
+    return text;
+  };
   std::vector<std::pair<std::string, std::string>> leaves;
   for_each_leaf(value, "", false, [&](const std::string& name, const Json& leaf) {
     std::string text;
     if (leaf.is_array())
-      for (const Json& element : leaf) text += (text.empty() ? "" : ", ") + text_of(element);
+      for (const Json& element : leaf)
+        text += (text.empty() ? "" : element.is_object() ? "; " : ", ") + text_of_element(element);
     else
       text = text_of(leaf);
     leaves.emplace_back(name, text);

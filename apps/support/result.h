@@ -44,7 +44,7 @@ struct Provenance {
   std::chrono::system_clock::time_point started;
   double wall_seconds = 0;             ///< of this process
   std::optional<double> unit_seconds;  ///< of an experiment: of its units, whichever processes ran them
-  Json unit_origins;                   ///< and how many of them each build and machine had a hand in
+  Json unit_origins;                   ///< and by processes of which origins, each with "units", their number
 };
 
 /// The processor's own name in the text of /proc/cpuinfo; "unknown" where it has none.
@@ -53,7 +53,7 @@ std::string processor_name(std::istream& cpuinfo);
 /// Build, processor and the time of the call as the start; the rest is for the caller to fill in.
 Provenance describe_provenance(int threads, const std::string& blas);
 
-/// What a number may depend on besides the settings: {"commit", "cpu", "device"} of this process.
+/// In what processes that share a run are most likely to differ: {"commit", "cpu", "device"}, as text.
 Json origin_of(const Provenance& provenance);
 
 /// The provenance as JSON: the same names, data as an object with N and D, times as UTC and seconds.

@@ -315,14 +315,19 @@ TEST_SUITE("apps") {
     CHECK(alone.starts_with(last + ", 2 threads"));
     CHECK(origin({by("1f2e3d4", "a <processor>", 5)}) == alone);
     CHECK(origin({by("0", "", "five"), 5}) == alone);
-    CHECK(
-        origin({by("", "", 1), by("1f2e3d4", "another", 2), by("1f2e3d4", "a <processor>", 5)})
-            .starts_with("5 units at " + last +
-                         "; 2 units at commit 1f2e3d4, another; 1 unit at commit not recorded, processor not "
-                         "recorded; put together at " +
-                         last + ", 2 threads"));
+    CHECK(origin({by("", "", 1), by("1f2e3d4", "another", 2), by("1f2e3d4", "a <processor>", 5)})
+              .starts_with(
+                  last +
+                  " (at 5 units); commit 1f2e3d4, another (at 2 units); commit not recorded, processor "
+                  "not recorded (at 1 unit); put together at " +
+                  last + ", 2 threads"));
     CHECK(origin({by("0", "a <processor>", 5)})
-              .starts_with("5 units at commit 0, a <processor>; put together at " + last));
+              .starts_with("commit 0, a <processor> (at 5 units); put together at " + last));
+    Json on_gpu = by("1f2e3d4", "a <processor>", 1);
+    on_gpu["device"] = "NVIDIA H200, CUDA 12";
+    CHECK(origin({by("1f2e3d4", "a <processor>", 1), on_gpu})
+              .starts_with(last + " (at 1 unit); " + last +
+                           ", NVIDIA H200, CUDA 12 (at 1 unit); put together"));
   }
 
   TEST_CASE("names: of one figure, of a paper, of all; others are refused with what is like them") {

@@ -79,13 +79,15 @@ TEST_SUITE("apps") {
         run_units(units, directory, {.name = "test", .origin = by("one"), .only = {"b"}, .quiet = true});
     CHECK(some.keys() == std::vector<std::string>{"b"});
     run_units({units[0]}, directory, {.name = "test", .origin = by("two"), .quiet = true});
-    const Outcomes all = run_units(units, directory, {.name = "test", .origin = by("three"), .quiet = true});
+    run_units({units[1], units[2]}, directory, {.name = "test", .origin = by("three"), .quiet = true});
+    const Outcomes all = run_units(units, directory, {.name = "test", .origin = by("four"), .quiet = true});
     CHECK(all.keys() == std::vector<std::string>{"a", "b"});
     CHECK(all.at("a") == Json{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
     CHECK_FALSE(fs::exists(place / "run/a.members-0-2"));
     CHECK_FALSE(fs::exists(place / "run/running"));
-    // "a" was run by who ran one of its parts, and by who ran the others and joined them.
-    CHECK(read_json(place / "run/a/unit.json").at("origins") == Json::array({by("two"), by("three")}));
+    // By whom the parts were run, and by whom they were joined.
+    CHECK(read_json(place / "run/a/unit.json").at("origins") ==
+          Json::array({by("two"), by("three"), by("four")}));
   }
 
   TEST_CASE("a unit cannot be joined before its parts are there, and parts are done with it") {

@@ -90,6 +90,8 @@ TEST_SUITE("apps") {
     using Pair = std::pair<std::string, std::string>;
     CHECK(leaves ==
           std::vector<Pair>{{"a.b", "1, 2"}, {"a.c", "text"}, {"d", "0.5"}, {"e", "{}"}, {"f", "null"}});
+    const Json list = Json::array({Json{{"x", "one"}, {"y", 2}}, Json{{"x", "three"}}});
+    CHECK(flatten(Json{{"a", list}}) == std::vector<Pair>{{"a", "x one, y 2; x three"}});
   }
 
   TEST_CASE("a file that is not JSON is refused with its name") {

@@ -93,7 +93,8 @@ TEST_SUITE("apps") {
     CHECK(run("fourth", again.units()) == counted({{"first", 2}, {"second", 1}, {"third", 2}}));
     CHECK(read_json(directory.file("b/unit.json")).at("origins") ==
           Json::array({origin("first"), origin("second"), origin("third")}));
-    CHECK_FALSE(std::filesystem::exists(directory.file("b/origins.json")));
+    for (const char* name : {"origins.json", "seconds.json"})
+      CHECK_FALSE(std::filesystem::exists(directory.path() + "/b/" + name));
 
     // An earlier version's unit, and one that somebody has edited.
     const auto rewrite = [&](const std::function<void(Json&)>& change) {
@@ -105,9 +106,36 @@ TEST_SUITE("apps") {
     const Json old = rewrite([](Json& kept) { kept.erase("origins"); });
     CHECK(old.at(0) == Json{{"commit", ""}, {"cpu", ""}, {"device", ""}, {"units", 1}});
     CHECK(old.size() == 4);
-    for (const Json& damage : {Json(3), Json::array({3}), Json::object()})
+    for (const Json& damage : {Json(3), Json::array({3}), Json::object(), Json::array({Json{{"cpu", 1}}}),
+                               Json::array({Json{{"units", "7"}}})})
       CHECK(error_of([&] { rewrite([&](Json& kept) { kept["origins"] = damage; }); }).find("a/unit.json") !=
             std::string::npos);
+  }
+
+  TEST_CASE("a unit that an earlier version began says so, and one that cannot be published loses nothing") {
+    TemporaryDirectory place;
+    RunDirectory directory("test", place / "run");
+    const auto run = [&](const char* commit, std::vector<Unit> units) {
+      const InterruptGuard guard;
+      units.resize(1);
+      const Json origin{{"commit", commit}};
+      return run_units(units, directory, {.name = "test", .origin = origin, .quiet = true}).origins();
+    };
+    Three stopping{.ran = {}, .stops = "a"}, again;
+    run("first", stopping.units());
+    std::filesystem::remove(directory.file("running/a.1/origins.json"));  // as an earlier version leaves it
+    std::vector<Unit> blocked = again.units();
+    blocked[0].run = [&](const UnitPlace& at) {
+      std::filesystem::create_directories(directory.path() + "/" + at.folder + "unit.json/full");
+      return Json();
+    };
+    CHECK_THROWS_AS(run("second", blocked), Error);
+    const std::string left = directory.path() + "/running/a.2/";
+    CHECK(read_json(left + "seconds.json").get<double>() > 0);
+    std::filesystem::remove_all(left + "unit.json");
+    CHECK(run("third", again.units()) ==
+          Json::array({Json{{"commit", ""}, {"cpu", ""}, {"device", ""}, {"units", 1}},
+                       Json{{"commit", "second"}, {"units", 1}}, Json{{"commit", "third"}, {"units", 1}}}));
   }
 
   TEST_CASE("chosen units run, and what others left is there, in the experiment's order") {
