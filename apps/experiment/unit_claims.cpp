@@ -184,10 +184,11 @@ std::unique_ptr<ClaimedUnit> UnitClaims::take(const Unit& unit, const std::strin
 void UnitClaims::tidy(const std::vector<Unit>& units) const {
   const fs::path parent = directory_.path();
   remove((parent / kRunning).string());
-  for (const Unit& unit : units) remove_of_workers((parent / unit.key).string());
-  for (const Unit& unit : units)
-    if (!unit.part_of.empty() && is_published(parent.string(), unit.part_of))
-      remove((parent / unit.key).string());
+  for (const Unit& unit : units) {
+    const std::string folder = (parent / unit.key).string();
+    remove_of_workers(folder);
+    if (!unit.part_of.empty() && is_published(parent.string(), unit.part_of)) remove(folder);
+  }
 }
 
 }  // namespace elbo

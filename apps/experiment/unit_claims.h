@@ -80,8 +80,8 @@ class UnitClaims {
   /// Null where the unit is done or somebody is at it. `worker` is who it is given to, where not this
   /// process. May be called by several threads.
   std::unique_ptr<ClaimedUnit> take(const Unit& unit, const std::string& worker = "");
-  /// Removes what is left once every unit is done: running/, and parts whose whole is there, of a process
-  /// that was killed before it had removed them.
+  /// Removes what is left once every unit is done: running/, and of a process that was killed before it had
+  /// removed them, parts whose whole is there and what unit.json now has.
   void tidy(const std::vector<Unit>& units) const;
 
  private:

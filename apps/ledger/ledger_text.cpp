@@ -36,11 +36,6 @@ Json number_json(const Measured& number) {
           {"closed_form", number.exact}};
 }
 
-std::string text_at(const Json& json, const char* name) {
-  const Json value = value_at(json, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 /// "commit 1f2e3d4, AMD EPYC", and a GPU where there was one.
 std::string commit_and_machine(const Json& origin) {
   const std::string commit = text_at(origin, "commit"), cpu = text_at(origin, "cpu"),

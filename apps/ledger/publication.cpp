@@ -14,6 +14,11 @@ Json value_at(const Json& json, const std::string& path) {
   return *at;
 }
 
+std::string text_at(const Json& json, const std::string& path) {
+  const Json value = value_at(json, path);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
 double metric(const Json& result, const std::string& path) {
   const Json value = value_at(result, "metrics." + path);
   return value.is_number() ? value.get<double>() : std::nan("");

@@ -85,6 +85,8 @@ struct Publication {
 
 /// The value at a dotted path; null where there is none.
 Json value_at(const Json& json, const std::string& path);
+/// The same where it is text; otherwise "".
+std::string text_at(const Json& json, const std::string& path);
 /// metrics.NAME as a number; NaN where there is none.
 double metric(const Json& result, const std::string& path);
 

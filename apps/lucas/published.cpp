@@ -11,13 +11,9 @@ using namespace lucas;
 using ledger::Item;
 using ledger::Run;
 using ledger::Setting;
+using ledger::text_at;
 
 bool is_of(const Json& result, const char* command) { return result.at("command") == command; }
-
-std::string text_at(const Json& result, const char* path) {
-  const Json value = ledger::value_at(result, path);
-  return value.is_string() ? value.get<std::string>() : "";
-}
 
 /// Whether a result of collapse is of images of this kind, and has what is wanted of annealing.
 std::function<bool(const Json&)> collapse_of(std::string data, std::string preprocess, bool annealed) {
